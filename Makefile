@@ -1,0 +1,65 @@
+# `make` lists the targets. Everything is installed into .venv; nothing outside the repository is touched.
+
+PYTHON ?= python3
+# Two processes with one thread each: tests of small tensors gain nothing from more threads.
+PYTEST_FLAGS ?= -n 2 --dist worksteal
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PINS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo test check bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  PYTHON=python3.12 chooses the interpreter (3.11 or newer) when .venv is created."
+
+install: $(VENV)/.installed ## set up .venv with the command .venv/bin/segue
+
+install-dev: $(VENV)/.installed-dev ## the same with the tools for tests and checks
+
+demo: $(VENV)/.installed-demo ## fit and compare models on real shopping baskets, report in demo/
+	$(BIN)/python -m segue.demo --out demo
+
+test: $(VENV)/.installed-dev ## set up, run the checks, then all tests
+	@$(MAKE) --no-print-directory check
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: ## lint, format, types and import rules (needs make install-dev once)
+	@test -x $(BIN)/ruff || { echo "The tools are not installed: run make install-dev"; exit 1; }
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src benchmarks
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev ## run the benchmarks and rewrite docs/benchmarks
+	$(BIN)/python benchmarks/run_all.py
+
+clean: ## remove caches, builds and the demo's output; keeps .venv and your models
+	rm -rf build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is younger than the files that pin the versions exactly when .venv holds those versions.
+$(VENV)/.installed: $(PINS) | $(VENV)/.created
+	@echo "Installing Segue into $(VENV); the first time this takes a few minutes."
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(PINS) | $(VENV)/.created
+	@echo "Installing Segue and its test tools into $(VENV); the first time this takes a few minutes."
+	$(PIP) --editable . --group dev
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-demo: $(PINS) | $(VENV)/.created
+	@echo "Installing Segue and the demo's data into $(VENV); the first time this takes a few minutes."
+	$(PIP) --editable '.[demo]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: name a Python of 3.11 or newer, as in make install PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Segue needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) --version): name another, as in make install PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+	@touch $@

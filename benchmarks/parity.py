@@ -1,0 +1,187 @@
+"""Popularity, session popularity and Item-KNN on the public session sets, beside known figures.
+
+    python benchmarks/parity.py FOLDER
+
+FOLDER holds diginetica/, tmall/ and nowplaying/, the splits that the anonymous session-based papers share, each with
+``train_sessions.parquet`` (items: list<int32>) and ``test_events.parquet`` (prefix: list<int32>, target: int32), items
+numbered from 1. The figures were computed by other code on the same files, every item a candidate, ties counted
+against the model. Where ours differ by more than 0.02 points, the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import machine
+from segue import models
+from segue.data.corpus import FORMAT, Corpus, IntArray, Part, Sessions, offsets_of
+from segue.evaluation import evaluate
+from segue.metrics import averages
+from segue.settings import PreparationSettings
+
+TOLERANCE = 0.02  # points
+METRICS = ("HR@5", "MRR@5", "HR@10", "MRR@10", "HR@20", "MRR@20")
+SIZES = {"diginetica": (719_470, 43_097, 60_858), "tmall": (351_268, 40_727, 25_898)} | {
+    "nowplaying": (825_304, 60_416, 89_824)
+}  # train events, items, test events
+METHODS = {
+    "popularity": {"name": "popularity", "preset": "global"},
+    "session popularity": {"name": "popularity", "preset": "session"},
+    "Item-KNN, last item, cosine": {"name": "item_knn", "preset": "public"},
+}
+REFERENCE = {
+    "diginetica": {
+        "popularity": (0.33, 0.16, 0.58, 0.19, 0.93, 0.21),
+        "session popularity": (19.23, 13.41, 20.68, 13.62, 21.08, 13.65),
+        "Item-KNN, last item, cosine": (16.93, 9.11, 25.16, 10.20, 34.86, 10.87),
+    },
+    "tmall": {
+        "popularity": (1.29, 0.84, 1.68, 0.88, 1.97, 0.90),
+        "session popularity": (34.20, 21.21, 42.19, 22.30, 45.76, 22.56),
+        "Item-KNN, last item, cosine": (4.46, 2.45, 6.28, 2.69, 8.61, 2.85),
+    },
+    "nowplaying": {
+        "popularity": (0.70, 0.49, 1.41, 0.58, 1.80, 0.60),
+        "session popularity": (5.98, 4.33, 6.97, 4.46, 7.79, 4.52),
+        "Item-KNN, last item, cosine": (6.32, 3.35, 9.79, 3.81, 13.85, 4.09),
+    },
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one set: our figures and the known ones, in points, in the order of METRICS."""
+
+    data: str
+    method: str
+    ours: tuple[float, ...]
+    reference: tuple[float, ...]
+    seconds: float
+
+    @property
+    def difference(self) -> float:
+        """The largest difference of any metric, in points, both rounded to the two digits that are known."""
+        return max(abs(round(o, 2) - r) for o, r in zip(self.ours, self.reference, strict=True))
+
+    @property
+    def agrees(self) -> bool:
+        return self.difference <= TOLERANCE + 1e-9
+
+
+def read(folder: Path) -> Corpus:
+    """One public set as a corpus: every session a user of its own, since none is named; times are the order alone."""
+    train = pq.read_table(folder / "train_sessions.parquet").column("items").combine_chunks()
+    events = pq.read_table(folder / "test_events.parquet")
+    test_items, test_lengths = _whole_sessions(
+        events.column("prefix").combine_chunks(), np.asarray(events.column("target"))
+    )
+    items = np.concatenate([np.asarray(train.flatten()), test_items]).astype(np.int32) - 1
+    lengths = np.concatenate([np.asarray(train.value_lengths()), test_lengths]).astype(np.int64)
+    number = np.arange(len(lengths))
+    offsets = offsets_of(lengths)
+    sessions = Sessions(items, np.arange(len(items), dtype=np.int64), offsets, number.astype(np.int32), number)
+    part = np.where(number < len(train), np.int8(Part.TRAIN), np.int8(Part.TEST))
+    fingerprint = hashlib.sha256(items.tobytes() + offsets.tobytes()).hexdigest()
+    return Corpus(
+        items=pa.table({"item_id": [str(item + 1) for item in range(int(items.max()) + 1)]}),
+        users=pa.table({"user_id": [f"session {n}" for n in number], "known": part == Part.TRAIN}),
+        sessions=sessions,
+        part=part,
+        n_users=len(train),
+        manifest={"format": FORMAT, "fingerprint": fingerprint},
+    )
+
+
+def _whole_sessions(prefixes: pa.ListArray, targets: IntArray) -> tuple[IntArray, IntArray]:
+    """The sessions behind the test events, flat items and lengths: each event is given with its prefix, longest first.
+
+    An event goes on with the session before it when prefix and target together are the prefix of that one.
+    """
+    flat, lengths = np.asarray(prefixes.flatten()), np.asarray(prefixes.value_lengths()).astype(np.int64)
+    offsets = offsets_of(lengths)
+    begins = np.ones(len(targets), dtype=np.bool_)
+    for event in range(1, len(targets)):
+        before, own = flat[offsets[event - 1] : offsets[event]], flat[offsets[event] : offsets[event + 1]]
+        same = len(before) == len(own) + 1 and before[-1] == targets[event] and np.array_equal(before[:-1], own)
+        begins[event] = not same
+    sessions = np.flatnonzero(begins)
+    whole = [np.append(flat[offsets[e] : offsets[e + 1]], targets[e]) for e in sessions]
+    return np.concatenate(whole), lengths[sessions] + 1
+
+
+def measure(data: str, corpus: Corpus) -> list[Row]:
+    """All methods on one set, each fitted on its train sessions and asked for every test event."""
+    rows = []
+    for method, options in METHODS.items():
+        began = time.perf_counter()
+        model = models.build(models.with_preset({"model": dict(options)}))
+        model.fit(corpus, PreparationSettings())
+        found = averages(evaluate(model, corpus, Part.TEST, mask_session=False).rank)
+        ours = tuple(100 * found[metric] for metric in METRICS)
+        rows.append(Row(data, method, ours, REFERENCE[data][method], time.perf_counter() - began))
+        print(f"{data}, {method}: {rows[-1].seconds:.0f} s", file=sys.stderr)
+    return rows
+
+
+def check_sizes(data: str, corpus: Corpus) -> None:
+    """Stop when the files are not the ones behind the figures."""
+    test = corpus.select(Part.TEST)
+    found = (int((corpus.train.lengths - 1).sum()), corpus.n_items, int((test.lengths - 1).sum()))
+    if found != SIZES[data]:
+        raise SystemExit(f"{data}: expected {SIZES[data]} train events, items and test events, found {found}")
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown: for each row our figures over the known ones."""
+    lines = [
+        "# Parity on the public session sets",
+        "",
+        "All items are candidates, ties count against the model, every prefix of every test session is an event; in "
+        f"percent. A row is ok when no metric differs by more than {TOLERANCE} points.",
+        "",
+        "What is left of a difference in Item-KNN is ties: equal fractions are equal similarities here, while the code "
+        "behind the known figures, C / sqrt(supp_i * supp_j) in double precision, lets the last bit decide between "
+        "some of them.",
+        "",
+        f"| set | method | | {' | '.join(METRICS)} | largest difference | ok | fit and evaluation |",
+        f"|---|---|---|{'---:|' * len(METRICS)}---:|---|---:|",
+    ]
+    for row in rows:
+        ours, known = (" | ".join(f"{value:.2f}" for value in values) for values in (row.ours, row.reference))
+        verdict = "yes" if row.agrees else "**no**"
+        lines.append(
+            f"| {row.data} | {row.method} | ours | {ours} | {row.difference:.2f} | {verdict} | {row.seconds:.0f} s |"
+        )
+        lines.append(f"| | | reference | {known} | | | |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder with diginetica/, tmall/ and nowplaying/")
+    parser.add_argument("--only", choices=sorted(REFERENCE), help="one set; the results are printed, not written")
+    arguments = parser.parse_args()
+    rows: list[Row] = []
+    for data in [arguments.only] if arguments.only else REFERENCE:
+        corpus = read(arguments.folder / data)
+        check_sizes(data, corpus)
+        rows += measure(data, corpus)
+    page = table(rows)
+    print(page)
+    if not arguments.only:
+        results = [vars(row) | {"difference": row.difference, "agrees": row.agrees} for row in rows]
+        machine.write("parity", {"metrics": METRICS, "rows": results}, page)
+    return 0 if all(row.agrees for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

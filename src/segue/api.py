@@ -1,0 +1,62 @@
+"""The Python API: what the command line does, on files and frames."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segue import pipeline
+from segue.pipeline import Options
+from segue.recommender import Recommender
+from segue.settings import Nested, read_overrides
+
+Settings = Mapping[str, Mapping[str, Any]] | str | Path | None
+
+
+def fit(
+    log: Any,
+    settings: Settings = None,
+    *,
+    out: str | Path | None = None,
+    items: str | Path | None = None,
+    users: str | Path | None = None,
+    refit: bool = True,
+    final: bool = False,
+    overwrite: bool = False,
+) -> Recommender:
+    """Prepare, train and measure on a log; returns the model, ready to recommend.
+
+    Args:
+        log: a path as for ``segue fit``, or a pandas, Polars or Arrow frame with user_id, item_id and timestamp.
+        settings: nested keys such as ``{"sessions": {"gap": "30min"}}``, or the path of a TOML file.
+        out: folder of the model. Unset: a temporary one, gone with the model; ``model.save(folder)`` keeps it.
+        items, users: files with names and categorical columns.
+        refit: train again on train + validation once the epoch is chosen. final: and then on everything.
+        overwrite: replace an existing `out`.
+
+    Raises UserMistake with one line that says what to do.
+    """
+    scratch = None if out is not None else tempfile.TemporaryDirectory(prefix="segue-model-")
+    folder = Path(scratch.name) / "model" if scratch else Path(out or "")
+    pipeline.fit(
+        str(log) if isinstance(log, Path) else log,
+        folder,
+        _nested(settings),
+        Options(refit=refit, final=final, overwrite=overwrite),
+        items=Path(items) if items else None,
+        users=Path(users) if users else None,
+    )
+    return Recommender.load(folder, keep_alive=scratch)
+
+
+def load(folder: str | Path) -> Recommender:
+    """A trained model. Raises ArtifactError when it is missing, damaged or of another format."""
+    return Recommender.load(folder)
+
+
+def _nested(settings: Settings) -> Nested:
+    if isinstance(settings, (str, Path)):
+        return read_overrides(Path(settings))
+    return {section: dict(values) for section, values in (settings or {}).items()}

@@ -1,0 +1,194 @@
+"""Trained models on disk: JSON, safetensors and Parquet, sealed by a manifest. No pickle anywhere.
+
+    MODEL/
+      config.json           settings, model name, sizes, what it was trained on, where it came from
+      model.safetensors     parameters and counts, graph included
+      history.safetensors   the users' train sessions, for requests of known users
+      items.parquet  users.parquet     vocabularies with names
+      metrics.jsonl         a line an epoch (refit.jsonl: the epochs of a refit)
+      corpus/               the prepared data, where `segue fit` made it
+      manifest.json         format version and sha256 of every file above
+
+A run lives in MODEL.partial/ and is renamed when done. What is computed later (evaluation/) is not sealed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from segue import models
+from segue.data.corpus import Corpus, Sessions
+from segue.errors import ArtifactError
+from segue.nn.protocol import SessionModel
+from segue.settings import Settings
+
+FORMAT = "segue-model-1"
+_UNSEALED = ("manifest.json", "evaluation", "tensorboard", "report.html")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A trained model as read back, on the CPU."""
+
+    model: SessionModel
+    settings: Settings
+    items: pa.Table
+    users: pa.Table
+    history: Sessions
+    """The users' train sessions; ``number`` is their place here."""
+    facts: dict[str, Any]
+    """config.json."""
+
+
+def write_model(
+    folder: Path, model: SessionModel, corpus: Corpus, settings: Settings, facts: Mapping[str, Any]
+) -> None:
+    """Write the model's own files into `folder`. `corpus.train` becomes the history of its users."""
+    arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in model.arrays().items()}
+    with writing(folder):
+        save_file(arrays, folder / "model.safetensors")
+        train = corpus.train
+        history = {"items": train.items, "times": train.times, "offsets": train.offsets, "user": train.user}
+        save_file({name: torch.tensor(array) for name, array in history.items()}, folder / "history.safetensors")
+        pq.write_table(corpus.items, folder / "items.parquet")
+        pq.write_table(corpus.users, folder / "users.parquet")
+        config = {
+            "format": FORMAT,
+            "settings": settings.model_dump(mode="json"),
+            "n_items": model.n_items,
+            "n_users": model.n_users,
+            "corpus_fingerprint": corpus.fingerprint,
+            "protocol": corpus.manifest["settings"]["split"]["protocol"],
+            "repeats_in_sessions": corpus.repeats_in_sessions,
+            "statistics": model.statistics(),
+            **facts,
+        }
+        write_text(folder / "config.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+
+
+def seal(folder: Path) -> None:
+    """Write the manifest: sha256 of every file that belongs to the model."""
+    files = {str(path.relative_to(folder)): _sha256(path) for path in _sealed_files(folder)}
+    with writing(folder):
+        write_text(folder / "manifest.json", json.dumps({"format": FORMAT, "sha256": files}, indent=1) + "\n")
+
+
+def check_seal(folder: Path) -> None:
+    """Compare every file with the manifest. Raises ArtifactError naming the first that is missing or differs."""
+    for name, expected in _manifest(folder)["sha256"].items():
+        path = folder / name
+        if not path.is_file():
+            raise ArtifactError(f"the model {folder} is damaged: {name} is missing; train it again")
+        if _sha256(path) != expected:
+            raise ArtifactError(f"the model {folder} is damaged: {name} has changed since; train it again")
+
+
+def load_model(folder: Path) -> Artifact:
+    """Read a trained model onto the CPU. Raises ArtifactError when it is missing, damaged or of another format."""
+    check_seal(folder)
+    try:
+        facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        arrays = load_file(folder / "model.safetensors")
+        history = {name: tensor.numpy() for name, tensor in load_file(folder / "history.safetensors").items()}
+        items, users = (pq.read_table(folder / f"{name}.parquet") for name in ("items", "users"))
+        settings = Settings.parse(facts["settings"])
+        model = models.build(settings)
+        model.restore(arrays, facts["n_items"], facts["n_users"])
+    except (OSError, ValueError, KeyError, SafetensorError, pa.ArrowInvalid, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ArtifactError(f"the model {folder} cannot be read ({reason}); train it again") from None
+    number = torch.arange(len(history["user"])).numpy()
+    sessions = Sessions(history["items"], history["times"], history["offsets"], history["user"], number)
+    return Artifact(model, settings, items, users, sessions, facts)
+
+
+def refuse_existing(out: Path, *, overwrite: bool) -> None:
+    """Raise ArtifactError when `out` exists and may not be replaced, or its parent folder cannot be made."""
+    if out.exists() and not overwrite:
+        raise ArtifactError(f"{out} exists already; choose another --out, or pass --overwrite to replace it")
+    if out.exists() and not (out / "manifest.json").is_file() and any(out.iterdir() if out.is_dir() else [out]):
+        raise ArtifactError(f"{out} is not something Segue wrote; it is not replaced, choose another --out")
+
+
+def publish(partial: Path, out: Path) -> None:
+    """Rename a finished run into place; an `out` that is replaced disappears only once the new one is there."""
+    with writing(out):
+        old = out.with_name(out.name + ".old")
+        if out.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            out.rename(old)
+        partial.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """One file, replaced at once: an interrupted write leaves the checkpoint before it."""
+    aside = path.with_suffix(".writing")
+    with writing(path.parent):
+        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, aside, {"state": json.dumps(state)})
+        os.replace(aside, path)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the state of :func:`save_checkpoint`. Raises ArtifactError when the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = json.loads(file.metadata()["state"])
+        return load_file(path), state
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ArtifactError(f"the checkpoint {path} cannot be read ({error}); start again with --overwrite") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file aside and rename it into place."""
+    aside = path.with_name(path.name + ".writing")
+    aside.write_text(text, encoding="utf-8")
+    os.replace(aside, path)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn a full disk or a folder that cannot be written into one clear line."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise ArtifactError(f"cannot write to {folder}: {reason}; nothing there was replaced") from None
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        found = manifest["format"]
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder} is not a trained model: no manifest.json; make one with: segue fit") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"the manifest of {folder} cannot be read ({error}); train it again") from None
+    if found != FORMAT:
+        raise ArtifactError(f"{folder} has format {found!r}, this Segue reads {FORMAT!r}")
+    return dict(manifest)
+
+
+def _sealed_files(folder: Path) -> list[Path]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in files if path.relative_to(folder).parts[0] not in _UNSEALED)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,135 @@
+"""The charts of a report, as Vega-Lite with their data inside, and the script that draws them without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+PALETTE = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d", "#d4a81c", "#ff9da6", "#8a8a8a")
+"""Distinct on a light and on a dark ground; the first model gets the first colour in every chart."""
+
+_SNIPPET = "window.vegaEmbed = vegaEmbed;"
+_HEIGHT = 240
+_FONT = "system-ui, sans-serif"
+
+Records = Sequence[Mapping[str, Any]]
+Spec = dict[str, Any]
+
+
+def colours(labels: Sequence[str]) -> dict[str, str]:
+    """A colour for each label; they repeat after ten."""
+    return {label: PALETTE[place % len(PALETTE)] for place, label in enumerate(labels)}
+
+
+def learning_curves(curves: Mapping[str, Records], colour: Mapping[str, str]) -> dict[str, Spec]:
+    """Title → chart: the training loss, and HR@10 on validation, by epoch; the chosen epoch is marked.
+
+    Args:
+        curves: label → records of ``metrics.jsonl``. A chart without a single value is left out.
+    """
+    rows = {"Training loss": _losses(curves), "HR@10 on validation, %": _validations(curves)}
+    return {title: _curve(values, colour) for title, values in rows.items() if values}
+
+
+def slice_bars(
+    slices: Mapping[str, Mapping[str, Mapping[str, float]]],
+    metric: str,
+    colour: Mapping[str, str],
+    sizes: Mapping[str, int],
+) -> Spec:
+    """Bars of one metric, a group for each slice, a bar for each model.
+
+    Args:
+        slices: label → slice → its metrics.
+        sizes: slice → events, in the order of the axis.
+    """
+    axis_label = {name: f"{name}|{events:,} events" for name, events in sizes.items()}
+    values = [
+        {"model": model, "slice": axis_label[name], "value": 100 * by_slice[name][metric]}
+        for model, by_slice in slices.items()
+        for name in sizes
+        if name in by_slice
+    ]
+    two_lines = alt.Axis(title=None, labelAngle=0, labelExpr="split(datum.label, '|')", ticks=False, domain=False)
+    chart = alt.Chart(_inline(values)).mark_bar(cornerRadiusEnd=1)
+    chart = chart.encode(
+        x=alt.X("slice:N", sort=list(axis_label.values()), axis=two_lines, scale=alt.Scale(paddingInner=0.2)),
+        xOffset=alt.XOffset("model:N", sort=list(colour)),
+        y=alt.Y("value:Q", title=None, axis=_VALUE_AXIS),
+        color=_colour(colour),
+        tooltip=[alt.Tooltip("model:N"), alt.Tooltip("value:Q", title=f"{metric}, %", format=".2f")],
+    )
+    return _finished(chart)
+
+
+@cache
+def script() -> str:
+    """Vega, Vega-Lite and Vega-Embed in one piece of JavaScript, for all charts of a page."""
+    return str(vl_convert.javascript_bundle(_SNIPPET))
+
+
+_VALUE_AXIS = alt.Axis(ticks=False, domain=False, labelPadding=6)
+
+
+def _losses(curves: Mapping[str, Records]) -> list[dict[str, Any]]:
+    return [_point(label, record, record["loss"]) for label, records in curves.items() for record in records]
+
+
+def _validations(curves: Mapping[str, Records]) -> list[dict[str, Any]]:
+    return [
+        _point(label, record, 100 * record["validation"]["HR@10"])
+        for label, records in curves.items()
+        for record in records
+        if record["validation"]
+    ]
+
+
+def _point(label: str, record: Mapping[str, Any], value: float) -> dict[str, Any]:
+    """One epoch of a curve."""
+    facts = {key: record[key] for key in ("epoch", "seconds", "learning_rate")}
+    return {"model": label, "value": value, "best": bool(record["best"]), **facts}
+
+
+def _curve(values: list[dict[str, Any]], colour: Mapping[str, str]) -> Spec:
+    chosen = {point["model"]: point["epoch"] for point in values if point["best"]}
+    points = [{**point, "best": chosen.get(point["model"]) == point["epoch"]} for point in values]
+    last = max(point["epoch"] for point in values)
+    epochs = alt.Axis(grid=False, format="d", tickMinStep=1, tickCount=min(last, 10))
+    base = alt.Chart(_inline(points)).encode(
+        x=alt.X("epoch:Q", title="epoch", axis=epochs, scale=alt.Scale(domain=[1, max(last, 2)])),
+        y=alt.Y("value:Q", title=None, axis=_VALUE_AXIS, scale=alt.Scale(zero=False)),
+        color=_colour(colour),
+        tooltip=[
+            alt.Tooltip("model:N"),
+            alt.Tooltip("epoch:Q"),
+            alt.Tooltip("value:Q", format=".4f"),
+            alt.Tooltip("seconds:Q", format=",.1f"),
+            alt.Tooltip("learning_rate:Q", title="learning rate"),
+        ],
+    )
+    marks = base.mark_point(filled=True, opacity=1).encode(
+        size=alt.condition("datum.best", alt.value(130), alt.value(30)),
+    )
+    return _finished(base.mark_line(strokeWidth=2) + marks)
+
+
+def _inline(values: list[dict[str, Any]]) -> alt.InlineData:
+    return alt.InlineData(values=values)
+
+
+def _colour(colour: Mapping[str, str]) -> alt.Color:
+    """One legend serves all charts of a page, so none of them has its own."""
+    return alt.Color("model:N", scale=alt.Scale(domain=list(colour), range=list(colour.values())), legend=None)
+
+
+def _finished(chart: alt.Chart | alt.LayerChart) -> Spec:
+    styled = chart.properties(width="container", height=_HEIGHT).configure(font=_FONT, background="transparent")
+    styled = styled.configure_view(stroke=None)
+    styled = styled.configure_axis(labelFontSize=11, titleFontWeight="normal", gridColor="#888", gridOpacity=0.3)
+    spec: Spec = styled.to_dict()
+    # The address of the schema is all that would name the network; the page says itself that this is Vega-Lite.
+    return {key: value for key, value in spec.items() if key != "$schema"}

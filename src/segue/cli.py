@@ -1,0 +1,272 @@
+"""The command line. Results go to stdout (with --json as JSON), everything else to stderr.
+
+Exit codes: 0; 2 with one clear line for a user's mistake; 130 on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import click
+import typer
+
+from segue import pipeline
+from segue.console import err, out, print_json, print_metrics, print_rows, show_messages, training_bar
+from segue.data import corpus as corpora
+from segue.data.check import check_log
+from segue.data.corpus import Part
+from segue.data.stats import table1
+from segue.errors import RequestError, SegueError, UserMistake
+from segue.pipeline import Options
+from segue.recommender import Recommender
+from segue.settings import Nested, compose, read_overrides
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Recommends the next item of a live session to a user it knows.",
+)
+
+Config = Annotated[Path | None, typer.Option("--config", help="Settings as TOML, a section a topic.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE, over --config. May be repeated.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there, once the new one is complete.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the unfinished run at OUT.partial.")]
+Refit = Annotated[bool, typer.Option("--refit", help="Train again on train + validation for the chosen epochs.")]
+Log = Annotated[
+    str,
+    typer.Argument(
+        help="CSV, TSV (also .gz), Parquet file or folder, FILE.duckdb::TABLE, or a known data set: "
+        "lastfm:FILE, xing:FILE, reddit:FILE, complete-journey:"
+    ),
+]
+Items = Annotated[Path | None, typer.Option("--items", help="File of item_id, optional name, categorical columns.")]
+Users = Annotated[Path | None, typer.Option("--users", help="File of user_id, optional name, categorical columns.")]
+Drop = Annotated[bool, typer.Option("--drop-invalid", help="Drop and count rows without id or time.")]
+
+
+@app.command()
+def check(log: Log, config: Config = None, set_: Set = None, as_json: Json = False, drop_invalid: Drop = False) -> None:
+    """Report what a log holds and what in it cannot be right.
+
+    Example: `segue check clicks.csv --set columns.item_id=article`
+    """
+    settings = compose(_overrides(config, set_, drop_invalid))
+    with tempfile.TemporaryDirectory(prefix="segue-check-") as scratch:
+        report = check_log(log, settings, Path(scratch))
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        out.print("\n".join(report.lines()), markup=False)
+
+
+@app.command()
+def prepare(
+    log: Log,
+    to: Annotated[Path, typer.Option("--out", help="The corpus folder to write.")],
+    items: Items = None,
+    users: Users = None,
+    config: Config = None,
+    set_: Set = None,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+    drop_invalid: Drop = False,
+) -> None:
+    """Turn a log into a corpus: sessions, filters, split, vocabularies.
+
+    Example: `segue prepare clicks.csv --out corpus --set sessions.gap=30min`
+    """
+    overrides = _overrides(config, set_, drop_invalid)
+    manifest = pipeline.prepare_log(log, to, overrides, items=items, users=users, overwrite=overwrite)
+    if as_json:
+        print_json({"corpus": str(to), **manifest})
+    else:
+        print_rows(table1(corpora.load(to)), title=str(to))
+
+
+@app.command()
+def stats(corpus: Annotated[Path, typer.Argument(help="A prepared corpus.")], as_json: Json = False) -> None:
+    """The rows of the paper's Table 1 for a corpus.
+
+    Example: `segue stats corpus`
+    """
+    rows = table1(corpora.load(corpus))
+    print_json(rows) if as_json else print_rows(rows)
+
+
+@app.command()
+def train(
+    corpus: Annotated[Path, typer.Argument(help="A prepared corpus.")],
+    to: Annotated[Path, typer.Option("--out", help="The model folder to write.")],
+    config: Config = None,
+    set_: Set = None,
+    as_json: Json = False,
+    resume: Resume = False,
+    refit: Refit = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a model on a corpus; the epoch is chosen on validation, test sessions are not opened.
+
+    Example: `segue train corpus --out model --set model.preset=paper --set training.max_minutes=20`
+    """
+    with training_bar() as progress:
+        options = Options(resume=resume, overwrite=overwrite, refit=refit, progress=progress)
+        folder = pipeline.train(corpus, to, _overrides(config, set_), options)
+    facts = pipeline.training_facts(folder)
+    print_json(facts) if as_json else print_rows(facts)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A trained model.")],
+    corpus: Annotated[Path | None, typer.Option(help="Its corpus, where that has moved.")] = None,
+    split: Annotated[Literal["test", "validation"], typer.Option(help="Which part to measure on.")] = "test",
+    history: Annotated[
+        Literal["frozen", "rolling"] | None, typer.Option(help="What of the user's past is seen.")
+    ] = None,
+    config: Config = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model: full ranking over all items, every prefix of every session of the part.
+
+    Example: `segue evaluate model --split test --json`
+    """
+    chosen = {**_overrides(config, set_).get("evaluation", {}), **({"history": history} if history else {})}
+    settings = compose({"evaluation": chosen}).evaluation
+    how = {key: getattr(settings, key) for key in chosen}
+    measured = pipeline.evaluate_model(model, corpus, Part[split.upper()], **how)
+    result = pipeline.write_evaluation(model, measured)
+    if as_json:
+        print_json(result)
+        return
+    print_metrics({result["model"]: result}, list(result["metrics"]))
+    print_rows({key: result[key] for key in ("split", "protocol", "history", "events", "sessions", "users")})
+
+
+@app.command()
+def recommend(
+    model: Annotated[Path, typer.Argument(help="A trained model.")],
+    user: Annotated[str | None, typer.Option(help="User id; leave out for an anonymous session.")] = None,
+    items: Annotated[str, typer.Option(help="The session, oldest first: a,b,c.")] = "",
+    item: Annotated[list[str] | None, typer.Option(help="One item of the session; repeat, oldest first.")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many.")] = 10,
+    history: Annotated[Path | None, typer.Option(help="File with the user's earlier items, one a line.")] = None,
+    exclude: Annotated[str, typer.Option(help="Items never to show: a,b,c.")] = "",
+    exclude_seen: Annotated[
+        Literal["session", "history"] | None, typer.Option(help="Leave out items seen there.")
+    ] = None,
+    candidates: Annotated[Path | None, typer.Option(help="File with the only items to rank, one a line.")] = None,
+    config: Config = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """The next items for a session, each with a reason.
+
+    Example: `segue recommend model --user anna --items milk,bread -k 5`
+    """
+    if k < 1:
+        raise RequestError(f"-k must be at least 1, found {k}")
+    if _overrides(config, set_):
+        raise RequestError("a trained model carries its own settings; --config and --set change nothing here")
+    answer = Recommender.load(model)
+    found = answer.recommend(
+        user,
+        [part for part in items.split(",") if part] + (item or []),
+        k,
+        [part for part in exclude.split(",") if part],
+        _lines(candidates) if candidates else None,
+        history=_lines(history) if history else None,
+        exclude_seen=exclude_seen,
+    )
+    if as_json:
+        print_json(found.as_dict())
+        return
+    for warning in found.warnings:
+        err.print(warning, markup=False)
+    if found.skipped:
+        err.print(f"unknown to the model, skipped: {', '.join(found.skipped)}", markup=False)
+    for place, entry in enumerate(found, start=1):
+        out.print(f"{place:3d}  {entry.score:8.3f}  {answer.name(entry.item)}  ({entry.because['text']})", markup=False)
+
+
+@app.command()
+def fit(
+    log: Log,
+    to: Annotated[Path, typer.Option("--out", help="The model folder to write.")],
+    items: Items = None,
+    users: Users = None,
+    config: Config = None,
+    set_: Set = None,
+    as_json: Json = False,
+    resume: Resume = False,
+    refit: Refit = False,
+    final: Annotated[bool, typer.Option("--final", help="Train on everything once test is measured.")] = False,
+    overwrite: Overwrite = False,
+    drop_invalid: Drop = False,
+) -> None:
+    """From a log to a measured model in one go: prepare, train, evaluate, report.
+
+    Example: `segue fit clicks.csv --out model --refit`
+    """
+    with training_bar() as progress:
+        options = Options(resume=resume, overwrite=overwrite, refit=refit, final=final, progress=progress)
+        folder = pipeline.fit(log, to, _overrides(config, set_, drop_invalid), options, items=items, users=users)
+    result = pipeline.read_evaluation(folder)
+    if as_json:
+        print_json({**pipeline.training_facts(folder), "evaluation": result})
+        return
+    print_metrics({result["model"]: result}, list(result["metrics"]))
+    err.print(f"model: {folder}   report: {folder / 'report.html'}", markup=False)
+
+
+def main() -> None:
+    """Run, and turn every mistake into one line and an exit code."""
+    show_messages()
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        result: Any = app(arguments, standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        err.print("interrupted; a training run continues with --resume", markup=False)
+        return 130
+    except click.ClickException as error:
+        return _mistake(error.format_message())
+    except UserMistake as error:
+        return _mistake(str(error))
+    except SegueError as error:
+        err.print(f"segue: defect: {error}", markup=False)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _mistake(message: str) -> int:
+    err.print("segue: " + " ".join(message.split()), markup=False)
+    return 2
+
+
+def _overrides(config: Path | None, assignments: list[str] | None, drop_invalid: bool = False) -> Nested:
+    overrides = read_overrides(config, assignments or [])
+    if drop_invalid:
+        overrides.setdefault("preparation", {})["drop_invalid"] = True
+    return overrides
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RequestError(f"{path} is not UTF-8 text; write one item id a line") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]

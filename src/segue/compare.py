@@ -1,0 +1,80 @@
+"""Several models on one corpus: trained alike, measured on identical events, one table."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from segue import pipeline
+from segue.errors import UserMistake
+from segue.pipeline import Options
+from segue.settings import Nested
+from segue.training import Progress
+
+logger = logging.getLogger("segue")
+
+COUNTING: dict[str, Nested] = {
+    "popularity": {"model": {"name": "popularity", "preset": "global"}},
+    "recent popularity": {"model": {"name": "popularity", "preset": "recent"}},
+    "session popularity": {"model": {"name": "popularity", "preset": "session"}},
+    "personal popularity": {"model": {"name": "popularity", "preset": "personal"}},
+    "Markov": {"model": {"name": "markov"}},
+    "Item-KNN": {"model": {"name": "item_knn"}},
+}
+"""The counting methods that every table of ours shows."""
+
+NETWORKS: dict[str, Nested] = {
+    "HG-GNN segue": {"model": {"name": "hg_gnn", "preset": "segue"}},
+    "HG-GNN paper": {"model": {"name": "hg_gnn", "preset": "paper"}},
+}
+
+
+def compare(
+    corpus: Path,
+    runs: Mapping[str, Nested],
+    out: Path,
+    *,
+    refit: bool = True,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Train and measure every run on the test part of `corpus`; a run that is finished under `out` is not repeated.
+
+    Args:
+        corpus: a prepared corpus.
+        runs: label → settings.
+        out: a folder; each run becomes a model in it.
+        refit: for every model alike, so that refitted rows are never compared with others.
+
+    Returns label → the JSON shape of an evaluation, with the label as its "model" and the wall "training_seconds".
+    """
+    results: dict[str, dict[str, Any]] = {}
+    for label, overrides in runs.items():
+        folder = out / "".join(letter if letter.isalnum() else "-" for letter in label).lower()
+        if not (folder / "evaluation" / "test.json").exists():
+            resume = (folder.with_name(folder.name + ".partial") / "run.json").exists()
+            if not (folder / "manifest.json").exists():
+                pipeline.train(corpus, folder, overrides, Options(resume=resume, refit=refit, progress=progress))
+            pipeline.write_evaluation(folder, pipeline.evaluate_model(folder, corpus))
+        results[label] = {
+            **pipeline.read_evaluation(folder),
+            "model": label,
+            "training": pipeline.training_facts(folder),
+        }
+        logger.info("%s: HR@10 %.4f", label, results[label]["metrics"]["HR@10"])
+    events = {result["event_hash"] for result in results.values()}
+    if len(events) > 1:
+        raise UserMistake(f"the runs under {out} were measured on different events; empty the folder and repeat")
+    return results
+
+
+def curves(results: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Label → the epochs of its training, for those that were trained."""
+    paths = {label: Path(result["training"]["model"]) / "metrics.jsonl" for label, result in results.items()}
+    return {
+        label: [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for label, path in paths.items()
+        if path.exists()
+    }

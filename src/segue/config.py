@@ -1,0 +1,48 @@
+"""The base of every configuration: frozen, typed, unknown keys refused by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from segue.errors import ConfigError
+
+
+class Config(BaseModel):
+    """A frozen set of named settings. Build one from untrusted input with :meth:`parse`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], section: str = "") -> Self:
+        """Validate `values`; a mistake becomes a ConfigError of one line that names the key.
+
+        Args:
+            values: the keys as read from TOML or from ``--set``.
+            section: where the keys stand, for the message (``"training"``).
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError(_one_line(cls, error, section)) from None
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A hint naming the closest known key, or the list of all of them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
+
+
+def _one_line(cls: type[Config], error: ValidationError, section: str) -> str:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join([section, *path] if section else path)
+    if first["type"] == "extra_forbidden":
+        owner: Any = cls
+        for part in path[:-1]:
+            owner = owner.model_fields[part].annotation
+        return f"unknown setting '{key}': {nearest(path[-1], list(owner.model_fields))}"
+    return f"setting '{key}': {first['msg'].lower()}, found {first['input']!r}"

@@ -1,0 +1,89 @@
+"""What the command line shows: progress and messages on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from segue.training import Progress
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class _Lines(logging.Handler):
+    """Log records as plain lines that do not tear a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(record.getMessage(), markup=False)
+
+
+def show_messages() -> None:
+    """Let the library's messages through to stderr."""
+    logger = logging.getLogger("segue")
+    if not logger.handlers:
+        logger.addHandler(_Lines())
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+@contextmanager
+def training_bar() -> Iterator[Callable[[Progress], None]]:
+    """A bar for the steps of the running epoch, with an estimate for this epoch and for all that may follow."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Bars(*columns, console=err, transient=True) as bars:
+        task = bars.add_task("starting", total=None, left="")
+
+        def advance(at: Progress) -> None:
+            each = at.seconds / max(at.step, 1)
+            left = each * (at.steps - at.step)
+            most = left + each * at.steps * (at.max_epochs - at.epoch)
+            bars.update(
+                task,
+                description=f"epoch {at.epoch}/{at.max_epochs}, loss {at.loss:.3f}",
+                completed=at.step,
+                total=at.steps,
+                left=f"{_duration(left)} left in this epoch, at most {_duration(most)} in all",
+            )
+
+        yield advance
+
+
+def print_json(result: Any) -> None:
+    """The result as JSON on stdout, and nothing else there."""
+    out.print(json.dumps(result, indent=1, ensure_ascii=False, default=str), markup=False)
+
+
+def print_rows(rows: Mapping[str, Any], title: str | None = None) -> None:
+    """A two-column table of facts."""
+    table = Table("", "", title=title, show_header=False, box=None, title_justify="left")
+    for name, value in rows.items():
+        table.add_row(name, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
+    out.print(table)
+
+
+def print_metrics(evaluations: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]) -> None:
+    """One row a model, in percent."""
+    table = Table("model", *metrics)
+    for label, result in evaluations.items():
+        table.add_row(label, *(f"{100 * result['metrics'][name]:.2f}" for name in metrics))
+    out.print(table)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

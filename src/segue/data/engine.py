@@ -1,0 +1,134 @@
+"""The query engine of preparation and graph construction: DuckDB with a memory cap, out of core, without a network."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from segue.errors import UserMistake
+from segue.settings import PreparationSettings, size_in_bytes
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def connect(preparation: PreparationSettings, scratch: Path) -> duckdb.DuckDBPyConnection:
+    """A fresh engine that spills to a folder of its own inside `scratch`, which the caller owns and removes.
+
+    Tables live in memory up to the limit and in that folder beyond it: a database file would hold the same rows, but
+    compressing every intermediate table costs more than half of the preparation. Nothing is loaded from outside.
+    Raises UserMistake when the folder cannot be written.
+    """
+    limit = size_in_bytes(preparation.memory_limit) if preparation.memory_limit else available_memory() // 2
+    with guarded(f"opening the query engine in {scratch}"):
+        scratch.mkdir(parents=True, exist_ok=True)
+        spill = tempfile.mkdtemp(prefix="spill-", dir=scratch)
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": f"{limit}B",
+            "temp_directory": spill,
+            "threads": usable_processors(),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+        },
+    )
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+@contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Turn a full disk, an unwritable folder, or too little memory inside the block into one UserMistake line.
+
+    Other errors of the engine are defects, or mistakes that only the caller can name: they pass.
+
+    Args:
+        what: the step, as it reads after "while": ``"cutting sessions"``.
+    """
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        reason = first_line(error)
+        if "max_temp_directory_size" in reason or "No space left" in str(error):
+            raise UserMistake(_full_disk(what, reason)) from None
+        advice = "raise preparation.memory_limit (--set preparation.memory_limit=8GiB)"
+        raise UserMistake(f"out of memory while {what}: {reason}; {advice}") from None
+    except duckdb.IOException as error:
+        if "No space left" in str(error) or "Disk quota exceeded" in str(error):
+            raise UserMistake(_full_disk(what, first_line(error))) from None
+        raise UserMistake(f"input or output failed while {what}: {first_line(error)}") from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserMistake(_full_disk(what, str(error))) from None
+        raise UserMistake(f"input or output failed while {what}: {error}") from None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, for messages that must be one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def usable_processors() -> int:
+    """Processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Bytes this process may use: the least of physical memory, its control groups' limits and its own RLIMITs."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(physical, *_resource_limits(), *cgroup_limits(_CGROUPS, _MEMBERSHIP))
+
+
+def cgroup_limits(root: Path, membership: Path) -> list[int]:
+    """Memory limits, in bytes, of the control groups this process is in and of all above them (version 2 and 1).
+
+    Args:
+        root: where the control groups are mounted.
+        membership: the list of this process's groups (``/proc/self/cgroup``).
+    """
+    limits: list[int] = []
+    for line in _read(membership).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            mount, file = root, "memory.max"
+        elif "memory" in controllers.split(","):
+            mount, file = root / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = mount / path.lstrip("/")
+        for folder in (group, *group.parents):
+            text = _read(folder / file).strip()
+            if text.isdigit():
+                limits.append(int(text))
+            if folder == mount:
+                break
+    return limits
+
+
+def _resource_limits() -> list[int]:
+    soft = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+    return [limit for limit in soft if limit != resource.RLIM_INFINITY]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
+def _full_disk(what: str, reason: str) -> str:
+    return f"the disk is full while {what}: {reason}; free some space there"

@@ -1,0 +1,161 @@
+"""From an interaction log to a corpus folder: the steps in order, written aside and renamed when done."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from segue.data import engine
+from segue.data.attributes import read_attributes
+from segue.data.corpus import FORMAT, Part, read_manifest
+from segue.data.filters import apply_filters
+from segue.data.log import read_log
+from segue.data.sessions import form_sessions
+from segue.data.sources import RawLog, Source
+from segue.data.split import split
+from segue.data.writing import CorpusWriter, number_users_and_sessions, sizes
+from segue.errors import CorpusError, LogError
+from segue.settings import Settings
+
+logger = logging.getLogger("segue")
+
+_SECTIONS = {"columns", "sessions", "filters", "split", "preparation"}
+
+
+def prepare(
+    source: Any,
+    out: Path,
+    settings: Settings,
+    *,
+    items: Any = None,
+    users: Any = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Prepare a log and write the corpus folder `out`; see ``corpus.py`` for what is in it.
+
+    Args:
+        source: anything that ``read_log`` takes (a path, a frame), or a ``Source``: a known data set. A source's own
+            settings are the caller's to compose beneath the user's.
+        out: the folder to write. It appears, or is replaced, at the end and whole, or not at all.
+        items: what ``read_attributes`` takes: item_id, name, categorical columns; instead of what a ``Source`` brings.
+        users: the same with user_id.
+        overwrite: replace an existing corpus.
+
+    Returns:
+        The manifest. Its ``fingerprint`` depends on the prepared data alone.
+
+    Raises:
+        LogError: the log or an attribute file cannot be read or believed.
+        CorpusError: `out` is in the way, or no usable corpus survives the filters.
+        UserMistake: `out` cannot be written, the disk is full, memory or the engine's limit is too small.
+    """
+    _check_target(out, overwrite)
+    with engine.guarded(f"preparing the corpus {out}"), _folder_aside(out) as (folder, scratch):
+        with engine.connect(settings.preparation, scratch) as connection:
+            manifest = _prepare(connection, source, folder, scratch, settings, items=items, users=users)
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        _publish(folder, out)
+    logger.info("corpus %s: %s", out, ", ".join(f"{count:,} {name}" for name, count in manifest["sizes"].items()))
+    return manifest
+
+
+def _prepare(
+    connection: DuckDBPyConnection,
+    source: Any,
+    folder: Path,
+    scratch: Path,
+    settings: Settings,
+    *,
+    items: Any,
+    users: Any,
+) -> dict[str, Any]:
+    raw = _raw_log(connection, source, scratch, settings)
+    item_attributes = read_attributes(connection, items, "item_id") if items is not None else raw.items
+    user_attributes = read_attributes(connection, users, "user_id") if users is not None else raw.users
+    log = read_log(
+        connection,
+        raw.events,
+        settings.columns,
+        drop_invalid=settings.preparation.drop_invalid,
+        allow_missing_user=settings.filters.rare_users == "train",
+    )
+    ledger = form_sessions(connection, settings.sessions, settings.filters)
+    connection.execute("DROP TABLE log")
+    apply_filters(connection, ledger, settings.sessions, settings.filters)
+    ledger.refuse_one_user()
+    removed = split(connection, ledger, settings.split)
+    number_users_and_sessions(connection)
+    writer = CorpusWriter(connection, folder)
+    described = {"items": writer.write_items(item_attributes), "users": writer.write_users(user_attributes)}
+    for part in Part:
+        writer.write_part(part)
+    return {
+        "format": FORMAT,
+        "segue": version("segue"),
+        "fingerprint": writer.fingerprint,
+        "log": log.facts.as_dict() | ({"source": source.name} if isinstance(source, Source) else {}),
+        "steps": ledger.as_dicts(),
+        "split": removed,
+        "sizes": sizes(connection),
+        "has_names": item_attributes is not None and "name" in item_attributes.column_names,
+        "described": described,
+        "settings": settings.model_dump(mode="json", include=_SECTIONS),
+    }
+
+
+def _raw_log(connection: DuckDBPyConnection, source: Any, scratch: Path, settings: Settings) -> RawLog:
+    if not isinstance(source, Source):
+        return RawLog(source)
+    try:
+        return source.read(connection, scratch, settings)
+    except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        raise LogError(f"cannot read the files of {source.name}: {engine.first_line(error)}") from None
+
+
+def _check_target(out: Path, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise CorpusError(f"{out} exists already; name another folder, or overwrite it with --overwrite")
+    read_manifest(out)
+
+
+@contextmanager
+def _folder_aside(out: Path) -> Iterator[tuple[Path, Path]]:
+    """A folder beside `out`, on the same disk, and one in it for intermediate files; both gone afterwards."""
+    made = [parent for parent in out.absolute().parents if not parent.exists()]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    try:
+        folder, scratch = aside / "corpus", aside / "scratch"
+        folder.mkdir()
+        scratch.mkdir()
+        yield folder, scratch
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
+
+
+def _publish(folder: Path, out: Path) -> None:
+    """Put `folder` in the place of `out`; what stood there is back if that fails, and gone if it succeeds."""
+    former = folder.with_name("former")
+    if out.exists():
+        out.rename(former)
+    try:
+        folder.rename(out)
+    except OSError:
+        if former.exists():
+            former.rename(out)
+        raise

@@ -1,0 +1,101 @@
+"""Known data sets, read from their original raw files. The folder is the list: one file a data set.
+
+Each module has ``source(path: Path | None) -> Source``; its name in commands is the file's, with ``-`` for ``_``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
+
+from segue.config import nearest
+from segue.errors import LogError
+from segue.settings import Nested, Settings
+
+
+@dataclass(frozen=True)
+class RawLog:
+    """What a source makes of its raw files: a log in the standard columns, and attributes.
+
+    Attributes:
+        events: a Parquet file with user_id, item_id, timestamp and, where the source knows them, session_id and
+            event_type; rows in the order in which they happened, as far as the raw files tell.
+        items, users: tables with item_id or user_id, name, categorical columns; None where there are none.
+    """
+
+    events: Path
+    items: pa.Table | None = None
+    users: pa.Table | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A known data set that is there.
+
+    Attributes:
+        name: as in commands (``"lastfm"``).
+        settings: what this data set asks for; the user's own settings go over it.
+        read: makes the log out of the raw files, in the given folder, under the composed settings.
+    """
+
+    name: str
+    settings: Nested
+    read: Callable[[DuckDBPyConnection, Path, Settings], RawLog] = field(repr=False)
+
+
+def names() -> list[str]:
+    """The known data sets."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+
+
+def open_source(name: str, path: Path | None) -> Source:
+    """The data set `name` with its raw files at `path`.
+
+    Raises LogError when there is no such data set, or its files are not at `path`.
+    """
+    if name not in names():
+        raise LogError(f"unknown data set '{name}': {nearest(name, names())}")
+    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    source: Source = module.source(path)
+    return source
+
+
+def find(text: str) -> Source | None:
+    """The source that ``NAME:PATH`` names, or None when `text` is an ordinary path.
+
+    Raises LogError when the data set is known but its files are not at PATH.
+    """
+    name, colon, path = text.partition(":")
+    if not colon or name not in names():
+        return None
+    return open_source(name, Path(path) if path else None)
+
+
+def raw_file(path: Path | None, dataset: str, file_name: str) -> Path:
+    """The raw file: `path` itself, or the file of that name (also .gz) in the folder `path`. Raises LogError."""
+    if path is None:
+        raise LogError(f"where are the files of {dataset}? write {dataset}:PATH, the path of {file_name}")
+    candidates = [path] if not path.is_dir() else [path / file_name, path / f"{file_name}.gz"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise LogError(f"{dataset}: no file {candidates[0]}; download the data set and give the path of {file_name}")
+
+
+def write_events(connection: DuckDBPyConnection, query: str, events: Path, parameters: Sequence[str] = ()) -> Path:
+    """Write the rows of `query`, in its order, as the Parquet file `events`, and return that."""
+    quoted = str(events).replace("'", "''")
+    connection.execute(f"COPY ({query}) TO '{quoted}' (FORMAT parquet)", list(parameters))
+    return events
+
+
+def columns_of(connection: DuckDBPyConnection, relation: str, path: Path) -> list[str]:
+    """Column names of a ``read_csv`` or ``read_parquet`` call with one parameter, the path."""
+    described = connection.execute(f"SELECT * FROM {relation} LIMIT 0", [str(path)]).description
+    return [column[0] for column in described]

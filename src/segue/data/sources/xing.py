@@ -1,0 +1,92 @@
+"""Xing, the job postings of the RecSys Challenge 2016, prepared as H-RNN does (hgru4rec), which the paper follows.
+
+The raw file ``interactions.csv``: tab separated, header user_id, item_id, interaction_type, created_at (epoch
+seconds), each name possibly behind the exported table's (``interactions.user_id``).
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+
+from duckdb import DuckDBPyConnection
+
+from segue.data.sources import RawLog, Source, columns_of, raw_file, write_events
+from segue.data.steps import one_row
+from segue.errors import LogError
+from segue.settings import Nested, Settings, milliseconds
+
+logger = logging.getLogger("segue")
+
+FILE = "interactions.csv"
+SETTINGS: Nested = {
+    "sessions": {"gap": "30min", "drop_repeats": False, "max_length": 20, "keep": "first", "min_length": 3},
+    "filters": {"min_item_support": 1, "min_user_sessions": 5},
+}
+MIN_SUPPORT = 20
+_DELETE = 4
+_INTERACTIONS = "read_csv(?, delim = '\t', header = true, all_varchar = true, quote = '')"
+_COLUMNS = ("user_id", "item_id", "interaction_type", "created_at")
+
+
+def source(path: Path | None) -> Source:
+    """The interactions at `path`, the file or its folder. Raises LogError when they are not there."""
+    return Source("xing", SETTINGS, partial(_read, raw_file(path, "xing", FILE)))
+
+
+def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Settings) -> RawLog:
+    """Deletions go; of a session's equal interactions with a posting the first stays; then items below 20 go.
+
+    The support is of the raw data in that it is counted before the length cap and before short sessions leave, which
+    is why ``filters.min_item_support`` asks for nothing more. A click followed by a bookmark of the same posting
+    stays, as an immediate repeat. Sessions are cut here (``sessions.gap``): which interactions are equal depends on
+    them.
+    """
+    _load(file, connection)
+    (interactions,) = one_row(connection, "SELECT count(*) FROM interactions")
+    events = write_events(
+        connection,
+        f"""
+            WITH marked AS (
+                SELECT *, coalesce(time - lag(time) OVER visit > {milliseconds(settings.sessions.gap)}, true) AS opens
+                FROM interactions WINDOW visit AS (PARTITION BY user_id ORDER BY time, line)
+            ), numbered AS (
+                SELECT *, count(*) FILTER (WHERE opens) OVER
+                    (PARTITION BY user_id ORDER BY time, line ROWS UNBOUNDED PRECEDING) AS visit
+                FROM marked
+            ), distinct_events AS (
+                SELECT * FROM numbered
+                QUALIFY row_number() OVER (PARTITION BY user_id, visit, item_id, event_type ORDER BY time, line) = 1
+            )
+            SELECT user_id, item_id, epoch_ms(time) AS timestamp, event_type, user_id || '-' || visit AS session_id
+            FROM distinct_events SEMI JOIN (
+                SELECT item_id FROM distinct_events GROUP BY item_id HAVING count(*) >= {MIN_SUPPORT}
+            ) AS supported USING (item_id)
+            ORDER BY line
+        """,
+        folder / "xing.parquet",
+    )
+    connection.execute("DROP TABLE interactions")
+    (left,) = one_row(connection, "SELECT count(*) FROM read_parquet(?)", [str(events)])
+    if not left:
+        raise LogError(f"{file}: of {interactions:,} interactions none is of an item with {MIN_SUPPORT} of them")
+    logger.info("xing: %s interactions, %s left of items with %d", f"{interactions:,}", f"{left:,}", MIN_SUPPORT)
+    return RawLog(events)
+
+
+def _load(file: Path, connection: DuckDBPyConnection) -> None:
+    found = {name.rpartition(".")[2]: name for name in columns_of(connection, _INTERACTIONS, file)}
+    missing = [name for name in _COLUMNS if name not in found]
+    if missing:
+        raise LogError(f"{file}: no column {', '.join(missing)} in its tab-separated header; is it the raw {FILE}?")
+    user, item, kind, time = (f'"{found[name]}"' for name in _COLUMNS)
+    connection.execute(
+        f"""
+        CREATE TEMP TABLE interactions AS
+        SELECT row_number() OVER () AS line, {user} AS user_id, {item} AS item_id, {kind} AS event_type,
+               CAST({time} AS BIGINT) * 1000 AS time
+        FROM {_INTERACTIONS} WHERE CAST({kind} AS INTEGER) <> {_DELETE}
+        """,
+        [str(file)],
+    )

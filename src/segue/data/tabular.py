@@ -1,0 +1,109 @@
+"""A table from outside, once it is open (``opening.py``), and its copy in the engine."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from segue.errors import LogError
+
+
+@dataclass(frozen=True)
+class Tabular:
+    """A source that is open.
+
+    Attributes:
+        name: the source as the user knows it.
+        kind: what it is, in words.
+        scan: the SQL that stands after FROM.
+        columns: column name → the SQL that reads it.
+        ordered: whether the source has an order of rows that means something (a DuckDB table has none).
+        files: the files behind it, in the order of reading; empty for a frame or a DuckDB table.
+    """
+
+    name: str
+    kind: str
+    scan: str
+    columns: Mapping[str, str]
+    ordered: bool = True
+    files: tuple[Path, ...] = ()
+
+
+def stage(connection: duckdb.DuckDBPyConnection, table: Tabular, wanted: Mapping[str, str], into: str) -> None:
+    """Copy columns to the engine's table `into`, in the order of the source.
+
+    ``rowid`` of the copy is the row's number, from 0 and over the files of a folder in the order of their names.
+
+    Args:
+        wanted: name in `into` → column of the source. Enumerations become text.
+
+    Raises LogError when there is no row.
+    """
+    wanted_sql = ", ".join(f"{table.columns[column]} AS {quoted(name)}" for name, column in wanted.items())
+    connection.execute(f"CREATE OR REPLACE TABLE {into} AS SELECT {wanted_sql} FROM {table.scan}")
+    for name, kind in column_types(connection, into).items():
+        if kind.startswith("ENUM"):
+            connection.execute(f"ALTER TABLE {into} ALTER {quoted(name)} TYPE VARCHAR")
+    if connection.execute(f"SELECT 1 FROM {into} LIMIT 1").fetchone() is None:
+        raise LogError(f"{table.name} is empty: it names its columns ({', '.join(table.columns)}) but holds no row")
+
+
+def column_types(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    """Column name → DuckDB type."""
+    return {name: str(kind) for name, kind, *_ in connection.execute(f"DESCRIBE FROM {relation}").fetchall()}
+
+
+def require_column(table: Tabular, column: str, hint: str) -> None:
+    """Raise LogError when the column is not there; `hint` is the way to name another, with ``{}`` for its name."""
+    if column in table.columns:
+        return
+    plain = {re.sub(r"[\W_]", "", name).lower(): name for name in table.columns}
+    close = difflib.get_close_matches(re.sub(r"[\W_]", "", column).lower(), list(plain), n=1, cutoff=0.4)
+    nearest = f"did you mean '{plain[close[0]]}'? " if close else ""
+    remedy = hint.format(plain[close[0]] if close else "COLUMN")
+    raise LogError(f"{table.name} has no column '{column}' (found: {', '.join(table.columns)}); {nearest}{remedy}")
+
+
+def place(connection: duckdb.DuckDBPyConnection, table: Tabular, row: int) -> str:
+    """Where row number `row` (from 0) stands, for messages: ``row 3``, counted from 1 after the header."""
+    if len(table.files) < 2:
+        return f"row {row + 1}"
+    counts = dict(connection.execute(f"SELECT segue_file, count(*) FROM {table.scan} GROUP BY segue_file").fetchall())
+    for file in table.files:
+        if row < counts.get(str(file), 0):
+            return f"row {row + 1} of {file.name}"
+        row -= counts.get(str(file), 0)
+    raise AssertionError("a row beyond the last file")
+
+
+def as_text(column: str, kind: str) -> str | None:
+    """The SQL that reads a column of type `kind` as text, empty text as null; None for a type that is no plain value.
+
+    Whole numbers stored as floats become whole: frames turn integers into floats where one is missing.
+    """
+    if kind == "BLOB" or kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION")):
+        return None
+    plain = f"CAST({column} AS VARCHAR)"
+    if kind in ("DOUBLE", "FLOAT"):
+        whole = (
+            f"WHEN {column} = trunc({column}) AND abs({column}) < 1e18 THEN CAST(CAST({column} AS BIGINT) AS VARCHAR)"
+        )
+        return f"CASE WHEN isnan({column}) THEN NULL {whole} ELSE {plain} END"
+    if kind.startswith("DECIMAL"):
+        return f"CASE WHEN {column} = trunc({column}) THEN CAST(CAST({column} AS HUGEINT) AS VARCHAR) ELSE {plain} END"
+    return f"nullif({plain}, '')" if kind == "VARCHAR" else plain
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,266 @@
+"""A model against events it has not seen: the rank of every target among all items, and what follows from the ranks.
+
+All items are candidates, ties count against the model, non-finite scores are refused, and every model sees the same
+events: :func:`event_hash` says so. Test data enters a program here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from segue.data.batches import HistoryPolicy, Loader, spans
+from segue.data.corpus import Corpus, IntArray, Part, Sessions
+from segue.errors import CorpusError, ModelError
+from segue.metrics import all_finite, averages, conservative_rank, standard_rank
+from segue.nn.losses import events_per_chunk
+from segue.nn.protocol import SessionEncoder, SessionModel
+from segue.slices import SLICES, Events, events_of, first_occurrences, slice_columns
+
+logger = logging.getLogger("segue")
+
+_REUSED_BYTES = 24 * 2**20
+"""Scores held at a time. The C library hands memory of less than 32 MiB out again; more is mapped and cleared anew for
+every batch, which costs as much as the matrix product."""
+
+TIE_METRICS = ("HR@20", "MRR@20")
+SUSPICIOUS_GAP = 0.0005
+"""A difference between standard and conservative ties beyond this means saturated or constant scores."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """What was left out because a model could not know it: clicks on items unseen in train, sessions then too short."""
+
+    clicks: int = 0
+    sessions: int = 0
+
+
+def evaluation_sessions(corpus: Corpus, part: Part) -> tuple[Sessions, Skipped]:
+    """The sessions of a part that are played, and what was left out of them.
+
+    Clicks on validation items unseen in train are removed, then sessions with fewer than 2 clicks. The test part was
+    treated so at preparation, against the vocabulary of train and validation.
+    """
+    sessions = corpus.select(part)
+    if part != Part.VALIDATION:
+        return sessions, Skipped()
+    seen = corpus.item_support[sessions.items] > 0
+    kept = sessions.keep_events(seen, min_length=2)
+    return kept, Skipped(int((~seen).sum()), len(sessions) - len(kept))
+
+
+def event_hash(sessions: Sessions) -> str:
+    """sha256 over (session number, position, target) of every event: equal for all models that are compared."""
+    return _hash(events_of(sessions))
+
+
+def _hash(events: Events) -> str:
+    keys = np.stack([events.session, events.position, events.target], axis=1)
+    return hashlib.sha256(keys.astype("<i8").tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The ranks of one model on one part of a corpus.
+
+    Attributes:
+        model: label of the model. masked: whether items of the running session were no candidates.
+        rank: conservative, from 1, int64 [events]. standard_rank: the same with ties counted for the model.
+        slices: for each of ``slices.SLICES`` the slice of each event, [events].
+    """
+
+    model: str
+    part: Part
+    history: HistoryPolicy
+    masked: bool
+    corpus: Corpus = field(repr=False)
+    events: Events = field(repr=False)
+    skipped: Skipped
+    rank: IntArray = field(repr=False)
+    standard_rank: IntArray = field(repr=False)
+    slices: Mapping[str, IntArray] = field(repr=False)
+
+    def write_ranks(self, path: Path) -> None:
+        """Parquet, one row an event: user (id), session (number), position, target (item id), rank."""
+        columns = {
+            "user": _ids(self.corpus.user_ids, self.events.user),
+            "session": pa.array(self.events.session),
+            "position": pa.array(self.events.position),
+            "target": _ids(self.corpus.item_ids, self.events.target),
+            "rank": pa.array(self.rank),
+        }
+        pq.write_table(pa.table(columns), path)
+
+    def tie_gap(self) -> dict[str, float]:
+        """How much better the metrics would look with ties counted for the model."""
+        lenient, strict = averages(self.standard_rank), averages(self.rank)
+        return {name: lenient[name] - strict[name] for name in TIE_METRICS}
+
+    def as_dict(self) -> dict[str, Any]:
+        """All averages, ready for JSON. Raises CorpusError when there was nothing to measure."""
+        if not len(self.rank):
+            raise CorpusError(
+                f"the {self.part.name.lower()} part of the corpus holds no session that can be measured;"
+                " prepare it with weaker filters or a larger share"
+            )
+        settings = self.corpus.manifest.get("settings", {})
+        return {
+            "split": self.part.name.lower(),
+            "protocol": settings.get("split", {}).get("protocol"),
+            "history": self.history,
+            "model": self.model,
+            "corpus_fingerprint": self.corpus.fingerprint,
+            "events": len(self.events),
+            "sessions": len(np.unique(self.events.session)),
+            "users": len(np.unique(self.events.user)),
+            "metrics": averages(self.rank),
+            "metrics_by_session": averages(self.rank, self.events.session),
+            "metrics_by_user": averages(self.rank, self.events.user),
+            "slices": {name: self._slice(name, labels) for name, labels in SLICES.items()},
+            "masked": self.masked,
+            "event_hash": _hash(self.events),
+            "tie_gap": self.tie_gap(),
+            "skipped": {"clicks": self.skipped.clicks, "sessions": self.skipped.sessions},
+        }
+
+    def _slice(self, name: str, labels: tuple[str, ...]) -> dict[str, dict[str, float]]:
+        """Metrics of each slice; slices without an event are left out."""
+        ranks = {label: self.rank[self.slices[name] == code] for code, label in enumerate(labels)}
+        return {label: {"events": len(rank), **averages(rank)} for label, rank in ranks.items() if len(rank)}
+
+
+def evaluate(
+    model: SessionModel,
+    corpus: Corpus,
+    part: Part,
+    *,
+    history: HistoryPolicy = "frozen",
+    mask_session: Literal["auto"] | bool = "auto",
+    progress: Callable[[int, int], None] | None = None,
+    device: torch.device | None = None,
+    label: str | None = None,
+) -> Evaluation:
+    """Rank the target of every event of `part` among all items, each event once.
+
+    Args:
+        model: fitted or trained on the train part of `corpus`; its training mode is as before afterwards.
+        history: what the model may look back at: train alone, or every earlier session of the user.
+        mask_session: whether items of the running session are no candidates; auto: where no train session repeats one.
+        progress: called with (events done, events in all).
+        device: where the model is; unset: the CPU.
+        label: name of the model in the result; unset: its module's.
+
+    Raises ModelError when scores are not finite, or not [events, items].
+    """
+    sessions, skipped = evaluation_sessions(corpus, part)
+    events = events_of(sessions)
+    label = label or type(model).__module__.rpartition(".")[2]
+    masked = not corpus.repeats_in_sessions if mask_session == "auto" else mask_session
+    loader = Loader(corpus, sessions, model.config.window.length, policy=history, device=device)
+    candidates = _Candidates(sessions, events, masked)
+    ranks = np.empty((2, len(events)), dtype=np.int64)
+    done = 0
+    with _ready(model):
+        for batch in loader.batches(_batch_events(corpus.n_items)):
+            rows = slice(done, done + len(batch))
+            scores = model.scores(batch)
+            _check(scores, (len(batch), corpus.n_items), label, events, rows)
+            ranks[:, rows] = candidates.ranks(scores, batch.target, rows).cpu().numpy()
+            done = rows.stop
+            if progress:
+                progress(done, len(events))
+    slices = slice_columns(corpus, events)
+    evaluation = Evaluation(label, part, history, masked, corpus, events, skipped, ranks[0], ranks[1], slices)
+    _report_ties(evaluation)
+    return evaluation
+
+
+def _batch_events(n_items: int) -> int:
+    return min(events_per_chunk(n_items), max(1, _REUSED_BYTES // (4 * max(n_items, 1))))
+
+
+@contextmanager
+def _ready(model: SessionModel) -> Iterator[None]:
+    """Inference mode, with the snapshot and without dropout where the model is a network; back as it was afterwards."""
+    with torch.inference_mode():
+        if not isinstance(model, SessionEncoder):
+            yield
+            return
+        training = model.training
+        model.eval()
+        try:
+            model.snapshot()
+            yield
+        finally:
+            model.forget_snapshot()
+            model.train(training)
+
+
+class _Candidates:
+    """Ranks among the items that may be recommended.
+
+    Masked items are taken out of the count instead of out of the scores: these may be a view that a model keeps.
+    """
+
+    def __init__(self, sessions: Sessions, events: Events, masked: bool) -> None:
+        self.masked = masked
+        self._items = torch.from_numpy(sessions.items.astype(np.int64))
+        self._distinct = torch.from_numpy(first_occurrences(sessions))
+        self._first, self._length = torch.from_numpy(events.first), torch.from_numpy(events.position + 1)
+        self._repeated = torch.from_numpy(events.repeated)
+
+    def ranks(self, scores: Tensor, target: Tensor, rows: slice) -> Tensor:
+        """Conservative and standard ranks of the events `rows`, int64 [2, events]."""
+        ranks = torch.stack([conservative_rank(scores, target), standard_rank(scores, target)])
+        if not self.masked:
+            return ranks
+        event, item = (tensor.to(scores.device) for tensor in self._prefix_items(rows))
+        score, at_target = scores[event, item], scores[event, target[event]]
+        ranks[0] -= torch.bincount(event[score >= at_target], minlength=len(target))
+        ranks[1] -= torch.bincount(event[score > at_target], minlength=len(target))
+        # A target that is no candidate itself is a miss, whatever its score.
+        return ranks.masked_fill(self._repeated[rows].to(scores.device), scores.shape[1])
+
+    def _prefix_items(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """The distinct items of each event's whole prefix (a model's window may be shorter): event, item; both flat."""
+        cell, event = spans(self._first[rows], self._length[rows])
+        distinct = self._distinct[cell]
+        return event[distinct], self._items[cell[distinct]]
+
+
+def _check(scores: Tensor, shape: tuple[int, int], label: str, events: Events, rows: slice) -> None:
+    if tuple(scores.shape) != shape:
+        raise ModelError(f"{label}: scores must be [events, items] = {list(shape)}, found {list(scores.shape)}")
+    if all_finite(scores):
+        return
+    event, item = torch.nonzero(~torch.isfinite(scores))[0].tolist()
+    session, position = events.session[rows][event], events.position[rows][event]
+    raise ModelError(
+        f"{label}: the score of item {item} is {float(scores[event, item])} for the event at position {position} of"
+        f" session {session}; a rank computed from such scores would mean nothing"
+    )
+
+
+def _report_ties(evaluation: Evaluation) -> None:
+    if not len(evaluation.rank):
+        return
+    gap = evaluation.tie_gap()
+    level = logging.WARNING if max(gap.values()) > SUSPICIOUS_GAP else logging.DEBUG
+    text = ", ".join(f"{name} {100 * value:.3f}" for name, value in gap.items())
+    logger.log(level, "%s: ties hide %s points (standard minus conservative)", evaluation.model, text)
+
+
+def _ids(vocabulary: list[str], numbers: IntArray) -> pa.Array:
+    return pa.array(vocabulary, type=pa.string()).take(pa.array(numbers))

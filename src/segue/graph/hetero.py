@@ -1,0 +1,223 @@
+"""The heterogeneous graph in torch, and the part of it that a batch needs.
+
+A `Field` says which rows each layer of eq. (4)-(7) computes and which rows of the layer before it reads. The same
+propagation code runs on the whole graph (`full_field`) and on what the asked nodes can hear (`receptive_field`);
+values and gradients of the asked rows are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segue.graph.propagation import Csr
+from segue.graph.tables import ITEM, USER, EdgeTables, Relation
+
+
+@dataclass(frozen=True)
+class HeteroGraph:
+    """One CSR per relation: rows are destination nodes, columns source nodes.
+
+    Attributes:
+        n_nodes: node type → number of nodes; the last user is the unknown user, a node without edges.
+        csr: relation → neighbour lists; the paper's relations first, then attributes by name.
+    """
+
+    n_nodes: Mapping[str, int]
+    csr: Mapping[str, Csr]
+
+    @classmethod
+    def from_edges(cls, tables: EdgeTables) -> HeteroGraph:
+        """The graph of the edge tables, on the CPU."""
+        csr = {}
+        for relation in sorted(tables.relations, key=lambda relation: relation.rank):
+            edges = tables.edges[relation.name]
+            offsets, ids = torch.from_numpy(edges.offsets), torch.from_numpy(edges.ids)
+            csr[relation.name] = Csr(offsets, ids.long(), tables.n_nodes[relation.source])
+        return cls(dict(tables.n_nodes), csr)
+
+    @property
+    def relations(self) -> tuple[Relation, ...]:
+        """The kinds of edges."""
+        return tuple(Relation.named(name) for name in self.csr)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the lists lie."""
+        return next((csr.offsets.device for csr in self.csr.values()), torch.device("cpu"))
+
+    def arrays(self) -> dict[str, Tensor]:
+        """What is stored: ``TYPE/nodes`` [1], ``RELATION/offsets`` int64, ``RELATION/indices`` int32."""
+        arrays = {f"{node_type}/nodes": torch.tensor([n]) for node_type, n in self.n_nodes.items()}
+        for name, csr in self.csr.items():
+            arrays[f"{name}/offsets"] = csr.offsets.cpu()
+            arrays[f"{name}/indices"] = csr.indices.to("cpu", torch.int32)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Tensor]) -> HeteroGraph:
+        """The graph that `arrays` stored."""
+        fields = {tuple(key.rsplit("/", 1)): array for key, array in arrays.items()}
+        n_nodes = {name: int(array) for (name, field), array in fields.items() if field == "nodes"}
+        names = [name for name, field in fields if field == "offsets"]
+        csr = {
+            name: Csr(
+                fields[name, "offsets"],
+                fields[name, "indices"].long(),
+                n_nodes[Relation.named(name).source],
+            )
+            for name in sorted(names, key=lambda name: Relation.named(name).rank)
+        }
+        return cls(n_nodes, csr)
+
+    def to(self, device: torch.device | str) -> HeteroGraph:
+        """The same graph on another device."""
+        return HeteroGraph(self.n_nodes, {name: csr.to(device) for name, csr in self.csr.items()})
+
+
+@dataclass(frozen=True)
+class ExtraUsers:
+    """Users known by a list of items, beside those of the graph: new users with a history, rolling histories.
+
+    Attributes:
+        items: the distinct items of each extra user, CSR [extra, n_items]; see ``Csr.from_pairs``.
+        start: int64 [extra], the row of the user embedding table each starts from: ``n_users`` for a new user (the
+            unknown user's row), a known user's own row for a rolling history.
+    """
+
+    items: Csr
+    start: Tensor
+
+
+Rows = slice | Tensor
+
+
+def take(table: Tensor, rows: Rows) -> Tensor:
+    """The rows of a table [n, dim]; a slice is a view and costs nothing."""
+    return table[rows] if isinstance(rows, slice) else table.index_select(0, rows)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of eq. (4)-(7).
+
+    Attributes:
+        csr: relation → neighbour lists; rows are the nodes the layer computes, columns rows of its input tables.
+        rows: node type → where the computed nodes themselves stand in the input tables (for the ``|| P`` of eq. 5,
+            and to carry the sum of eq. 8 along).
+    """
+
+    csr: Mapping[str, Csr]
+    rows: Mapping[str, Rows]
+
+
+@dataclass(frozen=True)
+class Field:
+    """The rows that each layer computes.
+
+    Attributes:
+        nodes: node type → rows of the embedding tables that the first layer reads; use `take`.
+        layers: first to last. The last computes exactly the asked rows: items in the order asked; extra users, then
+            users, in the order asked.
+    """
+
+    nodes: Mapping[str, Rows]
+    layers: tuple[Layer, ...]
+
+
+def full_field(graph: HeteroGraph, layers: int) -> Field:
+    """Every layer computes every node; local numbers are the graph's own."""
+    everything: dict[str, Rows] = {node_type: slice(None) for node_type in graph.n_nodes}
+    return Field(everything, (Layer(graph.csr, everything),) * layers)
+
+
+def receptive_field(
+    graph: HeteroGraph,
+    items: Tensor,
+    users: Tensor,
+    layers: int,
+    extra: ExtraUsers | None = None,
+    whole_above: float = 0.5,
+) -> Field:
+    """What the asked nodes can hear in `layers` steps: exact for the asked rows, values and gradients.
+
+    Args:
+        items: int64 [asked items], distinct. users: int64 [asked users], distinct, ``n_users`` is the unknown user.
+        extra: further users, all of them asked; their rows come before those of `users`.
+        whole_above: once a layer needs more than this share of all nodes it takes them all, in the graph's own
+            numbers, with the transposed lists that the graph keeps: no renumbering, no gather.
+    """
+    nearest = _Nodes(graph, {ITEM: items, USER: users}, extra)
+    steps: list[Layer] = []
+    for done in range(layers):
+        heard = {r.name: nearest.lists(r) for r in graph.relations}
+        wider = nearest.with_neighbours(heard)
+        if extra is None and wider.count > whole_above * sum(graph.n_nodes.values()):
+            whole = full_field(graph, layers - done - 1)
+            return Field(whole.nodes, (*whole.layers, Layer(heard, dict(nearest.ids)), *reversed(steps)))
+        steps.append(Layer(wider.renumbered(heard), nearest.prefix()))
+        nearest = wider
+    return Field(nearest.embedding_rows(), tuple(reversed(steps)))
+
+
+class _Nodes:
+    """A growing set of nodes with local numbers: extra users first, then nodes in the order of their arrival."""
+
+    def __init__(self, graph: HeteroGraph, ids: Mapping[str, Tensor], extra: ExtraUsers | None) -> None:
+        none = torch.empty(0, dtype=torch.int64, device=graph.device)
+        self.graph, self.extra = graph, extra
+        self.ids = {node_type: ids.get(node_type, none) for node_type in graph.n_nodes}
+
+    @property
+    def count(self) -> int:
+        return sum(len(ids) for ids in self.ids.values())
+
+    def _before(self, node_type: str) -> int:
+        return self.extra.items.n_rows if self.extra is not None and node_type == USER else 0
+
+    def lists(self, relation: Relation) -> Csr:
+        """Neighbour lists of these nodes, in the graph's numbers."""
+        csr = self.graph.csr[relation.name].select(self.ids[relation.destination])
+        if self.extra is None or relation.destination != USER:
+            return csr
+        items = self.extra.items
+        silent = Csr(torch.zeros_like(items.offsets), items.indices[:0], csr.n_columns)
+        return csr.beneath(items if relation.source == ITEM else silent)
+
+    def with_neighbours(self, heard: Mapping[str, Csr]) -> _Nodes:
+        """These nodes, then the ones they hear that are new, by number."""
+        wider = {}
+        for node_type, ids in self.ids.items():
+            fresh = torch.zeros(self.graph.n_nodes[node_type], dtype=torch.bool, device=ids.device)
+            for relation in self.graph.relations:
+                if relation.source == node_type:
+                    fresh[heard[relation.name].indices] = True
+            fresh[ids] = False
+            wider[node_type] = torch.cat([ids, fresh.nonzero().squeeze(1)])
+        return _Nodes(self.graph, wider, self.extra)
+
+    def renumbered(self, heard: Mapping[str, Csr]) -> dict[str, Csr]:
+        """Lists whose columns are graph numbers, in local numbers of these nodes."""
+        number = {}
+        for node_type, ids in self.ids.items():
+            before = self._before(node_type)
+            number[node_type] = ids.new_empty(self.graph.n_nodes[node_type])
+            number[node_type][ids] = torch.arange(before, before + len(ids), device=ids.device)
+        return {
+            r.name: heard[r.name].relabelled(number[r.source], self._before(r.source) + len(self.ids[r.source]))
+            for r in self.graph.relations
+        }
+
+    def prefix(self) -> dict[str, Rows]:
+        """Where these nodes stand among any wider set grown from them: at the front."""
+        return {t: slice(0, self._before(t) + len(ids)) for t, ids in self.ids.items()}
+
+    def embedding_rows(self) -> dict[str, Rows]:
+        """The rows of the embedding tables that these nodes start from."""
+        rows: dict[str, Rows] = dict(self.ids)
+        if self.extra is not None:
+            rows[USER] = torch.cat([self.extra.start, self.ids[USER]])
+        return rows

@@ -1,0 +1,258 @@
+"""Train sessions → edge tables: counts, top-S transitions, eq. (1)-(3), user-item edges. SQL on DuckDB.
+
+Every sum is over whole numbers and every top-k has a total order (weight descending, then id), so the tables do not
+depend on the order of the sessions, on threads, or on how often the engine spilled to disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from segue.data.corpus import Sessions
+from segue.data.engine import connect, guarded
+from segue.graph.attributes import read_attributes
+from segue.graph.tables import ITEM, PAPER_RELATIONS, USER, CountTable, CsrTable, EdgeTables
+from segue.settings import GraphSettings, PreparationSettings
+
+logger = logging.getLogger("segue")
+
+COOCCURRENCE_TOP = 100
+"""Co-occurring items kept an item for the memory of preset `segue` (spec: top 100 per item)."""
+
+_PAIRS_A_BLOCK = 4_000_000
+"""Bound on the item pairs that are aggregated at once: the hash table stays near the processor's cache."""
+
+# A self transition (v, v) is dropped: eq. (5) joins every item with itself already.
+_TRANSITIONS = """
+CREATE TEMP TABLE transitions AS
+SELECT item, next, count(*) AS weight FROM events WHERE next >= 0 AND next <> item GROUP BY item, next"""
+
+_USER_ITEMS = """
+CREATE TEMP TABLE user_items AS
+SELECT "user", item, count(*) AS weight FROM events WHERE "user" < {n_users} GROUP BY "user", item"""
+
+# share = floor(2^32 / n_s) stands for the 1 / |N(s)| of eq. (1): whole numbers add up to the same sum in any order.
+_INCIDENCE = """
+CREATE TEMP TABLE incidence AS
+SELECT session, item,
+       CAST(floor(CAST(4294967296 AS DOUBLE) / count(*) OVER (PARTITION BY session)) AS BIGINT) AS share
+FROM (SELECT DISTINCT session, item FROM events)"""
+
+_SUPPORT = "CREATE TEMP TABLE support AS SELECT item, count(*) AS sessions FROM incidence GROUP BY item"
+
+_LINKED = """
+CREATE TEMP TABLE linked AS
+SELECT source, destination FROM adjacent_in UNION SELECT source, destination FROM adjacent_out"""
+
+# Eq. (3): K' = min(K, |N_v|), N_v the distinct neighbours through in or out after the top-S cut.
+_REACH = """
+CREATE TEMP TABLE reach AS
+SELECT destination AS item, least(count(*), {k}) AS reach FROM linked GROUP BY destination"""
+
+# The co-occurring pairs of a block of items with eq. (1).
+_PAIRS = """
+CREATE OR REPLACE TEMP TABLE pairs AS
+SELECT source, destination, shared AS weight,
+       share / CAST(4294967296 AS DOUBLE) / sqrt(CAST(s.sessions AS DOUBLE) * d.sessions) AS similarity
+FROM (
+    SELECT a.item AS destination, b.item AS source, count(*) AS shared, CAST(sum(a.share) AS BIGINT) AS share
+    FROM incidence a JOIN incidence b ON a.session = b.session AND a.item <> b.item
+    WHERE a.item >= {first} AND a.item < {end}
+    GROUP BY a.item, b.item)
+JOIN support s ON s.item = source
+JOIN support d ON d.item = destination"""
+
+# One pass over the pairs, heaps instead of a sort: the `top` companions as keys that order by (weight descending,
+# source), and a similarity that the K' best unlinked ones cannot fall below, since at most 2 S pairs are linked.
+_BEST = """
+CREATE OR REPLACE TEMP TABLE best AS
+SELECT destination, CAST(sum(weight) AS BIGINT) AS total, count(*) AS degree,
+       max(weight * 4294967296 - source, {top}) AS companions,
+       list_last(max(similarity, {candidates})) AS least
+FROM pairs GROUP BY destination"""
+
+_COMPANIONS = """
+SELECT destination, -key & 4294967295 AS source, (key + 4294967295) >> 32 AS weight
+FROM (SELECT destination, unnest(companions) AS key FROM best)"""
+
+# A pair that in or out links already gets no similar edge; they are taken out first, then K' are kept.
+_UNLINKED = """
+SELECT p.source, p.destination, p.similarity AS weight, r.reach
+FROM pairs p
+JOIN best b ON b.destination = p.destination AND p.similarity >= b.least
+JOIN reach r ON r.item = p.destination
+ANTI JOIN linked l ON l.destination = p.destination AND l.source = p.source"""
+
+
+def build_relations(
+    sessions: Sessions,
+    n_items: int,
+    n_users: int,
+    settings: GraphSettings,
+    *,
+    preparation: PreparationSettings,
+    items: pa.Table | None = None,
+    users: pa.Table | None = None,
+    cooccurrence_top: int = COOCCURRENCE_TOP,
+    scratch: Path | None = None,
+) -> EdgeTables:
+    """The global graph of the given sessions: section 4.2, eq. (1)-(3). Pass train sessions only.
+
+    A relation left out of ``settings.relations`` (Table 5) changes none of the others. Sessions of users from
+    `n_users` on feed the item relations alone.
+
+    Args:
+        items, users: the corpus's tables, for the columns that ``settings.attributes`` names.
+        cooccurrence_top: co-occurring items kept an item for the memory.
+        scratch: folder for what does not fit into ``preparation.memory_limit``; unset: the system's temporary folder.
+
+    Raises ConfigError for an attribute that is no column, UserMistake when memory or disk do not suffice.
+    """
+    attributes = read_attributes(settings.attributes, items, users, n_items, n_users)
+    n_nodes = {ITEM: n_items, USER: n_users + 1}
+    with (
+        guarded("building the graph"),
+        tempfile.TemporaryDirectory(prefix="segue-graph-", dir=scratch) as folder,
+        closing(connect(preparation, Path(folder))) as connection,
+    ):
+        connection.execute("SET preserve_insertion_order = false")  # every result below is ordered by name
+        connection.register("events", _events(sessions))
+        edges = _adjacency(connection, settings, n_items) | _user_edges(connection, settings, n_nodes)
+        transitions = _rows(connection, "SELECT next AS source, item AS destination, weight FROM transitions", n_items)
+        user_items = _rows(connection, 'SELECT item AS source, "user" AS destination, weight FROM user_items', n_users)
+        item_sessions = _support(connection, n_items)
+        best = _BEST.format(top=cooccurrence_top, candidates=settings.top_k_similar + 2 * settings.sample_size)
+        blocks = _blocks(sessions, n_items)
+        edges["similar"], cooccurrence = _cooccurrence(connection, blocks, n_items, best)
+    chosen: dict[str, CsrTable] = {name: edges[name] for name in PAPER_RELATIONS if name in settings.relations}
+    for attribute in attributes:
+        chosen |= attribute.edges(n_nodes[attribute.owner])
+        n_nodes[attribute.node_type] = attribute.n_values
+    return EdgeTables(n_nodes, chosen, transitions, user_items, cooccurrence, item_sessions, cooccurrence_top)
+
+
+def _events(sessions: Sessions) -> pa.Table:
+    """One row an event, with the item that follows it in its session (-1 at the end)."""
+    lengths = sessions.lengths
+    following = np.full(len(sessions.items), -1, dtype=np.int32)
+    following[:-1] = sessions.items[1:]
+    following[sessions.offsets[1:][lengths > 0] - 1] = -1
+    number = np.arange(len(sessions), dtype=np.int32)
+    return pa.table(
+        {
+            "session": np.repeat(number, lengths),
+            "user": np.repeat(sessions.user, lengths),
+            "item": sessions.items,
+            "next": following,
+        }
+    )
+
+
+def _adjacency(connection: duckdb.DuckDBPyConnection, settings: GraphSettings, n_items: int) -> dict[str, CsrTable]:
+    """adjacent_in and adjacent_out: for each destination the S most frequent predecessors and successors."""
+    connection.execute(_TRANSITIONS)
+    ends = {
+        "adjacent_in": "SELECT item AS source, next AS destination, weight FROM transitions",
+        "adjacent_out": "SELECT next AS source, item AS destination, weight FROM transitions",
+    }
+    for name, select in ends.items():
+        connection.execute(f"CREATE TEMP TABLE {name} AS {_heaviest(select, settings.sample_size)}")
+    connection.execute(_LINKED)
+    connection.execute(_REACH.format(k=settings.top_k_similar))
+    return {name: _rows(connection, f"FROM {name}", n_items) for name in ends}
+
+
+def _user_edges(
+    connection: duckdb.DuckDBPyConnection, settings: GraphSettings, n_nodes: dict[str, int]
+) -> dict[str, CsrTable]:
+    """interacted_by (user → item, bounded when asked) and interact (item → user)."""
+    connection.execute(_USER_ITEMS.format(n_users=n_nodes[USER] - 1))
+    listened = 'SELECT "user" AS source, item AS destination, weight FROM user_items'
+    if settings.max_users_per_item is not None:
+        listened = _heaviest(listened, settings.max_users_per_item)
+    interact = 'SELECT item AS source, "user" AS destination, weight FROM user_items'
+    return {
+        "interacted_by": _rows(connection, listened, n_nodes[ITEM]),
+        "interact": _rows(connection, interact, n_nodes[USER]),
+    }
+
+
+def _support(connection: duckdb.DuckDBPyConnection, n_items: int) -> npt.NDArray[np.int64]:
+    """|N(v)|: how many sessions hold each item, [n_items]."""
+    connection.execute(_INCIDENCE)
+    connection.execute(_SUPPORT)
+    return _by_item(_columns(connection, "FROM support"), "sessions", n_items)
+
+
+def _blocks(sessions: Sessions, n_items: int) -> list[tuple[int, int]]:
+    """Ranges of items whose pairs are counted together, none far above _PAIRS_A_BLOCK pairs."""
+    lengths = sessions.lengths
+    pairs = np.bincount(sessions.items, weights=np.repeat(lengths, lengths), minlength=n_items)
+    block = (np.cumsum(pairs) // _PAIRS_A_BLOCK).astype(np.int64)
+    first = np.flatnonzero(np.diff(block, prepend=-1))
+    return list(zip(first.tolist(), [*first[1:].tolist(), n_items], strict=True))
+
+
+def _cooccurrence(
+    connection: duckdb.DuckDBPyConnection, blocks: list[tuple[int, int]], n_items: int, best: str
+) -> tuple[CsrTable, CountTable]:
+    """Eq. (1)-(3) and the most frequent companions of each item, block by block of items."""
+    similar, companions, sums = [], [], []
+    for number, (first, end) in enumerate(blocks, 1):
+        connection.execute(_PAIRS.format(first=first, end=end))
+        connection.execute(best)
+        similar.append(_fetch(connection, _heaviest(_UNLINKED, "reach")))
+        companions.append(_fetch(connection, _COMPANIONS))
+        sums.append(_columns(connection, "SELECT destination AS item, total, degree FROM best"))
+        logger.info("graph: item similarity, block %d of %d", number, len(blocks))
+    before = _joined(sums)
+    total, degree = (_by_item(before, name, n_items) for name in ("total", "degree"))
+    return _table(_joined(similar), n_items), CountTable(_table(_joined(companions), n_items), total, degree)
+
+
+def _heaviest(select: str, bound: int | str) -> str:
+    """The `bound` heaviest rows of each destination, ties by source; `bound` may name a column of `select`."""
+    return f"""
+SELECT source, destination, weight FROM (
+    SELECT *, row_number() OVER (PARTITION BY destination ORDER BY weight DESC, source) AS place FROM ({select}))
+WHERE place <= {bound}"""
+
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+def _fetch(connection: duckdb.DuckDBPyConnection, select: str) -> Columns:
+    """Rows of (source, destination, weight) as numpy columns, in the order of a CsrTable."""
+    query = f"SELECT source, destination, weight FROM ({select}) ORDER BY destination, weight DESC, source"
+    return _columns(connection, query)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, query: str) -> Columns:
+    return {name: np.asarray(column) for name, column in connection.execute(query).fetchnumpy().items()}
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, select: str, n_rows: int) -> CsrTable:
+    return _table(_fetch(connection, select), n_rows)
+
+
+def _table(columns: Columns, n_rows: int) -> CsrTable:
+    return CsrTable.from_sorted(columns["destination"], columns["source"], columns["weight"], n_rows)
+
+
+def _joined(parts: list[Columns]) -> Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _by_item(columns: Columns, name: str, n_items: int) -> npt.NDArray[np.int64]:
+    values = np.zeros(n_items, dtype=np.int64)
+    values[columns["item"]] = columns[name]
+    return values

@@ -1,0 +1,159 @@
+"""The global graph as plain numpy tables: what the query engine hands over and what is stored with a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.data.corpus import offsets_of
+
+ITEM, USER = "item", "user"
+
+PAPER_RELATIONS = {
+    "adjacent_in": (ITEM, ITEM),
+    "adjacent_out": (ITEM, ITEM),
+    "similar": (ITEM, ITEM),
+    "interacted_by": (USER, ITEM),
+    "interact": (ITEM, USER),
+}
+"""Relation → node types of its source and destination, section 4.2."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A kind of edge. Messages flow from `source` nodes to `destination` nodes."""
+
+    name: str
+    source: str
+    destination: str
+
+    @classmethod
+    def named(cls, name: str) -> Relation:
+        """One of the paper's five, or ``has:TYPE`` (attribute value → item or user) and ``held_by:TYPE`` (back).
+
+        TYPE is the attribute's node type, such as ``item:department``. Raises KeyError for any other name.
+        """
+        if name in PAPER_RELATIONS:
+            return cls(name, *PAPER_RELATIONS[name])
+        direction, _, attribute = name.partition(":")
+        owner = attribute.partition(":")[0]
+        ends = {"has": (attribute, owner), "held_by": (owner, attribute)}
+        return cls(name, *ends[direction])
+
+    @property
+    def rank(self) -> tuple[int, str]:
+        """Sorts relations: the paper's in its order, then attributes by name."""
+        paper = list(PAPER_RELATIONS)
+        return (paper.index(self.name) if self.name in paper else len(paper), self.name)
+
+
+@dataclass(frozen=True)
+class CsrTable:
+    """Rows of (id, value): row r is ``ids[offsets[r]:offsets[r + 1]]``, largest value first, ties by id.
+
+    Shapes: offsets int64 [rows + 1]; ids int32 and values (int64 counts or float64 weights) [entries].
+    """
+
+    offsets: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int32]
+    values: npt.NDArray[Any]
+
+    @classmethod
+    def from_sorted(cls, rows: npt.NDArray[Any], ids: npt.NDArray[Any], values: npt.NDArray[Any], n_rows: int) -> Self:
+        """From entries already in order of their rows."""
+        offsets = offsets_of(np.bincount(rows, minlength=n_rows))
+        return cls(offsets, ids.astype(np.int32, copy=False), values)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Entries in each row, [rows]."""
+        return np.diff(self.offsets)
+
+    def row(self, number: int) -> dict[int, Any]:
+        """One row as id → value, in its order."""
+        cells = slice(self.offsets[number], self.offsets[number + 1])
+        return dict(zip(self.ids[cells].tolist(), self.values[cells].tolist(), strict=True))
+
+    def top(self, k: int) -> CsrTable:
+        """The first k entries of each row."""
+        lengths = np.minimum(self.lengths, k)
+        offsets = offsets_of(lengths)
+        cells = np.repeat(self.offsets[:-1] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return CsrTable(offsets, self.ids[cells], self.values[cells])
+
+
+@dataclass(frozen=True)
+class CountTable:
+    """Counts with the k largest of each row kept, and what the rows held before that cut.
+
+    Attributes:
+        kept: ids and int64 counts, [rows].
+        total: sum of all counts of the row, int64 [rows].
+        degree: number of distinct ids of the row, int64 [rows].
+    """
+
+    kept: CsrTable
+    total: npt.NDArray[np.int64]
+    degree: npt.NDArray[np.int64]
+
+    @classmethod
+    def whole(cls, table: CsrTable) -> CountTable:
+        """Nothing cut yet."""
+        sums = np.zeros(len(table.values) + 1, dtype=np.int64)
+        np.cumsum(table.values, out=sums[1:])
+        return cls(table, np.diff(sums[table.offsets]), table.lengths)
+
+    def top(self, k: int) -> CountTable:
+        """The k most frequent of each row; total and degree stay."""
+        return CountTable(self.kept.top(k), self.total, self.degree)
+
+
+@dataclass(frozen=True)
+class EdgeTables:
+    """The heterogeneous global graph of train sessions, and the counts it was cut from.
+
+    Attributes:
+        n_nodes: node type → number of nodes. "user" counts one more than the known users: the last row is the
+            unknown user, a node without edges.
+        edges: relation → rows of destination nodes with their source nodes and weights. The weights chose the
+            edges (transition count, eq. (1), event count); eq. (4) does not use them.
+        transitions: T[i, j], how often j directly follows i inside a session; (v, v) is not counted. [n_items]
+        user_items: events of each known user with each item, [n_users].
+        cooccurrence: number of sessions that hold both items, the `cooccurrence_top` largest an item. [n_items]
+        item_sessions: |N(v)|, sessions that hold the item, int64 [n_items].
+    """
+
+    n_nodes: Mapping[str, int]
+    edges: Mapping[str, CsrTable]
+    transitions: CsrTable
+    user_items: CsrTable
+    cooccurrence: CountTable
+    item_sessions: npt.NDArray[np.int64]
+    cooccurrence_top: int
+
+    @property
+    def relations(self) -> tuple[Relation, ...]:
+        """The kinds of edges, in the order of `edges`."""
+        return tuple(Relation.named(name) for name in self.edges)
+
+    def top_transitions(self, k: int) -> CountTable:
+        """The k most frequent successors of each item, with T[i, j]; (count descending, id)."""
+        return CountTable.whole(self.transitions).top(k)
+
+    def top_cooccurrence(self, k: int) -> CountTable:
+        """The k items that share most sessions with each item; (count descending, id).
+
+        Raises ValueError when k exceeds what was kept at construction.
+        """
+        if k > self.cooccurrence_top:
+            raise ValueError(
+                f"co-occurrence was kept for the top {self.cooccurrence_top} of each item, {k} were asked for"
+            )
+        return self.cooccurrence.top(k)

@@ -1,0 +1,85 @@
+"""Configuration and presets of HG-GNN: every term of the model is a switch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from segue.data.batches import Window
+from segue.nn.losses import Form
+from segue.nn.protocol import ModelConfig, Overrides
+from segue.settings import Duration
+
+Source = Literal["session", "history", "transition", "cooccurrence"]
+SOURCES: tuple[Source, ...] = ("session", "history", "transition", "cooccurrence")
+
+
+class HGGNNConfig(ModelConfig):
+    """HG-GNN (arXiv 2107.03813). The defaults are the paper's model; preset "segue" adds the terms at the end."""
+
+    window: Window = Window(length=20, history=1000)
+    dim: int = Field(128, ge=1)
+    """d, the size of every embedding."""
+    layers: int = Field(1, ge=0)
+    """Number of HGNN layers in eq. (8); 0 is the ablation without HGNN (P = P⁰, Q = Q⁰)."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """On the node features that enter each layer; without layers, on the node features themselves."""
+    accumulate: Literal["mean", "sum"] = "mean"
+    """accum(·) of eq. (6)."""
+    layer_weights: tuple[float, ...] | None = None
+    """α_k of eq. (8), layers + 1 numbers; unset: 1 / (layers + 1)."""
+    current_preference: bool = True
+    """False: S = O, the ablation without eq. (9)-(13)."""
+    general_preference: bool = True
+    """False: S = C, the ablation without eq. (14)-(16)."""
+    user_nodes: bool = True
+    """False: no user relations and no user term in eq. (15); eq. (6) then averages three messages."""
+    mask_users: float = Field(0.01, ge=0, lt=1)
+    """Share of train sessions shown as an unknown user's, so that the unknown-user row learns something."""
+    loss: Form = "cross_entropy"
+    """"eq20": the paper's equation read literally."""
+
+    user_term: bool = False
+    """S' = S + g(S, q, x) * (W_u q): personal from the first click."""
+    popularity: bool = False
+    """b_i, starting at the log of the item's train frequency."""
+    memory: tuple[Source, ...] = ()
+    """Counts as added scores."""
+    pointer: tuple[Source, ...] = ()
+    """Counts as distributions, mixed with the softmax by a gate."""
+    memory_transitions: int = Field(200, ge=1)
+    """Successors remembered per item, the most frequent ones."""
+    memory_cooccurrence: int = Field(100, ge=1)
+    """Co-occurring items remembered per item."""
+    cooccurrence_items: int = Field(3, ge=1)
+    """Last items of the prefix whose co-occurrences are recalled."""
+    history_half_life: Duration | None = None
+    """Half-life of the decayed history counts; unset: five times the median gap between a user's sessions."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> HGGNNConfig:
+        if not (self.current_preference or self.general_preference):
+            raise ValueError("current_preference and general_preference cannot both be off")
+        if self.layer_weights is not None and len(self.layer_weights) != self.layers + 1:
+            raise ValueError(f"layer_weights needs layers + 1 = {self.layers + 1} numbers")
+        if self.loss == "eq20" and self.pointer:
+            raise ValueError("loss 'eq20' is defined for a softmax alone; set pointer = []")
+        return self
+
+    @property
+    def alphas(self) -> tuple[float, ...]:
+        """α_k of eq. (8)."""
+        return self.layer_weights or (1 / (self.layers + 1),) * (self.layers + 1)
+
+
+PRESETS: dict[str, Overrides] = {
+    "segue": {
+        "model": {"user_term": True, "popularity": True, "memory": SOURCES, "pointer": SOURCES},
+        "training": {"learning_rate": 3e-3, "schedule": "plateau", "decay": 0.3},
+    },
+    "paper": {
+        "model": {},
+        "training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3},
+    },
+}

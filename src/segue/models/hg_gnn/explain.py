@@ -1,0 +1,79 @@
+"""A score taken apart exactly: S is a weighted sum of item vectors, so its product with an item splits by item.
+
+    S · p_i⁰ = Σ_j (α_c * α_j p'_j) · p_i⁰ + Σ_j ((1 - α_c) * γ_j p_j) · p_i⁰
+
+The user term, the popularity and every memory entry are summands already. A pointer raises the score of an item by
+logaddexp; that rise is shared among the sources in proportion to the probability each gave.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from segue.models.hg_gnn.config import Source
+from segue.models.hg_gnn.recall import Recalled
+from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder
+from segue.models.hg_gnn.terms import Terms
+from segue.nn.encoding import Encoding
+from segue.nn.losses import dense_scores
+from segue.nn.protocol import Parts
+
+
+def take_apart(terms: Terms, encoder: PersonalisedSessionEncoder, item_vectors: Tensor, items: Tensor) -> Parts:
+    """The scores of `items` [k] for a batch of one event, by term; they sum to the score."""
+    dim = terms.p.shape[1]
+    candidate = item_vectors[items, :dim]
+    session = _attention_parts(terms, encoder, candidate)
+    user: dict[str, Tensor] = {}
+    if terms.user_vectors is not None:
+        user["user_term"] = candidate @ terms.user_vectors[0]
+    shares: dict[str, Tensor] = {
+        str(source): _by_cell(terms, source, value, items) for source, value in terms.values.items()
+    }
+    shares |= {f"pointer_{source}": part for source, part in _pointer_parts(terms, item_vectors, items).items()}
+    for name, part in shares.items():
+        if name.endswith("history"):
+            user[name] = part.sum(1)
+        else:
+            session[name] = part
+    length = int(terms.prefixes.mask.sum())
+    session = {name: part[:, :length] for name, part in session.items()}
+    return Parts(session, user, item_vectors[items, dim:].sum(1))
+
+
+def _attention_parts(terms: Terms, encoder: PersonalisedSessionEncoder, candidate: Tensor) -> dict[str, Tensor]:
+    """Current and general preference, [k, length] each."""
+    reading, alias = terms.reading, terms.alias[0]
+    parts = {}
+    if encoder.use_current:
+        item, position = encoder.positioned(terms.p)
+        placed = (item[alias] + position[terms.prefixes.reversed_position[0]]) * reading.gate[0]
+        parts["current"] = candidate @ (placed * reading.alpha[0][:, None]).t()
+    if encoder.use_general:
+        plain = terms.p[alias] * (1 - reading.gate[0])
+        parts["general"] = candidate @ (plain * reading.gamma[0][:, None]).t()
+    return parts
+
+
+def _pointer_parts(terms: Terms, item_vectors: Tensor, items: Tensor) -> dict[Source, Tensor]:
+    """The rise of each score through the pointer, by source and cell."""
+    mixture = terms.encoding.mixture
+    if mixture is None:
+        return {}
+    with_pointer = dense_scores(terms.encoding, item_vectors)[0, items]
+    without = Encoding(terms.encoding.vectors, terms.encoding.added)
+    rise = with_pointer - dense_scores(without, item_vectors)[0, items]
+    mass = {source: _by_cell(terms, source, value, items) for source, value in terms.pointed.items()}
+    total = torch.stack([part.sum(1) for part in mass.values()]).sum(0)
+    scale = rise / total.clamp(min=torch.finfo(total.dtype).tiny)
+    return {source: part * scale[:, None] for source, part in mass.items()}
+
+
+def _by_cell(terms: Terms, source: Source, value: Tensor, items: Tensor) -> Tensor:
+    """Values of the entries that suggest each of `items`, at the prefix cell they come from, [k, length]."""
+    entries: Recalled = terms.recalled[source]
+    length = terms.alias.shape[1]
+    found, entry = (items[:, None] == entries.item).nonzero(as_tuple=True)
+    cell = (length - 1 - entries.cell[entry]).clamp(min=0)
+    return value.new_zeros(len(items), length).index_put((found, cell), value[entry], accumulate=True)

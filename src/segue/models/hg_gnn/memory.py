@@ -1,0 +1,102 @@
+"""The memory of preset `segue`: recalled counts as added scores and as distributions, weighed by the event."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segue.models.hg_gnn.config import Source
+from segue.models.hg_gnn.recall import Recalled
+
+_START = 0.3
+_FEATURES: dict[Source, int] = {"session": 1, "history": 3, "transition": 2, "cooccurrence": 1}
+
+
+class AddedMemory(nn.Module):
+    """Counts as added scores: Σ_f w_f(S, q, x) · φ_f(item).
+
+    Weights are linear in z = [S ‖ q ‖ x] and start at 0.3 whatever z is. Per source:
+    session: s_r + w·1[r > 0] for the item at reversed position r (s_0 may go negative);
+    history: w + w'·log(1 + count) + w''·log(1 + decayed count);
+    transition: w + w'·log(1 + count);
+    co-occurrence: (c_j + c'_j·log(1 + count)) of the j-th last item, times a positive gate.
+    """
+
+    def __init__(self, sources: tuple[Source, ...], features: int, length: int, cooccurrence_items: int) -> None:
+        super().__init__()
+        self.sources = sources
+        self.weight = nn.ModuleDict({source: _constant_linear(features, _FEATURES[source]) for source in sources})
+        if "session" in sources:
+            self.by_position = nn.Parameter(torch.zeros(length))
+        if "cooccurrence" in sources:
+            self.by_item = nn.Parameter(torch.full((cooccurrence_items, 2), _START))
+
+    def forward(self, z: Tensor, recalled: Mapping[Source, Recalled]) -> dict[Source, Tensor]:
+        """The value of every recalled entry, by source."""
+        return {source: self._value(source, self.weight[source](z), recalled[source]) for source in self.sources}
+
+    def _value(self, source: Source, weight: Tensor, entries: Recalled) -> Tensor:
+        log_count = entries.count.to(weight.dtype).log1p()
+        if source == "session":
+            return self.by_position[entries.cell] + weight[entries.event, 0] * (entries.cell > 0)
+        if source == "cooccurrence":
+            # softplus(w + c) with c such that the gate starts near 1.
+            gate = functional.softplus(weight[:, 0] + math.log(math.expm1(1)) - _START)
+            by_item = self.by_item[entries.cell]
+            return gate[entries.event] * (by_item[:, 0] + by_item[:, 1] * log_count)
+        value = weight[entries.event, 0] + weight[entries.event, 1] * log_count
+        if entries.decayed is not None:
+            value = value + weight[entries.event, 2] * entries.decayed.to(weight.dtype).log1p()
+        return value
+
+
+class PointerMemory(nn.Module):
+    """Counts as distributions, mixed with the softmax by a gate softmax(W z): session copy, history, transition row,
+    co-occurrence. A source that recalls nothing for an event gets no share there."""
+
+    def __init__(self, sources: tuple[Source, ...], features: int, length: int, cooccurrence_items: int) -> None:
+        super().__init__()
+        self.sources = sources
+        self.gate = _constant_linear(features, 1 + len(sources))
+        with torch.no_grad():
+            self.gate.bias[0] = 2.0
+        if "session" in sources:
+            self.by_position = nn.Parameter(torch.zeros(length))
+        if "cooccurrence" in sources:
+            self.by_item = nn.Parameter(torch.zeros(cooccurrence_items))
+
+    def forward(self, z: Tensor, recalled: Mapping[Source, Recalled]) -> tuple[Tensor, dict[Source, Tensor]]:
+        """log share of the softmax [events], and the gated probability of every recalled entry, by source."""
+        shares = [self._shares(source, recalled[source], z) for source in self.sources]
+        totals = torch.stack([total for _, total in shares], 1)
+        open_gates = torch.cat([totals.new_ones(len(z), 1), totals], 1) > 0
+        log_gate = torch.log_softmax(self.gate(z).masked_fill(~open_gates, float("-inf")), 1)
+        probability = {}
+        for number, (source, (share, total)) in enumerate(zip(self.sources, shares, strict=True), start=1):
+            event = recalled[source].event
+            probability[source] = log_gate[:, number].exp()[event] * share / total[event]
+        return log_gate[:, 0], probability
+
+    def _shares(self, source: Source, entries: Recalled, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Unnormalised mass of every entry and its sum per event."""
+        if source == "session":
+            share = self.by_position[entries.cell].exp()
+        elif source == "cooccurrence":
+            share = self.by_item[entries.cell].exp() * entries.count.to(z.dtype)
+        elif entries.decayed is not None:
+            share = entries.decayed.to(z.dtype) + torch.finfo(z.dtype).eps
+        else:
+            share = entries.count.to(z.dtype)
+        return share, share.new_zeros(len(z)).index_add(0, entries.event, share)
+
+
+def _constant_linear(features: int, outputs: int) -> nn.Linear:
+    """A linear map that starts as the constant 0.3 for pointers and weights alike."""
+    linear = nn.Linear(features, outputs)
+    nn.init.zeros_(linear.weight)
+    nn.init.constant_(linear.bias, _START)
+    return linear

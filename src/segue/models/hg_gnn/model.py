@@ -1,0 +1,240 @@
+"""HG-GNN: global graph, HGNN, personalised session encoder, and the terms that preset `segue` adds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segue.data.batches import Batch, Prefixes
+from segue.data.corpus import Corpus
+from segue.graph.hetero import ExtraUsers, HeteroGraph, full_field, receptive_field
+from segue.graph.propagation import Csr
+from segue.graph.relations import build_relations
+from segue.graph.statistics import graph_statistics
+from segue.graph.tables import ITEM, USER
+from segue.models.hg_gnn.config import PRESETS, HGGNNConfig, Source
+from segue.models.hg_gnn.explain import take_apart
+from segue.models.hg_gnn.hgnn import HGNN, Propagated
+from segue.models.hg_gnn.memory import AddedMemory, PointerMemory
+from segue.models.hg_gnn.recall import CountTable, Recall, Recalled
+from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder
+from segue.models.hg_gnn.terms import Terms
+from segue.nn.encoding import Added, Encoding, Mixture
+from segue.nn.losses import softmax_loss
+from segue.nn.protocol import Overrides, Parts, SessionEncoder
+from segue.settings import GraphSettings, PreparationSettings, milliseconds
+
+_FACTS = 4
+_SHOWN_RELATIONS = ("adjacent_in", "adjacent_out", "similar")
+
+
+class Model(SessionEncoder):
+    """score(i) = S'_u · p_i⁰ + b_i + memory, with a pointer over counts beside the softmax; each term a switch.
+
+    With all switches off: eq. (4)-(19) of the paper, scores against the initial embeddings P⁰.
+    """
+
+    Config = HGGNNConfig
+    config: HGGNNConfig
+    presets: ClassVar[Mapping[str, Overrides]] = PRESETS
+
+    def __init__(self, config: HGGNNConfig, graph: GraphSettings) -> None:
+        super().__init__(config, graph)
+        self.graph: HeteroGraph
+        self._snapshot: Propagated | None = None
+        self._statistics: dict[str, Any] = {}
+
+    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+        """Build graph, counts and tables from the train part."""
+        config = self.config
+        settings = self.graph_settings
+        if not config.user_nodes:
+            kept = tuple(r for r in settings.relations if r not in ("interact", "interacted_by"))
+            settings = settings.model_copy(update={"relations": kept})
+        tables = build_relations(
+            corpus.train, corpus.n_items, corpus.n_users, settings,
+            preparation=preparation, items=corpus.items, users=corpus.users,
+            cooccurrence_top=config.memory_cooccurrence,
+        )  # fmt: skip
+        counts = tables.top_transitions(config.memory_transitions), tables.top_cooccurrence(config.memory_cooccurrence)
+        transitions, cooccurrence = (
+            CountTable(*(torch.from_numpy(array) for array in (c.kept.offsets, c.kept.ids, c.kept.values)))
+            for c in counts
+        )
+        self._build(HeteroGraph.from_edges(tables), transitions, cooccurrence, _half_life(config, corpus))
+        self._statistics = graph_statistics(tables)
+        if config.popularity:
+            share = np.maximum(corpus.item_support, 0.5) / max(corpus.item_support.sum(), 1)
+            with torch.no_grad():
+                self.bias.copy_(torch.from_numpy(np.log(share)))
+
+    def _build(self, graph: HeteroGraph, transitions: CountTable, cooccurrence: CountTable, half_life: float) -> None:
+        config, dim, length = self.config, self.config.dim, self.config.window.length
+        self.graph = graph
+        self.n_items, self.n_users = graph.n_nodes[ITEM], graph.n_nodes[USER] - 1
+        self.hgnn = HGNN(
+            graph.n_nodes, graph.relations, dim, config.alphas, accumulate=config.accumulate, dropout=config.dropout
+        )
+        self.encoder = PersonalisedSessionEncoder(
+            dim, length,
+            current=config.current_preference, general=config.general_preference, user=config.user_nodes,
+        )  # fmt: skip
+        features = 2 * dim + _FACTS
+        if config.user_term:
+            self.user_map, self.user_gate = nn.Linear(dim, dim, bias=False), nn.Linear(features, dim)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -1 / math.sqrt(dim), 1 / math.sqrt(dim))
+        if config.popularity:
+            self.bias = nn.Parameter(torch.zeros(self.n_items))
+        if config.user_term or config.memory or config.pointer:
+            self.recall = Recall(
+                transitions, cooccurrence, self.n_items, half_life, config.cooccurrence_items, config.window.history
+            )
+        if config.memory:
+            self.memory = AddedMemory(config.memory, features, length, config.cooccurrence_items)
+        if config.pointer:
+            self.pointer = PointerMemory(config.pointer, features, length, config.cooccurrence_items)
+
+    def item_vectors(self) -> Tensor:
+        """P⁰ [items, d]; with popularity the bias is one more coordinate, [items, d + 1]."""
+        initial = self.hgnn.embedding[ITEM]
+        return torch.cat([initial, self.bias[:, None]], 1) if self.config.popularity else initial
+
+    def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
+        """Eq. (4)-(18) for every event, then the added terms."""
+        return self.terms(batch).encoding
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross entropy, or eq. (20) as written."""
+        return softmax_loss(self.encode(batch), self.item_vectors(), batch.target, self.config.loss)
+
+    def terms(self, batch: Batch) -> Terms:
+        """Everything a score is made of, kept apart for explanations."""
+        config = self.config
+        if self.training and config.mask_users:
+            masked = torch.rand(len(batch.user), device=batch.user.device) < config.mask_users
+            batch = batch.anonymise(masked, self.n_users)
+        prefixes = batch.prefixes()
+        p, alias, q = self._nodes(batch, prefixes)
+        reading = self.encoder(p, q, alias, prefixes)
+        vectors, user_vectors = reading.session, None
+        recalled: dict[Source, Recalled] = {}
+        values: dict[Source, Tensor] = {}
+        pointed: dict[Source, Tensor] = {}
+        mixture = None
+        if hasattr(self, "recall"):
+            sources = frozenset((*config.memory, *config.pointer))
+            recalled, facts = self.recall(batch, prefixes, sources)
+            z = torch.cat([reading.session, q, facts.to(q.dtype)], 1)
+            if config.user_term:
+                user_vectors = torch.sigmoid(self.user_gate(z)) * self.user_map(q)
+                vectors = vectors + user_vectors
+        if config.memory:
+            values = self.memory(z, recalled)
+        added = tuple(Added(recalled[s].event, recalled[s].item, value) for s, value in values.items())
+        if config.pointer:
+            log_dense, pointed = self.pointer(z, recalled)
+            mixture = Mixture(
+                log_dense,
+                torch.cat([recalled[s].event for s in pointed]),
+                torch.cat([recalled[s].item for s in pointed]),
+                torch.cat(list(pointed.values())),
+            )
+        if config.popularity:
+            vectors = torch.cat([vectors, vectors.new_ones(len(vectors), 1)], 1)
+        encoding = Encoding(vectors, added, mixture)
+        return Terms(encoding, reading, user_vectors, recalled, values, pointed, p, alias, prefixes)
+
+    def _nodes(self, batch: Batch, prefixes: Prefixes) -> tuple[Tensor, Tensor, Tensor]:
+        """p of the distinct items [n, d], the place of each cell among them, and q of each event [events, d]."""
+        items, alias = torch.unique(prefixes.items, return_inverse=True)
+        fresh = batch.fresh & (batch.past[:, 1] > batch.past[:, 0])
+        users, place = torch.unique(batch.user[~fresh], return_inverse=True)
+        extra = self._extra_users(batch, fresh) if bool(fresh.any()) else None
+        row_place = torch.empty_like(batch.user)
+        row_place[fresh] = torch.arange(int(fresh.sum()), device=fresh.device)
+        row_place[~fresh] = place + int(fresh.sum())
+        if self._snapshot is not None:
+            p, q = self._snapshot.refined[ITEM][items], self._snapshot.refined[USER][users]
+            if extra is not None:
+                q = torch.cat([self.hgnn.extra_users(self._snapshot, extra), q])
+        else:
+            field = receptive_field(self.graph, items, users, len(self.hgnn.layers), extra)
+            refined = self.hgnn(field)
+            p, q = refined[ITEM], refined[USER]
+        return p, alias, functional.embedding(row_place[batch.row], q)
+
+    def _extra_users(self, batch: Batch, fresh: Tensor) -> ExtraUsers:
+        """The marked rows as users known by the items of their history."""
+        past = batch.history(self.config.window.history)
+        number = torch.cumsum(fresh, 0) - 1
+        kept = fresh[past.row]
+        items = Csr.from_pairs(number[past.row[kept]], past.items[kept], int(fresh.sum()), self.n_items)
+        return ExtraUsers(items, batch.user[fresh])
+
+    def snapshot(self) -> None:
+        """Propagate the whole graph once."""
+        self._snapshot = self.hgnn.propagate(full_field(self.graph, len(self.hgnn.layers)))
+
+    def forget_snapshot(self) -> None:
+        """Back to the receptive field of each batch."""
+        self._snapshot = None
+
+    def arrays(self) -> dict[str, Tensor]:
+        """Parameters, counts and graph."""
+        graph = {f"graph.{name}": tensor for name, tensor in self.graph.arrays().items()}
+        return {**super().arrays(), **graph}
+
+    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
+        """Rebuild from what :meth:`arrays` gave."""
+        graph = {k.removeprefix("graph."): v for k, v in arrays.items() if k.startswith("graph.")}
+        state = {k: v for k, v in arrays.items() if not k.startswith("graph.")}
+        transitions, cooccurrence = (
+            _stored_counts(state, f"recall.{name}.") for name in ("transitions", "cooccurrence")
+        )
+        self._build(HeteroGraph.from_arrays(graph), transitions, cooccurrence, half_life=1.0)
+        self.load_state_dict(state)
+
+    def parts(self, batch: Batch, items: Tensor) -> Parts:
+        """Exact contributions, see :mod:`segue.models.hg_gnn.explain`."""
+        return take_apart(self.terms(batch), self.encoder, self.item_vectors(), items)
+
+    def relation(self, source: int, item: int) -> str | None:
+        """The first of adjacent_in, adjacent_out, similar that leads from `source` to `item`."""
+        for name in _SHOWN_RELATIONS:
+            csr = self.graph.csr.get(name)
+            if csr is not None and source in csr.indices[csr.offsets[item] : csr.offsets[item + 1]]:
+                return name
+        return None
+
+    def statistics(self) -> dict[str, Any]:
+        """Nodes, edges and degrees of the graph."""
+        return self._statistics
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Model:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if "hgnn" in self._modules:  # the graph is no module: it follows the parameters from device to device
+            self.graph = self.graph.to(self.hgnn.embedding[ITEM].device)
+        return self
+
+
+def _half_life(config: HGGNNConfig, corpus: Corpus) -> float:
+    """Milliseconds; by default five times the median gap between two sessions of one user in train."""
+    if config.history_half_life is not None:
+        return float(milliseconds(config.history_half_life))
+    train = corpus.train
+    start = train.times[train.offsets[:-1]]
+    gaps = np.diff(start)[np.diff(train.user) == 0]
+    return float(5 * max(np.median(gaps), 1)) if len(gaps) else 1.0
+
+
+def _stored_counts(state: Mapping[str, Tensor], prefix: str) -> CountTable:
+    """A table with the shapes that `state` holds; empty where the model has no memory."""
+    none = torch.zeros(0, dtype=torch.int64)
+    return CountTable(*(torch.empty_like(state.get(prefix + name, none)) for name in ("offsets", "items", "counts")))

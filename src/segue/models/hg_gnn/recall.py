@@ -1,0 +1,157 @@
+"""What the counts suggest for an event, and how strongly: the memory of preset `segue` before any weight.
+
+The counts are the graph's own, before its cuts. While training, the running session's own transitions, items and
+co-occurrences are taken out on the fly: otherwise the memory would know the answer and be trusted too much. The user's
+history needs no such care, only sessions before the running one are in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from segue.data.batches import Batch, Prefixes, spans
+from segue.models.hg_gnn.config import Source
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """Entries of one source, sorted by event; all [n].
+
+    cell: reversed position of the prefix item that recalled the entry (0 = last); 0 for history.
+    count: how often (the session source has no counts: ones). decayed: for history, the count decayed by age.
+    """
+
+    event: Tensor
+    item: Tensor
+    cell: Tensor
+    count: Tensor
+    decayed: Tensor | None = None
+
+
+class CountTable(nn.Module):
+    """Per item the items it suggests, with counts: CSR as buffers."""
+
+    offsets: Tensor
+    items: Tensor
+    counts: Tensor
+
+    def __init__(self, offsets: Tensor, items: Tensor, counts: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("offsets", offsets)
+        self.register_buffer("items", items)
+        self.register_buffer("counts", counts)
+
+    def rows(self, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Suggested items and counts of each given item, and which of the given items suggests them."""
+        start = self.offsets[items]
+        cells, owner = spans(start, self.offsets[items + 1] - start)
+        return self.items[cells].long(), self.counts[cells], owner
+
+
+class Recall(nn.Module):
+    """Looks counts up for the events of a batch. Nothing here is learned."""
+
+    half_life: Tensor
+
+    def __init__(
+        self,
+        transitions: CountTable,
+        cooccurrence: CountTable,
+        n_items: int,
+        half_life: float,
+        cooccurrence_items: int,
+        history_items: int,
+    ) -> None:
+        super().__init__()
+        self.transitions, self.cooccurrence = transitions, cooccurrence
+        self.register_buffer("half_life", torch.tensor(half_life, dtype=torch.float64))
+        self.n_items, self.cooccurrence_items, self.history_items = n_items, cooccurrence_items, history_items
+
+    @torch.no_grad()
+    def forward(
+        self, batch: Batch, prefixes: Prefixes, sources: frozenset[Source]
+    ) -> tuple[dict[Source, Recalled], Tensor]:
+        """The entries of each asked source, and the facts x of each event [events, 4]."""
+        last = prefixes.items.gather(1, batch.position.clamp(min=0)[:, None]).squeeze(1)
+        has_prefix = batch.position >= 0
+        history_key, history = self._history(batch)
+        recalled: dict[Source, Recalled] = {}
+        if "session" in sources:
+            event, cell = prefixes.mask.nonzero(as_tuple=True)
+            item = prefixes.items[event, cell]
+            recalled["session"] = Recalled(event, item, prefixes.reversed_position[event, cell], torch.ones_like(item))
+        if "history" in sources:
+            recalled["history"] = history
+        if "transition" in sources:
+            recalled["transition"] = self._transitions(batch, last, has_prefix)
+        if "cooccurrence" in sources:
+            recalled["cooccurrence"] = self._cooccurrence(batch, prefixes)
+        return recalled, self._facts(batch, prefixes, last, has_prefix, history_key)
+
+    def _history(self, batch: Batch) -> tuple[Tensor, Recalled]:
+        """Distinct items of every row's history with counts, for each of the row's events; and the sorted keys."""
+        past = batch.history(self.history_items)
+        key, inverse = torch.unique(past.row * self.n_items + past.items, return_inverse=True)
+        # 2^-(t_e - t)/h splits into a row's part, from its earliest event on, and a factor for each event.
+        earliest = torch.zeros_like(batch.user).scatter_reduce_(0, batch.row, batch.time, "amin", include_self=False)
+        weight = torch.exp2((past.times - earliest[past.row]).double() / self.half_life)
+        later = torch.exp2((earliest[batch.row] - batch.time).double() / self.half_life)
+        count = torch.bincount(inverse, minlength=len(key))
+        decayed = torch.zeros(len(key), dtype=weight.dtype, device=key.device).index_add_(0, inverse, weight)
+        row = key // self.n_items
+        first = torch.searchsorted(row, torch.arange(len(batch.user) + 1, device=key.device))
+        entry, event = spans(first[batch.row], (first[1:] - first[:-1])[batch.row])
+        item = (key % self.n_items)[entry]
+        return key, Recalled(event, item, torch.zeros_like(item), count[entry], decayed[entry] * later[event])
+
+    def _transitions(self, batch: Batch, last: Tensor, has_prefix: Tensor) -> Recalled:
+        """Successors of the last item."""
+        events = has_prefix.nonzero().squeeze(1)
+        item, count, owner = self.transitions.rows(last[events])
+        event = events[owner]
+        source = last[event]
+        own, row = batch.own_items()
+        follows = (row[1:] == row[:-1]) & (own[1:] != own[:-1])
+        key, times = torch.unique(self._pair(row[1:], own[:-1], own[1:])[follows], return_counts=True)
+        count = count - lookup(key, times, self._pair(batch.row[event], source, item))
+        return _present(Recalled(event, item, torch.zeros_like(item), count))
+
+    def _cooccurrence(self, batch: Batch, prefixes: Prefixes) -> Recalled:
+        """Items that shared sessions with the last few items."""
+        near = prefixes.mask & (prefixes.reversed_position < self.cooccurrence_items)
+        events, column = near.nonzero(as_tuple=True)
+        item, count, owner = self.cooccurrence.rows(prefixes.items[events, column])
+        event = events[owner]
+        own, row = batch.own_items()
+        key = torch.unique(row * self.n_items + own)
+        count = count - lookup(key, torch.ones_like(key), batch.row[event] * self.n_items + item)
+        return _present(Recalled(event, item, prefixes.reversed_position[events, column][owner], count))
+
+    def _pair(self, row: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        return (row * self.n_items + source) * self.n_items + target
+
+    def _facts(self, batch: Batch, prefixes: Prefixes, last: Tensor, has_prefix: Tensor, history_key: Tensor) -> Tensor:
+        """x: log(1 + prefix length), log(1 + past sessions), share of the prefix seen before, log(1 + successors)."""
+        known = lookup(history_key, torch.ones_like(history_key), batch.row[:, None] * self.n_items + prefixes.items)
+        length = prefixes.mask.sum(1)
+        seen = (known * prefixes.mask).sum(1) / length.clamp(min=1)
+        successors = (self.transitions.offsets[last + 1] - self.transitions.offsets[last]) * has_prefix
+        counts = torch.stack([length, batch.past_sessions[batch.row], successors], 1).double().log1p()
+        return torch.cat([counts, seen[:, None]], 1)
+
+
+def lookup(keys: Tensor, values: Tensor, query: Tensor) -> Tensor:
+    """The value of each queried key, 0 where it is not among the sorted distinct `keys`."""
+    if not len(keys):
+        return torch.zeros_like(query)
+    place = torch.searchsorted(keys, query).clamp(max=len(keys) - 1)
+    return torch.where(keys[place] == query, values[place], 0)
+
+
+def _present(recalled: Recalled) -> Recalled:
+    """Only entries whose count is left above zero."""
+    left = recalled.count > 0
+    return Recalled(recalled.event[left], recalled.item[left], recalled.cell[left], recalled.count[left])

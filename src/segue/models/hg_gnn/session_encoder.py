@@ -1,0 +1,96 @@
+"""The personalised session encoder, eq. (9)-(18)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from segue.data.batches import Prefixes
+
+
+class Reading(NamedTuple):
+    """One event's session as read: S and what it is made of.
+
+    session, current, general [events, d]: S, C, O. alpha, gamma [events, length]: attention weights, 0 where padded.
+    gate [events, d]: α_c. session = gate * current + (1 - gate) * general.
+    """
+
+    session: Tensor
+    current: Tensor
+    general: Tensor
+    alpha: Tensor
+    gamma: Tensor
+    gate: Tensor
+
+
+class PersonalisedSessionEncoder(nn.Module):
+    """From refined item vectors p and user vectors q to the session preference S.
+
+    Linear maps are applied once per distinct item and then gathered: the only tensors of size [events, length, d] are
+    sums of gathered rows.
+    """
+
+    def __init__(self, dim: int, length: int, *, current: bool, general: bool, user: bool) -> None:
+        super().__init__()
+        self.use_current, self.use_general, self.use_user = current, general, user
+        if current:
+            self.position = nn.Embedding(length, dim)
+            self.w_c = nn.Linear(2 * dim, dim, bias=False)
+            self.w_0, self.w_1 = nn.Linear(dim, dim, bias=False), nn.Linear(dim, dim)
+            self.v_0 = nn.Linear(dim, 1, bias=False)
+        if general:
+            self.w_2 = nn.Linear(dim, dim)
+            self.w_3 = nn.Linear(dim, dim, bias=False) if user else None
+            self.v_1 = nn.Linear(dim, 1, bias=False)
+        if current and general:
+            self.w_s = nn.Linear(2 * dim, dim, bias=False)
+
+    def forward(self, p: Tensor, q: Tensor, alias: Tensor, prefixes: Prefixes) -> Reading:
+        """Read every prefix.
+
+        Args:
+            p: refined vectors of the batch's distinct items [n, d]. q: of each event's user [events, d].
+            alias: row of `p` for each cell [events, length].
+        """
+        zeros = torch.zeros_like(q)
+        nothing = torch.zeros_like(prefixes.mask, dtype=q.dtype)
+        current, alpha = self._current(p, alias, prefixes) if self.use_current else (zeros, nothing)
+        general, gamma = self._general(p, q, alias, prefixes.mask) if self.use_general else (zeros, nothing)
+        if self.use_current and self.use_general:
+            gate = torch.sigmoid(self.w_s(torch.cat([current, general], 1)))
+        else:
+            gate = torch.full_like(q, float(self.use_current))
+        return Reading(gate * current + (1 - gate) * general, current, general, alpha, gamma, gate)
+
+    def _current(self, p: Tensor, alias: Tensor, prefixes: Prefixes) -> tuple[Tensor, Tensor]:
+        """Eq. (9)-(13): C and α."""
+        item, position = self.positioned(p)
+        mask = prefixes.mask[..., None]
+        placed = (item[alias] + position[prefixes.reversed_position]) * mask
+        mean = placed.sum(1) / mask.sum(1).clamp(min=1)
+        hidden = self.w_0(item)[alias] + self.w_0(position)[prefixes.reversed_position] + self.w_1(mean)[:, None]
+        alpha = masked_softmax(self.v_0(torch.sigmoid(hidden)).squeeze(-1), prefixes.mask)
+        return torch.einsum("el,eld->ed", alpha, placed), alpha
+
+    def positioned(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """Eq. (9) split: p' = (item part of p) + (part of the reversed position); [n, d] and [length, d]."""
+        by_item, by_position = self.w_c.weight.chunk(2, dim=1)
+        return p @ by_item.t(), self.position.weight @ by_position.t()
+
+    def _general(self, p: Tensor, q: Tensor, alias: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Eq. (14)-(16): O and γ. O is a sum of raw p, not of p'."""
+        hidden = self.w_2(p)[alias]
+        if self.w_3 is not None:
+            hidden = hidden + self.w_3(q)[:, None]
+        gamma = masked_softmax(self.v_1(torch.sigmoid(hidden)).squeeze(-1), mask)
+        return torch.einsum("el,eld->ed", gamma, p[alias]), gamma
+
+
+def masked_softmax(logits: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the last axis where `mask`; 0 elsewhere, and all 0 where nothing is left."""
+    logits = logits.masked_fill(~mask, float("-inf"))
+    top = logits.amax(-1, keepdim=True).clamp(min=torch.finfo(logits.dtype).min)
+    weights = (logits - top).exp()
+    return weights / weights.sum(-1, keepdim=True).clamp(min=torch.finfo(logits.dtype).tiny)

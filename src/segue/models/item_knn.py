@@ -1,0 +1,168 @@
+"""Item-KNN: items that share sessions (Sarwar et al. 2001; session form as in Hidasi et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import sparse
+from torch import Tensor
+
+from segue.data.batches import Batch, Window, spans
+from segue.data.corpus import Corpus, IntArray, Sessions
+from segue.nn.protocol import ModelConfig, Overrides, Parts, SessionModel
+from segue.nn.sparse_rows import SparseRows
+from segue.settings import GraphSettings, PreparationSettings
+
+DIGITS = 12
+PAIRS_PER_BLOCK = 4_000_000
+"""Bound on the co-occurrences that are formed at a time; each takes about 100 bytes while it is sorted."""
+
+
+class ItemKNNConfig(ModelConfig):
+    """Similarity, and how those of several items combine."""
+
+    window: Window = Window(length=20)
+    n_sims: int = Field(100, ge=1)
+    """Neighbours kept per item; no fewer than the longest list that is asked for."""
+    lam: float = Field(20.0, ge=0)
+    """Shrinks the similarity of rare items."""
+    a: float = Field(0.5, ge=0, le=1)
+    """0.5 with lam 0 is the cosine, 1 the confidence of the rule i → j."""
+    mode: Literal["last", "sum", "decay"] = "sum"
+    """The last item alone; all items alike; all items, each weighted w times the one after it."""
+    w: float = Field(0.5, gt=0, le=1)
+    binary: bool = True
+    """An item counts once a session. False: every pair of events counts, over the support in events."""
+    fill: Literal["none", "popularity"] = "none"
+    """popularity: items without similarity rank below all others, by train popularity."""
+
+
+class ItemKNN(SessionModel):
+    """score(j) = Σ over the prefix of weight · sim(v_i, j); sim = C / ((supp_i + lam)^a (supp_j + lam)^(1 - a)).
+
+    C counts the train sessions in which both occur; sim(i, i) = 0. Of each row the n_sims largest stay, ties by
+    ascending item.
+    """
+
+    Config = ItemKNNConfig
+    config: ItemKNNConfig
+    presets: ClassVar[Mapping[str, Overrides]] = {
+        "session": {},
+        # The form behind the published numbers: cosine to the last item.
+        "public": {"model": {"mode": "last", "lam": 0.0}},
+    }
+
+    def __init__(self, config: ItemKNNConfig, graph: GraphSettings) -> None:
+        super().__init__(config, graph)
+        self._similar = SparseRows.from_matrix(sparse.csr_array((0, 0)))
+        self._fill = torch.zeros(0, dtype=torch.float64)
+
+    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+        """Count the co-occurrences of train and keep the nearest neighbours of every item."""
+        self.n_items, self.n_users = corpus.n_items, corpus.n_users
+        incidence = _incidence(corpus.train, corpus.n_items, binary=self.config.binary)
+        self._similar = SparseRows.from_matrix(_neighbours(incidence, self.config))
+        support = corpus.item_support
+        popularity = support / (support.max(initial=0) + 1.0) - 1.0  # below every similarity
+        self._fill = torch.from_numpy(popularity * (self.config.fill == "popularity"))
+
+    def scores(self, batch: Batch) -> Tensor:
+        """[events, items] float64."""
+        device = batch.items.device
+        scores = torch.zeros(len(batch), self.n_items, dtype=torch.float64, device=device)
+        self._similar.to(device).add_to(scores, *self._weighted(batch))
+        if self.config.fill == "none":
+            return scores
+        return torch.where(scores > 0, scores, self._fill.to(device))
+
+    def parts(self, batch: Batch, items: Tensor) -> Parts:
+        """The similarity to each item of the prefix, and the fill."""
+        length = int(batch.position[0]) + 1
+        _, neighbour, weight = self._weighted(batch)
+        similar = torch.zeros(len(items), length, dtype=torch.float64, device=items.device)
+        if length:
+            near = self._similar.to(items.device).block(neighbour, items).t() * weight
+            similar[:, length - len(neighbour) :] = near
+        base = torch.where(similar.sum(1) > 0, 0.0, self._fill.to(items.device)[items])
+        return Parts(session={"similar": similar}, base=base)
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The neighbours as CSR, and the fill."""
+        return {**self._similar.arrays(), "fill": self._fill}
+
+    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
+        """The inverse of :meth:`arrays`."""
+        self._similar, self._fill = SparseRows.from_arrays(arrays), arrays["fill"]
+        self.n_items, self.n_users = n_items, n_users
+
+    def statistics(self) -> dict[str, Any]:
+        """How many pairs are kept, and how many items have a neighbour at all."""
+        with_neighbours = int((torch.diff(self._similar.offsets) > 0).sum())
+        return {"neighbours": len(self._similar.items), "items_with_neighbours": with_neighbours}
+
+    def _weighted(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Event, item and weight of everything that speaks for an event, oldest first; flat."""
+        length = batch.position + 1
+        used = length.clamp(max=1) if self.config.mode == "last" else length
+        cells, event = spans(batch.row * batch.items.shape[1] + length - used, used)
+        reversed_position = (torch.cumsum(used, 0) - 1)[event] - torch.arange(len(event), device=event.device)
+        w = self.config.w if self.config.mode == "decay" else 1.0
+        return event, batch.items.flatten()[cells], w ** reversed_position.double()
+
+
+def _incidence(sessions: Sessions, n_items: int, *, binary: bool) -> sparse.csr_array:
+    """X [sessions, items]: whether, or how often, an item occurs in a session."""
+    session = np.repeat(np.arange(len(sessions)), sessions.lengths)
+    cells = (np.ones(len(session)), (session, sessions.items))
+    incidence: sparse.csr_array = sparse.coo_array(cells, shape=(len(sessions), n_items)).tocsr()
+    if binary:
+        incidence.data[:] = 1.0
+    return incidence
+
+
+def _neighbours(incidence: sparse.csr_array, config: ItemKNNConfig) -> sparse.csr_array:
+    """The n_sims most similar items of every item, block of rows by block of rows."""
+    by_item = incidence.T.tocsr()
+    support = np.asarray(incidence.sum(axis=0)).ravel()
+    left, right = (support + config.lam) ** config.a, (support + config.lam) ** (1 - config.a)
+    blocks = []
+    for rows in _row_blocks(by_item, np.diff(incidence.indptr)):
+        pairs = (by_item[rows] @ incidence).tocoo()
+        item, other = pairs.row + rows.start, pairs.col
+        apart = item != other
+        item, other = item[apart], other[apart]
+        # Rounded so that equal fractions are equal floats: a tie must not be broken by the last bit.
+        sim = np.round(pairs.data[apart] / (left[item] * right[other]), DIGITS)
+        kept = _nearest(item, other, sim, config.n_sims)
+        blocks.append((sim[kept], item[kept], other[kept]))
+    data, item, other = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    n_items = incidence.shape[1]
+    return sparse.coo_array((data, (item, other)), shape=(n_items, n_items)).tocsr()
+
+
+def _row_blocks(by_item: sparse.csr_array, session_lengths: IntArray) -> Iterator[slice]:
+    """Consecutive items whose co-occurrences, counted before any merge, stay within PAIRS_PER_BLOCK."""
+    pairs = np.zeros(len(by_item.indices) + 1, dtype=np.int64)
+    np.cumsum(session_lengths[by_item.indices], out=pairs[1:])
+    until = pairs[by_item.indptr]
+    first = 0
+    while first < by_item.shape[0]:
+        last = int(np.searchsorted(until, until[first] + PAIRS_PER_BLOCK, side="right")) - 1
+        last = max(last, first + 1)
+        yield slice(first, last)
+        first = last
+
+
+def _nearest(item: IntArray, other: IntArray, sim: np.ndarray[Any, np.dtype[Any]], n_sims: int) -> IntArray:
+    """Which pairs stay: per item the n_sims largest similarities, ties by ascending id of the other."""
+    order = np.lexsort((other, -sim, item))
+    counts = np.bincount(item)
+    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return order[place < n_sims]
+
+
+Model = ItemKNN

@@ -1,0 +1,119 @@
+"""Popularity: of an item in the running session, with the user, and with everybody.
+
+One additive score covers the referees that every honest table needs: popularity, recent popularity, S-POP (count in
+the session, then popularity), personal popularity, and a mix of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from segue.data.batches import Batch, Window, spans
+from segue.data.corpus import Corpus
+from segue.nn.protocol import ModelConfig, Overrides, Parts, SessionModel
+from segue.settings import Duration, GraphSettings, PreparationSettings, milliseconds
+
+
+class PopularityConfig(ModelConfig):
+    """What is counted."""
+
+    window: Window = Window(length=10_000, history=10_000)
+    session_weight: float = Field(0.0, ge=0)
+    """Of each occurrence in the running session."""
+    history_weight: float = Field(0.0, ge=0)
+    """Of each occurrence in the user's earlier sessions."""
+    half_life: Duration | None = None
+    """The age at which an occurrence in the user's history counts half. Unset: all count alike."""
+    recency_half_life: Duration | None = None
+    """The age, at the end of train, at which an event counts half towards popularity. Unset: all count alike."""
+
+
+class Popularity(SessionModel):
+    """score(i) = session_weight · count in prefix + history_weight · count in history + popularity(i) in [0, 1).
+
+    With whole counts the popularity only decides between equal counts. Scores are float64, so that this order is exact.
+    """
+
+    Config = PopularityConfig
+    config: PopularityConfig
+    presets: ClassVar[Mapping[str, Overrides]] = {
+        "global": {},
+        # News and shops turn over within days; on catalogues that live longer a longer half-life loses little.
+        "recent": {"model": {"recency_half_life": "1d"}},
+        "session": {"model": {"session_weight": 1.0}},
+        "personal": {"model": {"history_weight": 1.0}},
+        "mixed": {"model": {"session_weight": 1.0, "history_weight": 1.0}},
+    }
+
+    def __init__(self, config: PopularityConfig, graph: GraphSettings) -> None:
+        super().__init__(config, graph)
+        self._popularity = torch.zeros(0, dtype=torch.float64)
+
+    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+        """Count the events of train, each weighted by its age where recency_half_life is set."""
+        train = corpus.train
+        weight = np.ones(len(train.items))
+        if self.config.recency_half_life is not None and len(train.items):
+            age = train.times.max() - train.times
+            weight = np.exp2(-age / milliseconds(self.config.recency_half_life))
+        support = np.bincount(train.items, weights=weight, minlength=corpus.n_items)
+        self._popularity = torch.from_numpy(support / (support.max(initial=0.0) + 1.0))
+        self.n_items, self.n_users = corpus.n_items, corpus.n_users
+
+    def scores(self, batch: Batch) -> Tensor:
+        """[events, items] float64."""
+        scores = self._popularity.to(batch.items.device).repeat(len(batch), 1)
+        flat = scores.view(-1)
+        if self.config.session_weight:
+            cells, event = spans(batch.row * batch.items.shape[1], batch.position + 1)
+            seen = batch.items.flatten()[cells]
+            weight = torch.full_like(seen, self.config.session_weight, dtype=scores.dtype)
+            flat.index_add_(0, event * self.n_items + seen, weight)
+        if self.config.history_weight:
+            seen, event, weight = self._history(batch)
+            flat.index_add_(0, event * self.n_items + seen, weight)
+        return scores
+
+    def parts(self, batch: Batch, items: Tensor) -> Parts:
+        """The running session item by item, the user's history, and popularity."""
+        prefix = batch.items[batch.row[0], : int(batch.position[0]) + 1]
+        seen, _, weight = self._history(batch)
+        return Parts(
+            session={"session": self.config.session_weight * (items[:, None] == prefix).double()},
+            user={"history": (items[:, None] == seen).double() @ weight},
+            base=self._popularity.to(items.device)[items],
+        )
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The popularity of every item."""
+        return {"popularity": self._popularity}
+
+    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
+        """The inverse of :meth:`arrays`."""
+        self._popularity = arrays["popularity"]
+        self.n_items, self.n_users = n_items, n_users
+
+    def statistics(self) -> dict[str, Any]:
+        """How many items have been seen at all."""
+        return {"items_with_support": int((self._popularity > 0).sum())}
+
+    def _history(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Items of the users' histories, the event that looks back at each, and the weight of each; flat."""
+        history = batch.history(self.config.window.history)
+        length = torch.bincount(history.row, minlength=len(batch.user))
+        start = torch.cumsum(length, 0) - length
+        cells, event = spans(start[batch.row], length[batch.row])
+        weight = torch.full((len(cells),), self.config.history_weight, dtype=torch.float64, device=cells.device)
+        if self.config.half_life is not None:
+            age = (batch.time[event] - history.times[cells]).clamp(min=0)
+            weight = weight * torch.exp2(-age / milliseconds(self.config.half_life))
+        return history.items[cells], event, weight
+
+
+Model = Popularity

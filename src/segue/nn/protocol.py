@@ -1,0 +1,137 @@
+"""The model contract: what anything that ranks items must offer, and what everything trained offers beyond that.
+
+Every trained model factors into a vector per event and a vector per item. That one fact gives all of them chunked
+softmax, one training loop, exact top-k serving and explanations at no cost per model.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from segue.config import Config
+from segue.data.batches import Batch, Window
+from segue.data.corpus import Corpus
+from segue.nn.encoding import Encoding
+from segue.nn.losses import dense_scores, softmax_loss
+from segue.settings import GraphSettings, PreparationSettings
+
+Need = Literal["history", "time", "graph", "attributes"]
+Overrides = Mapping[str, Mapping[str, Any]]
+
+
+class ModelConfig(Config):
+    """Base of every model's configuration."""
+
+    window: Window = Window()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A score taken apart, for k items of one event. All parts sum to the score.
+
+    session: per term [k, prefix length]; user: per term [k]; base [k] is what any session of anybody would get.
+    """
+
+    session: dict[str, Tensor] = field(default_factory=dict)
+    user: dict[str, Tensor] = field(default_factory=dict)
+    base: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    def total(self) -> Tensor:
+        """The score, [k]."""
+        total = self.base.clone()
+        for part in self.session.values():
+            total += part.sum(1)
+        for part in self.user.values():
+            total += part
+        return total
+
+
+class SessionModel(ABC):
+    """Anything that can rank: popularity, neighbours, networks."""
+
+    Config: ClassVar[type[ModelConfig]]
+    presets: ClassVar[Mapping[str, Overrides]] = {}
+    """Named settings, section by section; the first is the default."""
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """Checked against the corpus before anything runs."""
+
+    def __init__(self, config: ModelConfig, graph: GraphSettings) -> None:
+        super().__init__()
+        self.config = config
+        self.graph_settings = graph
+        self.n_items = 0
+        self.n_users = 0
+
+    @abstractmethod
+    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+        """Learn counts, or build tables and graph, from the train part of the corpus."""
+
+    @abstractmethod
+    def scores(self, batch: Batch) -> Tensor:
+        """Logits over all items, [events, items]; finite; larger is better."""
+
+    @abstractmethod
+    def arrays(self) -> dict[str, Tensor]:
+        """What has to be stored, as tensors."""
+
+    @abstractmethod
+    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
+        """The inverse of :meth:`arrays`, on a new model of the same configuration."""
+
+    def parts(self, batch: Batch, items: Tensor) -> Parts:
+        """The scores of `items` [k] for a batch of one event, taken apart."""
+        return Parts(base=self.scores(batch)[0, items])
+
+    def relation(self, source: int, item: int) -> str | None:
+        """The strongest relation of the graph that leads from a session's item to a recommended one, if any."""
+        return None
+
+    def statistics(self) -> dict[str, Any]:
+        """Facts about what was built, for logs, reports and the artifact."""
+        return {}
+
+
+class SessionEncoder(SessionModel, nn.Module):
+    """Everything trained."""
+
+    order: ClassVar[Literal["shuffled", "session_parallel", "user_sequential"]] = "shuffled"
+    """How its batches are drawn."""
+
+    @abstractmethod
+    def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
+        """The events of a batch as vectors, with the sparse parts of their scores."""
+
+    @abstractmethod
+    def item_vectors(self) -> Tensor:
+        """[items, dim]; scores = encode @ item_vectors.T."""
+
+    def snapshot(self) -> None:
+        """Compute once what evaluation and serving would otherwise compute for every batch."""
+
+    def forget_snapshot(self) -> None:
+        """Drop it: the parameters are about to change."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters for the optimizer, with their own options where they need any."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean cross entropy over the events of a batch, full softmax."""
+        return softmax_loss(self.encode(batch), self.item_vectors(), batch.target)
+
+    def after_step(self) -> None:
+        """Called after every optimizer step: projections and the like."""
+
+    def scores(self, batch: Batch) -> Tensor:
+        """[events, items], the pointer folded in so that their order is that of the probabilities."""
+        return dense_scores(self.encode(batch), self.item_vectors())
+
+    def arrays(self) -> dict[str, Tensor]:
+        """All parameters and buffers."""
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}

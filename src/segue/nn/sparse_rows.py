@@ -1,0 +1,68 @@
+"""A sparse matrix whose rows are added to the scores of events: what counting models learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from segue.data.batches import spans
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """CSR as tensors: row i holds ``values[offsets[i] : offsets[i + 1]]`` in the columns `items`.
+
+    Shapes: offsets [rows + 1] int64; items [n] int32; values [n] float64.
+    """
+
+    offsets: Tensor
+    items: Tensor
+    values: Tensor
+
+    @classmethod
+    def from_matrix(cls, matrix: sparse.csr_array) -> Self:
+        """From scipy; columns ascending within a row."""
+        matrix.sort_indices()
+        return cls(
+            torch.from_numpy(matrix.indptr.astype(np.int64)),
+            torch.from_numpy(matrix.indices.astype(np.int32)),
+            torch.from_numpy(matrix.data.astype(np.float64)),
+        )
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Tensor]) -> Self:
+        """The inverse of :meth:`arrays`."""
+        return cls(arrays["offsets"], arrays["items"], arrays["values"])
+
+    def arrays(self) -> dict[str, Tensor]:
+        """What has to be stored."""
+        return {"offsets": self.offsets, "items": self.items, "values": self.values}
+
+    def to(self, device: torch.device) -> Self:
+        """The same matrix on another device."""
+        return type(self)(self.offsets.to(device), self.items.to(device), self.values.to(device))
+
+    def add_to(self, scores: Tensor, event: Tensor, row: Tensor, weight: Tensor) -> None:
+        """In place, for every i: ``scores[event[i]] += weight[i] * self[row[i]]``.
+
+        Args:
+            scores: [events, items] float64, contiguous.
+            event, row, weight: [n].
+        """
+        start, end = self.offsets[row], self.offsets[row + 1]
+        cells, owner = spans(start, end - start)
+        place = event[owner] * scores.shape[1] + self.items[cells]
+        scores.view(-1).index_add_(0, place, self.values[cells] * weight[owner])
+
+    def block(self, rows: Tensor, items: Tensor) -> Tensor:
+        """The dense cells [rows, items], both given as numbers; duplicates are allowed."""
+        n_columns = int(max(self.items.max() if len(self.items) else 0, items.max() if len(items) else 0)) + 1
+        dense = torch.zeros(len(rows), n_columns, dtype=torch.float64, device=self.values.device)
+        self.add_to(dense, torch.arange(len(rows), device=rows.device), rows, dense.new_ones(len(rows)))
+        return dense[:, items]

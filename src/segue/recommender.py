@@ -1,0 +1,270 @@
+"""Answers requests: who is asking, what they looked at, what to show next, and why."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segue.artifact import Artifact, load_model, refuse_existing, writing
+from segue.data.batches import Batch, request
+from segue.data.corpus import IntArray
+from segue.errors import ModelError, RequestError
+from segue.nn.protocol import Parts, SessionEncoder
+
+Seen = Literal["session", "history"]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One item, its raw logit, and where that comes from (see :meth:`Recommender.recommend`)."""
+
+    item: str
+    score: float
+    because: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape."""
+        return {"item": self.item, "score": self.score, "because": self.because}
+
+
+@dataclass(frozen=True)
+class Answer(Sequence[Recommendation]):
+    """The recommendations, best first, and what has to be said about the request."""
+
+    items: tuple[Recommendation, ...]
+    skipped: tuple[str, ...]
+    """Items of the request that the model does not know."""
+    user_known: bool
+    warnings: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> Recommendation: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Recommendation, ...]: ...
+    def __getitem__(self, index: int | slice) -> Recommendation | tuple[Recommendation, ...]:
+        return self.items[index]
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        return iter(self.items)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape that scripts rely on."""
+        return {
+            "items": [item.as_dict() for item in self.items],
+            "skipped": list(self.skipped),
+            "user_known": self.user_known,
+            "warnings": list(self.warnings),
+        }
+
+
+class Recommender:
+    """A trained model that answers. Make one with :func:`segue.load`."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self.folder = Path()
+        self._keep_alive: object = None
+        self.model = artifact.model
+        if isinstance(self.model, SessionEncoder):
+            self.model.eval()
+            with torch.inference_mode():
+                self.model.snapshot()
+        self._item_ids: list[str] = artifact.items.column("item_id").to_pylist()
+        self._item_number = {item: number for number, item in enumerate(self._item_ids)}
+        user_ids = artifact.users.column("user_id").to_pylist()
+        self._user_number = {user: number for number, user in enumerate(user_ids)}
+        self._names = _names(artifact.items)
+        self._user_sessions = np.searchsorted(artifact.history.user, np.arange(len(user_ids) + 1))
+        self._trained_until = int(artifact.history.times.max()) if len(artifact.history.times) else 0
+        self._support = np.bincount(artifact.history.items, minlength=self.model.n_items)
+
+    @classmethod
+    def load(cls, folder: str | Path, keep_alive: object = None) -> Recommender:
+        """Read a trained model. Raises ArtifactError when it is missing or damaged.
+
+        `keep_alive` is held as long as the model: a temporary folder that ends with it.
+        """
+        model = cls(load_model(Path(folder)))
+        model.folder, model._keep_alive = Path(folder), keep_alive
+        return model
+
+    def save(self, folder: str | Path) -> None:
+        """Copy the model to a new folder. Raises ArtifactError when that exists or cannot be written."""
+        refuse_existing(Path(folder), overwrite=False)
+        with writing(Path(folder)):
+            shutil.copytree(self.folder, folder)
+
+    def name(self, item: str) -> str:
+        """The name from the items file, or the id."""
+        return self._names.get(item) or item
+
+    def recommend(
+        self,
+        user: str | None,
+        items: Sequence[str] = (),
+        k: int = 10,
+        exclude: Iterable[str] = (),
+        candidates: Iterable[str] | None = None,
+        *,
+        history: Sequence[str] | None = None,
+        exclude_seen: Seen | None = None,
+        time: int | None = None,
+    ) -> Answer:
+        """The k best next items.
+
+        Args:
+            user: id, or None for an anonymous session. An unknown id is answered like a new user.
+            items: the running session, oldest first. Unknown items are skipped and named in the answer. Empty: the
+                session starts from the user's last history items.
+            k: how many, at least 1. Fewer eligible items: all of them, with a warning.
+            exclude, candidates: items never shown, and the only ones that may be. Nothing is excluded by default.
+            history: earlier items of the user, oldest first, used instead of what training saw of them.
+            exclude_seen: "session" leaves out the session's items, "history" those of the history too.
+            time: epoch ms of the request; by default the end of the training data.
+
+        Returns:
+            An Answer. ``because`` of each item: ``text``; ``session``: per item of the session its exact contribution
+            to the score and the graph's relation from it to the recommended item; ``user`` and ``base``; ``terms``:
+            the same by term of the model. Contributions of session, user and base sum to the score.
+
+        Raises:
+            RequestError: k < 1.
+        """
+        if k < 1:
+            raise RequestError(f"k must be at least 1, found {k}")
+        shown, skipped = self._numbers(items)
+        number, past, known, past_skipped = self._past(user, history)
+        window = self.model.config.window
+        warnings: list[str] = []
+        session = shown
+        if not len(session) and len(past[0]):
+            session = past[0][-window.length :]
+            warnings.append("the session is empty: it starts from the user's last history items")
+        fresh = history is not None or not known
+        batch = request(session, number, time or self._trained_until, past, window.length, fresh=fresh)
+        if not len(session) and not len(past[0]):
+            warnings.append("nothing is known of this session or user: these are the most popular items")
+            scores = torch.from_numpy(self._support.astype(np.float32))
+        else:
+            scores = self._scores(batch)
+        barred = self._barred(exclude, exclude_seen, shown, past[0])
+        best = self._best(scores, barred, candidates, k, warnings)
+        because = self._reasons(batch, best, scores, personal=bool(len(session)))
+        found = [
+            Recommendation(self._item_ids[item], float(scores[item]), reason)
+            for item, reason in zip(best.tolist(), because, strict=True)
+        ]
+        return Answer(tuple(found), (*skipped, *past_skipped), known, tuple(warnings))
+
+    def _scores(self, batch: Batch) -> Tensor:
+        with torch.inference_mode():
+            scores = self.model.scores(batch)[0].clone()
+        if not bool(torch.isfinite(scores).all()):
+            raise ModelError(f"model {self.artifact.settings.model.name} gave a score that is not finite")
+        return scores
+
+    def _numbers(self, items: Iterable[str]) -> tuple[IntArray, list[str]]:
+        """Known items as numbers, and the unknown ones."""
+        wanted = [str(item) for item in items]
+        known = [self._item_number[item] for item in wanted if item in self._item_number]
+        return np.array(known, dtype=np.int64), [item for item in wanted if item not in self._item_number]
+
+    def _past(
+        self, user: str | None, history: Sequence[str] | None
+    ) -> tuple[int, tuple[IntArray, IntArray, int], bool, list[str]]:
+        """The user's row, history (items, times, sessions), whether the model knows them, unknown history items."""
+        found = self._user_number.get(str(user)) if user is not None else None
+        n_users = self.model.n_users
+        number = min(found, n_users) if found is not None else n_users
+        if history is not None:
+            items, skipped = self._numbers(history)
+            times = np.full(len(items), self._trained_until, dtype=np.int64)
+            return number, (items, times, int(len(items) > 0)), number < n_users, skipped
+        first, last = (self._user_sessions[found], self._user_sessions[found + 1]) if found is not None else (0, 0)
+        stored = self.artifact.history
+        cells = slice(int(stored.offsets[first]), int(stored.offsets[last]))
+        past = (stored.items[cells].astype(np.int64), stored.times[cells], int(last - first))
+        return number, past, number < n_users, []
+
+    def _barred(self, exclude: Iterable[str], seen: Seen | None, shown: IntArray, past: IntArray) -> IntArray:
+        barred = [self._numbers(exclude)[0]]
+        if seen in ("session", "history"):
+            barred.append(shown)
+        if seen == "history":
+            barred.append(past)
+        return np.concatenate(barred)
+
+    def _best(
+        self, scores: Tensor, barred: IntArray, candidates: Iterable[str] | None, k: int, warnings: list[str]
+    ) -> Tensor:
+        """Numbers of the best eligible items; equal scores in the order of ids."""
+        eligible = torch.ones(len(scores), dtype=torch.bool)
+        if candidates is not None:
+            allowed, unknown = self._numbers(candidates)
+            eligible.fill_(False)
+            eligible[torch.from_numpy(allowed)] = True
+            if unknown:
+                warnings.append(f"{len(unknown)} candidates are unknown to the model, such as {unknown[0]!r}")
+        eligible[torch.from_numpy(barred)] = False
+        count = int(eligible.sum())
+        if count < k:
+            warnings.append(f"only {count} items are eligible, {k} were asked for")
+        ordered = torch.sort(scores.masked_fill(~eligible, float("-inf")), descending=True, stable=True).indices
+        return ordered[: min(k, count)]
+
+    def _reasons(self, batch: Batch, best: Tensor, scores: Tensor, *, personal: bool) -> list[dict[str, Any]]:
+        if not len(best):
+            return []
+        if not personal:
+            base = scores[best]
+            parts = Parts(base=base)
+        else:
+            with torch.inference_mode():
+                parts = self.model.parts(batch, best)
+        session = batch.items[0][batch.mask[0]].tolist()
+        return [self._because(parts, row, int(item), session) for row, item in enumerate(best)]
+
+    def _because(self, parts: Parts, row: int, item: int, session: list[int]) -> dict[str, Any]:
+        """One recommendation's score taken apart, in ids and words."""
+        by_item = [
+            {
+                "item": self._item_ids[source],
+                "contribution": sum(float(part[row, cell]) for part in parts.session.values()),
+                "relation": self.model.relation(source, item),
+            }
+            for cell, source in enumerate(session)
+        ]
+        user = sum(float(part[row]) for part in parts.user.values())
+        terms = {name: float(part[row].sum()) for name, part in parts.session.items()}
+        terms |= {name: float(part[row]) for name, part in parts.user.items()}
+        because = {"session": by_item, "user": user, "base": float(parts.base[row]), "terms": terms}
+        return {"text": self._text(by_item, user), **because}
+
+    def _text(self, by_item: list[dict[str, Any]], user: float) -> str:
+        top = max(by_item, key=lambda part: part["contribution"], default=None)
+        if user > 0 and (top is None or user > top["contribution"]):
+            return "from this user's earlier sessions"
+        if top is None or top["contribution"] <= 0:
+            return "popular with everybody"
+        words = {
+            "adjacent_in": "often comes right after",
+            "adjacent_out": "often comes right before",
+            "similar": "often shares sessions with",
+        }
+        return f"{words.get(top['relation'], 'goes with')} {self.name(top['item'])}"
+
+
+def _names(items: Any) -> dict[str, str]:
+    if "name" not in items.column_names:
+        return {}
+    return dict(zip(items.column("item_id").to_pylist(), items.column("name").to_pylist(), strict=True))

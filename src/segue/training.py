@@ -1,0 +1,308 @@
+"""The one training loop: Adam, decay, early stopping on validation, checkpoints that resume bit for bit."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segue.artifact import load_checkpoint, save_checkpoint, write_text
+from segue.data.batches import Loader
+from segue.data.corpus import Corpus, Part
+from segue.evaluation import evaluate
+from segue.nn.protocol import SessionEncoder
+from segue.settings import EvaluationSettings, TrainingSettings
+
+SELECTED_BY = "HR@10"
+
+logger = logging.getLogger("segue")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, told after every step."""
+
+    epoch: int
+    max_epochs: int
+    step: int
+    steps: int
+    events: int
+    seconds: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """An epoch of a refit: the learning rate, and the share of the epoch that selection got to play."""
+
+    learning_rate: float
+    share: float
+
+
+@dataclass
+class TrainingState:
+    """All of a run that is not a tensor. Saved with every checkpoint."""
+
+    learning_rate: float
+    epoch: int = 1
+    step: int = 0
+    loss_sum: float = 0.0
+    events: int = 0
+    seconds: float = 0.0
+    elapsed: float = 0.0
+    best: float = -1.0
+    best_epoch: int = 0
+    finished: bool = False
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains one encoder on one corpus.
+
+    Args:
+        model: already fitted, so that its tables and graph exist.
+        corpus: its train part is learned, its validation part selects. It must not hold test sessions.
+        folder: where checkpoint and metrics are written.
+        plan: None selects the best epoch on validation; otherwise exactly these epochs are played (a refit).
+        name: of the metrics file, ``metrics`` or ``refit``.
+    """
+
+    def __init__(
+        self,
+        model: SessionEncoder,
+        corpus: Corpus,
+        training: TrainingSettings,
+        evaluation: EvaluationSettings,
+        folder: Path,
+        *,
+        plan: list[EpochPlan] | None = None,
+        name: str = "metrics",
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        if (corpus.part == Part.TEST).any():
+            raise ValueError("a corpus with test sessions was given to training")
+        self.model, self.corpus, self.training, self.evaluation = model, corpus, training, evaluation
+        self.folder, self.plan, self.name = folder, plan, name
+        self._progress = progress or (lambda _: None)
+        self.device = pick_device(training.device)
+        model.to(self.device)
+        self.loader = Loader(
+            corpus, corpus.train, model.config.window.length, shuffle=training.shuffle, device=self.device
+        )
+        self.optimizer = torch.optim.Adam(
+            model.parameter_groups(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+        )
+        self.state = TrainingState(training.learning_rate)
+        self.best_weights: dict[str, Tensor] = {}
+        self._saved_at = time.monotonic()
+
+    def run(self, *, resume: bool = False) -> list[EpochPlan]:
+        """Train to the end; the model then holds the weights of the best epoch. Returns what a refit should play."""
+        if resume and self.checkpoint.exists():
+            self._load()
+        else:
+            torch.manual_seed(self.training.seed)
+        writer = _tensorboard(self.folder / "tensorboard" / self.name)
+        with _deterministic(self.device), _interruptible() as interrupted:
+            while not self.state.finished:
+                self._epoch(interrupted)
+                self._close_epoch(writer)
+        if self.plan is None and self.best_weights:
+            self.model.load_state_dict(self.best_weights)
+        return [
+            EpochPlan(record["learning_rate"], record["events"] / max(self.loader.n_events, 1))
+            for record in self.state.records[: self.state.best_epoch]
+        ]
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that a resumed run starts from."""
+        return self.folder / f"{self.name}.checkpoint"
+
+    @property
+    def max_epochs(self) -> int:
+        """The most epochs this run can play."""
+        return len(self.plan) if self.plan is not None else self.training.max_epochs
+
+    def _epoch(self, interrupted: threading.Event) -> None:
+        state, model = self.state, self.model
+        model.train()
+        batches = self.loader.plan(self.training.batch_events, (self.training.seed, state.epoch))
+        share = self.plan[state.epoch - 1].share if self.plan is not None else 1.0
+        steps = max(1, round(share * len(batches)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan[state.epoch - 1].learning_rate if self.plan is not None else state.learning_rate
+        while state.step < steps and not self._out_of_time():
+            started = time.monotonic()
+            batch = self.loader.collate(batches[state.step])
+            loss = self._step(batch)
+            state.step += 1
+            state.events += len(batch)
+            state.loss_sum += loss * len(batch)
+            state.seconds += time.monotonic() - started
+            state.elapsed += time.monotonic() - started
+            self._progress(Progress(state.epoch, self.max_epochs, state.step, steps, state.events, state.seconds, loss))
+            if interrupted.is_set():
+                self._save()
+                raise KeyboardInterrupt
+            if time.monotonic() - self._saved_at >= self.training.checkpoint_minutes * 60:
+                self._save()
+
+    def _step(self, batch: Any) -> float:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.model.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.model.after_step()
+        return float(loss.detach())
+
+    def _out_of_time(self) -> bool:
+        limit = self.training.max_minutes
+        return self.plan is None and limit is not None and self.state.step > 0 and self.state.elapsed >= limit * 60
+
+    def _close_epoch(self, writer: Any) -> None:
+        """Validate, record, decide whether to go on, save."""
+        state, training = self.state, self.training
+        started = time.monotonic()
+        validation: dict[str, float] = {}
+        if self.plan is None:
+            measured = evaluate(
+                self.model, self.corpus, Part.VALIDATION,
+                history=self.evaluation.history, mask_session=self.evaluation.mask_session, device=self.device,
+            )  # fmt: skip
+            validation = measured.as_dict()["metrics"] if len(measured.rank) else {}
+        # Without validation events there is nothing to select by: the last epoch stands.
+        score = validation.get(SELECTED_BY, state.best)
+        better = bool(validation) and score > state.best
+        if better:
+            self.best_weights = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
+        if better or not validation:
+            state.best, state.best_epoch = score, state.epoch
+        record = {
+            "epoch": state.epoch,
+            "events": state.events,
+            "seconds": round(state.seconds, 3),
+            "loss": state.loss_sum / max(state.events, 1),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "validation": validation,
+            "best": better,
+        }
+        state.records.append(record)
+        state.elapsed += time.monotonic() - started
+        if training.schedule == "plateau" and not better:
+            state.learning_rate *= training.decay
+        if training.schedule == "step" and state.epoch % training.decay_every == 0:
+            state.learning_rate *= training.decay
+        impatient = self.plan is None and state.epoch - state.best_epoch >= training.patience
+        state.finished = state.epoch >= self.max_epochs or impatient or self._out_of_time()
+        state.epoch, state.step, state.loss_sum, state.events, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
+        logger.info("%s", _summary(record))
+        _log(writer, record)
+        self._save()
+
+    def _save(self) -> None:
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
+        for number, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in slots.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        save_checkpoint(self.checkpoint, tensors, asdict(self.state))
+        lines = "".join(json.dumps(record) + "\n" for record in self.state.records)
+        write_text(self.folder / f"{self.name}.jsonl", lines)
+        self._saved_at = time.monotonic()
+
+    def _load(self) -> None:
+        tensors, state = load_checkpoint(self.checkpoint)
+        self.state = TrainingState(**state)
+        self.model.load_state_dict(_under("model.", tensors))
+        self.best_weights = {name: t.to(self.device) for name, t in _under("best.", tensors).items()}
+        saved = self.optimizer.state_dict()
+        for name, tensor in _under("optimizer.", tensors).items():
+            number, slot = name.split(".", 1)
+            saved["state"].setdefault(int(number), {})[slot] = tensor
+        self.optimizer.load_state_dict(saved)
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+
+def pick_device(name: str) -> torch.device:
+    """ "auto": the GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """Sums in a fixed order, so that a resumed run continues bit for bit. On a GPU that is the user's choice."""
+    determinism: Any = torch.utils.deterministic  # typed as a module without attributes
+    before, filled = torch.are_deterministic_algorithms_enabled(), determinism.fill_uninitialized_memory
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+        determinism.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        determinism.fill_uninitialized_memory = filled
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event instead of breaking into a step. Only the main thread can receive it."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _summary(record: dict[str, Any]) -> str:
+    rate = record["events"] / max(record["seconds"], 1e-9)
+    text = f"epoch {record['epoch']}: loss {record['loss']:.4f}, {rate:,.0f} events/s"
+    if record["validation"]:
+        text += f", validation {SELECTED_BY} {record['validation'][SELECTED_BY]:.4f}" + (
+            " (best)" if record["best"] else ""
+        )
+    return text
+
+
+def _tensorboard(folder: Path) -> Any:
+    """A TensorBoard writer where TensorBoard is installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder))
+
+
+def _log(writer: Any, record: dict[str, Any]) -> None:
+    if writer is None:
+        return
+    for name in ("loss", "learning_rate"):
+        writer.add_scalar(name, record[name], record["epoch"])
+    for name, value in record["validation"].items():
+        writer.add_scalar(f"validation/{name}", value, record["epoch"])
+    writer.flush()

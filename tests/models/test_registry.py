@@ -1,0 +1,39 @@
+"""The folder is the list of models, and whose word counts: defaults, preset, user."""
+
+from __future__ import annotations
+
+import pytest
+
+from segue import models
+from segue.errors import ConfigError
+from segue.nn.protocol import SessionModel
+
+
+def test_the_folder_is_the_list() -> None:
+    assert {"gru4rec", "item_knn", "markov", "popularity"} <= set(models.names())
+    for name in models.names():
+        assert issubclass(models.load(name), SessionModel)
+        assert models.load(name).presets, f"{name} has no preset"
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="unknown model 'markow': did you mean 'markov'"):
+        models.load("markow")
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="unknown preset 'globl' of model 'popularity': did you mean 'global'"):
+        models.with_preset({"model": {"name": "popularity", "preset": "globl"}})
+
+
+def test_an_unknown_option_of_a_model_is_refused_before_any_work() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting 'model\.n_sim': did you mean 'n_sims'"):
+        models.with_preset({"model": {"name": "item_knn", "n_sim": 5}})
+
+
+def test_the_users_word_goes_over_the_preset_and_that_over_the_defaults() -> None:
+    settings = models.with_preset({"model": {"name": "item_knn", "preset": "public", "lam": 3.0}})
+    model = models.build(settings)
+    assert settings.model.preset == "public"
+    assert model.config.model_dump(include={"lam", "mode", "n_sims"}) == {"lam": 3.0, "mode": "last", "n_sims": 100}
+    assert models.with_preset({"model": {"name": "item_knn"}}).model.preset == "session"
