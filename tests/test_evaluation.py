@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.data.batches import Batch, Loader, Window
+from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus, Part
+from segue.data.loader import Loader
 from segue.errors import CorpusError, ModelError
 from segue.evaluation import evaluate, evaluation_sessions, event_hash
 from segue.nn.encoding import Encoding

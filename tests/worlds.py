@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from segue import models
-from segue.data.batches import Batch, HistoryPolicy, Loader, request
+from segue.data.batches import Batch, HistoryPolicy, request
 from segue.data.corpus import FORMAT, Corpus, IntArray, Part, Sessions, offsets_of
+from segue.data.loader import Loader
 from segue.nn.protocol import SessionEncoder, SessionModel
 from segue.settings import Nested, PreparationSettings
 

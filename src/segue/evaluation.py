@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from segue.data.batches import HistoryPolicy, Loader, spans
+from segue.data.batches import HistoryPolicy, spans
 from segue.data.corpus import Corpus, IntArray, Part, Sessions
+from segue.data.loader import Loader
 from segue.errors import CorpusError, ModelError
 from segue.metrics import all_finite, averages, conservative_rank, standard_rank
 from segue.nn.losses import events_per_chunk

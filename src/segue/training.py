@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +15,11 @@ import torch
 from torch import Tensor
 
 from segue.artifact import load_checkpoint, save_checkpoint, write_text
-from segue.data.batches import Loader
 from segue.data.corpus import Corpus, Part
+from segue.data.loader import Loader
 from segue.evaluation import evaluate
 from segue.nn.protocol import SessionEncoder
+from segue.runtime import deterministic, interruptible, log_epoch, pick_device, tensorboard
 from segue.settings import EvaluationSettings, TrainingSettings
 
 SELECTED_BY = "HR@10"
@@ -113,8 +111,8 @@ class Trainer:
             self._load()
         else:
             torch.manual_seed(self.training.seed)
-        writer = _tensorboard(self.folder / "tensorboard" / self.name)
-        with _deterministic(self.device), _interruptible() as interrupted:
+        writer = tensorboard(self.folder / "tensorboard" / self.name)
+        with deterministic(self.device), interruptible() as interrupted:
             while not self.state.finished:
                 self._epoch(interrupted)
                 self._close_epoch(writer)
@@ -208,7 +206,7 @@ class Trainer:
         state.finished = state.epoch >= self.max_epochs or impatient or self._out_of_time()
         state.epoch, state.step, state.loss_sum, state.events, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
         logger.info("%s", _summary(record))
-        _log(writer, record)
+        log_epoch(writer, record)
         self._save()
 
     def _save(self) -> None:
@@ -239,44 +237,8 @@ class Trainer:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
 
 
-def pick_device(name: str) -> torch.device:
-    """ "auto": the GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-@contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
-    """Sums in a fixed order, so that a resumed run continues bit for bit. On a GPU that is the user's choice."""
-    determinism: Any = torch.utils.deterministic  # typed as a module without attributes
-    before, filled = torch.are_deterministic_algorithms_enabled(), determinism.fill_uninitialized_memory
-    if device.type == "cpu":
-        torch.use_deterministic_algorithms(True)
-        determinism.fill_uninitialized_memory = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        determinism.fill_uninitialized_memory = filled
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event instead of breaking into a step. Only the main thread can receive it."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _summary(record: dict[str, Any]) -> str:
@@ -287,22 +249,3 @@ def _summary(record: dict[str, Any]) -> str:
             " (best)" if record["best"] else ""
         )
     return text
-
-
-def _tensorboard(folder: Path) -> Any:
-    """A TensorBoard writer where TensorBoard is installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        return None
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder))
-
-
-def _log(writer: Any, record: dict[str, Any]) -> None:
-    if writer is None:
-        return
-    for name in ("loss", "learning_rate"):
-        writer.add_scalar(name, record[name], record["epoch"])
-    for name, value in record["validation"].items():
-        writer.add_scalar(f"validation/{name}", value, record["epoch"])
-    writer.flush()

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import worlds
-from segue.data.batches import Batch, Loader, request, spans
+from segue.data.batches import Batch, request, spans
 from segue.data.corpus import Corpus, Part
+from segue.data.loader import Loader
 from worlds import TEST, TRAIN, VALIDATION
 
 HOUR = 3_600_000

@@ -12,8 +12,9 @@ from torch import Tensor
 
 import worlds
 from segue import models
-from segue.data.batches import Batch, Loader, request
+from segue.data.batches import Batch, request
 from segue.data.corpus import Corpus
+from segue.data.loader import Loader
 from segue.nn.protocol import SessionEncoder, SessionModel
 from worlds import TEST, TRAIN
 

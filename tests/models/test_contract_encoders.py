@@ -8,7 +8,7 @@ import torch
 
 import worlds
 from segue import models
-from segue.data.batches import Loader
+from segue.data.loader import Loader
 from segue.nn.protocol import SessionEncoder
 
 ENCODERS = [name for name in models.names() if issubclass(models.load(name), SessionEncoder)]

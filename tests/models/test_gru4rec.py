@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 import worlds
-from segue.data.batches import Loader
 from segue.data.corpus import Corpus
+from segue.data.loader import Loader
 from segue.models.gru4rec import GRU4Rec
 
 

@@ -144,9 +144,10 @@ def _write_log(
     read, nulls, firsts = _count_nulls(connection, required)
     for name in barred:
         if nulls[name] and not drop_invalid:
+            where = place(connection, table, firsts[name])
             raise LogError(
                 f"{table.name}: column '{mapping[name]}' is null or empty in {nulls[name]:,} of {read:,} rows, "
-                f"first in {place(connection, table, firsts[name])}; fill them, or leave such rows out with --drop-invalid"
+                f"first in {where}; fill them, or leave such rows out with --drop-invalid"
             )
     _create(connection, expressions, [name for name in barred if nulls[name]], table.ordered)
     kept, first, last = one_row(connection, "SELECT count(*), min(time), max(time) FROM log")

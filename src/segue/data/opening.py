@@ -193,9 +193,8 @@ def _open_database(connection: duckdb.DuckDBPyConnection, name: str, path: Path,
 
 def _open_frame(connection: duckdb.DuckDBPyConnection, frame: Any, name: str) -> Tabular:
     if not hasattr(frame, "__arrow_c_stream__"):
-        raise LogError(
-            f"cannot read a log from {type(frame).__name__}; {_READABLE}, and pandas, Polars (collected) or Arrow frames"
-        )
+        found = f"cannot read a table from {type(frame).__name__}"
+        raise LogError(f"{found}; {_READABLE}, and pandas, Polars (collected) or Arrow frames")
     table = pa.table(frame)
     if not table.num_rows:
         raise LogError(f"{name} is empty: it holds no row (columns: {', '.join(map(str, table.column_names))})")

@@ -36,44 +36,43 @@ class OrderEvidence:
 
 
 def mark_sessions(connection: duckdb.DuckDBPyConnection, given: bool, gap: int) -> None:
-    """From the table ``log`` to ``visits``: visit (the session's number), item_id, time, place (order in the log).
+    """From the table ``log`` to ``visits``: visit (event_row of the session's first event), item_id, time, event_row.
 
     Args:
         given: sessions are those of (user_id, session_id); otherwise an idle time longer than `gap` opens one.
         gap: milliseconds.
     """
-    opens = "before IS NULL" if given else f"before IS NULL OR time - before > {gap}"
-    user = "user_id, session_id" if given else "user_id"
+    own = "user_id, session_id" if given else "user_id"
+    late = "false" if given else f"time - lag(time) OVER own > {gap}"
     connection.execute(f"""
         CREATE OR REPLACE TABLE visits AS
-        SELECT count(*) FILTER ({opens}) OVER (ORDER BY place ROWS UNBOUNDED PRECEDING) AS visit, item_id, time, place
+        SELECT last_value(opening IGNORE NULLS) OVER (
+                   PARTITION BY {own} ORDER BY time, event_row ROWS UNBOUNDED PRECEDING
+               ) AS visit, item_id, time, event_row
         FROM (
-            SELECT item_id, time, row_number() OVER (ORDER BY {user}, time, event_row) AS place,
-                   lag(time) OVER (PARTITION BY {user} ORDER BY time, event_row) AS before
-            FROM log
+            SELECT *, CASE WHEN lag(time) OVER own IS NULL OR {late} THEN event_row END AS opening
+            FROM log WINDOW own AS (PARTITION BY {own} ORDER BY time, event_row)
         )
     """)
 
 
 def order_evidence(connection: duckdb.DuckDBPyConnection) -> OrderEvidence:
     """The evidence in the table ``visits``."""
-    keys = {"text": "item_id", "number": "TRY_CAST(item_id AS BIGINT)"}
-    steps = ", ".join(
-        f"coalesce({key} {sign} lag({key}) OVER visits, {key} IS NOT NULL AND lag(item_id) OVER visits IS NULL) AS {name}{word}"
-        for name, key in keys.items()
-        for sign, word in ((">", "_up"), ("<", "_down"))
-    )
-    ways = [f"{name}_{word}" for name in keys for word in ("up", "down")]
-    of_two, of_three, one_time, chance, *sorted_ = one_row(
+    ways = ("number > last_number", "number < last_number", "item_id > last_id", "item_id < last_id")
+    of_two, of_three, one_time, chance, *ordered = one_row(
         connection,
         f"""
         SELECT count(*) FILTER (n >= 2), count(*) FILTER (n >= 3), count(*) FILTER (n >= 2 AND one_time),
-               avg(CASE WHEN n < 20 THEN 1 / factorial(n) ELSE 0 END) FILTER (n >= 3),
-               {", ".join(f"count(*) FILTER (n >= 3 AND {way})" for way in ways)}
+               avg(CASE WHEN n < 20 THEN 1 / factorial(CAST(n AS INTEGER)) ELSE 0 END) FILTER (n >= 3),
+               {", ".join(f"count(*) FILTER (n >= 3 AND steps{place} = n - 1)" for place in range(len(ways)))}
         FROM (
             SELECT count(*) AS n, min(time) = max(time) AS one_time,
-                   {", ".join(f"bool_and({way}) AS {way}" for way in ways)}
-            FROM (SELECT visit, time, {steps} FROM visits WINDOW visits AS (PARTITION BY visit ORDER BY place))
+                   {", ".join(f"count(*) FILTER ({way}) AS steps{place}" for place, way in enumerate(ways))}
+            FROM (
+                SELECT *, lag(item_id) OVER own AS last_id, lag(number) OVER own AS last_number
+                FROM (SELECT *, TRY_CAST(item_id AS BIGINT) AS number FROM visits)
+                WINDOW own AS (PARTITION BY visit ORDER BY time, event_row)
+            )
             GROUP BY visit
         )
         """,
@@ -82,7 +81,7 @@ def order_evidence(connection: duckdb.DuckDBPyConnection) -> OrderEvidence:
         of_two=of_two,
         of_three=of_three,
         one_time=one_time / of_two if of_two else 0.0,
-        sorted_by_id=max(sorted_) / of_three if of_three else 0.0,
+        sorted_by_id=max(ordered) / of_three if of_three else 0.0,
         sorted_by_chance=chance or 0.0,
     )
 
@@ -101,9 +100,8 @@ class Warnings:
 
     def _rows(self, users: int, duplicates: int) -> Iterator[str]:
         if self.facts.rows_dropped:
-            yield (
-                f"{self.facts.rows_dropped:,} rows have null ids or times: fill them, or leave them out with --drop-invalid"
-            )
+            dropped = f"{self.facts.rows_dropped:,}"
+            yield f"{dropped} rows have null ids or times: fill them, or leave them out with --drop-invalid"
         if duplicates:
             yield (
                 f"{duplicates:,} rows repeat an earlier row exactly: if they were logged twice, remove them; "
@@ -126,8 +124,8 @@ class Warnings:
         if evidence.of_three >= _ENOUGH and evidence.sorted_by_id >= _NEARLY_ALL:
             yield (
                 f"{evidence.sorted_by_id:.1%} of the sessions of three events or more are sorted by item id "
-                f"({evidence.sorted_by_chance:.1%} would be by chance): this order was made, not clicked, and gives the "
-                f"next item away; {_SHUFFLE}"
+                f"({evidence.sorted_by_chance:.1%} would be by chance): this order was made, not clicked, and gives "
+                f"the next item away; {_SHUFFLE}"
             )
 
     def _times(self) -> Iterator[str]:

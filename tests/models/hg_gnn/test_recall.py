@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import torch
 
-from segue.data.batches import Batch, Loader
+from segue.data.batches import Batch
 from segue.data.corpus import Corpus
+from segue.data.loader import Loader
 from segue.graph.relations import build_relations
 from segue.models.hg_gnn.config import Source
 from segue.models.hg_gnn.recall import CountTable, Recall, Recalled, lookup

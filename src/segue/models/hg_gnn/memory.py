@@ -42,15 +42,15 @@ class AddedMemory(nn.Module):
     def _value(self, source: Source, weight: Tensor, entries: Recalled) -> Tensor:
         log_count = entries.count.to(weight.dtype).log1p()
         if source == "session":
-            return self.by_position[entries.cell] + weight[entries.event, 0] * (entries.cell > 0)
+            return gather(self.by_position, entries.cell) + gather(weight[:, 0], entries.event) * (entries.cell > 0)
         if source == "cooccurrence":
             # softplus(w + c) with c such that the gate starts near 1.
             gate = functional.softplus(weight[:, 0] + math.log(math.expm1(1)) - _START)
-            by_item = self.by_item[entries.cell]
-            return gate[entries.event] * (by_item[:, 0] + by_item[:, 1] * log_count)
-        value = weight[entries.event, 0] + weight[entries.event, 1] * log_count
+            start, slope = (gather(column, entries.cell) for column in self.by_item.unbind(1))
+            return gather(gate, entries.event) * (start + slope * log_count)
+        value = torch.addcmul(gather(weight[:, 0], entries.event), gather(weight[:, 1], entries.event), log_count)
         if entries.decayed is not None:
-            value = value + weight[entries.event, 2] * entries.decayed.to(weight.dtype).log1p()
+            value = torch.addcmul(value, gather(weight[:, 2], entries.event), entries.decayed.to(weight.dtype).log1p())
         return value
 
 
@@ -76,22 +76,28 @@ class PointerMemory(nn.Module):
         open_gates = torch.cat([totals.new_ones(len(z), 1), totals], 1) > 0
         log_gate = torch.log_softmax(self.gate(z).masked_fill(~open_gates, float("-inf")), 1)
         probability = {}
+        tiny = torch.finfo(z.dtype).tiny
         for number, (source, (share, total)) in enumerate(zip(self.sources, shares, strict=True), start=1):
             event = recalled[source].event
-            probability[source] = log_gate[:, number].exp()[event] * share / total[event]
+            probability[source] = gather(log_gate[:, number].exp() / total.clamp(min=tiny), event) * share
         return log_gate[:, 0], probability
 
     def _shares(self, source: Source, entries: Recalled, z: Tensor) -> tuple[Tensor, Tensor]:
         """Unnormalised mass of every entry and its sum per event."""
         if source == "session":
-            share = self.by_position[entries.cell].exp()
+            share = gather(self.by_position.exp(), entries.cell)
         elif source == "cooccurrence":
-            share = self.by_item[entries.cell].exp() * entries.count.to(z.dtype)
+            share = gather(self.by_item.exp(), entries.cell) * entries.count.to(z.dtype)
         elif entries.decayed is not None:
             share = entries.decayed.to(z.dtype) + torch.finfo(z.dtype).eps
         else:
             share = entries.count.to(z.dtype)
         return share, share.new_zeros(len(z)).index_add(0, entries.event, share)
+
+
+def gather(values: Tensor, index: Tensor) -> Tensor:
+    """values[index] for a vector, with a gradient that is summed in a fixed order."""
+    return values.index_select(0, index)
 
 
 def _constant_linear(features: int, outputs: int) -> nn.Linear:

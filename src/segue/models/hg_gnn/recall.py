@@ -48,7 +48,7 @@ class CountTable(nn.Module):
         """Suggested items and counts of each given item, and which of the given items suggests them."""
         start = self.offsets[items]
         cells, owner = spans(start, self.offsets[items + 1] - start)
-        return self.items[cells].long(), self.counts[cells], owner
+        return self.items.index_select(0, cells).long(), self.counts.index_select(0, cells), owner
 
 
 class Recall(nn.Module):
@@ -104,19 +104,20 @@ class Recall(nn.Module):
         row = key // self.n_items
         first = torch.searchsorted(row, torch.arange(len(batch.user) + 1, device=key.device))
         entry, event = spans(first[batch.row], (first[1:] - first[:-1])[batch.row])
-        item = (key % self.n_items)[entry]
-        return key, Recalled(event, item, torch.zeros_like(item), count[entry], decayed[entry] * later[event])
+        item = (key % self.n_items).index_select(0, entry)
+        aged = decayed.index_select(0, entry) * later.index_select(0, event)
+        return key, Recalled(event, item, torch.zeros_like(item), count.index_select(0, entry), aged)
 
     def _transitions(self, batch: Batch, last: Tensor, has_prefix: Tensor) -> Recalled:
         """Successors of the last item."""
         events = has_prefix.nonzero().squeeze(1)
         item, count, owner = self.transitions.rows(last[events])
-        event = events[owner]
-        source = last[event]
+        event = events.index_select(0, owner)
+        source = last.index_select(0, event)
         own, row = batch.own_items()
         follows = (row[1:] == row[:-1]) & (own[1:] != own[:-1])
         key, times = torch.unique(self._pair(row[1:], own[:-1], own[1:])[follows], return_counts=True)
-        count = count - lookup(key, times, self._pair(batch.row[event], source, item))
+        count = count - lookup(key, times, self._pair(batch.row.index_select(0, event), source, item))
         return _present(Recalled(event, item, torch.zeros_like(item), count))
 
     def _cooccurrence(self, batch: Batch, prefixes: Prefixes) -> Recalled:
@@ -124,11 +125,11 @@ class Recall(nn.Module):
         near = prefixes.mask & (prefixes.reversed_position < self.cooccurrence_items)
         events, column = near.nonzero(as_tuple=True)
         item, count, owner = self.cooccurrence.rows(prefixes.items[events, column])
-        event = events[owner]
+        event = events.index_select(0, owner)
         own, row = batch.own_items()
         key = torch.unique(row * self.n_items + own)
-        count = count - lookup(key, torch.ones_like(key), batch.row[event] * self.n_items + item)
-        return _present(Recalled(event, item, prefixes.reversed_position[events, column][owner], count))
+        count = count - lookup(key, torch.ones_like(key), batch.row.index_select(0, event) * self.n_items + item)
+        return _present(Recalled(event, item, prefixes.reversed_position[events, column].index_select(0, owner), count))
 
     def _pair(self, row: Tensor, source: Tensor, target: Tensor) -> Tensor:
         return (row * self.n_items + source) * self.n_items + target
@@ -148,10 +149,11 @@ def lookup(keys: Tensor, values: Tensor, query: Tensor) -> Tensor:
     if not len(keys):
         return torch.zeros_like(query)
     place = torch.searchsorted(keys, query).clamp(max=len(keys) - 1)
-    return torch.where(keys[place] == query, values[place], 0)
+    return values.take(place) * (keys.take(place) == query)
 
 
 def _present(recalled: Recalled) -> Recalled:
     """Only entries whose count is left above zero."""
-    left = recalled.count > 0
-    return Recalled(recalled.event[left], recalled.item[left], recalled.cell[left], recalled.count[left])
+    left = (recalled.count > 0).nonzero().squeeze(1)
+    columns = (recalled.event, recalled.item, recalled.cell, recalled.count)
+    return Recalled(*(column.index_select(0, left) for column in columns))

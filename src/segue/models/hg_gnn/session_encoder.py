@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from segue.data.batches import Prefixes
 
@@ -28,8 +29,8 @@ class Reading(NamedTuple):
 class PersonalisedSessionEncoder(nn.Module):
     """From refined item vectors p and user vectors q to the session preference S.
 
-    Linear maps are applied once per distinct item and then gathered: the only tensors of size [events, length, d] are
-    sums of gathered rows.
+    Linear maps are applied once per distinct item and then gathered, with `embedding`: unlike indexing, its gradient
+    is a sum in a fixed order.
     """
 
     def __init__(self, dim: int, length: int, *, current: bool, general: bool, user: bool) -> None:
@@ -68,9 +69,10 @@ class PersonalisedSessionEncoder(nn.Module):
         """Eq. (9)-(13): C and α."""
         item, position = self.positioned(p)
         mask = prefixes.mask[..., None]
-        placed = (item[alias] + position[prefixes.reversed_position]) * mask
+        placed = (embedding(alias, item) + embedding(prefixes.reversed_position, position)) * mask
         mean = placed.sum(1) / mask.sum(1).clamp(min=1)
-        hidden = self.w_0(item)[alias] + self.w_0(position)[prefixes.reversed_position] + self.w_1(mean)[:, None]
+        hidden = embedding(alias, self.w_0(item)) + embedding(prefixes.reversed_position, self.w_0(position))
+        hidden = hidden + self.w_1(mean)[:, None]
         alpha = masked_softmax(self.v_0(torch.sigmoid(hidden)).squeeze(-1), prefixes.mask)
         return torch.einsum("el,eld->ed", alpha, placed), alpha
 
@@ -81,11 +83,11 @@ class PersonalisedSessionEncoder(nn.Module):
 
     def _general(self, p: Tensor, q: Tensor, alias: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Eq. (14)-(16): O and γ. O is a sum of raw p, not of p'."""
-        hidden = self.w_2(p)[alias]
+        hidden = embedding(alias, self.w_2(p))
         if self.w_3 is not None:
             hidden = hidden + self.w_3(q)[:, None]
         gamma = masked_softmax(self.v_1(torch.sigmoid(hidden)).squeeze(-1), mask)
-        return torch.einsum("el,eld->ed", gamma, p[alias]), gamma
+        return torch.einsum("el,eld->ed", gamma, embedding(alias, p)), gamma
 
 
 def masked_softmax(logits: Tensor, mask: Tensor) -> Tensor:
