@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segue import pipeline
+from segue.errors import ConfigError
 from segue.pipeline import Options
 from segue.recommender import Recommender
 from segue.settings import Nested, read_overrides
@@ -59,4 +60,10 @@ def load(folder: str | Path) -> Recommender:
 def _nested(settings: Settings) -> Nested:
     if isinstance(settings, (str, Path)):
         return read_overrides(Path(settings))
-    return {section: dict(values) for section, values in (settings or {}).items()}
+    nested = dict(settings or {})
+    for section, values in nested.items():
+        if not isinstance(values, Mapping):
+            raise ConfigError(
+                f"setting '{section}' stands outside a section; write it as {{'SECTION': {{KEY: VALUE}}}}"
+            )
+    return {section: dict(values) for section, values in nested.items()}

@@ -9,7 +9,7 @@
       corpus/               the prepared data, where `segue fit` made it
       manifest.json         format version and sha256 of every file above
 
-A run lives in MODEL.partial/ and is renamed when done. What is computed later (evaluation/) is not sealed.
+What is computed later (evaluation/) is not sealed. Unfinished runs: ``runs.py``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,17 @@ from segue.nn.protocol import SessionModel
 from segue.settings import Settings
 
 FORMAT = "segue-model-1"
-_UNSEALED = ("manifest.json", "evaluation", "tensorboard", "report.html")
+RUN_NOTE = "run.json"
+"""What an unfinished run was started with."""
+CHECKPOINT = ".checkpoint"
+_UNSEALED = ("manifest.json", "evaluation", "tensorboard", "report.html", RUN_NOTE)
 
 
 @dataclass(frozen=True)
 class Artifact:
     """A trained model as read back, on the CPU."""
 
+    folder: Path
     model: SessionModel
     settings: Settings
     items: pa.Table
@@ -83,14 +87,14 @@ def write_model(
 
 def seal(folder: Path) -> None:
     """Write the manifest: sha256 of every file that belongs to the model."""
-    files = {str(path.relative_to(folder)): _sha256(path) for path in _sealed_files(folder)}
     with writing(folder):
+        files = {str(path.relative_to(folder)): _sha256(path) for path in _sealed_files(folder)}
         write_text(folder / "manifest.json", json.dumps({"format": FORMAT, "sha256": files}, indent=1) + "\n")
 
 
 def check_seal(folder: Path) -> None:
     """Compare every file with the manifest. Raises ArtifactError naming the first that is missing or differs."""
-    for name, expected in _manifest(folder)["sha256"].items():
+    for name, expected in _sealed_hashes(folder).items():
         path = folder / name
         if not path.is_file():
             raise ArtifactError(f"the model {folder} is damaged: {name} is missing; train it again")
@@ -101,6 +105,11 @@ def check_seal(folder: Path) -> None:
 def load_model(folder: Path) -> Artifact:
     """Read a trained model onto the CPU. Raises ArtifactError when it is missing, damaged or of another format."""
     check_seal(folder)
+    return read_model(folder)
+
+
+def read_model(folder: Path) -> Artifact:
+    """The same for the model of a running run, which is not sealed yet."""
     try:
         facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         arrays = load_file(folder / "model.safetensors")
@@ -114,34 +123,42 @@ def load_model(folder: Path) -> Artifact:
         raise ArtifactError(f"the model {folder} cannot be read ({reason}); train it again") from None
     number = torch.arange(len(history["user"])).numpy()
     sessions = Sessions(history["items"], history["times"], history["offsets"], history["user"], number)
-    return Artifact(model, settings, items, users, sessions, facts)
+    return Artifact(folder, model, settings, items, users, sessions, facts)
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:
-    """Raise ArtifactError when `out` exists and may not be replaced, or its parent folder cannot be made."""
-    if out.exists() and not overwrite:
-        raise ArtifactError(f"{out} exists already; choose another --out, or pass --overwrite to replace it")
-    if out.exists() and not (out / "manifest.json").is_file() and any(out.iterdir() if out.is_dir() else [out]):
-        raise ArtifactError(f"{out} is not something Segue wrote; it is not replaced, choose another --out")
-
-
-def publish(partial: Path, out: Path) -> None:
-    """Rename a finished run into place; an `out` that is replaced disappears only once the new one is there."""
+    """Raise ArtifactError when `out` is there and may not be replaced. An empty folder is not in the way."""
+    if out.name in ("", ".."):
+        raise ArtifactError(f"'{out}' is no name for a new folder; choose another --out")
     with writing(out):
-        old = out.with_name(out.name + ".old")
-        if out.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            out.rename(old)
-        partial.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
+        if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+            return
+    if not overwrite:
+        raise ArtifactError(f"{out} exists already; choose another --out, or pass --overwrite to replace it")
+    if not _is_model(out):
+        raise ArtifactError(f"{out} is not a model that Segue wrote; it is not replaced, choose another --out")
+
+
+def publish(finished: Path, out: Path) -> None:
+    """Rename a finished folder into place; an `out` that is replaced disappears only once the new one is there."""
+    with writing(out):
+        if not out.exists():
+            finished.rename(out)
+            return
+        former = out.with_name(f".{out.name}.former-{os.getpid()}")
+        out.rename(former)
+        try:
+            finished.rename(out)
+        except OSError:
+            former.rename(out)
+            raise
+        shutil.rmtree(former, ignore_errors=True)
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """One file, replaced at once: an interrupted write leaves the checkpoint before it."""
-    aside = path.with_suffix(".writing")
-    with writing(path.parent):
-        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, aside, {"state": json.dumps(state)})
-        os.replace(aside, path)
+    with writing(path.parent), aside(path) as new:
+        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, new, {"state": json.dumps(state)})
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -156,9 +173,21 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file aside and rename it into place."""
-    aside = path.with_name(path.name + ".writing")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
+    with aside(path) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """The name under which to write `path`: renamed at the end of the block, gone when that fails."""
+    new = path.with_name(path.name + ".writing")
+    try:
+        yield new
+        os.replace(new, path)
+    except BaseException:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -171,21 +200,35 @@ def writing(folder: Path) -> Iterator[None]:
         raise ArtifactError(f"cannot write to {folder}: {reason}; nothing there was replaced") from None
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _sealed_hashes(folder: Path) -> dict[str, str]:
+    """File → sha256, as the manifest has them."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = _manifest(folder)
         found = manifest["format"]
-    except FileNotFoundError:
+        hashes = dict(manifest["sha256"]) if found == FORMAT else {}
+    except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(f"{folder} is not a trained model: no manifest.json; make one with: segue fit") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"the manifest of {folder} cannot be read ({error}); train it again") from None
+        reason = f"{type(error).__name__}: {error}"
+        raise ArtifactError(f"the model {folder} is damaged: manifest.json ({reason}); train it again") from None
     if found != FORMAT:
-        raise ArtifactError(f"{folder} has format {found!r}, this Segue reads {FORMAT!r}")
-    return dict(manifest)
+        raise ArtifactError(f"{folder} has format {found!r}, this Segue reads {FORMAT!r}; train it again")
+    return hashes
+
+
+def _is_model(folder: Path) -> bool:
+    try:
+        return str(_manifest(folder)["format"]).startswith("segue-model-")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _manifest(folder: Path) -> Any:
+    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
 
 
 def _sealed_files(folder: Path) -> list[Path]:
-    files = (path for path in folder.rglob("*") if path.is_file())
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != CHECKPOINT)
     return sorted(path for path in files if path.relative_to(folder).parts[0] not in _UNSEALED)
 
 

@@ -5,17 +5,18 @@ Exit codes: 0; 2 with one clear line for a user's mistake; 130 on Ctrl-C.
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import click
 import typer
 
 from segue import pipeline
 from segue.console import err, out, print_json, print_metrics, print_rows, show_messages, training_bar
 from segue.data import corpus as corpora
+from segue.data import sources
 from segue.data.check import check_log
 from segue.data.corpus import Part
 from segue.data.stats import table1
@@ -24,8 +25,9 @@ from segue.pipeline import Options
 from segue.recommender import Recommender
 from segue.settings import Nested, compose, read_overrides
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -56,13 +58,14 @@ def check(log: Log, config: Config = None, set_: Set = None, as_json: Json = Fal
 
     Example: `segue check clicks.csv --set columns.item_id=article`
     """
-    settings = compose(_overrides(config, set_, drop_invalid))
+    source = sources.find(log)
+    settings = compose(source.settings if source else {}, _overrides(config, set_, drop_invalid))
     with tempfile.TemporaryDirectory(prefix="segue-check-") as scratch:
-        report = check_log(log, settings, Path(scratch))
+        report = check_log(source or log, settings, Path(scratch))
     if as_json:
         print_json(report.as_dict())
     else:
-        out.print("\n".join(report.lines()), markup=False)
+        out.print("\n".join(report.lines()))
 
 
 @app.command()
@@ -90,11 +93,17 @@ def prepare(
 
 
 @app.command()
-def stats(corpus: Annotated[Path, typer.Argument(help="A prepared corpus.")], as_json: Json = False) -> None:
+def stats(
+    corpus: Annotated[Path, typer.Argument(help="A prepared corpus.")],
+    config: Config = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
     """The rows of the paper's Table 1 for a corpus.
 
     Example: `segue stats corpus`
     """
+    _note_unused(_overrides(config, set_), "a corpus")
     rows = table1(corpora.load(corpus))
     print_json(rows) if as_json else print_rows(rows)
 
@@ -137,9 +146,11 @@ def evaluate(
 
     Example: `segue evaluate model --split test --json`
     """
-    chosen = {**_overrides(config, set_).get("evaluation", {}), **({"history": history} if history else {})}
-    settings = compose({"evaluation": chosen}).evaluation
-    how = {key: getattr(settings, key) for key in chosen}
+    overrides = _overrides(config, set_)
+    if history:
+        overrides.setdefault("evaluation", {})["history"] = history
+    settings = compose(overrides).evaluation
+    how = {key: getattr(settings, key) for key in overrides.get("evaluation", {})}
     measured = pipeline.evaluate_model(model, corpus, Part[split.upper()], **how)
     result = pipeline.write_evaluation(model, measured)
     if as_json:
@@ -172,8 +183,7 @@ def recommend(
     """
     if k < 1:
         raise RequestError(f"-k must be at least 1, found {k}")
-    if _overrides(config, set_):
-        raise RequestError("a trained model carries its own settings; --config and --set change nothing here")
+    _note_unused(_overrides(config, set_), "a trained model")
     answer = Recommender.load(model)
     found = answer.recommend(
         user,
@@ -188,11 +198,11 @@ def recommend(
         print_json(found.as_dict())
         return
     for warning in found.warnings:
-        err.print(warning, markup=False)
+        err.print(warning)
     if found.skipped:
-        err.print(f"unknown to the model, skipped: {', '.join(found.skipped)}", markup=False)
+        err.print(f"unknown to the model, skipped: {', '.join(found.skipped)}")
     for place, entry in enumerate(found, start=1):
-        out.print(f"{place:3d}  {entry.score:8.3f}  {answer.name(entry.item)}  ({entry.because['text']})", markup=False)
+        out.print(f"{place:3d}  {entry.score:8.3f}  {answer.name(entry.item)}  ({entry.because['text']})")
 
 
 @app.command()
@@ -222,11 +232,14 @@ def fit(
         print_json({**pipeline.training_facts(folder), "evaluation": result})
         return
     print_metrics({result["model"]: result}, list(result["metrics"]))
-    err.print(f"model: {folder}   report: {folder / 'report.html'}", markup=False)
+    err.print(f"model: {folder}   report: {folder / 'report.html'}")
 
 
 def main() -> None:
     """Run, and turn every mistake into one line and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # An id from a command line may hold bytes that are no text; they are shown as escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")
     show_messages()
     sys.exit(run(sys.argv[1:]))
 
@@ -234,24 +247,24 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
     try:
-        result: Any = app(arguments, standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        err.print("interrupted; a training run continues with --resume", markup=False)
-        return 130
-    except click.ClickException as error:
-        return _mistake(error.format_message())
+        result = app(arguments or ["--help"], prog_name="segue", standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        return _mistake(
+            f"{error.format_message().rstrip('.')}; see {context.command_path if context else 'segue'} --help"
+        )
     except UserMistake as error:
         return _mistake(str(error))
     except SegueError as error:
-        err.print(f"segue: defect: {error}", markup=False)
+        err.print(f"segue: defect: {error}")
         return 1
+    if result == _INTERRUPTED:
+        err.print("interrupted; a training run continues with --resume")
     return result if isinstance(result, int) else 0
 
 
 def _mistake(message: str) -> int:
-    err.print("segue: " + " ".join(message.split()), markup=False)
+    err.print("segue: " + " ".join(message.split()))
     return 2
 
 
@@ -260,6 +273,13 @@ def _overrides(config: Path | None, assignments: list[str] | None, drop_invalid:
     if drop_invalid:
         overrides.setdefault("preparation", {})["drop_invalid"] = True
     return overrides
+
+
+def _note_unused(overrides: Nested, what: str) -> None:
+    """Settings that a command takes like every other, but has no use for: checked all the same."""
+    compose(overrides)
+    if overrides:
+        err.print(f"note: {what} carries its own settings; --config and --set change nothing here")
 
 
 def _lines(path: Path) -> list[str]:

@@ -58,6 +58,7 @@ def compare(
             if not (folder / "manifest.json").exists():
                 pipeline.train(corpus, folder, overrides, Options(resume=resume, refit=refit, progress=progress))
             pipeline.write_evaluation(folder, pipeline.evaluate_model(folder, corpus))
+        _check_same_run(folder, corpus, overrides, refit=refit)
         results[label] = {
             **pipeline.read_evaluation(folder),
             "model": label,
@@ -68,6 +69,14 @@ def compare(
     if len(events) > 1:
         raise UserMistake(f"the runs under {out} were measured on different events; empty the folder and repeat")
     return results
+
+
+def _check_same_run(folder: Path, corpus: Path, overrides: Nested, *, refit: bool) -> None:
+    """What is found finished has to be what was asked for."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    asked = pipeline.settings_for(corpus, overrides).model_dump(mode="json")
+    if config["settings"] != asked or (len(config["trained_on"]) > 1) != refit:
+        raise UserMistake(f"{folder} holds a run with other settings than are asked for now; remove it and repeat")
 
 
 def curves(results: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:

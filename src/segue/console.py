@@ -15,15 +15,16 @@ from rich.table import Table
 
 from segue.training import Progress
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Ids and names are shown as they are: neither [brackets] nor :colons: in them mean anything.
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class _Lines(logging.Handler):
     """Log records as plain lines that do not tear a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        err.print(record.getMessage(), markup=False)
+        err.print(record.getMessage())
 
 
 def show_messages() -> None:
@@ -65,7 +66,7 @@ def training_bar() -> Iterator[Callable[[Progress], None]]:
 
 def print_json(result: Any) -> None:
     """The result as JSON on stdout, and nothing else there."""
-    out.print(json.dumps(result, indent=1, ensure_ascii=False, default=str), markup=False)
+    out.print(json.dumps(result, indent=1, ensure_ascii=out.encoding != "utf-8"))
 
 
 def print_rows(rows: Mapping[str, Any], title: str | None = None) -> None:

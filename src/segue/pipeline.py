@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from segue import models
-from segue.artifact import load_model, publish, refuse_existing, seal, write_model, write_text, writing
+from segue.artifact import Artifact, aside, load_model, read_model, write_model, write_text, writing
 from segue.data import sources
 from segue.data.corpus import Corpus, Part, load, read_manifest
 from segue.data.prepare import prepare
@@ -21,6 +22,8 @@ from segue.errors import ArtifactError, ConfigError, CorpusError
 from segue.evaluation import Evaluation, evaluate
 from segue.nn.protocol import SessionEncoder, SessionModel
 from segue.report import write_report
+from segue.runs import unfinished
+from segue.runtime import pick_device, threads
 from segue.settings import Nested, Settings, compose
 from segue.training import EpochPlan, Progress, Trainer
 from segue.version import __version__
@@ -61,10 +64,11 @@ def prepare_log(
 def train(corpus_folder: Path, out: Path, overrides: Nested, options: Options = Options()) -> Path:
     """Train on a prepared corpus; test sessions are not even opened. Returns `out`, a finished model."""
     settings = settings_for(corpus_folder, overrides)
+    pick_device(settings.training.device)
     place = {"corpus": str(corpus_folder.resolve())}
-    partial = _start(out, {"settings": settings.model_dump(mode="json"), **place}, options)
-    _train_into(partial, load(corpus_folder, (Part.TRAIN, Part.VALIDATION)), settings, options, place)
-    return _finish(partial, out)
+    with _run(out, settings, options, place) as partial:
+        _train_into(partial, load(corpus_folder, (Part.TRAIN, Part.VALIDATION)), settings, options, place)
+    return out
 
 
 def fit(
@@ -77,21 +81,25 @@ def fit(
     users: Path | None = None,
 ) -> Path:
     """Everything: prepare, train, measure on test, report. The corpus is kept in ``out/corpus``."""
+    asked = models.with_preset(overrides)
+    pick_device(asked.training.device)
     source = str(log) if isinstance(log, (str, Path)) else type(log).__name__
-    partial = _start(out, {"overrides": overrides, "log": source}, options)
-    folder = partial / "corpus"
-    if not folder.exists():
-        prepare_log(log, folder, overrides, items=items, users=users)
-    settings = settings_for(folder, overrides)
-    plan = _train_into(partial, load(folder, (Part.TRAIN, Part.VALIDATION)), settings, options, {"corpus": "corpus"})
-    measured = evaluate_model(partial, folder)
-    write_evaluation(partial, measured)
-    if options.final:
-        everything = load(folder).with_train(list(Part))
-        model, _ = _stage("final", everything, settings, partial, options, plan)
-        write_model(partial, model, everything, settings, {"corpus": "corpus", "trained_on": _names(Part)})
-    _write_report(partial, measured)
-    return _finish(partial, out)
+    with _run(out, asked, options, {"log": source}) as partial:
+        folder = partial / "corpus"
+        if not folder.exists():
+            prepare_log(log, folder, overrides, items=items, users=users)
+        _check_measurable(folder)
+        settings = settings_for(folder, overrides)
+        corpus = load(folder, (Part.TRAIN, Part.VALIDATION))
+        plan = _train_into(partial, corpus, settings, options, {"corpus": "corpus"})
+        measured = _measure(read_model(partial), None, Part.TEST)
+        write_evaluation(partial, measured)
+        _write_report(partial, measured)
+        if options.final:
+            everything = load(folder).with_train(list(Part))
+            model, _ = _stage("final", everything, settings, partial, options, plan)
+            write_model(partial, model, everything, settings, {"corpus": "corpus", "trained_on": _names(Part)})
+    return out
 
 
 def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part = Part.TEST, **how: Any) -> Evaluation:
@@ -103,21 +111,41 @@ def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part =
 
     Raises ArtifactError when the model was trained on that part, or does not know the corpus' vocabulary.
     """
-    artifact = load_model(folder) if (folder / "manifest.json").exists() else _load_partial(folder)
-    facts = artifact.facts
+    return _measure(load_model(folder), corpus_folder, part, **how)
+
+
+def _measure(artifact: Artifact, corpus_folder: Path | None, part: Part, **how: Any) -> Evaluation:
+    facts, folder = artifact.facts, artifact.folder
     trained_on = [Part[name.upper()] for name in facts["trained_on"]]
     if part in trained_on:
-        raise ArtifactError(f"{folder} was trained on the {part.name.lower()} part; it cannot be measured there")
-    corpus = load(corpus_folder or folder / facts["corpus"]).with_train(trained_on)
-    same = corpus.fingerprint == facts["corpus_fingerprint"] or (
-        corpus.items.column("item_id").equals(artifact.items.column("item_id"))
-        and corpus.users.column("user_id").equals(artifact.users.column("user_id"))
-    )
-    if not same:
-        raise ArtifactError(f"{folder} was trained on another corpus (its items or users differ); pass its own")
+        raise ArtifactError(
+            f"{folder} was trained on the {part.name.lower()} part too; it cannot be measured there"
+            " (what was measured before is kept in its folder evaluation)"
+        )
+    own = folder / facts["corpus"]
+    if corpus_folder is None and not own.exists():
+        raise ArtifactError(f"the corpus of {folder} is no longer at {own}; say where it is with --corpus")
+    corpus = load(corpus_folder or own).with_train(trained_on)
+    if corpus.fingerprint != facts["corpus_fingerprint"]:
+        _check_vocabulary(artifact, corpus)
     settings = artifact.settings.evaluation
     options = {"history": settings.history, "mask_session": settings.mask_session, **how}
     return evaluate(artifact.model, corpus, part, label=model_label(artifact.settings), **options)
+
+
+def _check_vocabulary(artifact: Artifact, corpus: Corpus) -> None:
+    same = (
+        corpus.items.column("item_id").equals(artifact.items.column("item_id"))
+        and corpus.users.column("user_id").equals(artifact.users.column("user_id"))
+        and corpus.n_users == artifact.model.n_users
+    )
+    if not same:
+        raise ArtifactError(
+            f"{artifact.folder} was trained on another corpus (its items or users differ); pass its own with --corpus"
+        )
+    train, known = corpus.train, artifact.history
+    if not (np.array_equal(train.items, known.items) and np.array_equal(train.times, known.times)):
+        logger.warning("%s was trained on other sessions than this corpus trains on", artifact.folder)
 
 
 def write_evaluation(folder: Path, measured: Evaluation) -> dict[str, Any]:
@@ -125,17 +153,22 @@ def write_evaluation(folder: Path, measured: Evaluation) -> dict[str, Any]:
     result = measured.as_dict()
     with writing(folder):
         (folder / "evaluation").mkdir(exist_ok=True)
+        with aside(folder / "evaluation" / f"{result['split']}.ranks.parquet") as ranks:
+            measured.write_ranks(ranks)
         write_text(folder / "evaluation" / f"{result['split']}.json", json.dumps(result, indent=1) + "\n")
-        measured.write_ranks(folder / "evaluation" / f"{result['split']}.ranks.parquet")
     return result
 
 
 def settings_for(corpus_folder: Path, overrides: Nested) -> Settings:
-    """The settings of a run on a corpus: what prepared it is given; the rest is the preset's and the user's."""
+    """The settings of a run on a corpus: what prepared it is given; the rest is the preset's and the user's.
+
+    Raises ConfigError for a mistake in `overrides`, or when they ask for another preparation.
+    """
     given = read_manifest(corpus_folder)["settings"]
+    asked = models.with_preset(overrides).model_dump(mode="json")
     for section in _OF_THE_CORPUS:
-        for key, value in overrides.get(section, {}).items():
-            if key in given[section] and given[section][key] != (list(value) if isinstance(value, tuple) else value):
+        for key in overrides.get(section, {}):
+            if asked[section][key] != given[section][key]:
                 raise ConfigError(
                     f"setting '{section}.{key}' was fixed when the corpus {corpus_folder} was prepared"
                     f" ({given[section][key]!r}); prepare another corpus to change it"
@@ -162,8 +195,6 @@ def _train_into(
     partial: Path, corpus: Corpus, settings: Settings, options: Options, facts: dict[str, Any]
 ) -> list[EpochPlan]:
     """Select on validation, refit if asked, write the model. Returns what a later fit should play."""
-    if settings.training.threads:
-        torch.set_num_threads(settings.training.threads)
     model, plan = _stage("metrics", corpus, settings, partial, options, None)
     parts = [Part.TRAIN]
     if options.refit:
@@ -182,54 +213,35 @@ def _stage(
     torch.manual_seed(settings.training.seed)
     model = models.build(settings)
     check_needs(model, corpus)
-    model.fit(corpus, settings.preparation)
-    if not isinstance(model, SessionEncoder):
-        return model, []
-    trainer = Trainer(
-        model, corpus, settings.training, settings.evaluation, partial, plan=plan, name=name, progress=options.progress
-    )
-    played = trainer.run(resume=options.resume)
+    with threads(settings.training.threads):
+        model.fit(corpus, settings.preparation)
+        if not isinstance(model, SessionEncoder):
+            return model, []
+        trainer = Trainer(
+            model, corpus, settings.training, settings.evaluation, partial,
+            plan=plan, name=name, progress=options.progress,
+        )  # fmt: skip
+        played = trainer.run(resume=options.resume)
     return model.cpu(), played
 
 
-def _start(out: Path, run: dict[str, Any], options: Options) -> Path:
-    """The folder of the unfinished run. What it was started with has to stay the same when it is resumed."""
-    refuse_existing(out, overwrite=options.overwrite)
-    partial = out.with_name(out.name + ".partial")
-    run = json.loads(json.dumps({**run, "refit": options.refit, "final": options.final}))
-    note = partial / "run.json"
-    if options.resume:
-        if not note.exists():
-            raise ArtifactError(f"nothing to resume: there is no unfinished run at {partial}")
-        if json.loads(note.read_text(encoding="utf-8")) != run:
-            raise ArtifactError(f"the unfinished run at {partial} was started with other settings; repeat them exactly")
-        return partial
-    if partial.exists() and not options.overwrite:
-        raise ArtifactError(f"an unfinished run is at {partial}; continue it with --resume or drop it with --overwrite")
-    with writing(partial):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write_text(note, json.dumps(run, indent=1) + "\n")
-    return partial
+def _run(out: Path, settings: Settings, options: Options, facts: dict[str, str]) -> AbstractContextManager[Path]:
+    """The folder of this run, see :func:`segue.runs.unfinished`."""
+    flags = {"refit": options.refit, "final": options.final}
+    started_with = {"settings": settings.model_dump(mode="json"), **facts, **flags}
+    return unfinished(out, started_with, resume=options.resume, overwrite=options.overwrite)
 
 
-def _finish(partial: Path, out: Path) -> Path:
-    """Drop what only a resumed run needs, seal, rename."""
-    for leftover in [*partial.glob("*.checkpoint"), partial / "run.json"]:
-        leftover.unlink(missing_ok=True)
-    seal(partial)
-    publish(partial, out)
-    return out
+def _check_measurable(corpus_folder: Path) -> None:
+    if not read_manifest(corpus_folder)["sizes"]["test_sessions"]:
+        raise CorpusError(
+            "no test session is left to measure on: the items of all of them are unseen in train;"
+            " weaken the filters, raise split.test, or use segue prepare and segue train"
+        )
 
 
 def _names(parts: Iterable[Part]) -> list[str]:
     return [part.name.lower() for part in parts]
-
-
-def _load_partial(folder: Path) -> Any:
-    """A model that is written but not yet sealed: seal it for the reading."""
-    seal(folder)
-    return load_model(folder)
 
 
 def _write_report(partial: Path, measured: Evaluation) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segue.artifact import Artifact, load_model, refuse_existing, writing
+from segue.artifact import Artifact, load_model, publish, refuse_existing, writing
 from segue.data.batches import Batch, request
 from segue.data.corpus import IntArray
 from segue.errors import ModelError, RequestError
@@ -72,7 +73,6 @@ class Recommender:
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
-        self.folder = Path()
         self._keep_alive: object = None
         self.model = artifact.model
         if isinstance(self.model, SessionEncoder):
@@ -95,14 +95,17 @@ class Recommender:
         `keep_alive` is held as long as the model: a temporary folder that ends with it.
         """
         model = cls(load_model(Path(folder)))
-        model.folder, model._keep_alive = Path(folder), keep_alive
+        model._keep_alive = keep_alive
         return model
 
     def save(self, folder: str | Path) -> None:
         """Copy the model to a new folder. Raises ArtifactError when that exists or cannot be written."""
-        refuse_existing(Path(folder), overwrite=False)
-        with writing(Path(folder)):
-            shutil.copytree(self.folder, folder)
+        out = Path(folder)
+        refuse_existing(out, overwrite=False)
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
+                publish(Path(shutil.copytree(self.artifact.folder, Path(beside) / "model")), out)
 
     def name(self, item: str) -> str:
         """The name from the items file, or the id."""
@@ -138,7 +141,7 @@ class Recommender:
             the same by term of the model. Contributions of session, user and base sum to the score.
 
         Raises:
-            RequestError: k < 1.
+            RequestError: k < 1, or one text where a list of ids is due.
         """
         if k < 1:
             raise RequestError(f"k must be at least 1, found {k}")
@@ -175,6 +178,8 @@ class Recommender:
 
     def _numbers(self, items: Iterable[str]) -> tuple[IntArray, list[str]]:
         """Known items as numbers, and the unknown ones."""
+        if isinstance(items, str):
+            raise RequestError(f"items are a list of ids, found the text {items!r}; write [{items!r}]")
         wanted = [str(item) for item in items]
         known = [self._item_number[item] for item in wanted if item in self._item_number]
         return np.array(known, dtype=np.int64), [item for item in wanted if item not in self._item_number]

@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from segue.errors import ConfigError
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
 
 def pick_device(name: str) -> torch.device:
-    """ "auto": the GPU where there is one."""
+    """ "auto": the GPU where there is one. Raises ConfigError for a device that this machine does not have."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError):
+        raise ConfigError(f"setting 'training.device': no device {name!r} here; use auto, cpu or cuda") from None
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with `count` threads, 0 for as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def keep_large_buffers() -> None:
+    """Have glibc keep freed memory of up to 1 GiB a block for the next tensor.
+
+    By default every tensor above 32 MiB is mapped anew and its pages are zeroed: the logits of a training step alone
+    are larger. Does nothing where the C library is another.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    except (OSError, AttributeError):
+        return
 
 
 @contextmanager
@@ -49,21 +82,21 @@ def interruptible() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def tensorboard(folder: Path) -> Any:
-    """A TensorBoard writer where TensorBoard is installed."""
+@contextmanager
+def tensorboard(folder: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Takes the record of each epoch; writes loss, learning rate and validation where TensorBoard is installed."""
     if importlib.util.find_spec("tensorboard") is None:
-        return None
+        yield lambda record: None
+        return
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder))
+    with SummaryWriter(str(folder)) as writer:
 
+        def write(record: dict[str, Any]) -> None:
+            for name in ("loss", "learning_rate"):
+                writer.add_scalar(name, record[name], record["epoch"])
+            for name, value in record["validation"].items():
+                writer.add_scalar(f"validation/{name}", value, record["epoch"])
+            writer.flush()
 
-def log_epoch(writer: Any, record: dict[str, Any]) -> None:
-    """Loss, learning rate and validation of one epoch, where there is a writer."""
-    if writer is None:
-        return
-    for name in ("loss", "learning_rate"):
-        writer.add_scalar(name, record[name], record["epoch"])
-    for name, value in record["validation"].items():
-        writer.add_scalar(f"validation/{name}", value, record["epoch"])
-    writer.flush()
+        yield write

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -14,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segue.artifact import load_checkpoint, save_checkpoint, write_text
+from segue.artifact import CHECKPOINT, load_checkpoint, save_checkpoint, write_text
 from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
+from segue.errors import ConfigError
 from segue.evaluation import evaluate
 from segue.nn.protocol import SessionEncoder
-from segue.runtime import deterministic, interruptible, log_epoch, pick_device, tensorboard
+from segue.runtime import deterministic, interruptible, keep_large_buffers, pick_device, tensorboard
 from segue.settings import EvaluationSettings, TrainingSettings
 
 SELECTED_BY = "HR@10"
@@ -111,11 +113,17 @@ class Trainer:
             self._load()
         else:
             torch.manual_seed(self.training.seed)
-        writer = tensorboard(self.folder / "tensorboard" / self.name)
-        with deterministic(self.device), interruptible() as interrupted:
+        keep_large_buffers()
+        with (
+            deterministic(self.device),
+            interruptible() as interrupted,
+            tensorboard(self.folder / "tensorboard" / self.name) as log,
+        ):
             while not self.state.finished:
                 self._epoch(interrupted)
-                self._close_epoch(writer)
+                self._close_epoch(log)
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
         if self.plan is None and self.best_weights:
             self.model.load_state_dict(self.best_weights)
         return [
@@ -126,7 +134,7 @@ class Trainer:
     @property
     def checkpoint(self) -> Path:
         """The file that a resumed run starts from."""
-        return self.folder / f"{self.name}.checkpoint"
+        return self.folder / f"{self.name}{CHECKPOINT}"
 
     @property
     def max_epochs(self) -> int:
@@ -163,13 +171,17 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.model.after_step()
-        return float(loss.detach())
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            rate = self.optimizer.param_groups[0]["lr"]
+            raise ConfigError(f"training diverged: the loss is {value}; lower training.learning_rate, found {rate:g}")
+        return value
 
     def _out_of_time(self) -> bool:
         limit = self.training.max_minutes
         return self.plan is None and limit is not None and self.state.step > 0 and self.state.elapsed >= limit * 60
 
-    def _close_epoch(self, writer: Any) -> None:
+    def _close_epoch(self, log: Callable[[dict[str, Any]], None]) -> None:
         """Validate, record, decide whether to go on, save."""
         state, training = self.state, self.training
         started = time.monotonic()
@@ -198,7 +210,7 @@ class Trainer:
         }
         state.records.append(record)
         state.elapsed += time.monotonic() - started
-        if training.schedule == "plateau" and not better:
+        if training.schedule == "plateau" and validation and not better:
             state.learning_rate *= training.decay
         if training.schedule == "step" and state.epoch % training.decay_every == 0:
             state.learning_rate *= training.decay
@@ -206,7 +218,7 @@ class Trainer:
         state.finished = state.epoch >= self.max_epochs or impatient or self._out_of_time()
         state.epoch, state.step, state.loss_sum, state.events, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
         logger.info("%s", _summary(record))
-        log_epoch(writer, record)
+        log(record)
         self._save()
 
     def _save(self) -> None:

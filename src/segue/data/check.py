@@ -77,12 +77,13 @@ class CheckReport:
         """The report as text for people."""
         facts = self.facts
         nulls = ", ".join(f"{column} {count:,}" for column, count in facts.nulls.items())
+        since = " (as if counted from 1970)" if facts.relative_times else ""
         return [
             f"{facts.source} ({facts.kind}): {facts.rows_read:,} rows",
             f"  events kept   {self.rows:,}",
             f"  users         {self.users:,}",
             f"  items         {self.items:,}",
-            f"  span          {self.first} to {self.last}",
+            f"  span          {self.first} to {self.last}{since}",
             f"  timestamps    {facts.timestamp_format}",
             f"  row order     {facts.order}",
             f"  duplicates    {self.duplicates:,} rows",

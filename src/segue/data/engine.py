@@ -59,7 +59,7 @@ def guarded(what: str) -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as error:
         reason = first_line(error)
-        if "max_temp_directory_size" in reason or "No space left" in str(error):
+        if "failed to offload" in reason or "No space left" in str(error):
             raise UserMistake(_full_disk(what, reason)) from None
         advice = "raise preparation.memory_limit (--set preparation.memory_limit=8GiB)"
         raise UserMistake(f"out of memory while {what}: {reason}; {advice}") from None

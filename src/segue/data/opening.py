@@ -151,6 +151,9 @@ def _open_parquet(connection: duckdb.DuckDBPyConnection, name: str, files: tuple
 
 
 def _open_text(name: str, kind: str, files: tuple[Path, ...]) -> Tabular:
+    for file in files:
+        if _is_packed(file):
+            _verify_gzip(file)
     header, delimiter = _header(files[0], kind)
     for file in files[1:]:
         if _header(file, kind)[0] != header:
@@ -164,9 +167,21 @@ def _open_text(name: str, kind: str, files: tuple[Path, ...]) -> Tabular:
     return Tabular(name, kind, scan, places, files=files)
 
 
+def _is_packed(file: Path) -> bool:
+    return file.name.lower().endswith(".gz")
+
+
+def _verify_gzip(file: Path) -> None:
+    """Unpack once, for the length and the checksum: DuckDB ignores the checksum, and before 2.0 takes a file that was
+    cut off for one that ends there. Raises EOFError, BadGzipFile or zlib.error."""
+    with gzip.open(file) as packed:
+        while packed.read(1 << 20):
+            pass
+
+
 def _header(file: Path, kind: str) -> tuple[list[str], str]:
     """Column names and delimiter of a CSV or TSV file."""
-    unpack = gzip.open if file.name.lower().endswith(".gz") else open
+    unpack = gzip.open if _is_packed(file) else open
     with unpack(file, "rt", encoding="utf-8-sig", newline="") as text:
         first = text.readline(_HEADER_LIMIT)
         delimiter = "\t" if kind == "TSV" else max(",;\t|", key=first.count)

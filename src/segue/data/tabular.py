@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from segue.errors import LogError
+from segue.settings import ColumnsSettings
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def stage(connection: duckdb.DuckDBPyConnection, table: Tabular, wanted: Mapping
         if kind.startswith("ENUM"):
             connection.execute(f"ALTER TABLE {into} ALTER {quoted(name)} TYPE VARCHAR")
     if connection.execute(f"SELECT 1 FROM {into} LIMIT 1").fetchone() is None:
+        connection.execute(f"DROP TABLE {into}")
         raise LogError(f"{table.name} is empty: it names its columns ({', '.join(table.columns)}) but holds no row")
 
 
@@ -62,8 +64,9 @@ def require_column(table: Tabular, column: str, hint: str) -> None:
     """Raise LogError when the column is not there; `hint` is the way to name another, with ``{}`` for its name."""
     if column in table.columns:
         return
-    plain = {re.sub(r"[\W_]", "", name).lower(): name for name in table.columns}
-    close = difflib.get_close_matches(re.sub(r"[\W_]", "", column).lower(), list(plain), n=1, cutoff=0.4)
+    others = [name for name in table.columns if name not in ColumnsSettings.model_fields]
+    plain = {re.sub(r"[\W_]", "", name).lower(): name for name in others}
+    close = difflib.get_close_matches(re.sub(r"[\W_]", "", column).lower(), list(plain), n=1, cutoff=0.5)
     nearest = f"did you mean '{plain[close[0]]}'? " if close else ""
     remedy = hint.format(plain[close[0]] if close else "COLUMN")
     raise LogError(f"{table.name} has no column '{column}' (found: {', '.join(table.columns)}); {nearest}{remedy}")

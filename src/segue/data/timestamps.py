@@ -40,14 +40,6 @@ _TEXTS = {
     "ISO 8601 without zone, read as UTC": (_TIME_RE, "TIMESTAMP"),
     "dates (YYYY-MM-DD)": (_DATE_RE, "DATE"),
 }
-_NATIVE = {
-    "DATE": "native dates",
-    "TIMESTAMP": "native timestamps without zone, read as UTC",
-    "TIMESTAMP_S": "native timestamps without zone, read as UTC",
-    "TIMESTAMP_MS": "native timestamps without zone, read as UTC",
-    "TIMESTAMP_NS": "native timestamps without zone, read as UTC",
-    "TIMESTAMP WITH TIME ZONE": "native timestamps with zone, in UTC",
-}
 _WHOLE = {sign + size for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")}
 _UNREADABLE = "no time that Segue reads"
 _KNOWN = "epoch seconds, ms, us or ns, ISO 8601 such as 2024-01-31T18:30:00Z, or dates such as 2024-01-31"
@@ -86,8 +78,8 @@ def recognise(
     Raises LogError for a type that holds no times, for the first time that cannot be read, and for mixed forms.
     """
     kind = column_types(connection, relation)[column]
-    found = TimestampFormat(_NATIVE.get(kind, ""), f"epoch_ms({quoted(column)})")
-    if kind not in _NATIVE:
+    found = _native(quoted(column), kind)
+    if found is None:
         forms = _forms(connection, relation, quoted(column), kind, name)
 
         def example(found: _Form) -> str:
@@ -97,6 +89,21 @@ def recognise(
         form = _single_form(forms, name, example)
         found = _reading(connection, relation, quoted(column), form) if form else _NO_TIMES
     return _with_dates(connection, relation, found)
+
+
+def _native(column: str, kind: str) -> TimestampFormat | None:
+    """The reading of a column of dates or timestamps, of whatever resolution; infinite ones are null."""
+    if kind == "DATE":
+        return TimestampFormat("native dates", f"epoch_ms({column})")
+    if kind.startswith("TIMESTAMPTZ") or kind.endswith("WITH TIME ZONE"):
+        return TimestampFormat(
+            "native timestamps with zone, in UTC", f"epoch_us(CAST({column} AS TIMESTAMPTZ)) // 1000"
+        )
+    if kind.startswith("TIMESTAMP"):
+        return TimestampFormat(
+            "native timestamps without zone, read as UTC", f"epoch_us(CAST({column} AS TIMESTAMP)) // 1000"
+        )
+    return None
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,7 @@ def _single_form(forms: list[_Form], name: str, example: Callable[[_Form], str])
 
 def _reading(connection: duckdb.DuckDBPyConnection, relation: str, column: str, found: _Form) -> TimestampFormat:
     if found.form in _TEXTS:
-        return TimestampFormat(found.form, f"epoch_ms(TRY_CAST(trim({column}) AS {_TEXTS[found.form][1]}))")
+        return TimestampFormat(found.form, f"epoch_us(TRY_CAST(trim({column}) AS {_TEXTS[found.form][1]})) // 1000")
     least, greatest = found.least or 0.0, found.greatest or 0.0
     sql = _NUMBERS[found.form][2].format(column=column)
     detail = " (fractional)" if found.fractional else ""

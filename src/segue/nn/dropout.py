@@ -20,4 +20,4 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     threshold = min(max(round(p * 256), 1), 255)
     words = torch.empty(math.ceil(x.numel() / 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
     keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= threshold
-    return x * (keep * (256 / (256 - threshold)))
+    return x * (keep * x.new_tensor(256 / (256 - threshold)))

@@ -112,9 +112,10 @@ class _ChunkedSoftmax(torch.autograd.Function):
             cuts = [_entries_of(source, rows) for source in sources]
             chunk = [Added(s.event[cut], s.item[cut], s.value[cut]) for s, cut in zip(sources, cuts, strict=True)]
             logits = _chunk_logits(vectors[rows], items, chunk, first)
-            total += _loss_and_slope(logits, target[rows], rows, (log_dense, pointed), slopes[2:4], form).sum()
+            loss, scale = _loss_and_slope(logits, target[rows], rows, (log_dense, pointed), slopes[2:4], form)
+            total += loss.sum()
             if any(ctx.needs_input_grad):
-                _spread_slope(logits, vectors[rows], items, chunk, cuts, slopes, rows)
+                _spread_slope(logits, scale, vectors[rows], items, chunk, cuts, slopes, rows)
         ctx.save_for_backward(*[slope for slope in slopes if slope is not None])
         ctx.present = [slope is not None for slope in slopes]
         return total
@@ -133,6 +134,7 @@ def _entries_of(source: Added, rows: slice) -> slice:
 
 def _spread_slope(
     slope: Tensor,
+    scale: Tensor,
     vectors: Tensor,
     items: Tensor,
     chunk: list[Added],
@@ -140,15 +142,16 @@ def _spread_slope(
     slopes: list[Tensor | None],
     rows: slice,
 ) -> None:
-    """From the slope of the logits [items, events] to those of vectors, item vectors and sparse values."""
+    """From the slope of the logits, slope [items, events] * scale [events], to those of all they were made of."""
     by_vectors, by_items, _, _, *by_values = slopes
     assert by_vectors is not None
     assert by_items is not None
-    torch.mm(slope.t(), items, out=by_vectors[rows])
-    torch.addmm(by_items, slope, vectors, beta=int(rows.start > 0), out=by_items)
+    torch.mm(slope.t(), items, out=by_vectors[rows]).mul_(scale[:, None])
+    torch.addmm(by_items, slope, vectors * scale[:, None], beta=int(rows.start > 0), out=by_items)
     for source, cut, by_value in zip(chunk, cuts, by_values, strict=True):
         assert by_value is not None
-        by_value[cut] = slope.view(-1)[_cells(source, rows.start, slope)]
+        event = source.event - rows.start
+        by_value[cut] = slope.view(-1).take(_cells(source, rows.start, slope)) * scale.index_select(0, event)
 
 
 def _loss_and_slope(
@@ -158,33 +161,34 @@ def _loss_and_slope(
     pointer: tuple[Tensor | None, Tensor | None],
     pointer_slopes: Sequence[Tensor | None],
     form: Form,
-) -> Tensor:
-    """Losses of a chunk [events]; `logits` [items, events] is overwritten by the slope of their sum."""
+) -> tuple[Tensor, Tensor]:
+    """Losses and scale of a chunk [events]; `logits` [items, events] * scale becomes the slope of the losses' sum.
+
+    softmax - onehot = (exp(logit - top) - normaliser * onehot) / normaliser: the division is left to the scale, which
+    spares a pass over the chunk.
+    """
     column = torch.arange(logits.shape[1], device=logits.device)
     at_target = logits[target, column]
     top = logits.amax(0)
     logits.sub_(top).exp_()
     normaliser = logits.sum(0)
     log_target = at_target - top - normaliser.log()
-    logits.div_(normaliser)
     if form == "eq20":
-        return _literal_slope(logits, target, column, log_target)
-    loss = -log_target
+        loss = _literal_slope(logits.div_(normaliser), target, column, log_target)
+        return loss, torch.ones_like(loss)
+    logits[target, column] -= normaliser
+    loss, share = -log_target, torch.ones_like(log_target)
     log_dense, pointed = pointer
     if log_dense is not None and pointed is not None:
         total = torch.logaddexp(log_dense[rows] + log_target, pointed[rows].log())
         loss = -total
         share = (log_dense[rows] + log_target - total).exp()
-        logits.mul_(share)
         by_log_dense, by_pointed = pointer_slopes
         assert by_log_dense is not None
         assert by_pointed is not None
         by_log_dense[rows] = -share
         by_pointed[rows] = -(-total).exp()
-        logits[target, column] -= share
-    else:
-        logits[target, column] -= 1
-    return loss
+    return loss, share / normaliser
 
 
 def _literal_slope(y: Tensor, target: Tensor, column: Tensor, log_target: Tensor) -> Tensor:

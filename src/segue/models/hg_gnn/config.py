@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from segue.data.batches import Window
 from segue.nn.losses import Form
@@ -34,7 +34,8 @@ class HGGNNConfig(ModelConfig):
     general_preference: bool = True
     """False: S = C, the ablation without eq. (14)-(16)."""
     user_nodes: bool = True
-    """False: no user relations and no user term in eq. (15); eq. (6) then averages three messages."""
+    """False: no user relations and no W_3 q in eq. (15); eq. (6) then averages three messages. Where `user_term` still
+    asks for q, it is the plain user vector."""
     mask_users: float = Field(0.01, ge=0, lt=1)
     """Share of train sessions shown as an unknown user's, so that the unknown-user row learns something."""
     loss: Form = "cross_entropy"
@@ -57,20 +58,45 @@ class HGGNNConfig(ModelConfig):
     history_half_life: Duration | None = None
     """Half-life of the decayed history counts; unset: five times the median gap between a user's sessions."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> HGGNNConfig:
-        if not (self.current_preference or self.general_preference):
+    @field_validator("layer_weights")
+    @classmethod
+    def _a_weight_each(cls, weights: tuple[float, ...] | None, info: ValidationInfo) -> tuple[float, ...] | None:
+        layers = info.data.get("layers")
+        if weights is not None and layers is not None and len(weights) != layers + 1:
+            raise ValueError(f"layers = {layers} needs layers + 1 = {layers + 1} numbers")
+        return weights
+
+    @field_validator("general_preference")
+    @classmethod
+    def _one_preference(cls, general: bool, info: ValidationInfo) -> bool:
+        if not (general or info.data.get("current_preference", True)):
             raise ValueError("current_preference and general_preference cannot both be off")
-        if self.layer_weights is not None and len(self.layer_weights) != self.layers + 1:
-            raise ValueError(f"layer_weights needs layers + 1 = {self.layers + 1} numbers")
-        if self.loss == "eq20" and self.pointer:
+        return general
+
+    @field_validator("memory", "pointer")
+    @classmethod
+    def _each_once(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        if len(set(sources)) < len(sources):
+            raise ValueError("name each source once")
+        return sources
+
+    @field_validator("pointer")
+    @classmethod
+    def _softmax_alone(cls, pointer: tuple[Source, ...], info: ValidationInfo) -> tuple[Source, ...]:
+        if pointer and info.data.get("loss") == "eq20":
             raise ValueError("loss 'eq20' is defined for a softmax alone; set pointer = []")
-        return self
+        return pointer
 
     @property
     def alphas(self) -> tuple[float, ...]:
         """α_k of eq. (8)."""
         return self.layer_weights or (1 / (self.layers + 1),) * (self.layers + 1)
+
+    @property
+    def reads_users(self) -> bool:
+        """Whether any term asks for q of eq. (8)."""
+        terms = self.general_preference or bool(self.memory) or bool(self.pointer)
+        return self.user_term or (self.user_nodes and terms)
 
 
 PRESETS: dict[str, Overrides] = {

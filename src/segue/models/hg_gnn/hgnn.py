@@ -32,7 +32,7 @@ class HGNNLayer(nn.Module):
 
     def forward(self, tables: Tables, layer: Layer) -> Tables:
         """The rows that `layer` computes, from the tables it reads. A type that hears nothing stays as it is."""
-        own = {node_type: take(tables[node_type], rows) for node_type, rows in layer.rows.items()}
+        own = {node_type: take(table, layer.rows[node_type]) for node_type, table in tables.items()}
         heard = {r.name: neighbour_mean(tables[r.source], layer.csr[r.name]) for r in self.relations}
         return {node_type: self.update(node_type, x, heard) for node_type, x in own.items()}
 
@@ -63,7 +63,9 @@ class Propagated:
 class HGNN(nn.Module):
     """Embeddings of all node types and K layers over them.
 
-    The user table has one row more than there are known users, the unknown user's, an isolated node.
+    The user table has one row more than there are known users, the unknown user's, an isolated node. Only what reaches
+    an asked node type has parameters: nobody reads an attribute value after the last layer, nor a user where neither
+    the session encoder nor the user term asks for one.
     """
 
     def __init__(
@@ -73,20 +75,26 @@ class HGNN(nn.Module):
         dim: int,
         alphas: Sequence[float],
         *,
+        asked: Sequence[str],
         accumulate: str,
         dropout: float,
     ) -> None:
         super().__init__()
-        self.embedding = nn.ParameterDict({t: nn.Parameter(torch.empty(n, dim)) for t, n in n_nodes.items()})
-        self.layers = nn.ModuleList(HGNNLayer(relations, dim, accumulate) for _ in alphas[1:])
+        read, by_layer = set(asked), []
+        for _ in alphas[1:]:  # from the last layer to the first
+            by_layer.append([relation for relation in relations if relation.destination in read])
+            read |= {relation.source for relation in by_layer[-1]}
+        tables = {t: nn.Parameter(torch.empty(n, dim)) for t, n in n_nodes.items() if t in read}
+        self.embedding = nn.ParameterDict(tables)
+        self.layers = nn.ModuleList(HGNNLayer(heard, dim, accumulate) for heard in reversed(by_layer))
         self.alphas = tuple(alphas)
         self.dropout = dropout
 
     def forward(self, field: Field) -> Tables:
         """Eq. (8) for the asked rows of a field, by node type."""
-        tables = {node_type: take(self.embedding[node_type], rows) for node_type, rows in field.nodes.items()}
+        tables = {node_type: take(table, field.nodes[node_type]) for node_type, table in self.embedding.items()}
         if not self.layers:
-            return {node_type: self._drop(x) for node_type, x in tables.items()}
+            return {node_type: self.alphas[0] * self._drop(x) for node_type, x in tables.items()}
         total = {node_type: self.alphas[0] * x for node_type, x in tables.items()}
         for hgnn, layer, alpha in zip(self.layers, field.layers, self.alphas[1:], strict=True):
             tables = hgnn({node_type: self._drop(x) for node_type, x in tables.items()}, layer)

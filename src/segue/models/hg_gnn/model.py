@@ -20,7 +20,7 @@ from segue.graph.statistics import graph_statistics
 from segue.graph.tables import ITEM, USER
 from segue.models.hg_gnn.config import PRESETS, HGGNNConfig, Source
 from segue.models.hg_gnn.explain import take_apart
-from segue.models.hg_gnn.hgnn import HGNN, Propagated
+from segue.models.hg_gnn.hgnn import HGNN, Propagated, Tables
 from segue.models.hg_gnn.memory import AddedMemory, PointerMemory
 from segue.models.hg_gnn.recall import CountTable, Recall, Recalled
 from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder
@@ -56,7 +56,8 @@ class Model(SessionEncoder):
         settings = self.graph_settings
         if not config.user_nodes:
             kept = tuple(r for r in settings.relations if r not in ("interact", "interacted_by"))
-            settings = settings.model_copy(update={"relations": kept})
+            attributes = tuple(a for a in settings.attributes if not a.startswith(f"{USER}."))
+            settings = settings.model_copy(update={"relations": kept, "attributes": attributes})
         tables = build_relations(
             corpus.train, corpus.n_items, corpus.n_users, settings,
             preparation=preparation, items=corpus.items, users=corpus.users,
@@ -79,13 +80,15 @@ class Model(SessionEncoder):
         self.graph = graph
         self.n_items, self.n_users = graph.n_nodes[ITEM], graph.n_nodes[USER] - 1
         self.hgnn = HGNN(
-            graph.n_nodes, graph.relations, dim, config.alphas, accumulate=config.accumulate, dropout=config.dropout
-        )
+            graph.n_nodes, graph.relations, dim, config.alphas,
+            asked=(ITEM, USER) if config.reads_users else (ITEM,),
+            accumulate=config.accumulate, dropout=config.dropout,
+        )  # fmt: skip
         self.encoder = PersonalisedSessionEncoder(
             dim, length,
             current=config.current_preference, general=config.general_preference, user=config.user_nodes,
         )  # fmt: skip
-        features = 2 * dim + _FACTS
+        features = (2 if config.reads_users else 1) * dim + _FACTS
         if config.user_term:
             self.user_map, self.user_gate = nn.Linear(dim, dim, bias=False), nn.Linear(features, dim)
         for parameter in self.parameters():
@@ -131,7 +134,8 @@ class Model(SessionEncoder):
         if hasattr(self, "recall"):
             sources = frozenset((*config.memory, *config.pointer))
             recalled, facts = self.recall(batch, prefixes, sources)
-            z = torch.cat([reading.session, q, facts.to(q.dtype)], 1)
+            known = (reading.session, q) if config.reads_users else (reading.session,)
+            z = torch.cat([*known, facts.to(q.dtype)], 1)
             if config.user_term:
                 user_vectors = torch.sigmoid(self.user_gate(z)) * self.user_map(q)
                 vectors = vectors + user_vectors
@@ -152,23 +156,31 @@ class Model(SessionEncoder):
         return Terms(encoding, reading, user_vectors, recalled, values, pointed, p, alias, prefixes)
 
     def _nodes(self, batch: Batch, prefixes: Prefixes) -> tuple[Tensor, Tensor, Tensor]:
-        """p of the distinct items [n, d], the place of each cell among them, and q of each event [events, d]."""
+        """p of the distinct items [n, d], the place of each cell among them, and q of each event [events, d], zeros
+        where nothing asks for it."""
         items, alias = torch.unique(prefixes.items, return_inverse=True)
+        if not self.config.reads_users:
+            p = self._refined(items, items[:0], None)[ITEM]
+            return p, alias, p.new_zeros(len(batch), self.config.dim)
         fresh = batch.fresh & (batch.past[:, 1] > batch.past[:, 0])
         users, place = torch.unique(batch.user[~fresh], return_inverse=True)
         extra = self._extra_users(batch, fresh) if bool(fresh.any()) else None
         row_place = torch.empty_like(batch.user)
         row_place[fresh] = torch.arange(int(fresh.sum()), device=fresh.device)
         row_place[~fresh] = place + int(fresh.sum())
-        if self._snapshot is not None:
-            p, q = self._snapshot.refined[ITEM][items], self._snapshot.refined[USER][users]
-            if extra is not None:
-                q = torch.cat([self.hgnn.extra_users(self._snapshot, extra), q])
-        else:
-            field = receptive_field(self.graph, items, users, len(self.hgnn.layers), extra)
-            refined = self.hgnn(field)
-            p, q = refined[ITEM], refined[USER]
-        return p, alias, functional.embedding(row_place[batch.row], q)
+        refined = self._refined(items, users, extra)
+        return refined[ITEM], alias, functional.embedding(row_place[batch.row], refined[USER])
+
+    def _refined(self, items: Tensor, users: Tensor, extra: ExtraUsers | None) -> Tables:
+        """Eq. (8) for the asked nodes, extra users before the others: from the snapshot where there is one."""
+        if self._snapshot is None:
+            refined: Tables = self.hgnn(receptive_field(self.graph, items, users, len(self.hgnn.layers), extra))
+            return refined
+        asked = {ITEM: items, USER: users}
+        refined = {t: table[asked[t]] for t, table in self._snapshot.refined.items() if t in asked}
+        if extra is not None:
+            refined[USER] = torch.cat([self.hgnn.extra_users(self._snapshot, extra), refined[USER]])
+        return refined
 
     def _extra_users(self, batch: Batch, fresh: Tensor) -> ExtraUsers:
         """The marked rows as users known by the items of their history."""

@@ -78,6 +78,7 @@ class Recall(nn.Module):
         last = prefixes.items.gather(1, batch.position.clamp(min=0)[:, None]).squeeze(1)
         has_prefix = batch.position >= 0
         history_key, history = self._history(batch)
+        transitions = self._transitions(batch, last, has_prefix)
         recalled: dict[Source, Recalled] = {}
         if "session" in sources:
             event, cell = prefixes.mask.nonzero(as_tuple=True)
@@ -86,10 +87,10 @@ class Recall(nn.Module):
         if "history" in sources:
             recalled["history"] = history
         if "transition" in sources:
-            recalled["transition"] = self._transitions(batch, last, has_prefix)
+            recalled["transition"] = transitions
         if "cooccurrence" in sources:
             recalled["cooccurrence"] = self._cooccurrence(batch, prefixes)
-        return recalled, self._facts(batch, prefixes, last, has_prefix, history_key)
+        return recalled, self._facts(batch, prefixes, transitions, history_key)
 
     def _history(self, batch: Batch) -> tuple[Tensor, Recalled]:
         """Distinct items of every row's history with counts, for each of the row's events; and the sorted keys."""
@@ -134,12 +135,13 @@ class Recall(nn.Module):
     def _pair(self, row: Tensor, source: Tensor, target: Tensor) -> Tensor:
         return (row * self.n_items + source) * self.n_items + target
 
-    def _facts(self, batch: Batch, prefixes: Prefixes, last: Tensor, has_prefix: Tensor, history_key: Tensor) -> Tensor:
-        """x: log(1 + prefix length), log(1 + past sessions), share of the prefix seen before, log(1 + successors)."""
+    def _facts(self, batch: Batch, prefixes: Prefixes, transitions: Recalled, history_key: Tensor) -> Tensor:
+        """x: log(1 + prefix length), log(1 + past sessions), log(1 + successors), share of the prefix seen before."""
         known = lookup(history_key, torch.ones_like(history_key), batch.row[:, None] * self.n_items + prefixes.items)
         length = prefixes.mask.sum(1)
         seen = (known * prefixes.mask).sum(1) / length.clamp(min=1)
-        successors = (self.transitions.offsets[last + 1] - self.transitions.offsets[last]) * has_prefix
+        # Counted after the running session is taken out: in training its own transition would always be among them.
+        successors = torch.bincount(transitions.event, minlength=len(batch))
         counts = torch.stack([length, batch.past_sessions[batch.row], successors], 1).double().log1p()
         return torch.cat([counts, seen[:, None]], 1)
 
