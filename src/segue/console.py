@@ -38,7 +38,10 @@ def show_messages() -> None:
 
 @contextmanager
 def training_bar() -> Iterator[Callable[[Progress], None]]:
-    """A bar for the steps of the running epoch, with an estimate for this epoch and for all that may follow."""
+    """A bar for the steps of the running epoch, with an estimate for this epoch and for all that may follow.
+
+    Only a terminal is shown one: elsewhere the messages, a line an epoch, are the progress.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -46,7 +49,7 @@ def training_bar() -> Iterator[Callable[[Progress], None]]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
     )
-    with Bars(*columns, console=err, transient=True) as bars:
+    with Bars(*columns, console=err, transient=True, disable=not err.is_interactive) as bars:
         task = bars.add_task("starting", total=None, left="")
 
         def advance(at: Progress) -> None:

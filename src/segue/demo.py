@@ -26,7 +26,7 @@ from segue.version import __version__
 METRICS = ("HR@5", "HR@10", "HR@20", "MRR@10", "MRR@20", "NDCG@10")
 SHOWN = ("popularity", "session popularity", "personal popularity", "Markov", "Item-KNN")
 # Selection and refit take about as long each; together with install and preparation this stays under 15 minutes.
-MINUTES = {"HG-GNN segue": 2.5, "HG-GNN paper": 1.5}
+MINUTES = {"HG-GNN segue": 2.0, "HG-GNN paper": 1.0}
 _HOUSEHOLDS = 60
 
 

@@ -141,24 +141,19 @@ def _write_log(
     users_may_miss = allow_missing_user and "session_id" in ids
     required = {name: sql for name, sql in expressions.items() if name != "event_type"}
     barred = [name for name in required if name != "user_id" or not users_may_miss]
-    read, nulls, firsts = _count_nulls(connection, required)
-    for name in barred:
-        if nulls[name] and not drop_invalid:
-            where = place(connection, table, firsts[name])
-            raise LogError(
-                f"{table.name}: column '{mapping[name]}' is null or empty in {nulls[name]:,} of {read:,} rows, "
-                f"first in {where}; fill them, or leave such rows out with --drop-invalid"
-            )
-    _create(connection, expressions, [name for name in barred if nulls[name]], table.ordered)
+    nulls = _count_nulls(connection, required)
+    if not drop_invalid:
+        _refuse_nulls(connection, table, nulls, {name: mapping[name] for name in barred})
+    _create(connection, expressions, [name for name in barred if nulls.counts[name]], table.ordered)
     kept, first, last = one_row(connection, "SELECT count(*), min(time), max(time) FROM log")
     if not kept:
-        raise LogError(f"{table.name}: every one of its {read:,} rows has a null or empty id or time; nothing is left")
+        raise LogError(f"{table.name}: each of its {nulls.rows:,} rows has a null or empty id or time; nothing is left")
     return LogFacts(
         source=table.name,
         kind=table.kind,
-        rows_read=read,
-        rows_dropped=read - kept,
-        nulls=nulls,
+        rows_read=nulls.rows,
+        rows_dropped=nulls.rows - kept,
+        nulls=nulls.counts,
         timestamp_format=format_.words,
         dates_only=format_.dates_only,
         relative_times=format_.relative,
@@ -183,15 +178,35 @@ def _ids(connection: duckdb.DuckDBPyConnection, table: Tabular, mapping: Mapping
     return expressions
 
 
-def _count_nulls(
-    connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str]
-) -> tuple[int, dict[str, int], dict[str, int]]:
-    """Rows; per column the rows in which it is null, and the first of these."""
+@dataclass(frozen=True)
+class _Nulls:
+    """Rows of the source; per role the rows in which it is null or empty, and the first of these."""
+
+    rows: int
+    counts: dict[str, int]
+    firsts: dict[str, int]
+
+
+def _count_nulls(connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str]) -> _Nulls:
     counts = ", ".join(
         f"count(*) FILTER ({sql} IS NULL), min(rowid) FILTER ({sql} IS NULL)" for sql in expressions.values()
     )
-    read, *found = one_row(connection, f"SELECT count(*), {counts} FROM {_ROWS}")
-    return read, dict(zip(expressions, found[::2], strict=True)), dict(zip(expressions, found[1::2], strict=True))
+    rows, *found = one_row(connection, f"SELECT count(*), {counts} FROM {_ROWS}")
+    return _Nulls(
+        rows, dict(zip(expressions, found[::2], strict=True)), dict(zip(expressions, found[1::2], strict=True))
+    )
+
+
+def _refuse_nulls(
+    connection: duckdb.DuckDBPyConnection, table: Tabular, nulls: _Nulls, columns: Mapping[str, str]
+) -> None:
+    for role, column in columns.items():
+        if nulls.counts[role]:
+            where = place(connection, table, nulls.firsts[role])
+            raise LogError(
+                f"{table.name}: column '{column}' is null or empty in {nulls.counts[role]:,} of {nulls.rows:,} rows, "
+                f"first in {where}; fill them, or leave such rows out with --drop-invalid"
+            )
 
 
 def _create(

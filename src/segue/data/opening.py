@@ -69,7 +69,9 @@ def opened(connection: duckdb.DuckDBPyConnection, source: Any) -> Iterator[Tabul
     except (duckdb.Error, csv.Error, pa.ArrowException) as error:
         if "No space left" in str(error):
             raise
-        raise LogError(f"{name} cannot be read: {_reason(str(error))}") from None
+        message = str(error)
+        file = re.search(r"(?:^ *file = |[Ff]ile ['\"])([^'\"\n]+)", message, re.MULTILINE)
+        raise LogError(f"{file[1] if file else name} cannot be read: {_reason(message)}") from None
     finally:
         connection.unregister(_FRAME)
 

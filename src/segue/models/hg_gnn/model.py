@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -29,6 +30,8 @@ from segue.nn.encoding import Added, Encoding, Mixture
 from segue.nn.losses import softmax_loss
 from segue.nn.protocol import Overrides, Parts, SessionEncoder
 from segue.settings import GraphSettings, PreparationSettings, milliseconds
+
+logger = logging.getLogger("segue")
 
 _FACTS = 4
 _SHOWN_RELATIONS = ("adjacent_in", "adjacent_out", "similar")
@@ -70,6 +73,8 @@ class Model(SessionEncoder):
         )
         self._build(HeteroGraph.from_edges(tables), transitions, cooccurrence, _half_life(config, corpus))
         self._statistics = graph_statistics(tables)
+        edges = (f"{name} {facts['edges']:,}" for name, facts in self._statistics["relations"].items())
+        logger.info("graph: %d isolated items; edges: %s", self._statistics["isolated_items"], ", ".join(edges))
         if config.popularity:
             share = np.maximum(corpus.item_support, 0.5) / max(corpus.item_support.sum(), 1)
             with torch.no_grad():
