@@ -30,8 +30,8 @@ LEARNED: Nested = {
     "model": {**SMALL["model"], "pointer": []},
     "training": {**SMALL["training"], "batch_events": 16},
 }
-"""With these a model has learned both tastes. HR@10 is 1 from the first epoch on, so that one is kept; the pointer, which
-at first takes everything upon itself, is off."""
+"""With these a model learns both tastes within an epoch, the one that is kept: HR@10 is 1 from then on. The pointer,
+which would at first take everything upon itself, is off."""
 Row = tuple[str, str, str]
 
 

@@ -302,7 +302,7 @@ def test_what_is_there_is_refused(tmp_path: Path, refused: Refused) -> None:
     refused("prepare", nowhere, "--out", tmp_path / "c", overwrite)
     refused("prepare", small_logs.log(), "--out", tmp_path / "c", overwrite, "--set", "filters.min_user_sessions=99")
     refused("train", small_logs.corpus(), "--out", tmp_path / "m", overwrite, "--set", "training.learning_rate=1e38",
-            *small_logs.as_arguments({"model": {"dim": 8}, "training": {"weight_decay": 1e6}}))  # fmt: skip
+            *small_logs.as_arguments({"model": {"dim": 8}, "training": {"batch_events": 16}}))  # fmt: skip
 
 
 def test_a_final_model_cannot_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -277,8 +277,12 @@ def test_an_answer_is_a_sequence() -> None:
 
 
 def test_whole_numbers_will_do_as_ids(tmp_path: Path) -> None:
-    rows = [(number + 100, item, 1_700_000_000 + 90_000 * visit + 60 * place) for number in range(3) for visit in range(6)
-            for place, item in enumerate((7, 8 + number, 20 + visit % 2))]  # fmt: skip
+    rows = [
+        (number + 100, item, 1_700_000_000 + 90_000 * visit + 60 * place)
+        for number in range(3)
+        for visit in range(6)
+        for place, item in enumerate((7, 8 + number, 20 + visit % 2))
+    ]
     log = small_logs.write_csv(tmp_path / "log.csv", rows)
     with_numbers = segue.fit(log, small_logs.with_settings(training={"max_epochs": 1}), out=tmp_path / "m")
     as_text = with_numbers.recommend("101", ["7", "9"], exclude=["8"])

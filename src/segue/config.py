@@ -45,4 +45,5 @@ def _one_line(cls: type[Config], error: ValidationError, section: str) -> str:
         for part in path[:-1]:
             owner = owner.model_fields[part].annotation
         return f"unknown setting '{key}': {nearest(path[-1], list(owner.model_fields))}"
-    return f"setting '{key}': {first['msg'].lower()}, found {first['input']!r}"
+    said = first["msg"].removeprefix("Value error, ").lower()
+    return f"setting '{key}': {said}, found {first['input']!r}"

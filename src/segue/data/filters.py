@@ -14,7 +14,7 @@ from segue.settings import FiltersSettings, SessionsSettings
 def apply_filters(
     connection: DuckDBPyConnection, ledger: Ledger, sessions: SessionsSettings, filters: FiltersSettings
 ) -> None:
-    """Rewrite ``events`` by the second half of MODELS.md 10.1's order; leaves the table ``rare_users`` (user_key).
+    """Rewrite ``events``: item support, short sessions, rare users. Leaves the table ``rare_users`` (user_key).
 
     Each filter is applied once, as in the preparations that the paper follows: what a later filter removes may leave
     an item below the support again.

@@ -42,7 +42,7 @@ _KEYED = """
 
 
 def form_sessions(connection: DuckDBPyConnection, sessions: SessionsSettings, filters: FiltersSettings) -> Ledger:
-    """From the table ``log`` to the table ``events``, in sessions; the first half of MODELS.md 10.1's order.
+    """From the table ``log`` to the table ``events``, in sessions: read, cut, without repeats, cut to length.
 
     Event types, top items, sessions, immediate repeats, length cap; each applied once. The log's own session ids go
     to the table ``session_ids`` (session_key, session_id), users and items to ``user_codes`` and ``item_codes``.

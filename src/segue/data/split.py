@@ -1,4 +1,4 @@
-"""Train, validation, test: which part a session belongs to, and what that leaves of test. MODELS.md 10.2."""
+"""Train, validation, test: which part a session belongs to, and what that leaves of test."""
 
 from __future__ import annotations
 
