@@ -62,10 +62,13 @@ def _events_of(log: str, ids: list[str], folder: Path, overrides: Nested) -> Pat
     return out
 
 
-def page(name: str, log: str, users: int | None, results: dict[str, dict[str, Any]], facts: dict[str, Any]) -> str:
+def page(
+    name: str, users: int | None, chosen: list[str], results: dict[str, dict[str, Any]], facts: dict[str, Any]
+) -> str:
     """The Markdown page."""
     first = next(iter(results.values()))
-    drawn = f"{users:,} users drawn by seed from those that survive the filters" if users else "all users"
+    drawn = f"{users:,} users drawn by seed from those that survive the filters" if users else "All users"
+    other = f"Other than the defaults: {', '.join(chosen)}." if chosen else "Default settings."
     rows = "\n".join(
         f"| {label} | {value:,.2f} |" if isinstance(value, float) else f"| {label} | {value:,} |"
         for label, value in facts.items()
@@ -77,9 +80,9 @@ def page(name: str, log: str, users: int | None, results: dict[str, dict[str, An
     )
     return f"""# {name}
 
-{drawn.capitalize()}; split {first["protocol"]}, history {first["history"]}, items of the running session
-{"masked for every model alike" if first["masked"] else "not masked"}. Epochs and learning rates were chosen
-on validation; then every row was fitted on train + validation. One seed, default settings, nothing tuned.
+{drawn}; split {first["protocol"]}, history {first["history"]}; items of the running session are
+{"no candidates, for every model alike" if first["masked"] else "candidates like all others"}. The epoch was chosen on validation;
+then every row was fitted on train + validation. One seed, nothing tuned. {other}
 {first["events"]:,} test events of {first["sessions"]:,} sessions, full ranking, ties counted against the model; %.
 
 {markdown_table(results)}
@@ -113,7 +116,7 @@ def main() -> None:
     runs = {label: {**own, **run} for label, run in {**NETWORKS, **COUNTING}.items()}
     results = compare(corpus, runs, folder / "models")
     facts = table1(load(corpus))
-    text = page(chosen.name, chosen.log, chosen.users, results, facts)
+    text = page(chosen.name, chosen.users, chosen.set, results, facts)
     machine.write(chosen.name, {"results": results, "corpus": facts}, text)
     print(text)
 
