@@ -78,11 +78,12 @@ def page(
         f"| {label} | {run['epochs']} | {run['best_epoch']} | {run['seconds']:,.0f} |"
         for label, run in facts_of.items()
     )
+    candidates = "no candidates, for every model alike" if first["masked"] else "candidates like all others"
     return f"""# {name}
 
 {drawn}; split {first["protocol"]}, history {first["history"]}; items of the running session are
-{"no candidates, for every model alike" if first["masked"] else "candidates like all others"}. The epoch was chosen on validation;
-then every row was fitted on train + validation. One seed, nothing tuned. {other}
+{candidates}. The epoch was chosen on validation; then every row was fitted on train + validation. One seed;
+no model was tuned for this data set. {other}
 {first["events"]:,} test events of {first["sessions"]:,} sessions, full ranking, ties counted against the model; %.
 
 {markdown_table(results)}

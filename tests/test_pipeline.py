@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import segue
@@ -120,6 +121,18 @@ def test_another_corpus_is_refused(tmp_path: Path) -> None:
     pipeline.prepare_log(str(small_logs.write_csv(tmp_path / "log.csv", rows)), other, small_logs.SMALL)
     with pytest.raises(ArtifactError, match="trained on another corpus"):
         pipeline.evaluate_model(small_logs.fitted_model(), other)
+
+
+def test_a_corpus_that_knows_fewer_users_is_refused(tmp_path: Path) -> None:
+    """The same ids, but the last user is one that only test knows: their row of the model means somebody else."""
+    other = Path(shutil.copytree(small_logs.corpus(), tmp_path / "other"))
+    users = pq.read_table(other / "users.parquet")
+    known = pa.array([True] * (len(users) - 1) + [False])
+    pq.write_table(users.set_column(users.column_names.index("known"), "known", known), other / "users.parquet")
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps({**manifest, "fingerprint": "another"}))
+    with pytest.raises(ArtifactError, match="trained on another corpus"):
+        pipeline.evaluate_model(small_logs.counting_model("popularity", "global"), other)
 
 
 def test_a_corpus_of_the_same_vocabulary_but_other_sessions_is_told(

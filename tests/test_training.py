@@ -289,6 +289,23 @@ def test_a_stopped_run_ends_as_if_it_never_was(tmp_path: Path, whole: tuple[Path
     same_run(out, wanted)
 
 
+def test_the_best_weights_survive_a_stop(tmp_path: Path) -> None:
+    """Stopped after the best epoch, which nothing later reproduces."""
+    wanted = pipeline.train(small_logs.corpus(), tmp_path / "wanted", RANDOM)
+    (best,) = [record["epoch"] for record in records(wanted) if record["best"]][-1:]
+    assert best < 3
+    steps = iter(range(10_000))
+
+    def stop(at: Progress) -> None:
+        if at.epoch == 3 and next(steps) == 1:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        pipeline.train(small_logs.corpus(), tmp_path / "model", RANDOM, Options(progress=stop))
+    found = pipeline.train(small_logs.corpus(), tmp_path / "model", RANDOM, Options(resume=True))
+    assert (found / "model.safetensors").read_bytes() == (wanted / "model.safetensors").read_bytes()
+
+
 def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path, whole: tuple[Path, int]) -> None:
     out = tmp_path / "model"
     program = f"""
