@@ -31,7 +31,7 @@ LEARNED: Nested = {
     "training": {**SMALL["training"], "batch_events": 16},
 }
 """With these a model learns both tastes within an epoch, the one that is kept: HR@10 is 1 from then on. The pointer,
-which would at first take everything upon itself, is off."""
+which would need more epochs, is off."""
 Row = tuple[str, str, str]
 
 

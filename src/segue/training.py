@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from segue.artifact import CHECKPOINT, load_checkpoint, save_checkpoint, write_text
+from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
 from segue.errors import ConfigError
@@ -24,7 +25,8 @@ from segue.nn.protocol import SessionEncoder
 from segue.runtime import deterministic, interruptible, keep_large_buffers, pick_device, tensorboard
 from segue.settings import EvaluationSettings, TrainingSettings
 
-SELECTED_BY = "HR@10"
+SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
+"""The epoch is chosen by the first; the second decides where that is saturated, as on tiny catalogues."""
 
 logger = logging.getLogger("segue")
 
@@ -61,7 +63,7 @@ class TrainingState:
     events: int = 0
     seconds: float = 0.0
     elapsed: float = 0.0
-    best: float = -1.0
+    best: tuple[float, float] = (-1.0, -1.0)
     best_epoch: int = 0
     finished: bool = False
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -165,7 +167,7 @@ class Trainer:
             if time.monotonic() - self._saved_at >= self.training.checkpoint_minutes * 60:
                 self._save()
 
-    def _step(self, batch: Any) -> float:
+    def _step(self, batch: Batch) -> float:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.model.loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -183,22 +185,10 @@ class Trainer:
 
     def _close_epoch(self, log: Callable[[dict[str, Any]], None]) -> None:
         """Validate, record, decide whether to go on, save."""
-        state, training = self.state, self.training
+        state = self.state
         started = time.monotonic()
-        validation: dict[str, float] = {}
-        if self.plan is None:
-            measured = evaluate(
-                self.model, self.corpus, Part.VALIDATION,
-                history=self.evaluation.history, mask_session=self.evaluation.mask_session, device=self.device,
-            )  # fmt: skip
-            validation = measured.as_dict()["metrics"] if len(measured.rank) else {}
-        # Without validation events there is nothing to select by: the last epoch stands.
-        score = validation.get(SELECTED_BY, state.best)
-        better = bool(validation) and score > state.best
-        if better:
-            self.best_weights = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
-        if better or not validation:
-            state.best, state.best_epoch = score, state.epoch
+        validation = self._validate() if self.plan is None else {}
+        better = self._keep_best(validation)
         record = {
             "epoch": state.epoch,
             "events": state.events,
@@ -210,16 +200,44 @@ class Trainer:
         }
         state.records.append(record)
         state.elapsed += time.monotonic() - started
-        if training.schedule == "plateau" and validation and not better:
-            state.learning_rate *= training.decay
-        if training.schedule == "step" and state.epoch % training.decay_every == 0:
-            state.learning_rate *= training.decay
-        impatient = self.plan is None and state.epoch - state.best_epoch >= training.patience
+        self._decay(stuck=bool(validation) and not better)
+        impatient = self.plan is None and state.epoch - state.best_epoch >= self.training.patience
         state.finished = state.epoch >= self.max_epochs or impatient or self._out_of_time()
         state.epoch, state.step, state.loss_sum, state.events, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
         logger.info("%s", _summary(record))
         log(record)
         self._save()
+
+    def _validate(self) -> dict[str, float]:
+        """Metrics on the validation part; empty where it holds no event."""
+        how = self.evaluation
+        measured = evaluate(
+            self.model,
+            self.corpus,
+            Part.VALIDATION,
+            history=how.history,
+            mask_session=how.mask_session,
+            device=self.device,
+        )
+        return dict(measured.as_dict()["metrics"]) if len(measured.rank) else {}
+
+    def _keep_best(self, validation: dict[str, float]) -> bool:
+        """Whether this epoch is the best so far; if so, remember its weights."""
+        state = self.state
+        # Without validation events there is nothing to select by: the last epoch stands.
+        score = (validation[SELECTED_BY], validation[TIES_BY]) if validation else state.best
+        better = bool(validation) and score > tuple(state.best)
+        if better:
+            self.best_weights = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
+        if better or not validation:
+            state.best, state.best_epoch = score, state.epoch
+        return better
+
+    def _decay(self, *, stuck: bool) -> None:
+        training, state = self.training, self.state
+        due = {"constant": False, "plateau": stuck, "step": state.epoch % training.decay_every == 0}
+        if due[training.schedule]:
+            state.learning_rate *= training.decay
 
     def _save(self) -> None:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
