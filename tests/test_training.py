@@ -66,13 +66,22 @@ def without_seconds(folder: Path, name: str = "metrics") -> list[dict[str, Any]]
     return [{key: value for key, value in record.items() if key != "seconds"} for record in records(folder, name)]
 
 
-def scripted(monkeypatch: pytest.MonkeyPatch, hits: list[float]) -> list[dict[str, torch.Tensor]]:
-    """Validation gives these hit rates one after another; returns the weights each was measured with."""
+def scripted(
+    monkeypatch: pytest.MonkeyPatch, hits: list[float], ranks: list[float] | None = None
+) -> list[dict[str, torch.Tensor]]:
+    """Validation gives these HR@10 (and MRR@10) one after another; returns the weights each was measured with."""
     real, seen = training.evaluate, []
 
     def evaluate(model: SessionEncoder, *args: Any, **how: Any) -> Any:
         measured = real(model, *args, **how)
-        shown = {**measured.as_dict(), "metrics": {**measured.as_dict()["metrics"], "HR@10": hits[len(seen)]}}
+        shown = {
+            **measured.as_dict(),
+            "metrics": {
+                **measured.as_dict()["metrics"],
+                "HR@10": hits[len(seen)],
+                "MRR@10": ranks[len(seen)] if ranks else 0.1,
+            },
+        }
         seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return _Measured(measured.rank, shown)
 
@@ -116,6 +125,12 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path: Path, monkeypatch: pyt
     assert not all(torch.equal(kept[name], seen[3][name]) for name in kept)
     assert [record["best"] for record in records(tmp_path)] == [True, True, False, False]
     assert plan == [EpochPlan(0.01, 1.0)] * 2
+
+
+def test_equal_hits_are_decided_by_the_reciprocal_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, [1.0, 1.0, 1.0, 0.9], [0.3, 0.5, 0.4, 0.9])
+    trainer(tmp_path, max_epochs=4).run()
+    assert [record["best"] for record in records(tmp_path)] == [True, True, False, False]
 
 
 def test_a_later_worse_epoch_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
