@@ -347,3 +347,18 @@ def test_settings_of_another_shape_are_a_mistake(tmp_path: Path, settings: Any) 
     with pytest.raises(ConfigError):
         segue.fit(small_logs.log(), settings, out=tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refit_learns_train_and_validation(tmp_path: Path) -> None:
+    corpus_folder = small_logs.fitted_model() / "corpus"
+    out = pipeline.train(corpus_folder, tmp_path / "model", POPULARITY, Options(refit=True))
+    corpus = load(corpus_folder)
+    both = corpus.with_train([Part.TRAIN, Part.VALIDATION])
+    assert len(load_model(out).history) == len(both.train) > len(corpus.train)
+
+
+def test_a_model_is_measured_as_its_settings_say(tmp_path: Path) -> None:
+    asked: Nested = {**POPULARITY, "evaluation": {"history": "rolling", "mask_session": False}}
+    out = pipeline.train(small_logs.fitted_model() / "corpus", tmp_path / "model", asked)
+    measured = pipeline.evaluate_model(out).as_dict()
+    assert (measured["history"], measured["masked"]) == ("rolling", False)

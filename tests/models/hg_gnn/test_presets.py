@@ -250,3 +250,18 @@ def test_preset_segue_takes_eq_20_only_without_its_pointer() -> None:
     with pytest.raises(ConfigError, match="set pointer = \\[\\]"):
         models.with_preset({"model": {"loss": "eq20"}})
     assert models.with_preset({"model": {"loss": "eq20", "pointer": []}}).model.options["loss"] == "eq20"
+
+
+def test_popularity_starts_at_the_log_of_the_train_share() -> None:
+    corpus = worlds.busy()
+    support = np.maximum(corpus.item_support, 0.5)
+    expected = torch.from_numpy(np.log(support / corpus.item_support.sum())).float()
+    torch.testing.assert_close(model_of(corpus, "segue").bias.detach(), expected)
+
+
+def test_the_half_life_comes_from_the_gaps_of_train_alone() -> None:
+    day = worlds.DAY
+    parts = [[worlds.TRAIN] * 3 + [worlds.TEST]] * 2
+    starts = [[0, day, 2 * day, 90 * day]] * 2
+    corpus = worlds.corpus_of([[[0, 1]] * 4] * 2, parts, starts=starts)
+    assert float(model_of(corpus, "segue").recall.half_life) == 5 * day

@@ -94,3 +94,13 @@ def test_lookup_of_absent_keys_is_zero() -> None:
     keys, values = torch.tensor([2, 5, 9]), torch.tensor([1, 2, 3])
     assert lookup(keys, values, torch.tensor([0, 2, 6, 9, 10])).tolist() == [0, 1, 0, 3, 0]
     assert lookup(keys[:0], values[:0], torch.tensor([4])).tolist() == [0]
+
+
+def test_history_goes_on_ageing_within_the_running_session() -> None:
+    corpus = corpus_of([[[0, 1], [2, 3, 4]]], starts=[[0, 10 * DAY]], step=DAY)
+    batch = first_row(corpus, 1)
+    recalled, _ = recall_of(corpus)(batch, batch.prefixes(), EVERYTHING)
+    history = recalled["history"]
+    decayed = {(e, i): d for e, i, d in zip(history.event.tolist(), history.item.tolist(), history.decayed.tolist(), strict=False)}
+    assert abs(decayed[0, 0] - 2**-10) < 1e-12
+    assert abs(decayed[1, 0] - 2**-11) < 1e-12
