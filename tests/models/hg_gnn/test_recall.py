@@ -101,6 +101,7 @@ def test_history_goes_on_ageing_within_the_running_session() -> None:
     batch = first_row(corpus, 1)
     recalled, _ = recall_of(corpus)(batch, batch.prefixes(), EVERYTHING)
     history = recalled["history"]
-    decayed = {(e, i): d for e, i, d in zip(history.event.tolist(), history.item.tolist(), history.decayed.tolist(), strict=False)}
+    places = zip(history.event.tolist(), history.item.tolist(), strict=True)
+    decayed = dict(zip(places, history.decayed.tolist(), strict=True))
     assert abs(decayed[0, 0] - 2**-10) < 1e-12
     assert abs(decayed[1, 0] - 2**-11) < 1e-12
