@@ -145,7 +145,7 @@ class TrainingSettings(Config):
     patience: int = Field(5, ge=1)
     checkpoint_minutes: float = Field(10.0, ge=0)
     """Minutes between checkpoints inside an epoch (one is always written at its end); 0: after every step."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     threads: int = Field(0, ge=0)
     """0: all."""
     device: str = "auto"

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from segue.config import Config
@@ -24,9 +25,9 @@ HistoryPolicy = Literal["frozen", "rolling"]
 class Window(Config):
     """What a model looks at: it belongs to the model's configuration and travels in the artifact."""
 
-    length: int = 20
+    length: int = Field(20, ge=1, le=1_000_000)
     """Last items of the running session."""
-    history: int = 0
+    history: int = Field(0, ge=0, le=1_000_000_000)
     """Last items of the user's earlier sessions; 0: none."""
 
 

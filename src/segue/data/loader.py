@@ -149,8 +149,10 @@ def _sessions_ended_before(sessions: Sessions) -> IntArray:
     if not len(sessions):
         return np.zeros(0, dtype=np.int64)
     start, end = sessions.times[sessions.offsets[:-1]], sessions.times[sessions.offsets[1:] - 1]
-    base = int(start.min())
-    span = int(end.max()) - base + 2
+    # Ranks of the times instead of the times: with a far-off one among them, user * span would overflow.
+    distinct, rank = np.unique(np.concatenate([start, end]), return_inverse=True)
+    start, end = rank[: len(start)], rank[len(start) :]
+    base, span = 0, len(distinct) + 1
     user = sessions.user.astype(np.int64) * span
     latest_end = np.maximum.accumulate(user + (end - base))
     before = np.searchsorted(latest_end, user + (start - base), side="left")
