@@ -27,13 +27,10 @@ from segue.errors import CorpusError, ModelError
 from segue.metrics import all_finite, averages, conservative_rank, standard_rank
 from segue.nn.losses import events_per_chunk
 from segue.nn.protocol import SessionEncoder, SessionModel
+from segue.runtime import keep_large_buffers
 from segue.slices import SLICES, Events, events_of, first_occurrences, slice_columns
 
 logger = logging.getLogger("segue")
-
-_REUSED_BYTES = 24 * 2**20
-"""Scores held at a time. The C library hands memory of less than 32 MiB out again; more is mapped and cleared anew for
-every batch, which costs as much as the matrix product."""
 
 TIE_METRICS = ("HR@20", "MRR@20")
 SUSPICIOUS_GAP = 0.0005
@@ -173,8 +170,9 @@ def evaluate(
     candidates = _Candidates(sessions, events, masked)
     ranks = np.empty((2, len(events)), dtype=np.int64)
     done = 0
+    keep_large_buffers()
     with _ready(model):
-        for batch in loader.batches(_batch_events(corpus.n_items)):
+        for batch in loader.batches(events_per_chunk(corpus.n_items)):
             rows = slice(done, done + len(batch))
             scores = model.scores(batch)
             _check(scores, (len(batch), corpus.n_items), label, events, rows)
@@ -186,10 +184,6 @@ def evaluate(
     evaluation = Evaluation(label, part, history, masked, corpus, events, skipped, ranks[0], ranks[1], slices)
     _report_ties(evaluation)
     return evaluation
-
-
-def _batch_events(n_items: int) -> int:
-    return min(events_per_chunk(n_items), max(1, _REUSED_BYTES // (4 * max(n_items, 1))))
 
 
 @contextmanager

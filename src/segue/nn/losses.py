@@ -16,6 +16,8 @@ from segue.nn.encoding import Added, Encoding, Mixture
 
 CHUNK_BYTES = 128 * 2**20
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 512
+_BLOCK_CELLS = 2**18
+"""Logits looked at together where several passes follow each other: they fit a core's cache."""
 
 Form = Literal["cross_entropy", "eq20"]
 
@@ -69,9 +71,18 @@ def _fold_mixture(logits: Tensor, mixture: Mixture) -> None:
     mass = torch.zeros(len(cells), dtype=logits.dtype, device=logits.device)
     mass.index_add_(0, inverse, mixture.probability.to(logits.dtype))
     event = cells % logits.shape[1]
-    pointed = torch.logsumexp(logits, 0)[event] + mass.log() - mixture.log_dense[event]
+    pointed = _logsumexp(logits)[event] + mass.log() - mixture.log_dense[event]
     flat = logits.view(-1)
     flat[cells] = torch.logaddexp(flat[cells], pointed)
+
+
+def _logsumexp(logits: Tensor) -> Tensor:
+    """Over the items of logits [items, events]; in blocks that stay in the cache, so that memory is read once."""
+    parts = []
+    for block in torch.split(logits, max(1, _BLOCK_CELLS // max(logits.shape[1], 1))):
+        top = block.amax(0)
+        parts.append((block - top).exp_().sum(0).log_().add_(top))
+    return torch.logsumexp(torch.stack(parts), 0)
 
 
 def _chunk_logits(vectors: Tensor, item_vectors: Tensor, added: Sequence[Added], first: int) -> Tensor:
