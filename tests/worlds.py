@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from segue import models
-from segue.data.batches import Batch, HistoryPolicy, request
+from segue.data.batches import Batch, HistoryPolicy, Past, request
 from segue.data.corpus import FORMAT, Corpus, IntArray, Part, Sessions, offsets_of
 from segue.data.loader import Loader
 from segue.nn.protocol import SessionEncoder, SessionModel
@@ -148,13 +148,16 @@ def train(model: SessionModel, corpus: Corpus, epochs: int = 20, lr: float = 0.0
     """A plain loop, where the model has anything to train; leaves it ready to be asked."""
     if not isinstance(model, SessionEncoder):
         return
-    loader = Loader(corpus, corpus.train, model.config.window.length)
+    loader = Loader(corpus, corpus.train, model.config.window.length, order=model.order)
     optimizer = torch.optim.Adam(model.parameter_groups(), lr=lr)
     model.train()
     for epoch in range(epochs):
+        state = None
         for batch in loader.batches(batch_events, (0, epoch)):
             optimizer.zero_grad()
-            model.loss(batch).backward()
+            encoding = model.encode(batch, state)
+            model.loss_of(encoding, batch).backward()
+            state = encoding.state.detach() if encoding.state is not None else None
             optimizer.step()
             model.after_step()
     model.eval()
@@ -199,7 +202,8 @@ def request_of(
     time: int = BEGINNING + 900 * DAY,
 ) -> Batch:
     """A served request; `past` is one earlier session, a day old."""
-    history = (np.array(past, dtype=np.int64), np.full(len(past), time - DAY), min(len(past), 1))
+    offsets = np.array([0, len(past)] if past else [0])
+    history = Past(np.array(past, dtype=np.int64), np.full(len(past), time - DAY), offsets)
     return request(np.array(items, dtype=np.int64), user, time, history, model.config.window.length)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from segue.artifact import Artifact, load_model, publish, refuse_existing, writing
-from segue.data.batches import Batch, request
+from segue.data.batches import Batch, Past, request
 from segue.data.corpus import IntArray
 from segue.errors import ModelError, RequestError
 from segue.nn.protocol import Parts, SessionEncoder
@@ -150,17 +150,17 @@ class Recommender:
         window = self.model.config.window
         warnings: list[str] = []
         session = shown
-        if not len(session) and len(past[0]):
-            session = past[0][-window.length :]
+        if not len(session) and len(past.items):
+            session = past.items[-window.length :]
             warnings.append("the session is empty: it starts from the user's last history items")
         fresh = history is not None or not known
         batch = request(session, number, time or self._trained_until, past, window.length, fresh=fresh)
-        if not len(session) and not len(past[0]):
+        if not len(session) and not len(past.items):
             warnings.append("nothing is known of this session or user: these are the most popular items")
             scores = torch.from_numpy(self._support.astype(np.float32))
         else:
             scores = self._scores(batch)
-        barred = self._barred(exclude, exclude_seen, shown, past[0])
+        barred = self._barred(exclude, exclude_seen, shown, past.items)
         best = self._best(scores, barred, candidates, k, warnings)
         because = self._reasons(batch, best, scores, personal=bool(len(session)))
         found = [
@@ -184,21 +184,21 @@ class Recommender:
         known = [self._item_number[item] for item in wanted if item in self._item_number]
         return np.array(known, dtype=np.int64), [item for item in wanted if item not in self._item_number]
 
-    def _past(
-        self, user: str | None, history: Sequence[str] | None
-    ) -> tuple[int, tuple[IntArray, IntArray, int], bool, list[str]]:
-        """The user's row, history (items, times, sessions), whether the model knows them, unknown history items."""
+    def _past(self, user: str | None, history: Sequence[str] | None) -> tuple[int, Past, bool, list[str]]:
+        """The user's row, history, whether the model knows them, unknown history items."""
         found = self._user_number.get(str(user)) if user is not None else None
         n_users = self.model.n_users
         number = min(found, n_users) if found is not None else n_users
         if history is not None:
             items, skipped = self._numbers(history)
             times = np.full(len(items), self._trained_until, dtype=np.int64)
-            return number, (items, times, int(len(items) > 0)), number < n_users, skipped
+            whole = np.array([0, len(items)] if len(items) else [0])  # without times: one session
+            return number, Past(items, times, whole), number < n_users, skipped
         first, last = (self._user_sessions[found], self._user_sessions[found + 1]) if found is not None else (0, 0)
         stored = self.artifact.history
         cells = slice(int(stored.offsets[first]), int(stored.offsets[last]))
-        past = (stored.items[cells].astype(np.int64), stored.times[cells], int(last - first))
+        offsets = stored.offsets[first : last + 1] - stored.offsets[first]
+        past = Past(stored.items[cells].astype(np.int64), stored.times[cells], offsets)
         return number, past, number < n_users, []
 
     def _barred(self, exclude: Iterable[str], seen: Seen | None, shown: IntArray, past: IntArray) -> IntArray:

@@ -133,6 +133,7 @@ class ModelSettings(Config):
 class TrainingSettings(Config):
     """The one training loop."""
 
+    optimizer: Literal["adam", "adamw"] = "adam"
     batch_events: int = Field(512, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-5, ge=0)

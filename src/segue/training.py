@@ -21,6 +21,7 @@ from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
 from segue.errors import ConfigError
 from segue.evaluation import evaluate
+from segue.nn.optimizers import optimizer_of
 from segue.nn.protocol import SessionEncoder
 from segue.runtime import deterministic, interruptible, keep_large_buffers, pick_device, tensorboard
 from segue.settings import EvaluationSettings, TrainingSettings
@@ -100,13 +101,13 @@ class Trainer:
         self.device = pick_device(training.device)
         model.to(self.device)
         self.loader = Loader(
-            corpus, corpus.train, model.config.window.length, shuffle=training.shuffle, device=self.device
-        )
-        self.optimizer = torch.optim.Adam(
-            model.parameter_groups(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
-        )
+            corpus, corpus.train, model.config.window.length,
+            shuffle=training.shuffle, order=model.order, device=self.device,
+        )  # fmt: skip
+        self.optimizer = optimizer_of(model.parameter_groups(), training)
         self.state = TrainingState(training.learning_rate)
         self.best_weights: dict[str, Tensor] = {}
+        self.carried: Tensor | None = None
         self._saved_at = time.monotonic()
 
     def run(self, *, resume: bool = False) -> list[EpochPlan]:
@@ -147,6 +148,7 @@ class Trainer:
         state, model = self.state, self.model
         model.train()
         batches = self.loader.plan(self.training.batch_events, (self.training.seed, state.epoch))
+        self.carried = self.carried if state.step else None
         share = self.plan[state.epoch - 1].share if self.plan is not None else 1.0
         steps = max(1, round(share * len(batches)))
         for group in self.optimizer.param_groups:
@@ -169,8 +171,10 @@ class Trainer:
 
     def _step(self, batch: Batch) -> float:
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.model.loss(batch)
+        encoding = self.model.encode(batch, self.carried)
+        loss = self.model.loss_of(encoding, batch)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.carried = encoding.state.detach() if encoding.state is not None else None
         self.optimizer.step()
         self.model.after_step()
         value = float(loss.detach())
@@ -244,6 +248,8 @@ class Trainer:
         tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
         for number, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in slots.items()}
+        if self.carried is not None:
+            tensors["carried"] = self.carried
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -257,6 +263,7 @@ class Trainer:
         self.state = TrainingState(**state)
         self.model.load_state_dict(_under("model.", tensors))
         self.best_weights = {name: t.to(self.device) for name, t in _under("best.", tensors).items()}
+        self.carried = tensors["carried"].to(self.device) if "carried" in tensors else None
         saved = self.optimizer.state_dict()
         for name, tensor in _under("optimizer.", tensors).items():
             number, slot = name.split(".", 1)

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import worlds
-from segue.data.batches import Batch, request, spans
+from segue.data.batches import Batch, Past, request, spans
 from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
 from worlds import TEST, TRAIN, VALIDATION
 
 HOUR = 3_600_000
-NO_HISTORY = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), 0)
+NO_HISTORY = Past(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.array([0]))
 
 
 def one_batch(corpus: Corpus, length: int = 20, part: Part | None = None, **options: object) -> Batch:
@@ -163,8 +163,25 @@ def test_an_empty_request_is_a_row_without_items() -> None:
     assert len(batch.history(10).items) == 0
 
 
+def test_a_history_knows_where_its_sessions_begin() -> None:
+    corpus = worlds.corpus_of(
+        [[[0, 1, 2], [3, 4], [5, 6, 7], [8, 9]], [[1, 2], [3, 1]]], [[TRAIN] * 3 + [TEST], [TRAIN] * 2]
+    )
+    batch = one_batch(corpus, part=TEST)
+    whole = batch.history(100)
+    assert whole.items.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert whole.begins.tolist() == [True, False, False, True, False, True, False, False]
+    assert batch.history(100, max_sessions=2).items.tolist() == [3, 4, 5, 6, 7]
+    assert batch.history(100, max_sessions=0).items.tolist() == []
+    cut = batch.history(4, max_sessions=2)
+    assert (cut.items.tolist(), cut.begins.tolist()) == ([4, 5, 6, 7], [True, True, False, False])
+    trained = one_batch(corpus, part=TRAIN).history(3, max_sessions=1)
+    assert (trained.items.tolist(), trained.row.tolist()) == ([0, 1, 2, 3, 4, 1, 2], [1, 1, 1, 2, 2, 4, 4])
+    assert trained.begins.tolist() == [True, False, False, True, False, True, False]
+
+
 def test_a_request_is_cut_to_its_last_items() -> None:
-    batch = request(np.array([1, 2, 3, 4]), 0, 77, (np.array([8, 9]), np.array([5, 6]), 1), length=2)
+    batch = request(np.array([1, 2, 3, 4]), 0, 77, Past(np.array([8, 9]), np.array([5, 6]), np.array([0, 2])), length=2)
     assert events(batch) == [((3, 4), -1)]
     assert batch.history(1).items.tolist() == [9]
     assert batch.history(1).times.tolist() == [6]
@@ -180,13 +197,15 @@ def test_a_plan_fills_batches_to_the_wanted_number_of_events() -> None:
     loader = Loader(corpus, corpus.sessions, 20)
     assert loader.n_events == 20
     assert [len(batch) for batch in loader.batches(4)] == [4] * 5
-    assert [rows.tolist() for rows in loader.plan(6)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+    assert [rows.session.tolist() for rows in loader.plan(6)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
 
 
 def test_the_seed_decides_the_order() -> None:
     corpus = worlds.corpus_of([[[0, 1, 2]] * 20])
     loader = Loader(corpus, corpus.sessions, 20)
-    first, again, other = (np.concatenate(loader.plan(4, seed)).tolist() for seed in ((1, 0), (1, 0), (1, 1)))
+    first, again, other = (
+        np.concatenate([r.session for r in loader.plan(4, seed)]).tolist() for seed in ((1, 0), (1, 0), (1, 1))
+    )
     assert first == again
     assert first != other
     assert sorted(first) == list(range(20))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import worlds
 from segue import models
-from segue.data.batches import Batch, request
+from segue.data.batches import Batch, Past, request
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.nn.protocol import SessionEncoder, SessionModel
@@ -152,7 +152,9 @@ def test_a_served_request_equals_the_batch(ready: tuple[SessionModel, Corpus]) -
 def _as_request(model: SessionModel, batch: Batch, event: int) -> Batch:
     row = int(batch.row[event])
     past = slice(*batch.past[row].tolist())
-    history = (batch.store.items[past].numpy(), batch.store.times[past].numpy(), int(batch.past_sessions[row]))
+    begins = np.flatnonzero(batch.store.begins[past].numpy())
+    offsets = np.append(begins, past.stop - past.start)
+    history = Past(batch.store.items[past].numpy(), batch.store.times[past].numpy(), offsets)
     prefix = batch.items[row, : int(batch.position[event]) + 1].numpy()
     user, time, fresh = int(batch.user[row]), int(batch.time[event]), bool(batch.fresh[row])
     return request(prefix, user, time, history, model.config.window.length, fresh=fresh)

@@ -32,10 +32,14 @@ class Window(Config):
 
 
 class History(NamedTuple):
-    """What came before the running sessions of a batch, flat: items, times (epoch ms) and the row each belongs to."""
+    """What came before the running sessions of a batch, flat and row by row, the oldest first.
+
+    items, times (epoch ms); `begins` marks the first item of each session; `row` is the row each belongs to.
+    """
 
     items: Tensor
     times: Tensor
+    begins: Tensor
     row: Tensor
 
 
@@ -50,10 +54,12 @@ class Prefixes(NamedTuple):
 
 @dataclass(frozen=True)
 class Store:
-    """Flat tensors of all sessions a batch may look back into: items int64, times int64 (epoch ms), both [events]."""
+    """Flat tensors of all sessions a batch may look back into, [events]: items, times (epoch ms), both int64; and
+    whether the event is the first of its session, bool."""
 
     items: Tensor
     times: Tensor
+    begins: Tensor
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class Batch:
         past: [rows, 2] the slice of `store` with the user's history. past_sessions: [rows] sessions in it.
         own: [rows, 2] the slice of `store` with the whole running session, empty unless it was counted by the model.
         fresh: [rows] bool; the history is not what the model was fitted on (an unknown user, a rolling history).
+        slot: [rows] int64; continues: [rows] bool; for models that carry a state: where a row's is kept, and whether
+            what lies there is its own (the same session an item earlier, or the same user a session earlier).
     """
 
     items: Tensor
@@ -84,18 +92,28 @@ class Batch:
     past_sessions: Tensor
     own: Tensor
     fresh: Tensor
+    slot: Tensor
+    continues: Tensor
     store: Store
 
     def __len__(self) -> int:
         """Number of events."""
         return len(self.target)
 
-    def history(self, max_items: int) -> History:
-        """The last `max_items` items of every row's history."""
+    def history(self, max_items: int, max_sessions: int | None = None) -> History:
+        """The last `max_items` items of every row's history, of its last `max_sessions` sessions at most."""
         start, end = self.past.unbind(1)
         length = (end - start).clamp(max=max_items)
         cells, row = spans(end - length, length)
-        return History(self.store.items.index_select(0, cells), self.store.times.index_select(0, cells), row)
+        store = self.store
+        begins = store.begins.index_select(0, cells)
+        if max_sessions is not None:
+            count = torch.cumsum(begins, 0)
+            kept = count[torch.cumsum(length, 0)[row] - 1] - count < max_sessions
+            cells, row, begins = cells[kept], row[kept], begins[kept]
+        # Where the cut falls into a session, its first item left begins it.
+        begins = begins.index_fill(0, (row.diff(prepend=row[:1] - 1) != 0).nonzero().squeeze(1), True)
+        return History(store.items.index_select(0, cells), store.times.index_select(0, cells), begins, row)
 
     def own_items(self) -> tuple[Tensor, Tensor]:
         """Items of the running sessions that the model has counted, and the row of each."""
@@ -133,11 +151,19 @@ def spans(start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
     return torch.arange(len(owner), device=start.device) + (start - first).index_select(0, owner), owner
 
 
+class Past(NamedTuple):
+    """A user's earlier sessions as flat arrays, the oldest first: items, times [events]; offsets [sessions + 1]."""
+
+    items: IntArray
+    times: IntArray
+    offsets: IntArray
+
+
 def request(
     items: IntArray,
     user: int,
     time: int,
-    history: tuple[IntArray, IntArray, int],
+    history: Past,
     length: int,
     *,
     fresh: bool = True,
@@ -148,12 +174,11 @@ def request(
         items: known items of the running session, oldest first; may be empty.
         user: the user's number, or ``n_users`` for an unknown one.
         time: epoch ms.
-        history: the user's earlier items, their times, and the number of sessions they came in.
+        history: what came before.
         length: Window.length of the model.
         fresh: False when `history` is what the model was fitted on.
     """
     window = long_tensor(items)[-length:]
-    past_items, past_times, past_sessions = history
     shown = window if len(window) else torch.zeros(1, dtype=torch.int64)
     return Batch(
         items=shown[None],
@@ -164,12 +189,21 @@ def request(
         position=torch.tensor([len(window) - 1]),
         target=torch.tensor([-1]),
         time=torch.tensor([time]),
-        past=torch.tensor([[0, len(past_items)]]),
-        past_sessions=torch.tensor([past_sessions]),
+        past=torch.tensor([[0, len(history.items)]]),
+        past_sessions=torch.tensor([len(history.offsets) - 1]),
         own=torch.zeros(1, 2, dtype=torch.int64),
         fresh=torch.tensor([fresh]),
-        store=Store(long_tensor(past_items), long_tensor(past_times)),
+        slot=torch.tensor([0]),
+        continues=torch.tensor([False]),
+        store=Store(long_tensor(history.items), long_tensor(history.times), beginnings(history.offsets)),
     )
+
+
+def beginnings(offsets: IntArray) -> Tensor:
+    """Whether each event is the first of its session, bool [events]; no session is empty."""
+    begins = torch.zeros(int(offsets[-1]), dtype=torch.bool)
+    begins[long_tensor(offsets[:-1])] = True
+    return begins
 
 
 def long_tensor(values: npt.NDArray[np.integer]) -> Tensor:

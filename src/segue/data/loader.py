@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from segue.data.batches import Batch, HistoryPolicy, Store, long_tensor
+from segue.data.batches import Batch, HistoryPolicy, Store, beginnings, long_tensor
 from segue.data.corpus import Corpus, IntArray, Part, Sessions, offsets_of
+from segue.data.orders import Order, Schedule, session_parallel, user_sequential
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The rows to play: cells ``start .. start + cells - 1`` of session `session`; events from position `first` on."""
+class Rows:
+    """The rows to play: cells ``start .. start + cells - 1`` of session `session`; events from position `first` on.
+
+    Shapes: all [rows]. slot, continues: as in :class:`~segue.data.batches.Batch`; unset where nothing is carried.
+    """
 
     session: IntArray
     start: IntArray
     cells: IntArray
     first: IntArray
+    slot: IntArray | None = None
+    continues: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None
 
-    def take(self, chosen: IntArray) -> _Rows:
-        return _Rows(self.session[chosen], self.start[chosen], self.cells[chosen], self.first[chosen])
+    def __len__(self) -> int:
+        return len(self.session)
+
+    @property
+    def events(self) -> IntArray:
+        """Events in each row, [rows]."""
+        return self.cells - self.first
+
+    def take(self, chosen: IntArray) -> Rows:
+        """The chosen rows, in the given order."""
+        return Rows(self.session[chosen], self.start[chosen], self.cells[chosen], self.first[chosen])
 
 
 class Loader:
@@ -35,6 +50,7 @@ class Loader:
         length: Window.length of the model.
         policy: how much of the user's past is seen; train sessions always see the train sessions before them.
         shuffle: "sessions" (rows are sessions) or "events" (every row is one prefix).
+        order: "session_parallel": a row is one item, "user_sequential": a row is a whole session; see `orders`.
     """
 
     def __init__(
@@ -45,12 +61,17 @@ class Loader:
         *,
         policy: HistoryPolicy = "frozen",
         shuffle: Literal["sessions", "events"] = "sessions",
+        order: Order = "shuffled",
         device: torch.device | None = None,
     ) -> None:
         self.sessions = sessions
         self.device = device or torch.device("cpu")
         self.n_events = int(np.maximum(sessions.lengths - 1, 0).sum())
-        self._length = length
+        self._order, self._n_users = order, corpus.n_users
+        if order == "session_parallel":
+            length, shuffle = 1, "events"
+        elif order == "user_sequential":
+            length, shuffle = int(sessions.lengths.max(initial=1)), "sessions"
         self._rows = _rows(sessions, length, single=shuffle == "events")
         self._past, self._past_sessions, self._own = _look_back(corpus, sessions, policy)
         self._user = np.minimum(sessions.user, corpus.n_users).astype(np.int64)
@@ -60,30 +81,48 @@ class Loader:
         self._store = Store(
             torch.from_numpy(whole.items.astype(np.int64)).to(self.device),
             torch.from_numpy(whole.times).to(self.device),
+            beginnings(whole.offsets).to(self.device),
         )
 
-    def plan(self, batch_events: int, seed: tuple[int, ...] | None = None) -> list[IntArray]:
-        """Row numbers of each batch, about `batch_events` events in each; in order, or shuffled by `seed`."""
-        rows = np.arange(len(self._rows.session))
+    def plan(self, batch_events: int, seed: tuple[int, ...] | None = None) -> list[Rows]:
+        """The rows of each batch, about `batch_events` events in each; in order, or shuffled by `seed`.
+
+        An order that carries a state is the same in every epoch.
+        """
+        if not len(self._rows):
+            return []
+        if self._order != "shuffled":
+            return self._steps(batch_events)
+        chosen = np.arange(len(self._rows))
         if seed is not None:
-            rows = np.random.default_rng(seed).permutation(rows)
-        events = (self._rows.cells - self._rows.first)[rows]
+            chosen = np.random.default_rng(seed).permutation(chosen)
+        events = self._rows.events[chosen]
         batch = (np.cumsum(events) - events) // batch_events
-        return np.split(rows, np.flatnonzero(np.diff(batch)) + 1) if len(rows) else []
+        return [self._rows.take(part) for part in np.split(chosen, np.flatnonzero(np.diff(batch)) + 1)]
+
+    def _steps(self, batch_events: int) -> list[Rows]:
+        rows = self._rows
+        if self._order == "session_parallel":
+            schedule = session_parallel(self.sessions, rows.session, batch_events)
+        else:
+            slots = max(1, round(batch_events / float(rows.events.mean())))
+            schedule = user_sequential(self._user[rows.session], self._n_users, slots)
+        chosen = np.lexsort((schedule.slot, schedule.step))
+        parts = np.split(chosen, np.flatnonzero(np.diff(schedule.step[chosen])) + 1)
+        return [replace(rows.take(part), **_carried(schedule, part)) for part in parts]
 
     def batches(self, batch_events: int, seed: tuple[int, ...] | None = None) -> Iterator[Batch]:
         """All batches of :meth:`plan`."""
         return (self.collate(rows) for rows in self.plan(batch_events, seed))
 
-    def collate(self, chosen: IntArray) -> Batch:
-        """The batch of the chosen rows."""
-        rows = self._rows.take(chosen)
+    def collate(self, rows: Rows) -> Batch:
+        """The batch of some rows."""
         width = int(rows.cells.max())
         cell = np.arange(width)
         mask = cell < rows.cells[:, None]
         index = np.where(mask, rows.start[:, None] + cell, 0)
-        events = rows.cells - rows.first
-        row = np.repeat(np.arange(len(chosen)), events)
+        events = rows.events
+        row = np.repeat(np.arange(len(rows)), events)
         position = np.arange(len(row)) - np.repeat(offsets_of(events)[:-1] - rows.first, events)
         last = rows.start[row] + position
         session = rows.session
@@ -100,12 +139,18 @@ class Loader:
             past_sessions=long_tensor(self._past_sessions[session]),
             own=long_tensor(self._own[session]),
             fresh=torch.from_numpy(self._fresh[session]),
+            slot=torch.arange(len(rows)) if rows.slot is None else long_tensor(rows.slot),
+            continues=torch.from_numpy(np.zeros(len(rows), bool) if rows.continues is None else rows.continues),
             store=self._store,
         )
         return batch if self.device.type == "cpu" else batch.to(self.device)
 
 
-def _rows(sessions: Sessions, length: int, *, single: bool) -> _Rows:
+def _carried(schedule: Schedule, rows: IntArray) -> dict[str, Any]:
+    return {"slot": schedule.slot[rows], "continues": schedule.continues[rows]}
+
+
+def _rows(sessions: Sessions, length: int, *, single: bool) -> Rows:
     """Whole sessions up to `length` cells, and a row for each later prefix; with `single` a row for every prefix."""
     prefixes = np.maximum(sessions.lengths - 1, 0)
     together = np.minimum(prefixes, 0 if single else length)
@@ -113,7 +158,7 @@ def _rows(sessions: Sessions, length: int, *, single: bool) -> _Rows:
     last = np.arange(len(session)) - np.repeat(offsets_of(prefixes - together)[:-1] - together, prefixes - together)
     cells = np.minimum(last + 1, length)
     whole = np.flatnonzero(together > 0)
-    rows = _Rows(
+    rows = Rows(
         session=np.concatenate([whole, session]),
         start=np.concatenate([sessions.offsets[whole], sessions.offsets[session] + last + 1 - cells]),
         cells=np.concatenate([together[whole], cells]),

@@ -40,4 +40,4 @@ class Encoding:
     added: tuple[Added, ...] = ()
     mixture: Mixture | None = None
     state: Tensor | None = None
-    """Carried to the next batch by session-parallel and user-sequential models."""
+    """Carried to the next batch by session-parallel and user-sequential models, [slots, ...]."""

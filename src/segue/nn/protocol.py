@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from segue.config import Config
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
+from segue.data.orders import Order
 from segue.nn.encoding import Encoding
 from segue.nn.losses import dense_scores, softmax_loss
+from segue.nn.space import Space
 from segue.settings import GraphSettings, PreparationSettings
 
 Need = Literal["history", "time", "graph", "attributes"]
@@ -58,6 +60,8 @@ class SessionModel(ABC):
     Config: ClassVar[type[ModelConfig]]
     presets: ClassVar[Mapping[str, Overrides]] = {}
     """Named settings, section by section; the first is the default."""
+    space: ClassVar[Space] = {}
+    """What a search may vary, by setting such as ``model.dim``."""
     needs: ClassVar[frozenset[Need]] = frozenset()
     """Checked against the corpus before anything runs."""
 
@@ -100,12 +104,18 @@ class SessionModel(ABC):
 class SessionEncoder(SessionModel, nn.Module):
     """Everything trained."""
 
-    order: ClassVar[Literal["shuffled", "session_parallel", "user_sequential"]] = "shuffled"
-    """How its batches are drawn."""
+    @property
+    def order(self) -> Order:
+        """How its training batches are drawn."""
+        return "shuffled"
 
     @abstractmethod
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
-        """The events of a batch as vectors, with the sparse parts of their scores."""
+        """The events of a batch as vectors, with the sparse parts of their scores.
+
+        `state` is what the encoding of the batch before carried on, None at the beginning of an epoch; its row
+        ``batch.slot[r]`` belongs to row r where ``batch.continues[r]``. Evaluation and serving carry nothing.
+        """
 
     @abstractmethod
     def item_vectors(self) -> Tensor:
@@ -122,8 +132,12 @@ class SessionEncoder(SessionModel, nn.Module):
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
 
     def loss(self, batch: Batch) -> Tensor:
+        """:meth:`loss_of` the batch by itself."""
+        return self.loss_of(self.encode(batch), batch)
+
+    def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
         """Mean cross entropy over the events of a batch, full softmax."""
-        return softmax_loss(self.encode(batch), self.item_vectors(), batch.target)
+        return softmax_loss(encoding, self.item_vectors(), batch.target)
 
     def after_step(self) -> None:
         """Called after every optimizer step: projections and the like."""

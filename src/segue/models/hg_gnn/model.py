@@ -118,9 +118,9 @@ class Model(SessionEncoder):
         """Eq. (4)-(18) for every event, then the added terms."""
         return self.terms(batch).encoding
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
         """Cross entropy, or eq. (20) as written."""
-        return softmax_loss(self.encode(batch), self.item_vectors(), batch.target, self.config.loss)
+        return softmax_loss(encoding, self.item_vectors(), batch.target, self.config.loss)
 
     def terms(self, batch: Batch) -> Terms:
         """Everything a score is made of, kept apart for explanations."""
