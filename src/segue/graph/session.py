@@ -1,0 +1,54 @@
+"""The graphs of running sessions: distinct items as nodes, clicks that follow one another as edges.
+
+The graphs of all events of a batch are one disjoint union: a node is a pair (event, item), so padding never becomes a
+node, and message passing over the union never mixes two events.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from segue.data.batches import Prefixes
+
+
+class SessionGraph(NamedTuple):
+    """Nodes sorted by (event, item).
+
+    item, event [nodes]: what a node is. node [cells]: the node of each click, in the order given. source, target
+    [transitions]: each click that follows another in its session, in that order; parallel edges and loops are kept.
+    """
+
+    item: Tensor
+    event: Tensor
+    node: Tensor
+    source: Tensor
+    target: Tensor
+
+    def distinct_edges(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Source, target and how often, of every pair of nodes that is linked; sorted by (target, source)."""
+        n_nodes = max(len(self.item), 1)
+        key, count = torch.unique(self.target * n_nodes + self.source, return_counts=True)
+        return key % n_nodes, key // n_nodes, count
+
+
+def session_graph(event: Tensor, item: Tensor, begins: Tensor, n_items: int) -> SessionGraph:
+    """The union graph of some clicks, all [cells]: sorted by event, in order of time.
+
+    Args:
+        begins: whether a click opens a session, so that no edge leads to it from the click before.
+    """
+    key, node = torch.unique(event * n_items + item, return_inverse=True)
+    following = (~begins).nonzero().squeeze(1)
+    return SessionGraph(key % n_items, key // n_items, node, node[following - 1], node[following])
+
+
+def prefix_graph(prefixes: Prefixes, n_items: int) -> tuple[SessionGraph, Tensor]:
+    """The graphs of all prefixes, and the node of each of their cells [events, length]; 0 where padded."""
+    event, cell = prefixes.mask.nonzero(as_tuple=True)
+    graph = session_graph(event, prefixes.items[event, cell], cell == 0, n_items)
+    alias = torch.zeros_like(prefixes.items)
+    alias[event, cell] = graph.node
+    return graph, alias
