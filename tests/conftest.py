@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("segue", deadline=None)  # how long an example takes says more about the machine than the code
+settings.load_profile("segue")
 
 
 @pytest.fixture(autouse=True)

@@ -217,7 +217,7 @@ logs = st.lists(
 
 
 @given(logs, st.integers(1, 6), st.integers(1, 30), st.sampled_from(["sessions", "events"]), st.integers(0, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_an_epoch_holds_every_pair_once(  # T18, T20, T21
     users: list[list[list[int]]], length: int, batch_events: int, shuffle: str, seed: int
 ) -> None:
@@ -245,7 +245,7 @@ def overlapping(draw: st.DrawFn) -> Corpus:
 
 
 @given(overlapping(), st.sampled_from(["frozen", "rolling"]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_history_is_the_leading_run_that_had_ended(corpus: Corpus, policy: str) -> None:
     batch = one_batch(corpus, policy=policy)
     for row, number in enumerate(batch.session.tolist()):

@@ -375,7 +375,7 @@ def ids_through(source: Any, scratch: Path) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "tsv", "parquet", "arrow"])
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ids=IDS)
 def test_any_text_survives_as_an_id(tmp_path: Path, kind: str, ids: list[str]) -> None:
     frame = pd.DataFrame({"user_id": ids, "item_id": ids[::-1], "timestamp": range(len(ids))})

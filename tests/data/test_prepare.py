@@ -305,7 +305,7 @@ wishes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=events, wish=wishes, seed=st.integers(0, 9))
 def test_properties(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, int]], wish: dict[str, Any], seed: int

@@ -46,7 +46,7 @@ WHOLE = {
 
 @pytest.mark.parametrize("words", WHOLE)
 @pytest.mark.parametrize("kind", [pa.int64(), pa.uint64(), pa.string()])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(moments=MOMENTS)
 def test_whole_epochs_come_back(words: str, kind: pa.DataType, moments: list[datetime]) -> None:
     numbers = [WHOLE[words](moment) for moment in moments]
@@ -56,7 +56,7 @@ def test_whole_epochs_come_back(words: str, kind: pa.DataType, moments: list[dat
     assert times == ([time // 1000 * 1000 for time in exact] if words == "epoch seconds, UTC" else exact)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(moments=MOMENTS, as_text=st.booleans())
 def test_fractional_seconds_come_back_to_the_millisecond(moments: list[datetime], as_text: bool) -> None:
     numbers = [milliseconds(moment) / 1000 for moment in moments]
@@ -66,7 +66,7 @@ def test_fractional_seconds_come_back_to_the_millisecond(moments: list[datetime]
     assert times == [milliseconds(moment) for moment in moments]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(moments=MOMENTS, zone=OFFSETS, separator=st.sampled_from("T "), end=st.sampled_from(["", "Z", " UTC", "offset"]))
 def test_iso_text_comes_back(moments: list[datetime], zone: timezone, separator: str, end: str) -> None:
     def write(moment: datetime) -> str:
@@ -80,7 +80,7 @@ def test_iso_text_comes_back(moments: list[datetime], zone: timezone, separator:
     assert times == [milliseconds(moment) for moment in moments]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(days=st.lists(st.dates(date(1900, 1, 1), date(2100, 12, 31)), min_size=1, max_size=6))
 @pytest.mark.parametrize("form", ["iso", "compact text", "compact number", "native"])
 def test_dates_come_back_and_are_said_to_be_dates(form: str, days: list[date]) -> None:
@@ -118,7 +118,7 @@ EXAMPLES = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     forms=st.lists(st.sampled_from(sorted(EXAMPLES)), min_size=2, max_size=2, unique=True),
     before=st.integers(1, 20),

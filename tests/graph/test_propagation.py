@@ -39,7 +39,7 @@ def csr_of(rows, n_columns):
 lists = st.lists(st.lists(st.integers(0, 5), max_size=6, unique=True), min_size=1, max_size=8)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=lists)
 def test_mean_equals_the_dense_product_and_rows_sum_to_one_or_zero(rows):
     csr = csr_of(rows, 6)
@@ -125,7 +125,7 @@ def test_the_backward_pass_is_the_same_on_every_run():
     assert torch.equal(gradients[1], gradients[2])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=lists, chosen=st.lists(st.integers(0, 100), max_size=6))
 def test_csr_rows_expands_the_chosen_rows_in_order(rows, chosen):
     chosen = [number % len(rows) for number in chosen]
@@ -137,7 +137,7 @@ def test_csr_rows_expands_the_chosen_rows_in_order(rows, chosen):
     torch.testing.assert_close(dense(selected), dense(csr)[chosen])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=lists)
 def test_transposed_swaps_rows_and_columns(rows):
     transposed = csr_of(rows, 6).transposed

@@ -186,7 +186,7 @@ def in_order():
     return log, users, tables_of(log, users, 12, 3, sample_size=2, top_k_similar=3)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(order=st.permutations(range(30)))
 def test_the_order_of_sessions_does_not_matter(order):
     log, users, expected = in_order()

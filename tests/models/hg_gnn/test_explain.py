@@ -74,7 +74,7 @@ def explained(model: Model, prefix: list[int], user: int, past: list[int], fresh
         return model.parts(batch, ITEMS), worlds.scores_of(model, batch)[0]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(chosen=configs, asked=requests)
 def test_parts_sum_to_the_score_for_every_switch(chosen: dict, asked: tuple) -> None:
     model = with_switches(chosen)
