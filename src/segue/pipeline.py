@@ -7,16 +7,16 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from segue import models
 from segue.artifact import Artifact, aside, load_model, read_model, write_model, write_text, writing
 from segue.data import sources
-from segue.data.corpus import Corpus, Part, load, read_manifest
+from segue.data.corpus import Corpus, Part, Sessions, load, read_manifest
 from segue.data.prepare import prepare
 from segue.errors import ArtifactError, ConfigError, CorpusError
 from segue.evaluation import Evaluation, evaluate
@@ -109,7 +109,8 @@ def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part =
         folder: the model. corpus_folder: by default the one it was trained on.
         how: `history`, `mask_session`, `progress`, as for :func:`segue.evaluation.evaluate`.
 
-    Raises ArtifactError when the model was trained on that part, or does not know the corpus' vocabulary.
+    Raises ArtifactError when the model was trained on that part or on sessions of it, or does not know the corpus'
+    vocabulary.
     """
     return _measure(load_model(folder), corpus_folder, part, **how)
 
@@ -128,6 +129,7 @@ def _measure(artifact: Artifact, corpus_folder: Path | None, part: Part, **how: 
     corpus = load(corpus_folder or own).with_train(trained_on)
     if corpus.fingerprint != facts["corpus_fingerprint"]:
         _check_vocabulary(artifact, corpus)
+        _check_sessions(artifact, corpus, part)
     settings = artifact.settings.evaluation
     options = {"history": settings.history, "mask_session": settings.mask_session, **how}
     return evaluate(artifact.model, corpus, part, label=model_label(artifact.settings), **options)
@@ -143,9 +145,28 @@ def _check_vocabulary(artifact: Artifact, corpus: Corpus) -> None:
         raise ArtifactError(
             f"{artifact.folder} was trained on another corpus (its items or users differ); pass its own with --corpus"
         )
-    train, known = corpus.train, artifact.history
-    if not (np.array_equal(train.items, known.items) and np.array_equal(train.times, known.times)):
+
+
+def _check_sessions(artifact: Artifact, corpus: Corpus, part: Part) -> None:
+    """Another split of the same log would measure a model on what it has learned by heart."""
+    learned = set(_sessions(artifact.history))
+    played = _sessions(corpus.select(part))
+    known = sum(session in learned for session in played)
+    if known:
+        raise ArtifactError(
+            f"{artifact.folder} was trained on {known:,} of the {len(played):,} {part.name.lower()} sessions of this"
+            " corpus; measure it on its own corpus, or train a model on this one"
+        )
+    if learned != set(_sessions(corpus.train)):
         logger.warning("%s was trained on other sessions than this corpus trains on", artifact.folder)
+
+
+def _sessions(sessions: Sessions) -> list[tuple[int, int, bytes]]:
+    """User, start and items of each session: what makes it the same one in two corpora of one vocabulary."""
+    cells = list(pairwise(sessions.offsets.tolist()))
+    starts = (int(sessions.times[first]) for first, _ in cells)
+    items = (sessions.items[first:last].tobytes() for first, last in cells)
+    return list(zip(sessions.user.tolist(), starts, items, strict=True))
 
 
 def write_evaluation(folder: Path, measured: Evaluation) -> dict[str, Any]:
