@@ -88,6 +88,7 @@ class Popularity(SessionModel):
             session={"session": self.config.session_weight * (items[:, None] == prefix).double()},
             user={"history": (items[:, None] == seen).double() @ weight},
             base=self._popularity.to(items.device)[items],
+            popularity=True,
         )
 
     def arrays(self) -> dict[str, Tensor]:
