@@ -20,6 +20,7 @@ from segue.data.corpus import Corpus, Part, Sessions, load, read_manifest
 from segue.data.prepare import prepare
 from segue.errors import ArtifactError, ConfigError, CorpusError
 from segue.evaluation import Evaluation, evaluate
+from segue.needs import check_needs
 from segue.nn.protocol import SessionEncoder, SessionModel
 from segue.report import write_report
 from segue.runs import unfinished
@@ -201,15 +202,6 @@ def model_label(settings: Settings) -> str:
     """``hg_gnn/segue``."""
     preset = settings.model.preset or next(iter(models.load(settings.model.name).presets), "")
     return f"{settings.model.name}/{preset}" if preset else settings.model.name
-
-
-def check_needs(model: SessionModel, corpus: Corpus) -> None:
-    """Raise CorpusError when the corpus lacks what the model says it needs."""
-    train_sessions = corpus.train
-    if not len(train_sessions):
-        raise CorpusError("the corpus has no train sessions; prepare it with weaker filters")
-    if "history" in model.needs and corpus.n_users == 0:
-        raise CorpusError("the model needs users with a history; the corpus knows no user")
 
 
 def _train_into(

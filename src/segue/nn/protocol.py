@@ -64,8 +64,6 @@ class SessionModel(ABC):
     """Named settings, section by section; the first is the default."""
     space: ClassVar[Space] = {}
     """What a search may vary, by setting such as ``model.dim``."""
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    """Checked against the corpus before anything runs."""
 
     def __init__(self, config: ModelConfig, graph: GraphSettings) -> None:
         super().__init__()
@@ -73,6 +71,15 @@ class SessionModel(ABC):
         self.graph_settings = graph
         self.n_items = 0
         self.n_users = 0
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What this configuration builds on, checked against the corpus before anything runs.
+
+        history: a known user with two train sessions. time: timestamps that differ. graph: a session of two different
+        items. attributes: the columns that ``graph.attributes`` names.
+        """
+        return frozenset()
 
     @abstractmethod
     def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
