@@ -270,6 +270,31 @@ def test_a_stopped_fit_resumes(tmp_path: Path) -> None:
     assert (out / "model.safetensors").read_bytes() == wanted.read_bytes()
 
 
+def test_a_fit_does_not_resume_with_other_items_or_users(tmp_path: Path) -> None:
+    """The corpus of the unfinished run describes its items and users by the files it was prepared with."""
+
+    class Stopped(BaseException):
+        pass
+
+    def stop(_: Any) -> None:
+        raise Stopped
+
+    out, log, items = tmp_path / "m", str(small_logs.log()), small_logs.items_file()
+    users = small_logs.write_csv(tmp_path / "users.csv", [(small_logs.user(0), "Bonn")], ("user_id", "town"))
+    other = Path(shutil.copy(items, tmp_path / "others.csv"))
+    with pytest.raises(Stopped):
+        pipeline.fit(log, out, ONE_EPOCH, Options(progress=stop), items=items, users=users)
+    for files, differ in (
+        ({"items": other, "users": users}, "items"),
+        ({"items": items}, "users"),
+        ({}, "items, users"),
+    ):
+        with pytest.raises(ArtifactError, match=rf"started differently \({differ}\)"):
+            pipeline.fit(log, out, ONE_EPOCH, Options(resume=True), **files)
+    pipeline.fit(log, out, ONE_EPOCH, Options(resume=True), items=items, users=users)
+    assert load_model(out).users.column("town").to_pylist() == ["Bonn", *[None] * (small_logs.USERS - 1)]
+
+
 def test_global_time_with_users_that_only_test_knows(tmp_path: Path) -> None:
     """They are measured, answered as unknown, and in a final fit feed the unknown user's row."""
     late = datetime(2024, 3, 1, tzinfo=UTC).timestamp()

@@ -84,8 +84,9 @@ def fit(
     """Everything: prepare, train, measure on test, report. The corpus is kept in ``out/corpus``."""
     asked = models.with_preset(overrides)
     pick_device(asked.training.device)
-    source = str(log) if isinstance(log, (str, Path)) else type(log).__name__
-    with _run(out, asked, options, {"log": source}) as partial:
+    given = {"log": log, "items": items, "users": users}
+    read = {name: _called(source) for name, source in given.items() if source is not None}
+    with _run(out, asked, options, read) as partial:
         folder = partial / "corpus"
         if not folder.exists():
             prepare_log(log, folder, overrides, items=items, users=users)
@@ -243,6 +244,11 @@ def _run(out: Path, settings: Settings, options: Options, facts: dict[str, str])
     flags = {"refit": options.refit, "final": options.final}
     started_with = {"settings": settings.model_dump(mode="json"), **facts, **flags}
     return unfinished(out, started_with, resume=options.resume, overwrite=options.overwrite)
+
+
+def _called(source: Any) -> str:
+    """A path as it was given; a frame has no name but its type's."""
+    return str(source) if isinstance(source, str | Path) else type(source).__name__
 
 
 def _check_measurable(corpus_folder: Path) -> None:
