@@ -143,16 +143,18 @@ def test_recommend(capsys: Capture) -> None:
     assert len(as_json(capsys, "recommend", model, "--items", "first3")["items"]) == 10
 
 
-def test_recommend_takes_lists_from_files(capsys: Capture, tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_recommend_takes_lists_from_files(capsys: Capture, tmp_path: Path, encoding: str) -> None:
     model = small_logs.fitted_model()
-    (tmp_path / "candidates").write_text("b3\n\n a3 \nsecond3\n")
-    (tmp_path / "history").write_text("b1\r\nb2\r\n")
+    (tmp_path / "candidates").write_text("b3\n\n a3 \nsecond3\n", encoding=encoding)
+    (tmp_path / "history").write_text("b1\r\nb2\r\n", encoding=encoding)
     found = as_json(
         capsys, "recommend", model, "--items", "first3", "--history", tmp_path / "history",
         "--candidates", tmp_path / "candidates", "--exclude", "second3,y", "--exclude-seen", "history",
     )  # fmt: skip
     assert sorted(entry["item"] for entry in found["items"]) == ["a3", "b3"]
     assert found["warnings"] == ["only 2 items are eligible, 10 were asked for"]
+    assert found["skipped"] == []
     assert found["user_known"] is False
 
 

@@ -19,7 +19,7 @@ import segue
 import small_logs
 from segue import compare, pipeline
 from segue.artifact import load_model
-from segue.data.corpus import Part, load
+from segue.data.corpus import Part, Sessions, load
 from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
 from segue.pipeline import Options
 from segue.settings import Nested
@@ -135,13 +135,45 @@ def test_a_corpus_that_knows_fewer_users_is_refused(tmp_path: Path) -> None:
         pipeline.evaluate_model(small_logs.counting_model("popularity", "global"), other)
 
 
-def test_a_corpus_of_the_same_vocabulary_but_other_sessions_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("part", [Part.TEST, Part.VALIDATION])
+def test_a_split_that_plays_what_was_trained_on_is_refused(tmp_path: Path, part: Part) -> None:
+    """Of each user's 18 sessions 13 were trained on; here the test part starts with the 11th, validation before."""
     other = tmp_path / "other"
     pipeline.prepare_log(str(small_logs.log()), other, small_logs.with_settings(split={"test": 0.4}))
-    pipeline.evaluate_model(small_logs.counting_model("popularity", "global"), other)
+    model = small_logs.counting_model("popularity", "global")
+    learned = set(_keys(load_model(model).history))
+    played = _keys(load(other).select(part))
+    known = sum(key in learned for key in played)
+    assert known > 0
+    with pytest.raises(ArtifactError, match=rf"trained on {known} of the {len(played)} {part.name.lower()} sessions"):
+        pipeline.evaluate_model(model, other, part)
+
+
+def _keys(sessions: Sessions) -> list[tuple[int, ...]]:
+    bounds = zip(sessions.offsets[:-1], sessions.offsets[1:], sessions.user.tolist(), strict=True)
+    return [(user, int(sessions.times[first]), *sessions.items[first:last].tolist()) for first, last, user in bounds]
+
+
+def test_a_split_that_trains_on_other_sessions_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A smaller test part: every session it plays is new to the model, though it would have trained on more."""
+    other = tmp_path / "other"
+    pipeline.prepare_log(str(small_logs.log()), other, small_logs.with_settings(split={"test": 0.1}))
+    measured = pipeline.evaluate_model(small_logs.counting_model("popularity", "global"), other)
     assert "trained on other sessions" in caplog.text
+    assert measured.as_dict()["sessions"] == len(load(other).select(Part.TEST))
+
+
+def test_the_same_sessions_in_a_corpus_prepared_again_are_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Names of items change the fingerprint, but nothing that is measured."""
+    other = tmp_path / "other"
+    pipeline.prepare_log(str(small_logs.log()), other, small_logs.SMALL)
+    model = small_logs.counting_model("popularity", "global")
+    assert load(other).fingerprint != load_model(model).facts["corpus_fingerprint"]
+    wanted = pipeline.evaluate_model(model).as_dict()["metrics"]
+    assert pipeline.evaluate_model(model, other).as_dict()["metrics"] == wanted
+    assert "other sessions" not in caplog.text
 
 
 def test_a_corpus_that_moved_can_be_named(tmp_path: Path) -> None:
@@ -236,6 +268,31 @@ def test_a_stopped_fit_resumes(tmp_path: Path) -> None:
     assert (out / "corpus" / "manifest.json").stat().st_mtime_ns == written
     wanted = small_logs.fitted_model() / "model.safetensors"
     assert (out / "model.safetensors").read_bytes() == wanted.read_bytes()
+
+
+def test_a_fit_does_not_resume_with_other_items_or_users(tmp_path: Path) -> None:
+    """The corpus of the unfinished run describes its items and users by the files it was prepared with."""
+
+    class Stopped(BaseException):
+        pass
+
+    def stop(_: Any) -> None:
+        raise Stopped
+
+    out, log, items = tmp_path / "m", str(small_logs.log()), small_logs.items_file()
+    users = small_logs.write_csv(tmp_path / "users.csv", [(small_logs.user(0), "Bonn")], ("user_id", "town"))
+    other = Path(shutil.copy(items, tmp_path / "others.csv"))
+    with pytest.raises(Stopped):
+        pipeline.fit(log, out, ONE_EPOCH, Options(progress=stop), items=items, users=users)
+    for files, differ in (
+        ({"items": other, "users": users}, "items"),
+        ({"items": items}, "users"),
+        ({}, "items, users"),
+    ):
+        with pytest.raises(ArtifactError, match=rf"started differently \({differ}\)"):
+            pipeline.fit(log, out, ONE_EPOCH, Options(resume=True), **files)
+    pipeline.fit(log, out, ONE_EPOCH, Options(resume=True), items=items, users=users)
+    assert load_model(out).users.column("town").to_pylist() == ["Bonn", *[None] * (small_logs.USERS - 1)]
 
 
 def test_global_time_with_users_that_only_test_knows(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ import torch
 
 import segue
 import small_logs
+from segue import pipeline
 from segue.errors import ArtifactError, RequestError
 from segue.recommender import Answer, Recommender
+from segue.settings import Nested
 
 KNOWN, TWIN, OTHER = small_logs.user(0), small_logs.user(2), small_logs.user(1)
 """Two users of taste a and one of taste b."""
@@ -109,6 +111,15 @@ def test_nothing_known_is_popularity_and_says_so(user: str | None, items: list[s
     assert answer.warnings == ("nothing is known of this session or user: these are the most popular items",)
     assert answer.skipped == tuple(items)
     assert {entry.because["text"] for entry in answer} == {"popular with everybody"}
+
+
+@pytest.mark.parametrize(("user", "history"), [(KNOWN, []), (KNOWN, ["not sold here"]), ("nobody", []), (None, [])])
+def test_an_empty_history_says_what_is_missing(user: str | None, history: list[str]) -> None:
+    answer = model().recommend(user, [], history=history)
+    assert answer.user_known is (user == KNOWN)
+    assert answer.warnings == (
+        "neither the session nor the history holds an item that the model knows: these are the most popular items",
+    )
 
 
 def test_unknown_items_are_skipped_and_named() -> None:
@@ -250,6 +261,60 @@ def test_adjacent_in_means_right_before() -> None:
     (entry,) = [entry for entry in answer if entry.item == "second3"]
     assert entry.because["session"][0]["relation"] == "adjacent_in"
     assert entry.because["text"] == "often comes right after The [first3]"
+
+
+TEXTS = {
+    None: "goes with",
+    "adjacent_in": "often comes right after",
+    "adjacent_out": "often comes right before",
+    "similar": "often shares sessions with",
+}
+
+
+@pytest.mark.parametrize("user", [KNOWN, None])
+def test_the_text_names_what_speaks_most(user: str | None) -> None:
+    """The user where they outweigh every item of the session, and then that item too; else the item alone."""
+    seen: set[bool] = set()
+    for entry in model().recommend(user, ["first3", "second3", "b5"], k=32):
+        because = entry.because
+        top = max(because["session"], key=lambda part: part["contribution"])
+        near = f"{TEXTS[top['relation']]} {model().name(top['item'])}" if top["contribution"] > 0 else ""
+        earlier = user is not None and because["user"] > max(top["contribution"], 0)
+        wanted = [*(["from this user's earlier sessions"] if earlier else []), *([near] if near else [])]
+        assert because["text"] == (", and ".join(wanted) or "popular with everybody")
+        seen.add(earlier)
+    assert seen == ({True, False} if user else {False})
+
+
+def test_a_user_who_speaks_most_leaves_room_for_the_session() -> None:
+    (entry,) = counting("popularity", "mixed").recommend(KNOWN, ["a3"], k=1, candidates=["a3"])
+    assert entry.because["user"] > entry.because["session"][0]["contribution"] > 0
+    assert entry.because["text"] == "from this user's earlier sessions, and goes with The [a3]"
+    (other,) = counting("popularity", "mixed").recommend(KNOWN, ["b3"], k=1, candidates=["a3"])
+    assert other.because["text"] == "from this user's earlier sessions"
+
+
+def test_a_model_that_cannot_tell_why_does_not_say_popular(tmp_path: Path) -> None:
+    network = small_logs.with_settings(model={"name": "gru4rec", "dim": 8}, training={"max_epochs": 1})
+    del network["model"]["dropout"]
+    answer = segue.load(pipeline.train(small_logs.corpus(), tmp_path / "m", network)).recommend(KNOWN, ["first3"])
+    assert {entry.because["text"] for entry in answer} == {"suits this session"}
+
+
+@pytest.mark.parametrize(("name", "fill"), [("markov", "none"), ("markov", "popularity"), ("item_knn", "popularity")])
+def test_what_fills_a_list_is_called_so(tmp_path: Path, name: str, fill: str) -> None:
+    """Nothing ever followed a0 or b0 in a session of these items but first1."""
+    out = pipeline.train(small_logs.corpus(), tmp_path / "m", {"model": {"name": name, "fill": fill}})
+    (entry,) = segue.load(out).recommend(None, ["a0"], candidates=["b5"], k=1)
+    words = {"none": "nothing speaks for it, it fills the list", "popularity": "popular with everybody"}
+    assert entry.because["text"] == words[fill]
+
+
+def test_midnight_of_1970_is_a_time_like_any_other(tmp_path: Path) -> None:
+    decaying: Nested = {"model": {"name": "popularity", "preset": "personal", "half_life": "1d"}}
+    recommender = segue.load(pipeline.train(small_logs.corpus(), tmp_path / "m", decaying))
+    begin, soon, late = (scores(recommender.recommend(KNOWN, ["first3"], k=32, time=t)) for t in (0, 1, None))
+    assert begin == soon != late
 
 
 def test_names_come_from_the_items_file() -> None:

@@ -284,7 +284,7 @@ def _note_unused(overrides: Nested, what: str) -> None:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -24,7 +24,7 @@ from segue.data.batches import HistoryPolicy, spans
 from segue.data.corpus import Corpus, IntArray, Part, Sessions
 from segue.data.loader import Loader
 from segue.errors import CorpusError, ModelError
-from segue.metrics import all_finite, averages, conservative_rank, standard_rank
+from segue.metrics import CUTOFFS, all_finite, averages, conservative_rank, standard_rank
 from segue.nn.losses import events_per_chunk
 from segue.nn.protocol import SessionEncoder, SessionModel
 from segue.runtime import keep_large_buffers
@@ -75,7 +75,8 @@ class Evaluation:
 
     Attributes:
         model: label of the model. masked: whether items of the running session were no candidates.
-        rank: conservative, from 1, int64 [events]. standard_rank: the same with ties counted for the model.
+        rank: conservative, from 1, int64 [events]; where the target itself was masked, one beyond every cut-off.
+        standard_rank: the same with ties counted for the model.
         slices: for each of ``slices.SLICES`` the slice of each event, [events].
     """
 
@@ -225,8 +226,9 @@ class _Candidates:
         score, at_target = scores[event, item], scores[event, target[event]]
         ranks[0] -= torch.bincount(event[score >= at_target], minlength=len(target))
         ranks[1] -= torch.bincount(event[score > at_target], minlength=len(target))
-        # A target that is no candidate itself is a miss, whatever its score.
-        return ranks.masked_fill(self._repeated[rows].to(scores.device), scores.shape[1])
+        # A target that is no candidate itself is a miss, whatever its score and however few items there are.
+        missed = max(scores.shape[1], max(CUTOFFS) + 1)
+        return ranks.masked_fill(self._repeated[rows].to(scores.device), missed)
 
     def _prefix_items(self, rows: slice) -> tuple[Tensor, Tensor]:
         """The distinct items of each event's whole prefix (a model's window may be shorter): event, item; both flat."""

@@ -84,9 +84,12 @@ def discounted_gain(rank: Ranks, k: int) -> FloatArray:
     return hit_rate(rank, k) / np.log2(rank.astype(np.float64) + 1)
 
 
+CUTOFFS = (5, 10, 20)
+"""Lengths of the lists that HR and MRR look at."""
+
 METRICS: dict[str, Callable[[Ranks], FloatArray]] = {
-    **{f"HR@{k}": partial(hit_rate, k=k) for k in (5, 10, 20)},
-    **{f"MRR@{k}": partial(reciprocal_rank, k=k) for k in (5, 10, 20)},
+    **{f"HR@{k}": partial(hit_rate, k=k) for k in CUTOFFS},
+    **{f"MRR@{k}": partial(reciprocal_rank, k=k) for k in CUTOFFS},
     "NDCG@10": partial(discounted_gain, k=10),
 }
 """What is reported, in this order: rank [events] → value of each event [events]."""

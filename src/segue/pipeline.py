@@ -7,19 +7,20 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from segue import models
 from segue.artifact import Artifact, aside, load_model, read_model, write_model, write_text, writing
 from segue.data import sources
-from segue.data.corpus import Corpus, Part, load, read_manifest
+from segue.data.corpus import Corpus, Part, Sessions, load, read_manifest
 from segue.data.prepare import prepare
 from segue.errors import ArtifactError, ConfigError, CorpusError
 from segue.evaluation import Evaluation, evaluate
+from segue.needs import check_needs
 from segue.nn.protocol import SessionEncoder, SessionModel
 from segue.report import write_report
 from segue.runs import unfinished
@@ -83,8 +84,9 @@ def fit(
     """Everything: prepare, train, measure on test, report. The corpus is kept in ``out/corpus``."""
     asked = models.with_preset(overrides)
     pick_device(asked.training.device)
-    source = str(log) if isinstance(log, (str, Path)) else type(log).__name__
-    with _run(out, asked, options, {"log": source}) as partial:
+    given = {"log": log, "items": items, "users": users}
+    read = {name: _called(source) for name, source in given.items() if source is not None}
+    with _run(out, asked, options, read) as partial:
         folder = partial / "corpus"
         if not folder.exists():
             prepare_log(log, folder, overrides, items=items, users=users)
@@ -109,7 +111,8 @@ def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part =
         folder: the model. corpus_folder: by default the one it was trained on.
         how: `history`, `mask_session`, `progress`, as for :func:`segue.evaluation.evaluate`.
 
-    Raises ArtifactError when the model was trained on that part, or does not know the corpus' vocabulary.
+    Raises ArtifactError when the model was trained on that part or on sessions of it, or does not know the corpus'
+    vocabulary.
     """
     return _measure(load_model(folder), corpus_folder, part, **how)
 
@@ -128,6 +131,7 @@ def _measure(artifact: Artifact, corpus_folder: Path | None, part: Part, **how: 
     corpus = load(corpus_folder or own).with_train(trained_on)
     if corpus.fingerprint != facts["corpus_fingerprint"]:
         _check_vocabulary(artifact, corpus)
+        _check_sessions(artifact, corpus, part)
     settings = artifact.settings.evaluation
     options = {"history": settings.history, "mask_session": settings.mask_session, **how}
     return evaluate(artifact.model, corpus, part, label=model_label(artifact.settings), **options)
@@ -143,9 +147,28 @@ def _check_vocabulary(artifact: Artifact, corpus: Corpus) -> None:
         raise ArtifactError(
             f"{artifact.folder} was trained on another corpus (its items or users differ); pass its own with --corpus"
         )
-    train, known = corpus.train, artifact.history
-    if not (np.array_equal(train.items, known.items) and np.array_equal(train.times, known.times)):
+
+
+def _check_sessions(artifact: Artifact, corpus: Corpus, part: Part) -> None:
+    """Another split of the same log would measure a model on what it has learned by heart."""
+    learned = set(_sessions(artifact.history))
+    played = _sessions(corpus.select(part))
+    known = sum(session in learned for session in played)
+    if known:
+        raise ArtifactError(
+            f"{artifact.folder} was trained on {known:,} of the {len(played):,} {part.name.lower()} sessions of this"
+            " corpus; measure it on its own corpus, or train a model on this one"
+        )
+    if learned != set(_sessions(corpus.train)):
         logger.warning("%s was trained on other sessions than this corpus trains on", artifact.folder)
+
+
+def _sessions(sessions: Sessions) -> list[tuple[int, int, bytes]]:
+    """User, start and items of each session: what makes it the same one in two corpora of one vocabulary."""
+    cells = list(pairwise(sessions.offsets.tolist()))
+    starts = (int(sessions.times[first]) for first, _ in cells)
+    items = (sessions.items[first:last].tobytes() for first, last in cells)
+    return list(zip(sessions.user.tolist(), starts, items, strict=True))
 
 
 def write_evaluation(folder: Path, measured: Evaluation) -> dict[str, Any]:
@@ -180,15 +203,6 @@ def model_label(settings: Settings) -> str:
     """``hg_gnn/segue``."""
     preset = settings.model.preset or next(iter(models.load(settings.model.name).presets), "")
     return f"{settings.model.name}/{preset}" if preset else settings.model.name
-
-
-def check_needs(model: SessionModel, corpus: Corpus) -> None:
-    """Raise CorpusError when the corpus lacks what the model says it needs."""
-    train_sessions = corpus.train
-    if not len(train_sessions):
-        raise CorpusError("the corpus has no train sessions; prepare it with weaker filters")
-    if "history" in model.needs and corpus.n_users == 0:
-        raise CorpusError("the model needs users with a history; the corpus knows no user")
 
 
 def _train_into(
@@ -230,6 +244,11 @@ def _run(out: Path, settings: Settings, options: Options, facts: dict[str, str])
     flags = {"refit": options.refit, "final": options.final}
     started_with = {"settings": settings.model_dump(mode="json"), **facts, **flags}
     return unfinished(out, started_with, resume=options.resume, overwrite=options.overwrite)
+
+
+def _called(source: Any) -> str:
+    """A path as it was given; a frame has no name but its type's."""
+    return str(source) if isinstance(source, str | Path) else type(source).__name__
 
 
 def _check_measurable(corpus_folder: Path) -> None:

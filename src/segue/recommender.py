@@ -21,6 +21,18 @@ from segue.nn.protocol import Parts, SessionEncoder
 
 Seen = Literal["session", "history"]
 
+_RELATIONS = {
+    "adjacent_in": "often comes right after",
+    "adjacent_out": "often comes right before",
+    "similar": "often shares sessions with",
+}
+_EARLIER = "from this user's earlier sessions"
+_POPULAR = "popular with everybody"
+_FITS = "suits this session"
+_FILLS = "nothing speaks for it, it fills the list"
+_NOBODY = "nothing is known of this session or user"
+_NO_ITEM = "neither the session nor the history holds an item that the model knows"
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -154,9 +166,11 @@ class Recommender:
             session = past.items[-window.length :]
             warnings.append("the session is empty: it starts from the user's last history items")
         fresh = history is not None or not known
-        batch = request(session, number, time or self._trained_until, past, window.length, fresh=fresh)
+        now = self._trained_until if time is None else time
+        batch = request(session, number, now, past, window.length, fresh=fresh)
         if not len(session) and not len(past.items):
-            warnings.append("nothing is known of this session or user: these are the most popular items")
+            missing = _NOBODY if history is None and not known else _NO_ITEM
+            warnings.append(f"{missing}: these are the most popular items")
             scores = torch.from_numpy(self._support.astype(np.float32))
         else:
             scores = self._scores(batch)
@@ -231,15 +245,16 @@ class Recommender:
         if not len(best):
             return []
         if not personal:
-            base = scores[best]
-            parts = Parts(base=base)
+            parts = Parts(base=scores[best], popularity=True)
         else:
             with torch.inference_mode():
                 parts = self.model.parts(batch, best)
         session = batch.items[0][batch.mask[0]].tolist()
-        return [self._because(parts, row, int(item), session) for row, item in enumerate(best)]
+        # An anonymous session gets a user term too, that of everybody unknown: it speaks of no earlier session.
+        has_past = int(batch.user[0]) < self.model.n_users or bool(batch.past[0, 1] > batch.past[0, 0])
+        return [self._because(parts, row, int(item), session, has_past) for row, item in enumerate(best)]
 
-    def _because(self, parts: Parts, row: int, item: int, session: list[int]) -> dict[str, Any]:
+    def _because(self, parts: Parts, row: int, item: int, session: list[int], has_past: bool) -> dict[str, Any]:
         """One recommendation's score taken apart, in ids and words."""
         by_item = [
             {
@@ -250,23 +265,22 @@ class Recommender:
             for cell, source in enumerate(session)
         ]
         user = sum(float(part[row]) for part in parts.user.values())
+        base = float(parts.base[row])
         terms = {name: float(part[row].sum()) for name, part in parts.session.items()}
         terms |= {name: float(part[row]) for name, part in parts.user.items()}
-        because = {"session": by_item, "user": user, "base": float(parts.base[row]), "terms": terms}
-        return {"text": self._text(by_item, user), **because}
+        otherwise = _POPULAR if parts.popularity else _FITS if base or any(terms.values()) else _FILLS
+        text = self._text(by_item, user if has_past else 0.0) or otherwise
+        return {"text": text, "session": by_item, "user": user, "base": base, "terms": terms}
 
     def _text(self, by_item: list[dict[str, Any]], user: float) -> str:
+        """The user or the item of the session that speaks most for a recommendation; empty where none does."""
         top = max(by_item, key=lambda part: part["contribution"], default=None)
-        if user > 0 and (top is None or user > top["contribution"]):
-            return "from this user's earlier sessions"
-        if top is None or top["contribution"] <= 0:
-            return "popular with everybody"
-        words = {
-            "adjacent_in": "often comes right after",
-            "adjacent_out": "often comes right before",
-            "similar": "often shares sessions with",
-        }
-        return f"{words.get(top['relation'], 'goes with')} {self.name(top['item'])}"
+        near, most = "", 0.0
+        if top is not None and top["contribution"] > 0:
+            near, most = f"{_RELATIONS.get(top['relation'], 'goes with')} {self.name(top['item'])}", top["contribution"]
+        if user <= most:
+            return near
+        return f"{_EARLIER}, and {near}" if near else _EARLIER
 
 
 def _names(items: Any) -> dict[str, str]:

@@ -73,11 +73,6 @@ def test_an_empty_part_is_no_mistake(tmp_path: Path) -> None:
     found = corpora.load(write(corpus, tmp_path))
     assert len(found.select(TEST)) == 0
     assert len(corpora.load(tmp_path, [TEST]).sessions) == 0
-    assert corpora.session_ids(tmp_path, TEST) == []
-
-
-def test_session_ids_come_in_the_order_of_sessions(small: Corpus, tmp_path: Path) -> None:
-    assert corpora.session_ids(write(small, tmp_path), TEST) == ["s2", "s4"]
 
 
 def test_users_whom_only_test_knows_are_not_counted(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from segue.data import writing
-from segue.data.corpus import Corpus, Part, load, read_manifest, session_ids
+from segue.data.corpus import Corpus, Part, load, read_manifest
 from segue.data.prepare import prepare
-from segue.errors import CorpusError, LogError, UserMistake
+from segue.errors import ConfigError, CorpusError, LogError, UserMistake
 from segue.settings import Settings, compose
 
 MINUTE = 60_000
@@ -69,6 +69,11 @@ def readable(corpus: Corpus) -> list[tuple[str, str, Part]]:
     ]
 
 
+def session_ids(folder: Path, part: Part) -> list[str | None]:
+    """The log's own ids of the sessions of one part, in their order."""
+    return pq.read_table(folder / part.file).sort_by("session").column("session_id").to_pylist()
+
+
 def test_a_log_becomes_a_corpus(tmp_path: Path) -> None:
     manifest = prepare(log_of(ROWS), tmp_path / "corpus", small())
     corpus = load(tmp_path / "corpus")
@@ -87,7 +92,7 @@ def test_a_log_becomes_a_corpus(tmp_path: Path) -> None:
     ]
     assert corpus.sessions.number.tolist() == list(range(7))
     assert corpus.sessions.times[:2].tolist() == [START, START + MINUTE]
-    assert session_ids(tmp_path / "corpus", Part.TRAIN) == [None] * 4
+    assert session_ids(tmp_path / "corpus", Part.TRAIN) == [None] * 4, "sessions were cut, the log names none"
     assert manifest["sizes"] == {
         "items": 3,
         "users": 2,
@@ -135,6 +140,38 @@ def test_names_and_attributes_follow_the_vocabulary(tmp_path: Path) -> None:
     assert manifest["has_names"]
     assert manifest["described"] == {"items": 2, "users": 1}
     assert manifest["fingerprint"] != prepare(log, tmp_path / "bare", small())["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["item.gener"], "no column 'item.gener': did you mean 'item.genre'"),
+        (["item.genre", "user.town", "item.genre"], "'item.genre' is named twice"),
+        (["item.name"], "no column 'item.name'"),
+    ],
+)
+def test_a_wrong_attribute_is_refused_by_the_header_alone(tmp_path: Path, asked: list[str], says: str) -> None:
+    """Before the log is opened, which is not there, and before a row is read, of which none is whole."""
+    (tmp_path / "items.csv").write_text("item_id,genre,name\nc,rock,Cee,what is this\n")
+    users = pa.table({"user_id": ["bob"], "town": ["Oslo"]})
+    with pytest.raises(ConfigError, match=says):
+        prepare(
+            tmp_path / "nowhere.csv", tmp_path / "corpus", small(graph={"attributes": asked}),
+            items=tmp_path / "items.csv", users=users,
+        )  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["items.csv"]
+
+
+def test_attributes_without_items_and_users_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="items and users have no such columns"):
+        prepare(tmp_path / "nowhere.csv", tmp_path / "corpus", small(graph={"attributes": ["item.genre"]}))
+
+
+def test_attributes_that_are_there_are_taken(tmp_path: Path) -> None:
+    items, users = pa.table({"item_id": ["a"], "genre": ["rock"]}), pa.table({"user_id": ["bob"], "town": ["Oslo"]})
+    asked = small(graph={"attributes": ["item.genre", "user.town"]})
+    prepare(log_of(ROWS), tmp_path / "corpus", asked, items=items, users=users)
+    assert load(tmp_path / "corpus").items.column("genre").to_pylist() == ["rock", None, None]
 
 
 def test_an_attribute_that_the_corpus_writes_itself_is_refused(tmp_path: Path) -> None:

@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
 
+from segue.config import nearest
 from segue.data import engine
 from segue.data.opening import name_of, opened
 from segue.data.steps import one_row, table_of
 from segue.data.tabular import Tabular, as_text, column_types, place, quoted, require_column, stage
-from segue.errors import LogError
+from segue.errors import ConfigError, LogError
 
 _ROWS = "attribute_rows"
+_NOT_CATEGORICAL = {"item_id", "user_id", "known", "name"}
+
+
+def categorical(columns: Iterable[str]) -> list[str]:
+    """The columns of an items or users table that are attributes."""
+    return [column for column in columns if column not in _NOT_CATEGORICAL]
+
+
+def check_attributes(
+    connection: duckdb.DuckDBPyConnection, names: Sequence[str], *, items: Any = None, users: Any = None
+) -> None:
+    """Raise ConfigError unless the setting `graph.attributes` names columns of these sources; reads only headers."""
+    known = []
+    for owner, source in (("item", items), ("user", users)):
+        if names and source is not None:
+            with engine.guarded(f"reading {name_of(source)}"), opened(connection, source) as table:
+                known += [f"{owner}.{column}" for column in categorical(table.columns)]
+    check_names(names, known)
+
+
+def check_names(names: Sequence[str], known: list[str]) -> None:
+    """Raise ConfigError when `graph.attributes` names one that is not `known` (``"item.COLUMN"``), or one twice."""
+    for name in names:
+        if name not in known:
+            hint = nearest(name, known) if known else "items and users have no such columns (see --items and --users)"
+            raise ConfigError(f"graph.attributes: no column '{name}': {hint}")
+        if names.count(name) > 1:
+            raise ConfigError(f"graph.attributes: '{name}' is named twice; name each column once")
 
 
 def read_attributes(

@@ -5,7 +5,8 @@ A folder of Parquet and one ``manifest.json``::
     manifest.json         format, fingerprint, settings, what each step of the preparation removed
     items.parquet         item_id (string, byte order = item number), name, then categorical columns
     users.parquet         user_id (string), known (bool), name, then categorical columns; known users first
-    train.parquet         one row a session: session, user, session_id, items list<int32>, times list<int64> (epoch ms)
+    train.parquet         one row a session: session, user, session_id (the log's own; null where sessions were cut),
+                          items list<int32>, times list<int64> (epoch ms)
     validation.parquet    the same
     test.parquet          the same; never opened by training
 
@@ -190,12 +191,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if found != FORMAT:
         raise CorpusError(f"corpus {folder} has format {found!r}, this Segue reads {FORMAT!r}; prepare it again")
     return dict(manifest)
-
-
-def session_ids(folder: Path, part: Part) -> list[str | None]:
-    """The log's own session ids of one part, in the order of ``load(folder, [part])``; None where sessions were cut."""
-    table = pq.read_table(folder / part.file, columns=["session", "session_id"])
-    return list(table.sort_by("session").column("session_id").to_pylist())
 
 
 def _from_table(table: pa.Table) -> Sessions:

@@ -16,7 +16,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from segue.data import engine
-from segue.data.attributes import read_attributes
+from segue.data.attributes import check_attributes, read_attributes
 from segue.data.corpus import FORMAT, Part, read_manifest
 from segue.data.filters import apply_filters
 from segue.data.log import read_log
@@ -55,6 +55,7 @@ def prepare(
         The manifest. Its ``fingerprint`` depends on the prepared data alone.
 
     Raises:
+        ConfigError: `settings.graph.attributes` names a column that items and users lack.
         LogError: the log or an attribute file cannot be read or believed.
         CorpusError: `out` is in the way, or no usable corpus survives the filters.
         UserMistake: `out` cannot be written, the disk is full, memory or the engine's limit is too small.
@@ -80,6 +81,8 @@ def _prepare(
     users: Any,
 ) -> dict[str, Any]:
     raw = _raw_log(connection, source, scratch, settings)
+    described_by = {"items": raw.items if items is None else items, "users": raw.users if users is None else users}
+    check_attributes(connection, settings.graph.attributes, **described_by)
     item_attributes = read_attributes(connection, items, "item_id") if items is not None else raw.items
     user_attributes = read_attributes(connection, users, "user_id") if users is not None else raw.users
     log = read_log(

@@ -9,12 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segue.config import nearest
+from segue.data.attributes import categorical, check_names
 from segue.data.corpus import offsets_of
-from segue.errors import ConfigError
 from segue.graph.tables import ITEM, USER, CsrTable
-
-_NOT_CATEGORICAL = {"item_id", "user_id", "known", "name"}
 
 
 @dataclass(frozen=True)
@@ -59,24 +56,18 @@ def read_attributes(
     Raises ConfigError when there is no such column, or when one is named twice.
     """
     tables = {ITEM: _categorical(items, n_items), USER: _categorical(users, n_users)}
-    known = [f"{owner}.{column}" for owner, table in tables.items() for column in table]
-    chosen: dict[str, Attribute] = {}
+    check_names(names, [f"{owner}.{column}" for owner, table in tables.items() for column in table])
+    chosen = []
     for name in names:
-        if name not in known:
-            hint = nearest(name, known) if known else "the items and users of this corpus have no such columns"
-            raise ConfigError(f"graph.attributes: no column '{name}': {hint}")
         owner, _, column = name.partition(".")
-        node_type = name.replace(".", ":")
-        if node_type in chosen:
-            raise ConfigError(f"graph.attributes: '{name}' is named twice; name each column once")
-        chosen[node_type] = _number(node_type, owner, tables[owner][column])
-    return list(chosen.values())
+        chosen.append(_number(f"{owner}:{column}", owner, tables[owner][column]))
+    return chosen
 
 
 def _categorical(table: pa.Table | None, rows: int) -> dict[str, pa.ChunkedArray]:
     if table is None:
         return {}
-    return {name: table[name].slice(0, rows) for name in table.column_names if name not in _NOT_CATEGORICAL}
+    return {name: table[name].slice(0, rows) for name in categorical(table.column_names)}
 
 
 def _number(node_type: str, owner: str, column: pa.ChunkedArray) -> Attribute:

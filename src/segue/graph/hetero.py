@@ -82,6 +82,9 @@ class HeteroGraph:
 class ExtraUsers:
     """Users known by a list of items, beside those of the graph: new users with a history, rolling histories.
 
+    They hear items alone, no node of a user attribute: of a new user none is known. A known user whose history has
+    rolled on loses the attributes that their own row of the graph hears.
+
     Attributes:
         items: the distinct items of each extra user, CSR [extra, n_items]; see ``Csr.from_pairs``.
         start: int64 [extra], the row of the user embedding table each starts from: ``n_users`` for a new user (the

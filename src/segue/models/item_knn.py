@@ -88,7 +88,7 @@ class ItemKNN(SessionModel):
             near = self._similar.to(items.device).block(neighbour, items).t() * weight
             similar[:, length - len(neighbour) :] = near
         base = torch.where(similar.sum(1) > 0, 0.0, self._fill.to(items.device)[items])
-        return Parts(session={"similar": similar}, base=base)
+        return Parts(session={"similar": similar}, base=base, popularity=self.config.fill == "popularity")
 
     def arrays(self) -> dict[str, Tensor]:
         """The neighbours as CSR, and the fill."""

@@ -60,7 +60,8 @@ class Markov(SessionModel):
         if length:
             last = batch.items[batch.row, batch.position]
             transition[:, -1] = self._transitions.to(items.device).block(last, items)[0]
-        return Parts(session={"transition": transition}, base=self._fill.to(items.device)[items])
+        base = self._fill.to(items.device)[items]
+        return Parts(session={"transition": transition}, base=base, popularity=self.config.fill == "popularity")
 
     def arrays(self) -> dict[str, Tensor]:
         """The counts as CSR, and the fill."""

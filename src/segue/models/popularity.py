@@ -16,7 +16,7 @@ from torch import Tensor
 
 from segue.data.batches import Batch, Window, spans
 from segue.data.corpus import Corpus
-from segue.nn.protocol import ModelConfig, Overrides, Parts, SessionModel
+from segue.nn.protocol import ModelConfig, Need, Overrides, Parts, SessionModel
 from segue.settings import Duration, GraphSettings, PreparationSettings, milliseconds
 
 
@@ -55,6 +55,14 @@ class Popularity(SessionModel):
         super().__init__(config, graph)
         self._popularity = torch.zeros(0, dtype=torch.float64)
 
+    @property
+    def needs(self) -> frozenset[Need]:
+        """History where it is counted, time where anything ages."""
+        config = self.config
+        ages = config.recency_half_life or (config.history_weight and config.half_life)
+        asked: dict[Need, Any] = {"history": config.history_weight, "time": ages}
+        return frozenset(need for need, wanted in asked.items() if wanted)
+
     def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
         """Count the events of train, each weighted by its age where recency_half_life is set."""
         train = corpus.train
@@ -88,6 +96,7 @@ class Popularity(SessionModel):
             session={"session": self.config.session_weight * (items[:, None] == prefix).double()},
             user={"history": (items[:, None] == seen).double() @ weight},
             base=self._popularity.to(items.device)[items],
+            popularity=True,
         )
 
     def arrays(self) -> dict[str, Tensor]:

@@ -37,12 +37,14 @@ class ModelConfig(Config):
 class Parts:
     """A score taken apart, for k items of one event. All parts sum to the score.
 
-    session: per term [k, prefix length]; user: per term [k]; base [k] is what any session of anybody would get.
+    session: per term [k, prefix length]; user: per term [k]; base [k] is the rest, that of no single item or user.
     """
 
     session: dict[str, Tensor] = field(default_factory=dict)
     user: dict[str, Tensor] = field(default_factory=dict)
     base: Tensor = field(default_factory=lambda: torch.zeros(0))
+    popularity: bool = False
+    """Whether base is how popular an item is with everybody."""
 
     def total(self) -> Tensor:
         """The score, [k]."""
@@ -62,8 +64,6 @@ class SessionModel(ABC):
     """Named settings, section by section; the first is the default."""
     space: ClassVar[Space] = {}
     """What a search may vary, by setting such as ``model.dim``."""
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    """Checked against the corpus before anything runs."""
 
     def __init__(self, config: ModelConfig, graph: GraphSettings) -> None:
         super().__init__()
@@ -71,6 +71,15 @@ class SessionModel(ABC):
         self.graph_settings = graph
         self.n_items = 0
         self.n_users = 0
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What this configuration builds on, checked against the corpus before anything runs.
+
+        history: a known user with two train sessions. time: timestamps that differ. graph: a session of two different
+        items. attributes: the columns that ``graph.attributes`` names.
+        """
+        return frozenset()
 
     @abstractmethod
     def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
@@ -89,7 +98,7 @@ class SessionModel(ABC):
         """The inverse of :meth:`arrays`, on a new model of the same configuration."""
 
     def parts(self, batch: Batch, items: Tensor) -> Parts:
-        """The scores of `items` [k] for a batch of one event, taken apart."""
+        """The scores of `items` [k] for a batch of one event, taken apart; all base where that cannot be done."""
         return Parts(base=self.scores(batch)[0, items])
 
     def relation(self, source: int, item: int) -> str | None:

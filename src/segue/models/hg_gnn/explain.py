@@ -39,7 +39,8 @@ def take_apart(terms: Terms, encoder: PersonalisedSessionEncoder, item_vectors: 
             session[name] = part
     length = int(terms.prefixes.mask.sum())
     session = {name: part[:, :length] for name, part in session.items()}
-    return Parts(session, user, item_vectors[items, dim:].sum(1))
+    bias = item_vectors[items, dim:]
+    return Parts(session, user, bias.sum(1), popularity=bias.shape[1] > 0)
 
 
 def _attention_parts(terms: Terms, encoder: PersonalisedSessionEncoder, candidate: Tensor) -> dict[str, Tensor]:

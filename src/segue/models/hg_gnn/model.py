@@ -28,7 +28,7 @@ from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder
 from segue.models.hg_gnn.terms import Terms
 from segue.nn.encoding import Added, Encoding, Mixture
 from segue.nn.losses import softmax_loss
-from segue.nn.protocol import Overrides, Parts, SessionEncoder
+from segue.nn.protocol import Need, Overrides, Parts, SessionEncoder
 from segue.settings import GraphSettings, PreparationSettings, milliseconds
 
 logger = logging.getLogger("segue")
@@ -48,21 +48,22 @@ class Model(SessionEncoder):
     presets: ClassVar[Mapping[str, Overrides]] = PRESETS
 
     def __init__(self, config: HGGNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+        super().__init__(config, graph if config.user_nodes else _without_users(graph))
         self.graph: HeteroGraph
         self._snapshot: Propagated | None = None
         self._statistics: dict[str, Any] = {}
 
+    @property
+    def needs(self) -> frozenset[Need]:
+        """A graph where it propagates, and the columns whose values are nodes of it. Users may all be unknown."""
+        asked: dict[Need, Any] = {"graph": self.config.layers, "attributes": self.graph_settings.attributes}
+        return frozenset(need for need, wanted in asked.items() if wanted)
+
     def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
         """Build graph, counts and tables from the train part."""
         config = self.config
-        settings = self.graph_settings
-        if not config.user_nodes:
-            kept = tuple(r for r in settings.relations if r not in ("interact", "interacted_by"))
-            attributes = tuple(a for a in settings.attributes if not a.startswith(f"{USER}."))
-            settings = settings.model_copy(update={"relations": kept, "attributes": attributes})
         tables = build_relations(
-            corpus.train, corpus.n_items, corpus.n_users, settings,
+            corpus.train, corpus.n_items, corpus.n_users, self.graph_settings,
             preparation=preparation, items=corpus.items, users=corpus.users,
             cooccurrence_top=config.memory_cooccurrence,
         )  # fmt: skip
@@ -239,6 +240,13 @@ class Model(SessionEncoder):
         if "hgnn" in self._modules:  # the graph is no module: it follows the parameters from device to device
             self.graph = self.graph.to(self.hgnn.embedding[ITEM].device)
         return self
+
+
+def _without_users(graph: GraphSettings) -> GraphSettings:
+    """The ablation without user nodes: neither their relations nor their attributes."""
+    kept = tuple(name for name in graph.relations if name not in ("interact", "interacted_by"))
+    attributes = tuple(name for name in graph.attributes if not name.startswith(f"{USER}."))
+    return graph.model_copy(update={"relations": kept, "attributes": attributes})
 
 
 def _half_life(config: HGGNNConfig, corpus: Corpus) -> float:
