@@ -67,6 +67,13 @@ def test_history_decays_by_half_each_half_life() -> None:
     assert abs(decayed[2] - 2**-2) < 1e-4
 
 
+def test_a_request_from_before_the_history_finds_it_undecayed() -> None:
+    corpus = corpus_of([[[0, 1], [0, 2], [3, 4]]])
+    batch = replace(first_row(corpus, 2), time=torch.zeros(1, dtype=torch.int64))
+    recalled, _ = recall_of(corpus, half_life=1.0)(batch, batch.prefixes(), EVERYTHING)
+    assert recalled["history"].decayed.tolist() == [2.0, 1.0, 1.0]
+
+
 def test_a_log_in_which_every_transition_occurs_once_recalls_nothing() -> None:
     corpus = once()
     loader = Loader(corpus, corpus.train, 20)

@@ -98,7 +98,9 @@ class Recall(nn.Module):
         key, inverse = torch.unique(past.row * self.n_items + past.items, return_inverse=True)
         # 2^-(t_e - t)/h splits into a row's part, from its earliest event on, and a factor for each event.
         earliest = torch.zeros_like(batch.user).scatter_reduce_(0, batch.row, batch.time, "amin", include_self=False)
-        weight = torch.exp2((past.times - earliest[past.row]).double() / self.half_life)
+        # A request may claim a time before the history: then nothing has aged.
+        age = (earliest[past.row] - past.times).clamp(min=0)
+        weight = torch.exp2(-age.double() / self.half_life)
         later = torch.exp2((earliest[batch.row] - batch.time).double() / self.half_life)
         count = torch.bincount(inverse, minlength=len(key))
         decayed = torch.zeros(len(key), dtype=weight.dtype, device=key.device).index_add_(0, inverse, weight)
