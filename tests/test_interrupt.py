@@ -114,6 +114,7 @@ def test_during_check(delay: float, tmp_path: Path, log: Path) -> None:
         interrupted(run)
 
 
+@pytest.mark.slow
 def test_a_fit_interrupted_in_its_preparation_resumes(tmp_path: Path, log: Path) -> None:
     out = tmp_path / "model"
     command = ["fit", str(log), "--out", str(out), *LIMIT, "--set", "model.name=popularity"]
