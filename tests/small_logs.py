@@ -14,7 +14,7 @@ from typing import Any
 from segue import pipeline
 from segue.settings import Nested
 
-COMMAND = [sys.executable, "-c", "from segue.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from segue.entry import main; main()"]
 """The command line as a process of its own."""
 COLUMNS = ("user_id", "item_id", "timestamp")
 TOPICS, USERS, VISITS = 8, 12, 18

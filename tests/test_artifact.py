@@ -43,8 +43,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def refused(folder: Path, what: str) -> None:
+    """By whoever reads it: loading takes the model's own files, measuring those of its corpus too."""
     with pytest.raises(ArtifactError, match=what) as caught:
-        load_model(folder)
+        pipeline.evaluate_model(folder)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
 
@@ -117,7 +118,24 @@ def test_each_damaged_file_is_refused_by_name(tmp_path: Path, damage: Callable[[
         damage(folder / name)
         refused(folder, f"{re.escape(name)} (is missing|has changed)")
         (folder / name).write_bytes(whole)
-    load_model(folder)
+        if not name.startswith("corpus/"):
+            damage(folder / name)
+            with pytest.raises(ArtifactError, match=re.escape(name)):
+                load_model(folder)
+            (folder / name).write_bytes(whole)
+    pipeline.evaluate_model(folder)
+
+
+@pytest.mark.parametrize("damage", [_flip, Path.unlink])
+def test_serving_does_not_open_the_corpus(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    folder = copy(tmp_path)
+    for path in (folder / "corpus").iterdir():
+        damage(path)
+    assert len(segue.load(folder).recommend(None, ["first1"], k=3)) == 3
+    refused(folder, "corpus/.* (is missing|has changed)")
+    with pytest.raises(ArtifactError, match=r"corpus/.* (is missing|has changed)"):
+        pipeline.evaluate_model(folder, folder / "corpus")
+    pipeline.evaluate_model(folder, small_logs.fitted_model() / "corpus")
 
 
 def test_every_byte_of_the_manifest_counts(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from duckdb import DuckDBPyConnection
 
 import segue
 import small_logs
@@ -21,8 +22,10 @@ from segue import compare, pipeline
 from segue.artifact import load_model
 from segue.data.corpus import Part, Sessions, load
 from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
+from segue.graph import relations
 from segue.pipeline import Options
-from segue.settings import Nested
+from segue.settings import Nested, PreparationSettings
+from segue.training import Progress
 
 ONE_EPOCH = small_logs.with_settings(training={"max_epochs": 1})
 PROMISED = [
@@ -419,3 +422,30 @@ def test_a_model_is_measured_as_its_settings_say(tmp_path: Path) -> None:
     out = pipeline.train(small_logs.fitted_model() / "corpus", tmp_path / "model", asked)
     measured = pipeline.evaluate_model(out).as_dict()
     assert (measured["history"], measured["masked"]) == ("rolling", False)
+
+
+def test_the_graph_spills_beside_the_run_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not into the system's temporary folder; what a killed run left there is no part of the model either."""
+    real, seen = relations.connect, []
+
+    def connect(preparation: PreparationSettings, scratch: Path) -> DuckDBPyConnection:
+        seen.append(scratch)
+        assert not (scratch.parent / "left by a killed run").exists()
+        (scratch.parent / "spilled").write_text("a block")
+        return real(preparation, scratch)
+
+    monkeypatch.setattr(relations, "connect", connect)
+    out, overrides = tmp_path / "model", small_logs.with_settings(training={"max_epochs": 1})
+
+    def killed(at: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.train(small_logs.corpus(), out, overrides, Options(refit=True, progress=killed))
+    partial = tmp_path / "model.partial"
+    assert not (partial / "scratch").exists()
+    (partial / "scratch").mkdir()
+    (partial / "scratch" / "left by a killed run").write_text("a block")
+    pipeline.train(small_logs.corpus(), out, overrides, Options(resume=True, refit=True))
+    assert {scratch.parent for scratch in seen} == {partial / "scratch"}
+    assert not list(tmp_path.rglob("*scratch*"))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -196,6 +197,22 @@ def test_max_minutes_cuts_an_epoch_short(tmp_path: Path) -> None:
     assert record["validation"]
 
 
+def test_validation_counts_towards_max_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose steps take no time at all is out of time after its first validation."""
+    clock, real = [0.0], training.evaluate
+
+    def evaluate(*args: Any, **how: Any) -> Any:
+        clock[0] += 120.0
+        return real(*args, **how)
+
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(training, "evaluate", evaluate)
+    run = trainer(tmp_path, max_minutes=1.0)
+    run.run()
+    assert len(records(tmp_path)) == 1
+    assert run.state.elapsed == 120.0
+
+
 def test_a_refit_plays_the_share_that_selection_played(tmp_path: Path) -> None:
     run = trainer(tmp_path, plan=[EpochPlan(0.01, 1.0), EpochPlan(0.002, 0.5)])
     run.run()
@@ -256,6 +273,21 @@ def test_the_number_of_threads_is_left_as_it_was(tmp_path: Path) -> None:
     torch.set_num_threads(2)
     pipeline.train(small_logs.corpus(), tmp_path / "m", small_logs.with_settings(training={"max_epochs": 1}))
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("asked", [1, 3])
+def test_the_threads_asked_for_compute(asked: int, tmp_path: Path) -> None:
+    seen: list[int] = []
+    overrides = small_logs.with_settings(training={"max_epochs": 1, "threads": asked})
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        options = Options(progress=lambda at: seen.append(torch.get_num_threads()))
+        pipeline.train(small_logs.corpus(), tmp_path / "m", overrides, options)
+        assert set(seen) == {asked}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -319,6 +351,26 @@ def test_the_best_weights_survive_a_stop(tmp_path: Path) -> None:
         pipeline.train(small_logs.corpus(), tmp_path / "model", RANDOM, Options(progress=stop))
     found = pipeline.train(small_logs.corpus(), tmp_path / "model", RANDOM, Options(resume=True))
     assert (found / "model.safetensors").read_bytes() == (wanted / "model.safetensors").read_bytes()
+
+
+def test_a_resumed_run_that_never_improves_ends_with_its_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best weights come from the checkpoint: nothing after the stop is as good."""
+    seen = scripted(monkeypatch, [0.5, 0.3, 0.2, 0.1])
+
+    def stop(at: Progress) -> None:
+        if (at.epoch, at.step) == (3, 1):
+            raise Stopped
+
+    stopped = trainer(tmp_path, max_epochs=4, patience=4, checkpoint_minutes=0)
+    stopped._progress = stop
+    with pytest.raises(Stopped):
+        stopped.run()
+    resumed = trainer(tmp_path, max_epochs=4, patience=4, checkpoint_minutes=0)
+    assert len(resumed.run(resume=True)) == 1
+    assert len(seen) == 4
+    kept = resumed.model.state_dict()
+    assert all(torch.equal(kept[name], seen[0][name]) for name in kept)
+    assert not all(torch.equal(kept[name], seen[3][name]) for name in kept)
 
 
 def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path, whole: tuple[Path, int]) -> None:

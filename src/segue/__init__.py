@@ -6,15 +6,19 @@ model.recommend("anna", ["milk", "bread"], k=5)
 """
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from segue.errors import ArtifactError, ConfigError, CorpusError, LogError, RequestError, SegueError, UserMistake
+from segue.version import __version__
+
+if TYPE_CHECKING:
+    from segue.api import fit, load
+    from segue.recommender import Answer, Recommendation, Recommender
 
 # Before torch starts its threads: let waiting threads sleep. The default, spinning, costs nothing on idle cores, but
-# where others use the machine too it made training five times slower (docs/decisions/0006).
+# where others use the machine too it made training several times slower (docs/decisions/0006).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-from segue.api import fit, load
-from segue.errors import ArtifactError, ConfigError, CorpusError, LogError, RequestError, SegueError, UserMistake
-from segue.recommender import Answer, Recommendation, Recommender
-from segue.version import __version__
 
 __all__ = [
     "Answer",
@@ -31,3 +35,24 @@ __all__ = [
     "fit",
     "load",
 ]
+
+_HOMES = {
+    "fit": "segue.api",
+    "load": "segue.api",
+    "Answer": "segue.recommender",
+    "Recommendation": "segue.recommender",
+    "Recommender": "segue.recommender",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What brings torch along is imported when it is first used, so that the command line can answer Ctrl-C before."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'segue' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

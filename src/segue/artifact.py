@@ -41,6 +41,8 @@ FORMAT = "segue-model-1"
 RUN_NOTE = "run.json"
 """What an unfinished run was started with."""
 CHECKPOINT = ".checkpoint"
+CORPUS = "corpus"
+"""The prepared data inside a model folder. Serving does not open it."""
 _UNSEALED = ("manifest.json", "evaluation", "tensorboard", "report.html", RUN_NOTE)
 
 
@@ -92,9 +94,14 @@ def seal(folder: Path) -> None:
         write_text(folder / "manifest.json", json.dumps({"format": FORMAT, "sha256": files}, indent=1) + "\n")
 
 
-def check_seal(folder: Path) -> None:
-    """Compare every file with the manifest. Raises ArtifactError naming the first that is missing or differs."""
+def check_seal(folder: Path, *, of_corpus: bool = False) -> None:
+    """Compare the model's own files with the manifest, or those of the corpus inside it: what is about to be read.
+
+    Raises ArtifactError naming the first that is missing or differs.
+    """
     for name, expected in _sealed_hashes(folder).items():
+        if (Path(name).parts[:1] == (CORPUS,)) != of_corpus:
+            continue
         path = folder / name
         if not path.is_file():
             raise ArtifactError(f"the model {folder} is damaged: {name} is missing; train it again")
@@ -103,7 +110,10 @@ def check_seal(folder: Path) -> None:
 
 
 def load_model(folder: Path) -> Artifact:
-    """Read a trained model onto the CPU. Raises ArtifactError when it is missing, damaged or of another format."""
+    """Read a trained model onto the CPU, but not its corpus.
+
+    Raises ArtifactError when it is missing, damaged or of another format.
+    """
     check_seal(folder)
     return read_model(folder)
 

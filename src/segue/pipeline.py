@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from segue import models
-from segue.artifact import Artifact, aside, load_model, read_model, write_model, write_text, writing
+from segue.artifact import CORPUS, Artifact, aside, check_seal, load_model, read_model, write_model, write_text, writing
 from segue.data import sources
 from segue.data.corpus import Corpus, Part, Sessions, load, read_manifest
+from segue.data.engine import spilling
 from segue.data.prepare import prepare
 from segue.errors import ArtifactError, ConfigError, CorpusError
 from segue.evaluation import Evaluation, evaluate
@@ -87,20 +88,20 @@ def fit(
     given = {"log": log, "items": items, "users": users}
     read = {name: _called(source) for name, source in given.items() if source is not None}
     with _run(out, asked, options, read) as partial:
-        folder = partial / "corpus"
+        folder = partial / CORPUS
         if not folder.exists():
             prepare_log(log, folder, overrides, items=items, users=users)
         _check_measurable(folder)
         settings = settings_for(folder, overrides)
         corpus = load(folder, (Part.TRAIN, Part.VALIDATION))
-        plan = _train_into(partial, corpus, settings, options, {"corpus": "corpus"})
+        plan = _train_into(partial, corpus, settings, options, {"corpus": CORPUS})
         measured = _measure(read_model(partial), None, Part.TEST)
         write_evaluation(partial, measured)
         _write_report(partial, measured)
         if options.final:
             everything = load(folder).with_train(list(Part))
             model, _ = _stage("final", everything, settings, partial, options, plan)
-            write_model(partial, model, everything, settings, {"corpus": "corpus", "trained_on": _names(Part)})
+            write_model(partial, model, everything, settings, {"corpus": CORPUS, "trained_on": _names(Part)})
     return out
 
 
@@ -114,7 +115,10 @@ def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part =
     Raises ArtifactError when the model was trained on that part or on sessions of it, or does not know the corpus'
     vocabulary.
     """
-    return _measure(load_model(folder), corpus_folder, part, **how)
+    artifact = load_model(folder)
+    if corpus_folder is None or corpus_folder.resolve() == (folder / CORPUS).resolve():
+        check_seal(folder, of_corpus=True)
+    return _measure(artifact, corpus_folder, part, **how)
 
 
 def _measure(artifact: Artifact, corpus_folder: Path | None, part: Part, **how: Any) -> Evaluation:
@@ -228,7 +232,8 @@ def _stage(
     model = models.build(settings)
     check_needs(model, corpus)
     with threads(settings.training.threads):
-        model.fit(corpus, settings.preparation)
+        with spilling(partial / "scratch"):
+            model.fit(corpus, settings.preparation)
         if not isinstance(model, SessionEncoder):
             return model, []
         trainer = Trainer(

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from segue.nn import losses
@@ -144,6 +146,30 @@ def test_large_scores_stay_finite() -> None:
     loss.backward()
     assert loss.item() == pytest.approx(1e4)
     assert torch.isfinite(items.grad).all()
+
+
+EXTREME = st.sampled_from([0.0, 1.0, -30.0, -85.0, -88.0, -100.0, -104.0, -200.0, 200.0, -1e4, 1e4, -1e30, 1e30])
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    scores=st.tuples(EXTREME, EXTREME, EXTREME), gate=st.tuples(EXTREME, EXTREME), shares=st.tuples(EXTREME, EXTREME)
+)
+@example(scores=(-100.0, 0.0, 0.0), gate=(0.0, -100.0), shares=(0.0, 0.0))
+def test_in_float32_a_pointer_learns_finite_slopes_from_any_logits(
+    scores: tuple[float, ...], gate: tuple[float, ...], shares: tuple[float, ...]
+) -> None:
+    """1 / p overflows where gate and softmax both give the target next to nothing."""
+    logits = torch.tensor([scores], requires_grad=True)
+    gates, pointers = torch.tensor([gate], requires_grad=True), torch.tensor([shares], requires_grad=True)
+    pointed = (torch.softmax(gates, 1)[:, 1:] * torch.softmax(pointers, 1))[0]
+    found = Mixture(torch.log_softmax(gates, 1)[:, 0], torch.zeros(2, dtype=torch.int64), torch.tensor([0, 1]), pointed)
+    loss = softmax_loss(Encoding(logits, mixture=found), torch.eye(3), torch.tensor([0]))
+    loss.backward()
+    assert torch.isfinite(loss)
+    for leaf in (logits, gates, pointers):
+        assert torch.isfinite(leaf.grad).all()
+        assert leaf.grad.abs().max() <= 1.01  # p - onehot, and shares of it
 
 
 @pytest.mark.parametrize("kind", ["plain", "added"])

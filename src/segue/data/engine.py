@@ -5,10 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from types import FrameType
 
 import duckdb
 
@@ -17,6 +22,7 @@ from segue.settings import PreparationSettings, size_in_bytes
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
+_spill: ContextVar[Path | None] = ContextVar("spill", default=None)
 
 
 def connect(preparation: PreparationSettings, scratch: Path) -> duckdb.DuckDBPyConnection:
@@ -47,16 +53,41 @@ def connect(preparation: PreparationSettings, scratch: Path) -> duckdb.DuckDBPyC
 
 
 @contextmanager
+def spilling(folder: Path) -> Iterator[None]:
+    """Inside the block, engines without a scratch folder of their own spill to `folder`: a run's own disk, not /tmp.
+
+    It is made anew and gone afterwards, with whatever a killed process left there. Raises UserMistake when that fails.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    with guarded(f"making the folder {folder}"):
+        folder.mkdir()
+    before = _spill.set(folder)
+    try:
+        yield
+    finally:
+        _spill.reset(before)
+        with undisturbed():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def spill_folder() -> Path | None:
+    """The folder of the running :func:`spilling`, None where the system's temporary folder is to be taken."""
+    return _spill.get()
+
+
+@contextmanager
 def guarded(what: str) -> Iterator[None]:
     """Turn a full disk, an unwritable folder, or too little memory inside the block into one UserMistake line.
 
-    Other errors of the engine are defects, or mistakes that only the caller can name: they pass.
+    Other errors of the engine are defects, or mistakes that only the caller can name: they pass. Ctrl-C leaves the
+    block as KeyboardInterrupt, see :func:`interruptible`.
 
     Args:
         what: the step, as it reads after "while": ``"cutting sessions"``.
     """
     try:
-        yield
+        with interruptible():
+            yield
     except duckdb.OutOfMemoryException as error:
         reason = first_line(error)
         if "failed to offload" in reason or "No space left" in str(error):
@@ -71,6 +102,54 @@ def guarded(what: str) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserMistake(_full_disk(what, str(error))) from None
         raise UserMistake(f"input or output failed while {what}: {error}") from None
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C inside the block leaves it as KeyboardInterrupt, whatever became of it on the way.
+
+    The engine ends a query with an error of its own, or drops the interrupt. Pressed again, it does not break into the
+    cleaning up. Only the main thread can receive it.
+    """
+    with _pressed(breaks=True) as pressed:
+        try:
+            yield
+        except Exception:
+            if not pressed.is_set():
+                raise
+    if pressed.is_set():
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C waits until the block is left: for steps that must not be half done."""
+    with _pressed(breaks=False) as pressed:
+        yield
+    if pressed.is_set():
+        signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _pressed(*, breaks: bool) -> Iterator[threading.Event]:
+    """Notes Ctrl-C; where it `breaks`, what answered before is told the first time."""
+    pressed = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield pressed
+        return
+
+    def press(number: int, frame: FrameType | None) -> None:
+        first = not pressed.is_set()
+        pressed.set()
+        if breaks and first:
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def first_line(error: BaseException) -> str:

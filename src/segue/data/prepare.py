@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -62,10 +62,11 @@ def prepare(
     """
     _check_target(out, overwrite)
     with engine.guarded(f"preparing the corpus {out}"), _folder_aside(out) as (folder, scratch):
-        with engine.connect(settings.preparation, scratch) as connection:
+        with engine.interruptible(), engine.connect(settings.preparation, scratch) as connection:
             manifest = _prepare(connection, source, folder, scratch, settings, items=items, users=users)
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        _publish(folder, out)
+        with engine.undisturbed():
+            _publish(folder, out)
     logger.info("corpus %s: %s", out, ", ".join(f"{count:,} {name}" for name, count in manifest["sizes"].items()))
     return manifest
 
@@ -101,7 +102,8 @@ def _prepare(
     writer = CorpusWriter(connection, folder)
     described = {"items": writer.write_items(item_attributes), "users": writer.write_users(user_attributes)}
     for part in Part:
-        writer.write_part(part)
+        with engine.guarded(f"writing {part.file}"):
+            writer.write_part(part)
     return {
         "format": FORMAT,
         "segue": version("segue"),
@@ -137,18 +139,19 @@ def _check_target(out: Path, overwrite: bool) -> None:
 def _folder_aside(out: Path) -> Iterator[tuple[Path, Path]]:
     """A folder beside `out`, on the same disk, and one in it for intermediate files; both gone afterwards."""
     made = [parent for parent in out.absolute().parents if not parent.exists()]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    aside = out.parent / f".{out.name}.{secrets.token_hex(4)}.partial"
     try:
+        aside.mkdir(mode=0o700, parents=True)
         folder, scratch = aside / "corpus", aside / "scratch"
         folder.mkdir()
         scratch.mkdir()
         yield folder, scratch
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        for parent in made:
-            with suppress(OSError):
-                parent.rmdir()
+        with engine.undisturbed():
+            shutil.rmtree(aside, ignore_errors=True)
+            for parent in made:
+                with suppress(OSError):
+                    parent.rmdir()
 
 
 def _publish(folder: Path, out: Path) -> None:

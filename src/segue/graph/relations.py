@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segue.data.corpus import Sessions
-from segue.data.engine import connect, guarded
+from segue.data.engine import connect, guarded, spill_folder
 from segue.graph.attributes import read_attributes
 from segue.graph.tables import ITEM, PAPER_RELATIONS, USER, CountTable, CsrTable, EdgeTables
 from segue.settings import GraphSettings, PreparationSettings
@@ -113,7 +113,8 @@ def build_relations(
     Args:
         items, users: the corpus's tables, for the columns that ``settings.attributes`` names.
         cooccurrence_top: co-occurring items kept an item for the memory.
-        scratch: folder for what does not fit into ``preparation.memory_limit``; unset: the system's temporary folder.
+        scratch: folder for what does not fit into ``preparation.memory_limit``; unset: that of the running
+            :func:`segue.data.engine.spilling`, else the system's temporary folder.
 
     Raises ConfigError for an attribute that is no column, UserMistake when memory or disk do not suffice.
     """
@@ -121,7 +122,7 @@ def build_relations(
     n_nodes = {ITEM: n_items, USER: n_users + 1}
     with (
         guarded("building the graph"),
-        tempfile.TemporaryDirectory(prefix="segue-graph-", dir=scratch) as folder,
+        tempfile.TemporaryDirectory(prefix="segue-graph-", dir=scratch or spill_folder()) as folder,
         closing(connect(preparation, Path(folder))) as connection,
     ):
         connection.execute("SET preserve_insertion_order = false")  # every result below is ordered by name

@@ -6,6 +6,7 @@ faster that way round, and the sparse scores are added inside the chunk.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -198,7 +199,8 @@ def _loss_and_slope(
         assert by_log_dense is not None
         assert by_pointed is not None
         by_log_dense[rows] = -share
-        by_pointed[rows] = -(-total).exp()
+        # A probability below the smallest normal number counts as that: 1 / p would overflow.
+        by_pointed[rows] = -(-total.clamp(min=math.log(torch.finfo(total.dtype).tiny))).exp()
     return loss, share / normaliser
 
 
