@@ -176,7 +176,9 @@ def test_facts_of_a_training_for_people(capsys: Capture, tmp_path: Path) -> None
     assert "[" not in text
     assert re.search(r"^ *trained on +train *$", text, re.MULTILINE)
     assert re.search(r"^ *nodes item +32 *$", text, re.MULTILINE)
-    assert re.search(r"hg_gnn/segue, validation\W+(\d+\.\d\d\W+){7}$", text, re.MULTILINE)
+    assert re.search(r"^\W+hg_gnn/segue( +\W \d+\.\d\d){7} +\W$", text, re.MULTILINE)
+    assert re.search(r"^ *split +validation *$", text, re.MULTILINE)
+    assert str(tmp_path / "m") in "".join(line.strip().removeprefix("model").strip() for line in text.splitlines())
     assert "HR@10" in text
     assert len(text.splitlines()) < 25
 

@@ -144,7 +144,8 @@ def train(
     # Those of each relation, a dozen figures each, are for the report and for --json.
     print_rows({**facts, **{name: value for name, value in statistics.items() if not is_table(value)}})
     if validation:
-        print_metrics({f"{facts['label']}, validation": {"metrics": validation}}, list(validation))
+        print_metrics({facts["label"]: {"metrics": validation}}, list(validation))
+        print_rows({"split": "validation"})
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Column, Table
 
 from segue.report import flattened
 from segue.training import Progress
@@ -84,7 +84,7 @@ def print_json(result: Any) -> None:
 
 def print_rows(rows: Mapping[str, Any], title: str | None = None) -> None:
     """A two-column table of facts; nested ones get a row each, under the path of their names."""
-    table = Table("", "", title=title, show_header=False, box=None, title_justify="left")
+    table = Table("", Column(overflow="fold"), title=title, show_header=False, box=None, title_justify="left")
     for name, fact in flattened(rows).items():
         table.add_row(name, _text(fact))
     out.print(table)
