@@ -30,6 +30,7 @@ DEFAULTS: Nested = {
               "max_users_per_item": None},
     "model": {"name": "hg_gnn", "preset": None},
     "training": {
+        "optimizer": "adam",
         "batch_events": 512, "learning_rate": 1e-3, "weight_decay": 1e-5, "schedule": "constant", "decay": 0.1,
         "decay_every": 3, "max_epochs": 30, "max_minutes": None, "patience": 5, "checkpoint_minutes": 10.0, "seed": 0,
         "threads": 0, "device": "auto", "shuffle": "sessions",
