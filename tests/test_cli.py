@@ -170,6 +170,57 @@ def test_recommend_for_people(capsys: Capture) -> None:
     assert err == "nothing is known of this session or user: these are the most popular items\n"
 
 
+def test_facts_of_a_training_for_people(capsys: Capture, tmp_path: Path) -> None:
+    text, _ = run(capsys, "train", small_logs.corpus(), "--out", tmp_path / "m", *ONE_EPOCH)
+    assert "{" not in text
+    assert "[" not in text
+    assert re.search(r"^ *trained on +train *$", text, re.MULTILINE)
+    assert re.search(r"^ *nodes item +32 *$", text, re.MULTILINE)
+    assert re.search(r"^\W+hg_gnn/segue( +\W \d+\.\d\d){7} +\W$", text, re.MULTILINE)
+    assert re.search(r"^ *split +validation *$", text, re.MULTILINE)
+    assert str(tmp_path / "m") in "".join(line.strip().removeprefix("model").strip() for line in text.splitlines())
+    assert "HR@10" in text
+    assert len(text.splitlines()) < 25
+
+
+def test_no_long_number_is_shown_to_people(capsys: Capture) -> None:
+    text, _ = run(capsys, "stats", small_logs.corpus())
+    assert re.search(r"Avg\. of session length +4\.00 *$", text, re.MULTILINE)
+    assert re.search(r"Share of repeats of the user +0\.667 *$", text, re.MULTILINE)
+    rows = as_json(capsys, "stats", small_logs.corpus())
+    assert rows["Share of repeats of the user"] == pytest.approx(2 / 3, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("fact", "shown"),
+    [(1234567, "1,234,567"), (1234.567, "1,234.57"), (0.00012345, "0.000123"), (-2.0, "-2.00"), (0.0, "0"),
+     (True, "True"), (None, "None"), ("a,b", "a,b"), (["a", 1.23456], "a, 1.23"), ((), "")],
+)  # fmt: skip
+def test_facts_as_people_read_them(capsys: Capture, fact: Any, shown: str) -> None:
+    console.print_rows({"name": fact, "table": {"of_facts": fact}})
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()] == [
+        f"name            {shown}".strip(), f"table of facts  {shown}".strip(),
+    ]  # fmt: skip
+
+
+def test_evaluate_names_the_settings_it_does_not_use(capsys: Capture) -> None:
+    model = small_logs.counting_model("popularity", "global")
+    _, err = run(capsys, "evaluate", model, "--set", "training.seed=3", "--set", "evaluation.history=rolling")
+    assert "note: a trained model carries its own settings" in err
+    _, err = run(capsys, "evaluate", model, "--set", "evaluation.history=rolling")
+    assert "note:" not in err
+
+
+def test_evaluate_shows_how_far_it_is(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a terminal, on stderr, and nothing of it stays."""
+    shown = io.StringIO()
+    monkeypatch.setattr(console, "err", Console(file=shown, force_terminal=True, width=100))
+    model = small_logs.counting_model("popularity", "global")
+    out, _ = run(capsys, "evaluate", model, "--json")
+    events = json.loads(out)["events"]
+    assert f"{events}/{events}" in shown.getvalue()
+
+
 def test_settings_change_nothing_about_what_is_made(capsys: Capture) -> None:
     for command in (["recommend", small_logs.fitted_model(), "-k", "1"], ["stats", small_logs.corpus()]):
         plain, _ = run(capsys, *command, "--json")

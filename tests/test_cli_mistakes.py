@@ -163,8 +163,15 @@ SETTINGS_MISTAKES = {
     "sessions.gap=8": r"'sessions\.gap': .*found 8",
     "sessions.gap=8 hours": r"'sessions\.gap': .*units ms, s, min, h, d.*found '8 hours'",
     "split.test=1.5": r"'split\.test': .*less than 1, found 1\.5",
-    "training.device=gpu": r"'training\.device': no device 'gpu' here; use auto, cpu or cuda",
+    "training.device=gpu": r"'training\.device': use auto, cpu or cuda .*, found 'gpu'",
     "training.seed=1979-05-27": r"'training\.seed'",
+    "training.device=meta": r"'training\.device': use auto, cpu or cuda .*, found 'meta'",
+    "training.threads=100000": r"'training\.threads': .*less than or equal to 1024, found 100000",
+    "training.learning_rate=inf": r"'training\.learning_rate': .*finite number, found inf",
+    "evaluation.mask_session=maybe": r"'evaluation\.mask_session': expected auto, true or false, found 'maybe'",
+    "split.test=1e-300": r"'split\.test': a share must lie between 1e-09 and .*, found 1e-300",
+    "model.dim=1e11": r"'model\.dim': .*less than or equal to \d+, found 1e?",
+    "model.window.lenght=2": r"unknown setting 'model\.window\.lenght': did you mean 'length'",
     "model.dim=0": r"'model\.dim': .*greater than or equal to 1, found 0",
     "seed=3": r"--set 'seed=3': expected SECTION\.KEY=VALUE",
     "training.seed": r"--set 'training\.seed': expected SECTION\.KEY=VALUE",
@@ -303,6 +310,105 @@ def test_what_is_there_is_refused(tmp_path: Path, refused: Refused) -> None:
     refused("prepare", small_logs.log(), "--out", tmp_path / "c", overwrite, "--set", "filters.min_user_sessions=99")
     refused("train", small_logs.corpus(), "--out", tmp_path / "m", overwrite, "--set", "training.learning_rate=1e38",
             *small_logs.as_arguments({"model": {"dim": 8}, "training": {"batch_events": 16}}))  # fmt: skip
+
+
+@pytest.mark.parametrize("length", [250, 300, 5000])
+def test_names_that_are_too_long(tmp_path: Path, refused: Refused, length: int) -> None:
+    """Up to 255 letters a file system takes, but a run needs room for .partial, and to put a former model aside."""
+    out = tmp_path / ("x" * length)
+    for command in (("prepare", small_logs.log()), ("train", small_logs.corpus()), ("fit", small_logs.log())):
+        assert "name too long" in refused(*command, "--out", out, *SETTINGS)
+
+
+def test_inputs_whose_names_are_too_long(tmp_path: Path, refused: Refused) -> None:
+    name, out = tmp_path / ("x" * 300), ["--out", tmp_path / "m"]
+    for command in (
+        ("check", name), ("prepare", name, *out), ("train", name, *out), ("stats", name), ("fit", name, *out),
+        ("fit", small_logs.log(), *out, "--items", name), ("evaluate", name), ("recommend", name),
+        ("evaluate", small_logs.fitted_model(), "--corpus", name), ("check", small_logs.log(), "--config", name),
+    ):  # fmt: skip
+        assert "name too long" in refused(*command)
+
+
+@pytest.mark.parametrize("out", [".", "..", "/"])
+def test_a_folder_without_a_name(refused: Refused, out: str) -> None:
+    for command in (("prepare", small_logs.log()), ("train", small_logs.corpus()), ("fit", small_logs.log())):
+        for flags in ([], ["--overwrite"]):
+            assert "is no name for a new folder; choose another --out" in refused(*command, "--out", out, *flags)
+
+
+def test_a_file_where_a_corpus_is_needed(tmp_path: Path, refused: Refused) -> None:
+    log = shutil.copy(small_logs.log(), tmp_path / "log.csv")
+    for command in (("train", log, "--out", tmp_path / "m"), ("stats", log),
+                    ("evaluate", small_logs.fitted_model(), "--corpus", log)):  # fmt: skip
+        assert refused(*command) == f"{log} is a file, not a corpus; make one of a log with: segue prepare LOG"
+
+
+def test_a_log_without_a_name(tmp_path: Path, refused: Refused) -> None:
+    for command in (("check",), ("prepare", "--out", tmp_path / "c"), ("fit", "--out", tmp_path / "m")):
+        assert refused(*command, "").startswith("no log is named (the name is empty); give a file")
+
+
+def as_folder(make: Callable[[], Path], folder: Path) -> Path:
+    return Path(shutil.copytree(make(), folder))
+
+
+FOREIGN = (
+    "notes.txt",
+    "deep/er/notes.txt",
+    "evaluation/mine.json",
+    "corpus/log.csv",
+    "tensorboard/x/y",
+    "a.checkpoint",
+)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_files_of_others_are_never_replaced(tmp_path: Path, refused: Refused, name: str) -> None:
+    model, corpus = tmp_path / "m", tmp_path / "c"
+    as_folder(small_logs.fitted_model, model)
+    as_folder(small_logs.corpus, corpus)
+    for folder in (model, corpus):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        written(folder / name, "mine")
+    for command in (("train", small_logs.corpus(), "--out", model), ("fit", small_logs.log(), "--out", model),
+                    ("prepare", small_logs.log(), "--out", corpus)):  # fmt: skip
+        said = refused(*command, "--overwrite", *SETTINGS)
+        assert said.startswith(f"{command[-1] / name} is not Segue's"), said
+        assert "move it away, or choose another --out" in said
+
+
+@pytest.mark.parametrize("kind", ["notes", "foreign note", "file", "run with notes"])
+def test_a_neighbour_called_partial_is_not_dropped(tmp_path: Path, refused: Refused, kind: str) -> None:
+    partial = tmp_path / "m.partial"
+    if kind == "file":
+        written(partial, "mine")
+    else:
+        partial.mkdir()
+        written(partial / "notes.txt", "mine")
+    if kind == "foreign note":
+        (partial / "notes.txt").unlink()
+    if kind in ("foreign note", "run with notes"):
+        written(partial / "run.json", '{"mine": 1}' if kind == "foreign note" else '{"settings": {}}')
+    for command in (("train", small_logs.corpus()), ("fit", small_logs.log())):
+        said = refused(*command, "--out", tmp_path / "m", "--overwrite", *SETTINGS)
+        assert "is not Segue's" in said
+        assert "move it away" in said
+
+
+def test_a_log_inside_the_folder_that_is_replaced(tmp_path: Path, refused: Refused) -> None:
+    """Also one that is called like a file of ours, or is reached by another way."""
+    model = as_folder(small_logs.fitted_model, tmp_path / "m")
+    corpus = as_folder(small_logs.corpus, tmp_path / "c")
+    (tmp_path / "link").symlink_to(corpus)
+    for command in (
+        ("prepare", corpus / "train.parquet", "--out", corpus), ("prepare", corpus, "--out", corpus),
+        ("prepare", tmp_path / "link" / "train.parquet", "--out", corpus),
+        ("prepare", small_logs.log(), "--items", corpus / "items.parquet", "--out", corpus),
+        ("fit", model / "corpus" / "train.parquet", "--out", model), ("train", model / "corpus", "--out", model),
+        ("fit", small_logs.log(), "--users", model / "users.parquet", "--out", model),
+    ):  # fmt: skip
+        assert "which would be replaced; move it away" in refused(*command, "--overwrite", *SETTINGS)
 
 
 def test_a_final_model_cannot_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from duckdb import DuckDBPyConnection
 
 import segue
 import small_logs
 from segue import compare, pipeline
-from segue.artifact import load_model
+from segue.artifact import load_model, refuse_existing
 from segue.data.corpus import Part, Sessions, load
-from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
+from segue.errors import ArtifactError, ConfigError, CorpusError, ModelError, UserMistake
 from segue.graph import relations
 from segue.pipeline import Options
 from segue.settings import Nested, PreparationSettings
@@ -254,6 +256,86 @@ def test_a_fit_that_fails_early_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserMistake, match="no such file"):
         pipeline.fit(str(tmp_path / "nowhere.csv"), tmp_path / "deep" / "er" / "m", ONE_EPOCH)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), ModelError("a defect"), OSError(5, "Input/output error")])
+@pytest.mark.parametrize("step", ["segue.pipeline.check_needs", "segue.pipeline.load", "segue.training.Trainer._step"])
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception
+) -> None:
+    def fail(*_: Any, **__: Any) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(step, fail)
+    for run, source in ((pipeline.train, small_logs.corpus()), (pipeline.fit, str(small_logs.log()))):
+        with pytest.raises(type(error), match=str(error.args[-1])):
+            run(source, tmp_path / "deep" / "m", ONE_EPOCH)  # type: ignore[operator]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_fails_after_a_checkpoint_keeps_it(tmp_path: Path) -> None:
+    def fail(at: Any) -> None:
+        if at.epoch == 2:
+            raise RuntimeError("a defect")
+
+    two_epochs = small_logs.with_settings(training={"max_epochs": 2})
+    with pytest.raises(RuntimeError, match="a defect"):
+        pipeline.train(small_logs.corpus(), tmp_path / "m", two_epochs, Options(progress=fail))
+    assert (tmp_path / "m.partial" / "metrics.checkpoint").exists()
+    pipeline.train(small_logs.corpus(), tmp_path / "m", two_epochs, Options(resume=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_memory_that_cannot_be_had_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A petabyte: more than any machine gives, and refused before a byte is touched."""
+    monkeypatch.setattr("segue.training.Trainer._step", lambda *_: torch.empty(2**50, dtype=torch.uint8))
+    with pytest.raises(UserMistake, match=r"^out of memory while training hg_gnn/segue \(.*\); lower model\.dim"):
+        pipeline.train(small_logs.corpus(), tmp_path / "m", ONE_EPOCH)
+    monkeypatch.setattr("segue.training.Trainer._step", lambda *_: np.empty(2**50, dtype=np.uint8))
+    with pytest.raises(UserMistake, match=r"^out of memory while training"):
+        pipeline.train(small_logs.corpus(), tmp_path / "m", ONE_EPOCH)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_file_of_a_run_is_known_as_ours(refitted: Path, tmp_path: Path) -> None:
+    """Else a model could not be replaced by a new one: the run is stopped late, when all of its files are there."""
+    out = Path(shutil.copytree(refitted, tmp_path / "m"))
+    pipeline.write_evaluation(out, pipeline.evaluate_model(small_logs.fitted_model(), part=Part.VALIDATION))
+    refuse_existing(out, overwrite=True)
+    three_stages = Options(refit=True, final=True, progress=_stop_at_the_third_stage())
+    with pytest.raises(RuntimeError, match="the third stage"):
+        pipeline.fit(str(small_logs.log()), tmp_path / "n", ONE_EPOCH, three_stages)
+    partial = tmp_path / "n.partial"
+    assert {"refit.checkpoint", "evaluation", "corpus", "run.json"} <= {path.name for path in partial.iterdir()}
+    pipeline.train(small_logs.corpus(), tmp_path / "n", POPULARITY, Options(overwrite=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "n"]
+
+
+def _stop_at_the_third_stage() -> Callable[[Any], None]:
+    stages: list[int] = []
+
+    def advance(at: Any) -> None:
+        if at.step == 1:
+            stages.append(at.epoch)
+        if len(stages) == 3:
+            raise RuntimeError("the third stage")
+
+    return advance
+
+
+def test_what_came_into_the_way_during_a_run_is_not_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "m"
+
+    def write_notes(_: Any) -> None:
+        out.mkdir(exist_ok=True)
+        (out / "notes.txt").write_text("mine")
+
+    with pytest.raises(ArtifactError, match="exists already"):
+        pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(progress=write_notes))
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
+    out.rename(tmp_path / "notes")
+    pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(resume=True))
+    assert load_model(out).facts["trained_on"] == ["train"]
 
 
 def test_a_stopped_fit_resumes(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from segue import models
+from segue.config import Config
+from segue.data.batches import Window
 from segue.errors import ConfigError
 from segue.settings import Nested, Settings, compose, milliseconds, read_overrides, size_in_bytes
 
@@ -27,6 +30,7 @@ DEFAULTS: Nested = {
               "max_users_per_item": None},
     "model": {"name": "hg_gnn", "preset": None},
     "training": {
+        "optimizer": "adam",
         "batch_events": 512, "learning_rate": 1e-3, "weight_decay": 1e-5, "schedule": "constant", "decay": 0.1,
         "decay_every": 3, "max_epochs": 30, "max_minutes": None, "patience": 5, "checkpoint_minutes": 10.0, "seed": 0,
         "threads": 0, "device": "auto", "shuffle": "sessions",
@@ -123,6 +127,9 @@ def test_unknown_keys_name_the_nearest() -> None:
         ("graph", "relations", ["friends"]), ("training", "learning_rate", 0), ("training", "patience", "often"),
         ("training", "max_minutes", 0), ("training", "shuffle", "rows"), ("training", "seed", -1),
         ("evaluation", "history", "all"), ("evaluation", "mask_session", "sometimes"),
+        ("training", "device", "meta"), ("training", "device", "cuda:"), ("training", "device", "cuda:0:1"),
+        ("training", "threads", 100_000), ("split", "test", 1e-300), ("split", "validation", 1 - 1e-15),
+        ("sessions", "gap", "0.1ms"), ("sessions", "gap", "9" * 400 + "d"), ("preparation", "memory_limit", "0.1B"),
         ("preparation", "memory_limit", "lots"), ("preparation", "drop_invalid", 3),
     ],
 )  # fmt: skip
@@ -131,6 +138,96 @@ def test_values_that_do_not_fit_are_named(section: str, key: str, value: Any) ->
         compose({section: {key: value}})
     assert str(caught.value).startswith(f"setting '{section}.{key}")
     assert "\n" not in str(caught.value)
+
+
+def numbers(kind: type) -> Iterator[tuple[type[Config], str]]:
+    """Every setting of this type, in the sections of a run and in the configuration of every model."""
+    sections = [type(getattr(Settings(), name)) for name in Settings.model_fields]
+    for owner in (*sections, *(models.load(name).Config for name in models.names()), Window):
+        for key, field in owner.model_fields.items():
+            if field.annotation is kind or kind in get_args(field.annotation):
+                yield owner, key
+
+
+@pytest.mark.parametrize(("owner", "key"), [*numbers(int)])
+@pytest.mark.parametrize("value", [10**30, 2**63, 1e300, float("inf"), float("nan")])
+def test_every_whole_number_has_a_bound(owner: type[Config], key: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"^setting '{key}': .*, found ") as caught:
+        owner.parse({key: value})
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(("owner", "key"), [*numbers(float)])
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1.0])
+def test_every_number_is_finite_and_not_negative(owner: type[Config], key: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"^setting '{key}': "):
+        owner.parse({key: value})
+
+
+@pytest.mark.parametrize("key", ["sample_size", "top_k_similar"])
+def test_the_graph_has_bounds(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"'graph\.{key}': .*less than or equal to 10000, found 10001"):
+        compose({"graph": {key: 10_001}})
+
+
+@pytest.mark.parametrize("name", ["hg_gnn", "gru4rec"])
+@pytest.mark.parametrize("option", [{"dim": 1e11}, {"layers": 1000}])
+def test_a_network_of_absurd_size_is_refused(name: str, option: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=rf"'model\.{next(iter(option))}': .*less than or equal to"):
+        models.with_preset({"model": {"name": name, **option}})
+
+
+def test_a_number_of_thousands_of_digits_is_a_mistake_of_one_short_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(read_overrides(None, ["training.seed=" + "9" * 5000]))
+    assert str(caught.value).startswith("setting 'training.seed': ")
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(("value", "kept"), [("auto", "auto"), (True, True), (False, False), ("true", True)])
+def test_mask_session_is_auto_or_a_choice(value: Any, kept: Any) -> None:
+    assert compose({"evaluation": {"mask_session": value}}).evaluation.mask_session is kept
+    with pytest.raises(
+        ConfigError, match=r"^setting 'evaluation\.mask_session': expected auto, true or false, found 'm'"
+    ):
+        compose({"evaluation": {"mask_session": "m"}})
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:11"])
+def test_devices(device: str) -> None:
+    assert compose({"training": {"device": device}}).training.device == device
+
+
+def test_settings_of_settings() -> None:
+    """model.window.length is set alone: the other keys keep what this model has them at."""
+    overrides = read_overrides(None, ["model.window.length=2", "model.dim=8"])
+    assert overrides == {"model": {"window": {"length": 2}, "dim": 8}}
+    settings = models.with_preset(overrides)
+    assert models.build(settings).config.window == Window(length=2, history=1000)
+    stored = Settings.parse(settings.model_dump(mode="json"))
+    assert models.build(stored).config.window == Window(length=2, history=1000)
+
+
+def test_settings_of_settings_lie_over_those_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("[model.window]\nlength = 3\nhistory = 4\n")
+    assert read_overrides(file, ["model.window.length=2"]) == {"model": {"window": {"length": 2, "history": 4}}}
+    below, above = {"model": {"window": {"length": 2, "history": 4}}}, {"model": {"window": {"history": 5}}}
+    assert compose(below, above).model.options == {"window": {"length": 2, "history": 5}}
+
+
+@pytest.mark.parametrize(
+    ("assignments", "says"),
+    [
+        (["model.window.lenght=2"], r"unknown setting 'model\.window\.lenght': did you mean 'length'"),
+        (["model.window=2", "model.window.length=2"], r"model\.window\.length: 'model\.window' has a value already"),
+        (["graph.sample_size.x=2"], r"'graph\.sample_size': .*integer"),
+        (["model..length=2"], r"expected SECTION\.KEY=VALUE"),
+    ],
+)
+def test_mistakes_in_settings_of_settings(assignments: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        models.with_preset(read_overrides(None, assignments))
 
 
 def test_durations_and_sizes() -> None:

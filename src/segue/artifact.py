@@ -21,6 +21,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from segue import models
-from segue.data.corpus import Corpus, Sessions
+from segue.data.corpus import FILES, Corpus, Part, Sessions
+from segue.data.target import refuse_foreign, refuse_nameless
 from segue.errors import ArtifactError
 from segue.nn.protocol import SessionModel
 from segue.settings import Settings
@@ -43,7 +45,22 @@ RUN_NOTE = "run.json"
 CHECKPOINT = ".checkpoint"
 CORPUS = "corpus"
 """The prepared data inside a model folder. Serving does not open it."""
+STAGES = ("metrics", "refit", "final")
+"""The fits of a run; each names a file of epochs and a checkpoint."""
 _UNSEALED = ("manifest.json", "evaluation", "tensorboard", "report.html", RUN_NOTE)
+_OURS = (
+    *(RUN_NOTE, "manifest.json", "config.json", "report.html", "items.parquet", "users.parquet"),
+    *("model.safetensors", "history.safetensors"),
+    *(f"{stage}{suffix}" for stage in STAGES for suffix in (".jsonl", CHECKPOINT)),
+    *(f"tensorboard/{stage}/events.out.tfevents.*" for stage in STAGES),
+    *(f"{CORPUS}/{file}" for file in FILES),
+    *(f"evaluation/{part.name.lower()}{suffix}" for part in Part for suffix in (".json", ".ranks.parquet")),
+    # What a killed process leaves: a corpus half prepared, spilled tables.
+    f".{CORPUS}.*.partial/*",
+    "scratch/*",
+)
+"""Every file of a model or an unfinished run, relative to its folder; as shell patterns, * also crosses folders."""
+_WRITING = ".writing"
 
 
 @dataclass(frozen=True)
@@ -138,15 +155,29 @@ def read_model(folder: Path) -> Artifact:
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:
     """Raise ArtifactError when `out` is there and may not be replaced. An empty folder is not in the way."""
-    if out.name in ("", ".."):
-        raise ArtifactError(f"'{out}' is no name for a new folder; choose another --out")
+    refuse_nameless(out, ArtifactError)
     with writing(out):
+        _former(out).exists()  # raises when the name that publish needs is too long for the file system
         if not out.exists() or (out.is_dir() and not any(out.iterdir())):
             return
     if not overwrite:
         raise ArtifactError(f"{out} exists already; choose another --out, or pass --overwrite to replace it")
     if not _is_model(out):
         raise ArtifactError(f"{out} is not a model that Segue wrote; it is not replaced, choose another --out")
+    refuse_others_files(out)
+
+
+def refuse_others_files(folder: Path) -> None:
+    """Raise ArtifactError naming a file in a model or an unfinished run that Segue did not write."""
+    refuse_foreign(folder, _is_ours, ArtifactError)
+
+
+def _is_ours(path: Path) -> bool:
+    return any(fnmatchcase(path.as_posix().removesuffix(_WRITING), pattern) for pattern in _OURS)
+
+
+def _former(out: Path) -> Path:
+    return out.with_name(f".{out.name}.former-{os.getpid()}")
 
 
 def publish(finished: Path, out: Path) -> None:
@@ -155,7 +186,7 @@ def publish(finished: Path, out: Path) -> None:
         if not out.exists():
             finished.rename(out)
             return
-        former = out.with_name(f".{out.name}.former-{os.getpid()}")
+        former = _former(out)
         out.rename(former)
         try:
             finished.rename(out)
@@ -190,7 +221,7 @@ def write_text(path: Path, text: str) -> None:
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
     """The name under which to write `path`: renamed at the end of the block, gone when that fails."""
-    new = path.with_name(path.name + ".writing")
+    new = path.with_name(path.name + _WRITING)
     try:
         yield new
         os.replace(new, path)

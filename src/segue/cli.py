@@ -14,7 +14,16 @@ from typing import Annotated, Literal
 import typer
 
 from segue import pipeline
-from segue.console import err, out, print_json, print_metrics, print_rows, show_messages, training_bar
+from segue.console import (
+    err,
+    evaluation_bar,
+    out,
+    print_json,
+    print_metrics,
+    print_rows,
+    show_messages,
+    training_bar,
+)
 from segue.data import corpus as corpora
 from segue.data import sources
 from segue.data.check import check_log
@@ -23,6 +32,7 @@ from segue.data.stats import table1
 from segue.errors import RequestError, SegueError, UserMistake
 from segue.pipeline import Options
 from segue.recommender import Recommender
+from segue.report import is_table
 from segue.settings import Nested, compose, read_overrides
 
 _INTERRUPTED = 130
@@ -127,7 +137,15 @@ def train(
         options = Options(resume=resume, overwrite=overwrite, refit=refit, progress=progress)
         folder = pipeline.train(corpus, to, _overrides(config, set_), options)
     facts = pipeline.training_facts(folder)
-    print_json(facts) if as_json else print_rows(facts)
+    if as_json:
+        print_json(facts)
+        return
+    validation, statistics = facts.pop("validation"), facts.pop("statistics")
+    # Those of each relation, a dozen figures each, are for the report and for --json.
+    print_rows({**facts, **{name: value for name, value in statistics.items() if not is_table(value)}})
+    if validation:
+        print_metrics({facts["label"]: {"metrics": validation}}, list(validation))
+        print_rows({"split": "validation"})
 
 
 @app.command()
@@ -151,7 +169,12 @@ def evaluate(
         overrides.setdefault("evaluation", {})["history"] = history
     settings = compose(overrides).evaluation
     how = {key: getattr(settings, key) for key in overrides.get("evaluation", {})}
-    measured = pipeline.evaluate_model(model, corpus, Part[split.upper()], **how)
+    if set(overrides) - {"evaluation"}:
+        err.print(
+            "note: a trained model carries its own settings; of --config and --set, only [evaluation] counts here"
+        )
+    with evaluation_bar() as progress:
+        measured = pipeline.evaluate_model(model, corpus, Part[split.upper()], progress=progress, **how)
     result = pipeline.write_evaluation(model, measured)
     if as_json:
         print_json(result)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from segue import pipeline
+from segue.artifact import RUN_NOTE
 from segue.errors import UserMistake
 from segue.pipeline import Options
+from segue.runs import partial_of
 from segue.settings import Nested
 from segue.training import Progress
 
@@ -54,7 +56,7 @@ def compare(
     for label, overrides in runs.items():
         folder = out / "".join(letter if letter.isalnum() else "-" for letter in label).lower()
         if not (folder / "evaluation" / "test.json").exists():
-            resume = (folder.with_name(folder.name + ".partial") / "run.json").exists()
+            resume = (partial_of(folder) / RUN_NOTE).exists()
             if not (folder / "manifest.json").exists():
                 pipeline.train(corpus, folder, overrides, Options(resume=resume, refit=refit, progress=progress))
             pipeline.write_evaluation(folder, pipeline.evaluate_model(folder, corpus))

@@ -6,15 +6,29 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from segue.errors import ConfigError
+
+_LONGEST_SHOWN = 100
+"""Characters of a wrong value that a message repeats."""
 
 
 class Config(BaseModel):
     """A frozen set of named settings. Build one from untrusted input with :meth:`parse`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _over_default(cls, value: Any, info: ValidationInfo) -> Any:
+        """A table for a nested configuration changes the keys it names; the others stay as this class sets them."""
+        default = cls.model_fields[info.field_name].default if info.field_name else None
+        if isinstance(default, Config) and isinstance(value, Mapping):
+            return {**default.model_dump(), **value}
+        return value
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], section: str = "") -> Self:
@@ -46,4 +60,9 @@ def _one_line(cls: type[Config], error: ValidationError, section: str) -> str:
             owner = owner.model_fields[part].annotation
         return f"unknown setting '{key}': {nearest(path[-1], list(owner.model_fields))}"
     said = first["msg"].removeprefix("Value error, ").lower()
-    return f"setting '{key}': {said}, found {first['input']!r}"
+    return f"setting '{key}': {said}, found {_short(first['input'])}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

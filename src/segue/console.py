@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Column, Table
 
+from segue.report import flattened
 from segue.training import Progress
 
 # Ids and names are shown as they are: neither [brackets] nor :colons: in them mean anything.
@@ -67,16 +68,25 @@ def training_bar() -> Iterator[Callable[[Progress], None]]:
         yield advance
 
 
+@contextmanager
+def evaluation_bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar for the events measured so far, shown to a terminal alone."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=err, transient=True, disable=not err.is_interactive) as bars:
+        task = bars.add_task("events measured", total=None)
+        yield lambda done, events: bars.update(task, completed=done, total=events)
+
+
 def print_json(result: Any) -> None:
     """The result as JSON on stdout, and nothing else there."""
     out.print(json.dumps(result, indent=1, ensure_ascii=out.encoding != "utf-8"))
 
 
 def print_rows(rows: Mapping[str, Any], title: str | None = None) -> None:
-    """A two-column table of facts."""
-    table = Table("", "", title=title, show_header=False, box=None, title_justify="left")
-    for name, value in rows.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
+    """A two-column table of facts; nested ones get a row each, under the path of their names."""
+    table = Table("", Column(overflow="fold"), title=title, show_header=False, box=None, title_justify="left")
+    for name, fact in flattened(rows).items():
+        table.add_row(name, _text(fact))
     out.print(table)
 
 
@@ -86,6 +96,17 @@ def print_metrics(evaluations: Mapping[str, Mapping[str, Any]], metrics: Sequenc
     for label, result in evaluations.items():
         table.add_row(label, *(f"{100 * result['metrics'][name]:.2f}" for name in metrics))
     out.print(table)
+
+
+def _text(fact: Any) -> str:
+    """Numbers as people read them: two digits after the point, or the first three that say something."""
+    if isinstance(fact, float):
+        return f"{fact:,.2f}" if abs(fact) >= 1 else f"{fact:.3g}"
+    if isinstance(fact, int) and not isinstance(fact, bool):
+        return f"{fact:,}"
+    if isinstance(fact, Iterable) and not isinstance(fact, str):
+        return ", ".join(map(_text, fact))
+    return str(fact)
 
 
 def _duration(seconds: float) -> str:

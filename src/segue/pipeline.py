@@ -19,13 +19,14 @@ from segue.data import sources
 from segue.data.corpus import Corpus, Part, Sessions, load, read_manifest
 from segue.data.engine import spilling
 from segue.data.prepare import prepare
+from segue.data.target import refuse_inputs_inside
 from segue.errors import ArtifactError, ConfigError, CorpusError
 from segue.evaluation import Evaluation, evaluate
 from segue.needs import check_needs
 from segue.nn.protocol import SessionEncoder, SessionModel
 from segue.report import write_report
-from segue.runs import unfinished
-from segue.runtime import pick_device, threads
+from segue.runs import partial_of, unfinished
+from segue.runtime import enough_memory, pick_device, threads
 from segue.settings import Nested, Settings, compose
 from segue.training import EpochPlan, Progress, Trainer
 from segue.version import __version__
@@ -68,7 +69,7 @@ def train(corpus_folder: Path, out: Path, overrides: Nested, options: Options = 
     settings = settings_for(corpus_folder, overrides)
     pick_device(settings.training.device)
     place = {"corpus": str(corpus_folder.resolve())}
-    with _run(out, settings, options, place) as partial:
+    with _run(out, settings, options, place, corpus_folder) as partial:
         _train_into(partial, load(corpus_folder, (Part.TRAIN, Part.VALIDATION)), settings, options, place)
     return out
 
@@ -87,7 +88,7 @@ def fit(
     pick_device(asked.training.device)
     given = {"log": log, "items": items, "users": users}
     read = {name: _called(source) for name, source in given.items() if source is not None}
-    with _run(out, asked, options, read) as partial:
+    with _run(out, asked, options, read, *given.values()) as partial:
         folder = partial / CORPUS
         if not folder.exists():
             prepare_log(log, folder, overrides, items=items, users=users)
@@ -231,7 +232,7 @@ def _stage(
     torch.manual_seed(settings.training.seed)
     model = models.build(settings)
     check_needs(model, corpus)
-    with threads(settings.training.threads):
+    with threads(settings.training.threads), enough_memory(f"training {model_label(settings)}"):
         with spilling(partial / "scratch"):
             model.fit(corpus, settings.preparation)
         if not isinstance(model, SessionEncoder):
@@ -244,8 +245,12 @@ def _stage(
     return model.cpu(), played
 
 
-def _run(out: Path, settings: Settings, options: Options, facts: dict[str, str]) -> AbstractContextManager[Path]:
-    """The folder of this run, see :func:`segue.runs.unfinished`."""
+def _run(
+    out: Path, settings: Settings, options: Options, facts: dict[str, str], *inputs: Any
+) -> AbstractContextManager[Path]:
+    """The folder of this run, see :func:`segue.runs.unfinished`; it must not hold what the run reads."""
+    for folder in (out, partial_of(out)) if options.overwrite and out.name else ():
+        refuse_inputs_inside(folder, *inputs)
     flags = {"refit": options.refit, "final": options.final}
     started_with = {"settings": settings.model_dump(mode="json"), **facts, **flags}
     return unfinished(out, started_with, resume=options.resume, overwrite=options.overwrite)

@@ -171,27 +171,28 @@ def _slice_table(evaluations: Evaluations) -> str:
 
 def _statistics_tables(statistics: Mapping[str, Any]) -> list[str]:
     """A table of single facts, then one for each table of tables, such as the relations of a graph."""
-    nested = {key: value for key, value in statistics.items() if _is_table(value)}
-    facts = _flat({key: value for key, value in statistics.items() if key not in nested})
+    nested = {key: value for key, value in statistics.items() if is_table(value)}
+    facts = flattened({key: value for key, value in statistics.items() if key not in nested})
     tables = [table([], {name: [fact(value)] for name, value in facts.items()})] if facts else []
     for key, rows in nested.items():
-        flat = {name: _flat(row) for name, row in rows.items()}
+        flat = {name: flattened(row) for name, row in rows.items()}
         columns = list(dict.fromkeys(chain.from_iterable(flat.values())))
         cells = {_words(name): [fact(row.get(column, "–")) for column in columns] for name, row in flat.items()}
         tables.append(table(["", *columns], cells, caption=_words(key).capitalize()))
     return tables
 
 
-def _is_table(value: Any) -> bool:
+def is_table(value: Any) -> bool:
+    """Whether a fact is a table of tables, such as the relations of a graph."""
     return isinstance(value, Mapping) and bool(value) and all(isinstance(row, Mapping) for row in value.values())
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested facts with their path as name."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix} {_words(key)}".strip()
-        flat |= _flat(value, name) if isinstance(value, Mapping) else {name: value}
+        flat |= flattened(value, name) if isinstance(value, Mapping) else {name: value}
     return flat
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ from typing import Any
 
 import torch
 
-from segue.errors import ConfigError
+from segue.data.engine import first_line
+from segue.errors import ConfigError, UserMistake
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -37,6 +39,23 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def enough_memory(what: str) -> Iterator[None]:
+    """Turn memory that cannot be had, of the machine or of its GPU, into one UserMistake line.
+
+    Args:
+        what: the step, as it reads after "while".
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch has a class of its own for the GPU alone.
+        if isinstance(error, RuntimeError) and not re.search(r"out of memory|n't allocate memory", str(error)):
+            raise
+        advice = "lower model.dim, training.batch_events or filters.top_items"
+        raise UserMistake(f"out of memory while {what} ({first_line(error)}); {advice}") from None
 
 
 def keep_large_buffers() -> None:

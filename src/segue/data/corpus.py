@@ -49,6 +49,10 @@ class Part(IntEnum):
         return f"{self.name.lower()}.parquet"
 
 
+FILES = ("manifest.json", "items.parquet", "users.parquet", *(part.file for part in Part))
+"""All that a corpus folder holds."""
+
+
 @dataclass(frozen=True)
 class Sessions:
     """Sessions as flat arrays (CSR): session s is ``items[offsets[s]:offsets[s + 1]]``.
@@ -186,6 +190,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         found = manifest["format"]
     except FileNotFoundError:
         raise CorpusError(f"{folder} is not a corpus (no manifest.json); make one with: segue prepare LOG") from None
+    except NotADirectoryError:
+        raise CorpusError(f"{folder} is a file, not a corpus; make one of a log with: segue prepare LOG") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"the manifest of corpus {folder} cannot be read ({error}); prepare it again") from None
     if found != FORMAT:

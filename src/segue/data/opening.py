@@ -98,6 +98,8 @@ def _reason(message: str) -> str:
 def _open_path(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[Tabular]:
     file, marked, table = name.partition("::")
     path = Path(file)
+    if not file:
+        raise LogError("no log is named (the name is empty); give a file, a folder, or FILE.duckdb::TABLE")
     if not path.exists():
         raise LogError(f"no such file: {file}")
     if marked or (path.is_file() and _kind(path) == "DuckDB"):

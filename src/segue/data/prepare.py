@@ -17,12 +17,13 @@ from duckdb import DuckDBPyConnection
 
 from segue.data import engine
 from segue.data.attributes import check_attributes, read_attributes
-from segue.data.corpus import FORMAT, Part, read_manifest
+from segue.data.corpus import FILES, FORMAT, Part, read_manifest
 from segue.data.filters import apply_filters
 from segue.data.log import read_log
 from segue.data.sessions import form_sessions
 from segue.data.sources import RawLog, Source
 from segue.data.split import split
+from segue.data.target import refuse_foreign, refuse_inputs_inside, refuse_nameless
 from segue.data.writing import CorpusWriter, number_users_and_sessions, sizes
 from segue.errors import CorpusError, LogError
 from segue.settings import Settings
@@ -57,14 +58,19 @@ def prepare(
     Raises:
         ConfigError: `settings.graph.attributes` names a column that items and users lack.
         LogError: the log or an attribute file cannot be read or believed.
-        CorpusError: `out` is in the way, or no usable corpus survives the filters.
-        UserMistake: `out` cannot be written, the disk is full, memory or the engine's limit is too small.
+        CorpusError: `out` is in the way or holds files of others, or no usable corpus survives the filters.
+        UserMistake: `out` cannot be written or holds the log, the disk is full, memory or the engine's limit is too
+            small.
     """
-    _check_target(out, overwrite)
+    refuse_nameless(out, CorpusError)
+    with engine.guarded(f"looking for {out}"):
+        _check_target(out, overwrite)
+        refuse_inputs_inside(out, source, items, users)
     with engine.guarded(f"preparing the corpus {out}"), _folder_aside(out) as (folder, scratch):
         with engine.interruptible(), engine.connect(settings.preparation, scratch) as connection:
             manifest = _prepare(connection, source, folder, scratch, settings, items=items, users=users)
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        _check_target(out, overwrite)  # again: it has been a while
         with engine.undisturbed():
             _publish(folder, out)
     logger.info("corpus %s: %s", out, ", ".join(f"{count:,} {name}" for name, count in manifest["sizes"].items()))
@@ -133,6 +139,7 @@ def _check_target(out: Path, overwrite: bool) -> None:
     if not overwrite:
         raise CorpusError(f"{out} exists already; name another folder, or overwrite it with --overwrite")
     read_manifest(out)
+    refuse_foreign(out, lambda path: str(path) in FILES, CorpusError)
 
 
 @contextmanager

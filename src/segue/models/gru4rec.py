@@ -24,9 +24,9 @@ class GRU4RecConfig(ModelConfig):
     """Sizes and regularisation."""
 
     window: Window = Window(length=20)
-    dim: int = Field(128, ge=1)
+    dim: int = Field(128, ge=1, le=4096)
     """Of item vectors and hidden state: they share one table, so they are equal."""
-    layers: int = Field(1, ge=1)
+    layers: int = Field(1, ge=1, le=16)
     dropout_embed: float = Field(0.25, ge=0, lt=1)
     """Share of the input vectors' coordinates that is dropped."""
     dropout_hidden: float = Field(0.25, ge=0, lt=1)

@@ -15,7 +15,7 @@ from segue.data.batches import Batch, Window, spans
 from segue.data.corpus import Corpus, IntArray, Sessions
 from segue.nn.protocol import ModelConfig, Overrides, Parts, SessionModel
 from segue.nn.sparse_rows import SparseRows
-from segue.settings import GraphSettings, PreparationSettings
+from segue.settings import GraphSettings, Neighbours, PreparationSettings
 
 DIGITS = 12
 PAIRS_PER_BLOCK = 4_000_000
@@ -26,9 +26,9 @@ class ItemKNNConfig(ModelConfig):
     """Similarity, and how those of several items combine."""
 
     window: Window = Window(length=20)
-    n_sims: int = Field(100, ge=1)
+    n_sims: Neighbours = 100
     """Neighbours kept per item; no fewer than the longest list that is asked for."""
-    lam: float = Field(20.0, ge=0)
+    lam: float = Field(20.0, ge=0, le=1e9)
     """Shrinks the similarity of rare items."""
     a: float = Field(0.5, ge=0, le=1)
     """0.5 with lam 0 is the cosine, 1 the confidence of the rule i → j."""

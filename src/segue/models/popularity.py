@@ -24,9 +24,9 @@ class PopularityConfig(ModelConfig):
     """What is counted."""
 
     window: Window = Window(length=10_000, history=10_000)
-    session_weight: float = Field(0.0, ge=0)
+    session_weight: float = Field(0.0, ge=0, le=1e9)
     """Of each occurrence in the running session."""
-    history_weight: float = Field(0.0, ge=0)
+    history_weight: float = Field(0.0, ge=0, le=1e9)
     """Of each occurrence in the user's earlier sessions."""
     half_life: Duration | None = None
     """The age at which an occurrence in the user's history counts half. Unset: all count alike."""

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from segue.data.batches import Window
 from segue.nn.losses import Form
 from segue.nn.protocol import ModelConfig, Overrides
-from segue.settings import Duration
+from segue.settings import Duration, Neighbours
 
 Source = Literal["session", "history", "transition", "cooccurrence"]
 SOURCES: tuple[Source, ...] = ("session", "history", "transition", "cooccurrence")
@@ -19,9 +19,9 @@ class HGGNNConfig(ModelConfig):
     """HG-GNN (arXiv 2107.03813). The defaults are the paper's model; preset "segue" adds the terms at the end."""
 
     window: Window = Window(length=20, history=1000)
-    dim: int = Field(128, ge=1)
+    dim: int = Field(128, ge=1, le=4096)
     """d, the size of every embedding."""
-    layers: int = Field(1, ge=0)
+    layers: int = Field(1, ge=0, le=16)
     """Number of HGNN layers in eq. (8); 0 is the ablation without HGNN (P = P⁰, Q = Q⁰)."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """On the node features that enter each layer; without layers, on the node features themselves."""
@@ -49,11 +49,11 @@ class HGGNNConfig(ModelConfig):
     """Counts as added scores."""
     pointer: tuple[Source, ...] = ()
     """Counts as distributions, mixed with the softmax by a gate."""
-    memory_transitions: int = Field(200, ge=1)
+    memory_transitions: Neighbours = 200
     """Successors remembered per item, the most frequent ones."""
-    memory_cooccurrence: int = Field(100, ge=1)
+    memory_cooccurrence: Neighbours = 100
     """Co-occurring items remembered per item."""
-    cooccurrence_items: int = Field(3, ge=1)
+    cooccurrence_items: int = Field(3, ge=1, le=10_000)
     """Last items of the prefix whose co-occurrences are recalled."""
     history_half_life: Duration | None = None
     """Half-life of the decayed history counts; unset: five times the median gap between a user's sessions."""
