@@ -282,7 +282,7 @@ def run(arguments: list[str]) -> int:
         err.print(f"segue: defect: {error}")
         return 1
     if result == _INTERRUPTED:
-        err.print("interrupted; a training run continues with --resume")
+        err.print("interrupted; nothing is half-written, and a training run continues with --resume")
     return result if isinstance(result, int) else 0
 
 
