@@ -1,0 +1,154 @@
+"""NARM: a recurrent encoder read twice, at its last state and by attention over all of them (Li et al. 2017).
+
+Every position of a session is an event, and all are encoded in one pass: the recurrent states are shared, and the
+attention of an event sees the states up to its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from segue.data.batches import Batch, Window
+from segue.data.corpus import Corpus
+from segue.nn.encoding import Encoding
+from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
+from segue.nn.space import Between, Choice, Space
+from segue.settings import GraphSettings, PreparationSettings
+
+
+class NARMConfig(ModelConfig):
+    """Sizes, regularisation and the form of the attention."""
+
+    window: Window = Window(length=20)
+    dim: int = Field(50, ge=1, le=8192)
+    """d, of item vectors."""
+    hidden: int = Field(100, ge=1, le=8192)
+    """H, of the recurrent state."""
+    attention: Literal["softmax", "raw"] = "softmax"
+    """Weights of the states: "softmax" as in the authors' program, "raw" as the paper writes them."""
+    dropout_embed: float = Field(0.25, ge=0, lt=1)
+    """Share of the input vectors' coordinates that is dropped."""
+    dropout_session: float = Field(0.5, ge=0, lt=1)
+    """Share of the coordinates of c = [c_l, c_g] that is dropped, before the decoder."""
+
+
+class NARM(SessionEncoder):
+    """h_t = GRU(E[v_t], h_{t−1}); a_j = vᵀ σ(A₁ h_l + A₂ h_j); score(i) = E[i] · B [c_l, c_g].
+
+    c_g = h_l, the last state; c_l = Σ_j a_j h_j. With attention "softmax" the a_j of a prefix pass a softmax first.
+    """
+
+    Config = NARMConfig
+    config: NARMConfig
+    presets: ClassVar[Mapping[str, Overrides]] = {
+        "official": {"training": {"learning_rate": 1e-3, "batch_events": 512, "weight_decay": 0.0, "max_epochs": 30}},
+        "hggnn": {
+            "model": {"dim": 128, "hidden": 128},
+            "training": {
+                "learning_rate": 1e-3,
+                "batch_events": 512,
+                "weight_decay": 0.0,
+                "schedule": "step",
+                "decay": 0.1,
+                "decay_every": 3,
+            },
+        },
+    }
+    space: ClassVar[Space] = {
+        "model.dim": Choice((32, 64, 96, 128, 256)),
+        "model.hidden": Choice((64, 100, 128, 256)),
+        "model.attention": Choice(("softmax", "raw")),
+        "model.dropout_embed": Between(0.0, 0.5),
+        "model.dropout_session": Between(0.0, 0.7),
+        "training.learning_rate": Between(3e-4, 1e-2, log=True),
+    }
+
+    embedding: nn.Embedding
+    gru: nn.GRU
+    of_last: nn.Linear
+    of_each: nn.Linear
+    energy: nn.Linear
+    decoder: nn.Linear
+
+    def __init__(self, config: NARMConfig, graph: GraphSettings) -> None:
+        super().__init__(config, graph)
+        self.dropout_embed = nn.Dropout(config.dropout_embed)
+        self.dropout_session = nn.Dropout(config.dropout_session)
+
+    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+        """Draw the parameters; counts and graphs play no part."""
+        self._draw(corpus.n_items, corpus.n_users)
+
+    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
+        """The inverse of :meth:`arrays`."""
+        self._draw(n_items, n_users)
+        self.load_state_dict(dict(arrays))
+
+    def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
+        """The decoded session of each event, B [c_l, c_g]: [events, dim]. That of an empty prefix is zero.
+
+        Rows are padded on the right, where a causal network does not look.
+        """
+        hidden, _ = self.gru(self.dropout_embed(self.embedding(batch.items)))
+        rows, length, width = hidden.shape
+        cell = batch.row * length + batch.position.clamp(min=0)
+        last = hidden.reshape(rows * length, width).index_select(0, cell) * (batch.position >= 0)[:, None]
+        local = self._local(hidden, last, batch)
+        return Encoding(self.decoder(self.dropout_session(torch.cat([local, last], dim=1))))
+
+    def item_vectors(self) -> Tensor:
+        """[items, dim]."""
+        return self.embedding.weight
+
+    def statistics(self) -> dict[str, Any]:
+        """Size of the network."""
+        return {"parameters": sum(parameter.numel() for parameter in self.parameters())}
+
+    def _local(self, hidden: Tensor, last: Tensor, batch: Batch) -> Tensor:
+        """c_l [events, hidden] from the states [rows, length, hidden] and the last one of each event."""
+        seen = torch.arange(hidden.shape[1], device=hidden.device) <= batch.position[:, None]
+        each = self.of_each(hidden).index_select(0, batch.row)
+        weight = self.energy(torch.sigmoid(self.of_last(last)[:, None] + each)).squeeze(2)
+        if self.config.attention == "softmax":
+            weight = torch.softmax(weight.masked_fill(~seen, torch.finfo(weight.dtype).min), dim=1)
+        # An empty prefix sees nothing: its weights are zero here, not the quotient 0 / 0.
+        weight = weight * seen
+        return torch.bmm(weight[:, None], hidden.index_select(0, batch.row)).squeeze(1)
+
+    def _draw(self, n_items: int, n_users: int) -> None:
+        self.n_items, self.n_users = n_items, n_users
+        dim, hidden = self.config.dim, self.config.hidden
+        self.embedding = nn.Embedding(n_items, dim)
+        self.gru = nn.GRU(dim, hidden, batch_first=True)
+        self.of_last = nn.Linear(hidden, hidden, bias=False)
+        self.of_each = nn.Linear(hidden, hidden, bias=False)
+        self.energy = nn.Linear(hidden, 1, bias=False)
+        self.decoder = nn.Linear(2 * hidden, dim, bias=False)
+        self._draw_as_the_authors()
+
+    def _draw_as_the_authors(self) -> None:
+        """N(0, 2 / n), n the rows of each matrix as the authors lay it out; recurrent matrices orthogonal, biases 0."""
+        dim, hidden = self.config.dim, self.config.hidden
+        of_gru = dict(self.gru.named_parameters())
+        rows = {
+            self.embedding.weight: self.n_items,
+            of_gru["weight_ih_l0"]: dim,
+            self.of_last.weight: hidden,
+            self.of_each.weight: hidden,
+            self.energy.weight: 1,
+            self.decoder.weight: dim,
+        }
+        for weight, n in rows.items():
+            nn.init.normal_(weight, std=(2 / n) ** 0.5)
+        for gate in of_gru["weight_hh_l0"].detach().chunk(3):
+            nn.init.orthogonal_(gate)
+        for bias in ("bias_ih_l0", "bias_hh_l0"):
+            nn.init.zeros_(of_gru[bias])
+
+
+Model = NARM
