@@ -30,7 +30,7 @@ DEFAULTS: Nested = {
               "max_users_per_item": None},
     "model": {"name": "hg_gnn", "preset": None},
     "training": {
-        "optimizer": "adam",
+        "optimizer": "adam", "momentum": 0.0,
         "batch_events": 512, "learning_rate": 1e-3, "weight_decay": 1e-5, "schedule": "constant", "decay": 0.1,
         "decay_every": 3, "max_epochs": 30, "max_minutes": None, "patience": 5, "checkpoint_minutes": 10.0, "seed": 0,
         "threads": 0, "device": "auto", "shuffle": "sessions",
@@ -86,6 +86,12 @@ def test_later_layers_win(tmp_path: Path) -> None:
     assert settings.sessions.gap == "30min"
 
 
+def test_a_momentum_needs_adagrad() -> None:
+    assert compose({"training": {"momentum": 0.5, "optimizer": "adagrad"}}).training.momentum == 0.5
+    with pytest.raises(ConfigError, match=r"only optimizer 'adagrad' takes a momentum; set momentum = 0, found 0\.5"):
+        compose({"training": {"momentum": 0.5}})
+
+
 def test_a_later_assignment_wins() -> None:
     assert read_overrides(None, ["training.seed=1", "training.seed=2"]) == {"training": {"seed": 2}}
 
@@ -131,6 +137,7 @@ def test_unknown_keys_name_the_nearest() -> None:
         ("training", "threads", 100_000), ("split", "test", 1e-300), ("split", "validation", 1 - 1e-15),
         ("sessions", "gap", "0.1ms"), ("sessions", "gap", "9" * 400 + "d"), ("preparation", "memory_limit", "0.1B"),
         ("preparation", "memory_limit", "lots"), ("preparation", "drop_invalid", 3),
+        ("training", "momentum", 1), ("training", "momentum", 0.5),
     ],
 )  # fmt: skip
 def test_values_that_do_not_fit_are_named(section: str, key: str, value: Any) -> None:

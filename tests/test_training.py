@@ -27,7 +27,7 @@ from segue.data.corpus import Corpus
 from segue.errors import ArtifactError, ConfigError
 from segue.nn.protocol import SessionEncoder
 from segue.pipeline import Options
-from segue.settings import EvaluationSettings, TrainingSettings
+from segue.settings import EvaluationSettings, Nested, TrainingSettings
 from segue.training import EpochPlan, Progress, Trainer
 from worlds import TEST, TRAIN, VALIDATION
 
@@ -373,8 +373,8 @@ def test_a_resumed_run_that_never_improves_ends_with_its_best(tmp_path: Path, mo
     assert not all(torch.equal(kept[name], seen[3][name]) for name in kept)
 
 
-def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path, whole: tuple[Path, int]) -> None:
-    out = tmp_path / "model"
+def killed_in_the_second_epoch(out: Path, overrides: Nested) -> None:
+    """A run with a refit whose process is killed in the second step of its second epoch."""
     program = f"""
 import os, signal
 from pathlib import Path
@@ -386,14 +386,42 @@ def die_in_the_second_epoch(at):
         os.kill(os.getpid(), signal.SIGKILL)
 
 options = Options(refit=True, progress=die_in_the_second_epoch)
-pipeline.train(Path({str(small_logs.corpus())!r}), Path({str(out)!r}), {RANDOM!r}, options)
+pipeline.train(Path({str(small_logs.corpus())!r}), Path({str(out)!r}), {overrides!r}, options)
 """
     killed = subprocess.run([sys.executable, "-c", program], env=one_thread(), capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+
+
+def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path, whole: tuple[Path, int]) -> None:
+    out = tmp_path / "model"
+    killed_in_the_second_epoch(out, RANDOM)
     _, state = load_checkpoint(tmp_path / "model.partial" / "metrics.checkpoint")
     assert (state["epoch"], state["step"]) == (2, 1)
     pipeline.train(small_logs.corpus(), out, RANDOM, Options(refit=True, resume=True))
     same_run(out, whole[0])
+
+
+CARRYING: dict[str, dict[str, Any]] = {
+    "gru4rec": {"name": "gru4rec", "preset": "official", "dim": 8, "dropout_hidden": 0.4, "n_sample": 16},
+}
+
+
+@pytest.mark.parametrize("name", CARRYING)
+def test_a_carried_state_survives_a_kill(tmp_path: Path, name: str) -> None:
+    """Mid-epoch, with drawn candidates, dropout, and the optimizer's momentum."""
+    overrides = {
+        **RANDOM,
+        "model": CARRYING[name],
+        "training": {**RANDOM["training"], "optimizer": "adagrad", "momentum": 0.3},
+    }
+    found, wanted = tmp_path / "found", tmp_path / "wanted"
+    killed_in_the_second_epoch(found, overrides)
+    tensors, state = load_checkpoint(tmp_path / "found.partial" / "metrics.checkpoint")
+    assert (state["epoch"], state["step"]) == (2, 1)
+    assert tensors["carried"].any()
+    for out in (found, wanted):
+        pipeline.train(small_logs.corpus(), out, overrides, Options(refit=True, resume=out == found))
+    same_run(found, wanted)
 
 
 def one_thread() -> dict[str, str]:

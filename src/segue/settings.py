@@ -12,7 +12,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
 from segue.config import Config, nearest
 from segue.errors import ConfigError
@@ -167,7 +176,9 @@ class ModelSettings(Config):
 class TrainingSettings(Config):
     """The one training loop."""
 
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "adagrad"] = "adam"
+    momentum: float = Field(0.0, ge=0, lt=1)
+    """Of adagrad: how much of a row's last step is in its next one."""
     batch_events: int = Field(512, ge=1, le=100_000_000)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-5, ge=0)
@@ -185,6 +196,13 @@ class TrainingSettings(Config):
     """0: all."""
     device: Annotated[str, AfterValidator(_device)] = "auto"
     shuffle: Literal["sessions", "events"] = "sessions"
+
+    @field_validator("momentum")
+    @classmethod
+    def _of_adagrad(cls, momentum: float, info: ValidationInfo) -> float:
+        if momentum and info.data.get("optimizer", "adagrad") != "adagrad":
+            raise ValueError("only optimizer 'adagrad' takes a momentum; set momentum = 0")
+        return momentum
 
 
 class EvaluationSettings(Config):

@@ -1,4 +1,5 @@
-"""Against the written-out cell, and the traps of MODELS section 3 that concern full back-propagation."""
+"""Against the written-out cell, and the traps that Hidasi & Czapp (2023) found in other implementations, as far as they
+concern full back-propagation; the authors' own training is in test_gru4rec_official.py."""
 
 from __future__ import annotations
 

@@ -1,36 +1,65 @@
 """GRU4Rec: a recurrent network over the items of the running session (Hidasi et al. 2016).
 
 Input and output share one item table, with an output bias (Hidasi & Karatzoglou 2018). The preset ``full_softmax``
-propagates through the whole session and scores against all items; a state never crosses from one session to another.
+propagates through the whole session and scores against all items. The presets ``official`` and ``official_bpr_max``
+train as the authors do: sessions in order of time on parallel slots, one item a step, against the targets of the batch
+and items drawn by popularity. A state never crosses from one session to another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
+from segue.data.orders import Order
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
+from segue.nn.sampled import PopularitySampler, bpr_max, cross_entropy, false_negatives
+from segue.nn.space import Between, Choice, Space
 from segue.settings import GraphSettings, PreparationSettings
+
+_WHOLE_SESSIONS = {"length": 1000}
+_OFFICIAL_TRAINING = {
+    "optimizer": "adagrad", "learning_rate": 0.05, "weight_decay": 0.0, "batch_events": 64, "max_epochs": 10,
+}  # fmt: skip
 
 
 class GRU4RecConfig(ModelConfig):
-    """Sizes and regularisation."""
+    """Sizes, regularisation, and how it is trained."""
 
     window: Window = Window(length=20)
-    dim: int = Field(128, ge=1, le=4096)
+    dim: int = Field(128, ge=1, le=65_536)
     """Of item vectors and hidden state: they share one table, so they are equal."""
-    layers: int = Field(1, ge=1, le=16)
+    layers: int = Field(1, ge=1, le=64)
     dropout_embed: float = Field(0.25, ge=0, lt=1)
     """Share of the input vectors' coordinates that is dropped."""
     dropout_hidden: float = Field(0.25, ge=0, lt=1)
-    """Share of the hidden state's coordinates that is dropped, of every layer; never in the recurrence."""
+    """Share of the hidden state's coordinates that is dropped, of every layer; in the recurrence with one_step only."""
+    bptt: Literal["full", "one_step"] = "full"
+    """full: back-propagation through whole sessions, shuffled. one_step: as the authors, from the initial values to
+    the order: session-parallel, the state carried from step to step as a constant, what dropout leaves of it."""
+    loss: Literal["full_softmax", "cross_entropy", "bpr_max"] = "full_softmax"
+    """full_softmax: over all items; the others over the targets of the batch and `n_sample` drawn items. In evaluation
+    mode, where nothing is drawn, all items are the candidates of each."""
+    n_sample: int = Field(2048, ge=0, le=10_000_000)
+    """Items drawn for each batch, shared by its events."""
+    sample_alpha: float = Field(0.5, ge=0, le=1)
+    """They are drawn by support to the power of this: 0 all alike, 1 by popularity."""
+    logq: float = Field(0.0, ge=0, le=10)
+    """Of cross_entropy: how much of a candidate's log frequency is taken off its score (1: the logQ correction)."""
+    bpreg: float = Field(1.0, ge=0, le=1e6)
+    """Of bpr_max: weight of the penalty on the negatives' scores."""
+    elu: float = Field(0.5, ge=0, le=1e6)
+    """Of bpr_max: scores pass through elu with this parameter; 0: they stay as they are."""
+    mask_duplicates: bool = False
+    """Whether candidates equal to an event's target are no negatives of it. The authors keep them."""
 
 
 class GRU4Rec(SessionEncoder):
@@ -38,24 +67,55 @@ class GRU4Rec(SessionEncoder):
 
     Config = GRU4RecConfig
     config: GRU4RecConfig
-    presets: ClassVar[Mapping[str, Overrides]] = {"full_softmax": {}}
+    presets: ClassVar[Mapping[str, Overrides]] = {
+        "full_softmax": {},
+        # The defaults of the authors' code, for data they have no tuned settings for; the logQ correction is in all of
+        # their tuned settings with this loss.
+        "official": {
+            "model": {
+                "window": _WHOLE_SESSIONS, "bptt": "one_step", "loss": "cross_entropy", "dim": 100,
+                "dropout_embed": 0.0, "dropout_hidden": 0.0, "logq": 1.0,
+            },
+            "training": _OFFICIAL_TRAINING,
+        },
+        "official_bpr_max": {
+            "model": {
+                "window": _WHOLE_SESSIONS, "bptt": "one_step", "loss": "bpr_max", "dim": 100,
+                "dropout_embed": 0.0, "dropout_hidden": 0.0,
+            },
+            "training": _OFFICIAL_TRAINING,
+        },
+        "hggnn": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
+    }  # fmt: skip
+    space: ClassVar[Space] = {
+        "model.dim": Choice((64, 100, 128, 256, 512)),
+        "model.dropout_embed": Between(0, 0.5),
+        "model.dropout_hidden": Between(0, 0.5),
+        "training.learning_rate": Between(1e-4, 0.2, log=True),
+    }
 
     embedding: nn.Embedding
     bias: nn.Parameter
     gru: nn.GRU
+    sampler: PopularitySampler
 
     def __init__(self, config: GRU4RecConfig, graph: GraphSettings) -> None:
         super().__init__(config, graph)
         self.dropout_embed = nn.Dropout(config.dropout_embed)
         self.dropout_hidden = nn.Dropout(config.dropout_hidden)
 
+    @property
+    def order(self) -> Order:
+        """Session-parallel where one step is taken at a time."""
+        return "session_parallel" if self.config.bptt == "one_step" else "shuffled"
+
     def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
-        """Draw the parameters; counts and graphs play no part."""
-        self._draw(corpus.n_items, corpus.n_users)
+        """Draw the parameters; of the log only the items' support is kept, to draw by."""
+        self._draw(torch.from_numpy(corpus.item_support), corpus.n_users)
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """The inverse of :meth:`arrays`."""
-        self._draw(n_items, n_users)
+        self._draw(torch.zeros(n_items, dtype=torch.int64), n_users)
         self.load_state_dict(dict(arrays))
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
@@ -63,26 +123,87 @@ class GRU4Rec(SessionEncoder):
 
         Rows are padded on the right, where a causal network does not look. The state after an empty prefix is zero.
         """
-        hidden, _ = self.gru(self.dropout_embed(self.embedding(batch.items)))
-        last = hidden[batch.row, batch.position.clamp(min=0)] * (batch.position >= 0)[:, None]
-        return Encoding(torch.cat([self.dropout_hidden(last), last.new_ones(len(last), 1)], dim=1))
+        x = self.dropout_embed(self.embedding(batch.items))
+        if self.training and self.config.bptt == "one_step":
+            hidden, state = self._stepwise(x, batch, state)
+            drop: nn.Module = nn.Identity()
+        else:
+            hidden, state, drop = self.gru(x)[0], None, self.dropout_hidden
+        last = drop(hidden[batch.row, batch.position.clamp(min=0)] * (batch.position >= 0)[:, None])
+        return Encoding(torch.cat([last, last.new_ones(len(last), 1)], dim=1), state=state)
+
+    def _stepwise(self, x: Tensor, batch: Batch, carried: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The recurrence from what each row's slot carries, what dropout leaves of a state being all that goes on.
+
+        Returns the last layer's states [rows, length, dim], and of all layers what is carried [slots, layers, dim].
+        """
+        if carried is None:
+            carried = x.new_zeros(len(batch.slot), self.config.layers, self.config.dim)
+        state = carried.index_select(0, batch.slot) * batch.continues[:, None, None]
+        hidden = []
+        for cell in range(x.shape[1]):
+            after, below = [], x[:, cell]
+            for weights, before in zip(self.gru.all_weights, state.unbind(1), strict=True):
+                below = self.dropout_hidden(torch.gru_cell(below, before, *weights))
+                after.append(below)
+            hidden.append(below)
+            state = torch.where(batch.mask[:, cell, None, None], torch.stack(after, 1), state)
+        return torch.stack(hidden, 1), carried.index_copy(0, batch.slot, state)
 
     def item_vectors(self) -> Tensor:
         """[items, dim + 1]: vector and bias."""
         return torch.cat([self.embedding.weight, self.bias[:, None]], dim=1)
 
+    def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
+        """The sum over events divided by the number of slots: it shrinks as slots run out at the end of an epoch.
+
+        Without slots, the mean over events.
+        """
+        config = self.config
+        nominal = len(encoding.state) if encoding.state is not None else len(batch)
+        if config.loss == "full_softmax":
+            return super().loss_of(encoding, batch) * (len(batch) / nominal)
+        scores, positive, left_out = self._candidate_scores(encoding.vectors, batch.target)
+        if config.loss == "cross_entropy":
+            return cross_entropy(scores, positive, left_out) / nominal
+        return bpr_max(scores, positive, left_out, elu=config.elu, penalty=config.bpreg) / nominal
+
+    def _candidate_scores(self, vectors: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Scores [events, candidates], the column of each target [events], and which cells are left out."""
+        if not self.training:
+            return vectors @ self.item_vectors().t(), target, None
+        drawn = self.sampler.draw(self.config.n_sample)
+        candidates = torch.cat([target, drawn])
+        positive = torch.arange(len(target), device=target.device)
+        bias = self.bias.index_select(0, candidates)
+        scores = torch.addmm(bias, vectors[:, :-1], functional.embedding(candidates, self.embedding.weight).t())
+        if self.config.loss == "cross_entropy" and self.config.logq:
+            scores = scores - (self.config.logq * self.sampler.log_weights(target, drawn)).to(scores.dtype)
+        return scores, positive, false_negatives(candidates, positive) if self.config.mask_duplicates else None
+
     def statistics(self) -> dict[str, Any]:
         """Size of the network."""
         return {"parameters": sum(parameter.numel() for parameter in self.parameters())}
 
-    def _draw(self, n_items: int, n_users: int) -> None:
-        self.n_items, self.n_users = n_items, n_users
+    def _draw(self, support: Tensor, n_users: int) -> None:
+        self.n_items, self.n_users = len(support), n_users
         dim, layers = self.config.dim, self.config.layers
         between = self.config.dropout_hidden if layers > 1 else 0.0
-        self.embedding = nn.Embedding(n_items, dim)
+        self.embedding = nn.Embedding(self.n_items, dim)
         nn.init.uniform_(self.embedding.weight, -(dim**-0.5), dim**-0.5)
-        self.bias = nn.Parameter(torch.zeros(n_items))
+        self.bias = nn.Parameter(torch.zeros(self.n_items))
         self.gru = nn.GRU(dim, dim, num_layers=layers, batch_first=True, dropout=between)
+        if self.config.bptt == "one_step":
+            self._start_as_the_authors()
+        if self.config.loss != "full_softmax":
+            self.sampler = PopularitySampler(support, self.config.sample_alpha)
+
+    def _start_as_the_authors(self) -> None:
+        """Glorot's uniform values for the table and for every gate by itself; no bias."""
+        nn.init.xavier_uniform_(self.embedding.weight)
+        for name, parameter in self.gru.named_parameters():
+            for gate in parameter.detach().chunk(3):
+                nn.init.xavier_uniform_(gate) if name.startswith("weight") else nn.init.zeros_(gate)
 
 
 Model = GRU4Rec

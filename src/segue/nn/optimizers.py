@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from segue.settings import TrainingSettings
+
+
+class RowAdagrad(torch.optim.Optimizer):
+    """Adagrad with momentum, row by row (Duchi et al. 2011; as used by Hidasi & Karatzoglou 2018).
+
+    For every row with a gradient g: a += g²; m = momentum · m − lr · g / √(a + eps); row += m. A row whose gradient is
+    all zero, such as an item outside the batch, stays as it is, and so do its a and m: a drawn item is not dragged on
+    by the momentum of the batch that last saw it. a starts from 0. Weight decay adds weight_decay · row to g.
+    """
+
+    def __init__(
+        self, params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0, eps: float = 1e-6
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad, group)
+
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["squares"] = torch.zeros_like(parameter)
+            if group["momentum"]:
+                state["momentum"] = torch.zeros_like(parameter)
+        rows = (gradient if gradient.dim() == 1 else gradient.flatten(1).any(1)).nonzero().squeeze(1)
+        slope = gradient.index_select(0, rows)
+        if group["weight_decay"]:
+            slope = slope.add(parameter.index_select(0, rows), alpha=group["weight_decay"])
+        squares = state["squares"].index_select(0, rows).addcmul_(slope, slope)
+        state["squares"].index_copy_(0, rows, squares)
+        change = slope.div_(squares.add_(group["eps"]).sqrt_()).mul_(-group["lr"])
+        if group["momentum"]:
+            change.add_(state["momentum"].index_select(0, rows), alpha=group["momentum"])
+            state["momentum"].index_copy_(0, rows, change)
+        parameter.index_add_(0, rows, change)
 
 
 def optimizer_of(groups: list[dict[str, Any]], training: TrainingSettings) -> torch.optim.Optimizer:
     """The optimizer that the settings name, over a model's parameter groups.
 
-    "adam" couples weight decay to the gradient, as the papers of this line do; "adamw" does not.
+    "adam" couples weight decay to the gradient, as the papers of this line do; "adamw" does not; "adagrad" is
+    :class:`RowAdagrad`.
     """
+    rate, decay = training.learning_rate, training.weight_decay
+    if training.optimizer == "adagrad":
+        return RowAdagrad(groups, rate, training.momentum, decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[training.optimizer]
-    optimizer: torch.optim.Optimizer = kind(
-        groups, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
-    )
+    optimizer: torch.optim.Optimizer = kind(groups, lr=rate, weight_decay=decay, fused=True)
     return optimizer
