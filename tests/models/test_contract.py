@@ -20,7 +20,7 @@ from worlds import TEST, TRAIN
 
 CASES = [(name, preset) for name in models.names() for preset in models.load(name).presets]
 COUNTING = [(name, preset) for name, preset in CASES if not issubclass(models.load(name), SessionEncoder)]
-ORDER_BLIND = {"popularity", "item_knn"}
+ORDER_BLIND = {"popularity", "item_knn", "session_knn"}
 
 case = pytest.mark.parametrize(("name", "preset"), CASES)
 counting_case = pytest.mark.parametrize(("name", "preset"), COUNTING)

@@ -40,7 +40,27 @@ def test_a_rolling_history_holds_validation_too(corpus: Corpus) -> None:
 
 
 def test_mixed_is_the_sum(corpus: Corpus) -> None:
-    assert scores(corpus, "mixed", history_weight=0.5)[2] == [3.25, 2.75, 0.75, 0.0]
+    assert scores(corpus, "mixed", history_weight=0.5, half_life=None)[2] == [3.25, 2.75, 0.75, 0.0]
+
+
+def test_mixed_forgets() -> None:
+    """The history lies 60 days back, two of the preset's half-lives: item 2 of the session, item 0 of the history."""
+    starts = [[0, 60 * worlds.DAY]]
+    corpus = worlds.corpus_of([[[0, 0], [2, 1]]], [[TRAIN, TEST]], starts=starts, step=0)
+    assert scores(corpus, "mixed") == [[2 / 3 + 2 * 0.25, 0.0, 1.0]]
+
+
+def test_the_items_of_the_session_by_recency_then_popularity(corpus: Corpus) -> None:
+    """Of (1, 0, 1) item 1 is the last, item 0 the one before; items 2 and 3 by popularity."""
+    assert scores(corpus, "repeat_last") == [[0.75, 1.25, 0.25, 0.0], [2.75, 1.25, 0.25, 0.0], [2.75, 3.25, 0.25, 0.0]]
+    assert scores(corpus, "repeat_last", session_weight=2.0)[2] == [4.75, 6.25, 0.25, 0.0]
+
+
+def test_only_the_last_occurrence_speaks_for_recency(corpus: Corpus) -> None:
+    model = worlds.fitted({"model": {"name": "popularity", "preset": "repeat_last"}}, corpus)
+    parts = model.parts(worlds.request_of(model, [1, 0, 1]), torch.tensor([1, 0]))
+    assert parts.session["session"].tolist() == [[0.0, 0.0, 3.0], [0.0, 2.0, 0.0]]
+    assert parts.total().tolist() == [3.25, 2.75]
 
 
 def test_history_decays_with_its_age() -> None:

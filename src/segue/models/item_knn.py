@@ -14,6 +14,7 @@ from torch import Tensor
 from segue.data.batches import Batch, Window, spans
 from segue.data.corpus import Corpus, IntArray, Sessions
 from segue.nn.protocol import ModelConfig, Overrides, Parts, SessionModel
+from segue.nn.space import Between, Choice, Space
 from segue.nn.sparse_rows import SparseRows
 from segue.settings import GraphSettings, Neighbours, PreparationSettings
 
@@ -54,6 +55,12 @@ class ItemKNN(SessionModel):
         "session": {},
         # The form behind the published numbers: cosine to the last item.
         "public": {"model": {"mode": "last", "lam": 0.0}},
+    }
+    space: ClassVar[Space] = {
+        "model.lam": Choice((0.0, 5.0, 20.0, 50.0, 80.0)),
+        "model.a": Choice((0.25, 0.5, 0.75, 1.0)),
+        "model.mode": Choice(("last", "sum", "decay")),
+        "model.w": Between(0.1, 0.95),
     }
 
     def __init__(self, config: ItemKNNConfig, graph: GraphSettings) -> None:

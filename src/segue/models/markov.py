@@ -1,36 +1,51 @@
-"""First-order Markov: which item followed the last one, and how often."""
+"""First-order Markov and sequential rules: which items followed the last one, how often, and how soon.
+
+Sequential rules (Ludewig & Jannach 2018) count every pair of a session, 1 / distance each.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from scipy import sparse
 from torch import Tensor
 
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus, Sessions
 from segue.nn.protocol import ModelConfig, Overrides, Parts, SessionModel
+from segue.nn.space import Between, Space
 from segue.nn.sparse_rows import SparseRows
 from segue.settings import GraphSettings, PreparationSettings
 
 
 class MarkovConfig(ModelConfig):
-    """What ranks the items that never followed the last one."""
+    """How far a rule reaches, and what ranks the items that never followed the last one."""
 
     window: Window = Window(length=1)
+    steps: int = Field(1, ge=1, le=20)
+    """The largest distance from the last item to one that follows; 1: transitions alone."""
     fill: Literal["popularity", "none"] = "popularity"
-    """popularity: train popularity in [0, 1), below every count; it also decides between equal counts."""
+    """popularity: train popularity, below every count; it also decides between equal counts."""
 
 
 class Markov(SessionModel):
-    """score(j) = T[v_l, j] + fill(j); T counts the transitions of train sessions, immediate repeats as they come."""
+    """score(j) = T[v_l, j] + fill(j); T[i, j] = Σ of 1 / distance, at most `steps`, from each i to each j after it.
+
+    Repeats count as they come. All T are fractions over L = lcm(1 .. steps), and fill is popularity in [0, 1 / L).
+    """
 
     Config = MarkovConfig
     config: MarkovConfig
-    presets: ClassVar[Mapping[str, Overrides]] = {"first_order": {}}
+    presets: ClassVar[Mapping[str, Overrides]] = {
+        "first_order": {},
+        "sequential_rules": {"model": {"steps": 10}},
+    }
+    space: ClassVar[Space] = {"model.steps": Between(1, 20)}
 
     def __init__(self, config: MarkovConfig, graph: GraphSettings) -> None:
         super().__init__(config, graph)
@@ -38,11 +53,12 @@ class Markov(SessionModel):
         self._fill = torch.zeros(0, dtype=torch.float64)
 
     def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
-        """Count the transitions of train."""
+        """Count the pairs of train."""
         self.n_items, self.n_users = corpus.n_items, corpus.n_users
-        self._transitions = SparseRows.from_matrix(_transition_counts(corpus.train, corpus.n_items))
+        self._transitions = SparseRows.from_matrix(_rules(corpus.train, corpus.n_items, self.config.steps))
         support = corpus.item_support * (self.config.fill == "popularity")
-        self._fill = torch.from_numpy(support / (support.max(initial=0) + 1.0))
+        smallest = 1 / math.lcm(*range(1, self.config.steps + 1))
+        self._fill = torch.from_numpy(support / (support.max(initial=0) + 1.0) * smallest)
 
     def scores(self, batch: Batch) -> Tensor:
         """[events, items] float64; an empty prefix gets the fill alone."""
@@ -73,17 +89,22 @@ class Markov(SessionModel):
         self.n_items, self.n_users = n_items, n_users
 
     def statistics(self) -> dict[str, Any]:
-        """How many pairs were seen, and how often in all."""
-        return {"transitions": len(self._transitions.items), "events": int(self._transitions.values.sum())}
+        """How many pairs were seen, and their weight in all."""
+        return {"transitions": len(self._transitions.items), "weight": float(self._transitions.values.sum())}
 
 
-def _transition_counts(sessions: Sessions, n_items: int) -> sparse.csr_array:
-    """T [items, items]: how often j came directly after i inside a session."""
-    inside = np.ones(len(sessions.items), dtype=np.bool_)
-    inside[sessions.offsets[1:] - 1] = False
-    before = np.flatnonzero(inside)
-    pairs = (sessions.items[before], sessions.items[before + 1])
-    return sparse.coo_array((np.ones(len(before)), pairs), shape=(n_items, n_items)).tocsr()
+def _rules(sessions: Sessions, n_items: int, steps: int) -> sparse.csr_array:
+    """T [items, items]. Counted in whole parts of 1 / lcm(1 .. steps), so that equal fractions are equal floats."""
+    parts = math.lcm(*range(1, steps + 1))
+    session = np.repeat(np.arange(len(sessions)), sessions.lengths)
+    total = sparse.csr_array((n_items, n_items))
+    for distance in range(1, steps + 1):
+        before = np.flatnonzero(session[distance:] == session[:-distance])
+        pairs = (sessions.items[before], sessions.items[before + distance])
+        weight = np.full(len(before), float(parts // distance))
+        total = total + sparse.coo_array((weight, pairs), shape=(n_items, n_items)).tocsr()
+    total.data /= parts
+    return total
 
 
 Model = Markov

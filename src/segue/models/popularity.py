@@ -1,13 +1,13 @@
 """Popularity: of an item in the running session, with the user, and with everybody.
 
 One additive score covers the referees that every honest table needs: popularity, recent popularity, S-POP (count in
-the session, then popularity), personal popularity, and a mix of all.
+the session, then popularity), the session's items by recency, personal popularity, and a mix of all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from segue.data.batches import Batch, Window, spans
 from segue.data.corpus import Corpus
 from segue.nn.protocol import ModelConfig, Need, Overrides, Parts, SessionModel
+from segue.nn.space import Between, Choice, Space
 from segue.settings import Duration, GraphSettings, PreparationSettings, milliseconds
 
 
@@ -25,7 +26,9 @@ class PopularityConfig(ModelConfig):
 
     window: Window = Window(length=10_000, history=10_000)
     session_weight: float = Field(0.0, ge=0, le=1e9)
-    """Of each occurrence in the running session."""
+    """Of each occurrence in the running session, or of its place there."""
+    session_order: Literal["count", "recency"] = "count"
+    """What ranks the items of the running session: how often they occur, or how late."""
     history_weight: float = Field(0.0, ge=0, le=1e9)
     """Of each occurrence in the user's earlier sessions."""
     half_life: Duration | None = None
@@ -38,6 +41,7 @@ class Popularity(SessionModel):
     """score(i) = session_weight · count in prefix + history_weight · count in history + popularity(i) in [0, 1).
 
     With whole counts the popularity only decides between equal counts. Scores are float64, so that this order is exact.
+    With session_order "recency" the place in the prefix, from 1, of the item's last occurrence stands for its count.
     """
 
     Config = PopularityConfig
@@ -47,8 +51,17 @@ class Popularity(SessionModel):
         # News and shops turn over within days; on catalogues that live longer a longer half-life loses little.
         "recent": {"model": {"recency_half_life": "1d"}},
         "session": {"model": {"session_weight": 1.0}},
+        "repeat_last": {"model": {"session_weight": 1.0, "session_order": "recency"}},
         "personal": {"model": {"history_weight": 1.0}},
-        "mixed": {"model": {"session_weight": 1.0, "history_weight": 1.0}},
+        # Tastes in music and in what one reads last for weeks; popularity breaks the ties that decayed counts leave.
+        "mixed": {"model": {"session_weight": 1.0, "history_weight": 1.0, "half_life": "30d"}},
+    }
+    space: ClassVar[Space] = {
+        "model.session_weight": Between(0.01, 100.0, log=True),
+        "model.session_order": Choice(("count", "recency")),
+        "model.history_weight": Between(0.01, 100.0, log=True),
+        "model.half_life": Choice(("1d", "3d", "7d", "30d", "90d", "365d")),
+        "model.recency_half_life": Choice(("6h", "1d", "7d", "30d", "365d")),
     }
 
     def __init__(self, config: PopularityConfig, graph: GraphSettings) -> None:
@@ -79,9 +92,7 @@ class Popularity(SessionModel):
         scores = self._popularity.to(batch.items.device).repeat(len(batch), 1)
         flat = scores.view(-1)
         if self.config.session_weight:
-            cells, event = spans(batch.row * batch.items.shape[1], batch.position + 1)
-            seen = batch.items.flatten()[cells]
-            weight = torch.full_like(seen, self.config.session_weight, dtype=scores.dtype)
+            seen, event, weight = self._session(batch)
             flat.index_add_(0, event * self.n_items + seen, weight)
         if self.config.history_weight:
             seen, event, weight = self._history(batch)
@@ -90,10 +101,10 @@ class Popularity(SessionModel):
 
     def parts(self, batch: Batch, items: Tensor) -> Parts:
         """The running session item by item, the user's history, and popularity."""
-        prefix = batch.items[batch.row[0], : int(batch.position[0]) + 1]
+        prefix, _, counted = self._session(batch)
         seen, _, weight = self._history(batch)
         return Parts(
-            session={"session": self.config.session_weight * (items[:, None] == prefix).double()},
+            session={"session": (items[:, None] == prefix) * counted},
             user={"history": (items[:, None] == seen).double() @ weight},
             base=self._popularity.to(items.device)[items],
             popularity=True,
@@ -111,6 +122,18 @@ class Popularity(SessionModel):
     def statistics(self) -> dict[str, Any]:
         """How many items have been seen at all."""
         return {"items_with_support": int((self._popularity > 0).sum())}
+
+    def _session(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Items of the prefixes, the event of each, and what it adds to the score; flat."""
+        cells, event = spans(batch.row * batch.items.shape[1], batch.position + 1)
+        seen = batch.items.flatten()[cells]
+        weight = torch.full_like(seen, self.config.session_weight, dtype=torch.float64)
+        if self.config.session_order == "recency":
+            place = cells % batch.items.shape[1] + 1
+            last = torch.zeros(len(batch), self.n_items, dtype=place.dtype, device=place.device)
+            last.view(-1).scatter_reduce_(0, event * self.n_items + seen, place, "amax")
+            weight = weight * place * (place == last[event, seen])
+        return seen, event, weight
 
     def _history(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Items of the users' histories, the event that looks back at each, and the weight of each; flat."""

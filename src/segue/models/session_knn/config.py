@@ -1,0 +1,137 @@
+"""Every switch of the session neighbours, the presets, and what a search may vary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from segue.data.batches import Window
+from segue.data.corpus import IntArray
+from segue.nn.protocol import ModelConfig, Overrides
+from segue.nn.reminders import Reminding
+from segue.nn.space import Between, Choice, Space
+from segue.settings import Duration
+
+Shape = Literal["same", "div", "quadratic", "log", "exp"]
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class SessionKNNConfig(ModelConfig):
+    """Similarity of sessions, what each neighbour gives to its items, and what is known of the user."""
+
+    window: Window = Window(length=20)
+    k: int = Field(100, ge=1, le=100_000)
+    """Neighbours: the most similar of the sample, ties to the most recent."""
+    sample: int = Field(1000, ge=1, le=1_000_000)
+    """The most recent sessions that share an item are compared."""
+    weighting: Shape = "quadratic"
+    """Weight of the item at place p of n in the running session: 1, p/n, (p/n)², 1/log10(n-p+1.7), e^((p-n)/spw)."""
+    spw: float = Field(1.0, gt=0)
+    """Places after which weighting "exp" falls by e."""
+    cosine: bool = False
+    """Shared weight over ‖w‖ √|N|. False: over the number of distinct items of the running session."""
+    snh: Duration | None = None
+    """The age of a session at which its similarity falls by e. Unset: however old."""
+    inh: float | None = Field(None, gt=0)
+    """Places from the last shared item at which an item of a neighbour falls by e. Unset: however far."""
+    match_weighting: Shape = "quadratic"
+    """Weight of a neighbour by place p of n of the last shared item, q = n-p+1: 1, 1/q, 1/q², 1/log10(q+1.7),
+    e^((p-n)/ipw)."""
+    ipw: float = Field(1.0, gt=0)
+    """Places after which match_weighting "exp" falls by e."""
+    idf: float = Field(0.0, ge=0)
+    """Weight of the inverse document frequency, log(sessions / sessions with the item)."""
+    fill: Literal["none", "popularity"] = "none"
+    """popularity: items of no neighbour rank below all others, by train popularity."""
+    extend: int = Field(0, ge=0, le=1000)
+    """A session shorter than this is preceded by the user's last items."""
+    boost: float = Field(0.0, ge=0)
+    """The similarity of the user's own sessions counts 1 + boost times."""
+    remind: Reminding | None = None
+    """How the user's earlier items are raised. Unset: not at all."""
+
+    @model_validator(mode="after")
+    def _history_is_there(self) -> Self:
+        if (self.extend or self.remind) and not self.window.history:
+            raise ValueError("extend and remind look at the user's history: set window.history too")
+        return self
+
+
+def item_weight(shape: Shape, scale: float, place: IntArray, length: IntArray) -> FloatArray:
+    """Of each item of a running session of `length` items; place from 1. Shapes: all [n]."""
+    share: FloatArray = place / length
+    match shape:
+        case "div":
+            return share
+        case "quadratic":
+            return share * share
+        case _:
+            return _by_distance(shape, scale, length - place)
+
+
+def match_weight(shape: Shape, scale: float, place: IntArray, length: IntArray) -> FloatArray:
+    """Of a neighbour whose last shared item stands at `place`, from 1, of `length`. Shapes: all [n]."""
+    distance = length - place
+    inverse: FloatArray = 1 / (distance + 1)
+    match shape:
+        case "div":
+            return inverse
+        case "quadratic":
+            return inverse * inverse
+        case "log":
+            return _by_distance(shape, scale, distance + 1)
+        case _:
+            return _by_distance(shape, scale, distance)
+
+
+def _by_distance(shape: Shape, scale: float, distance: IntArray) -> FloatArray:
+    weight: FloatArray = np.ones(len(distance))
+    if shape == "log":
+        weight = 1 / np.log10(distance + 1.7)
+    elif shape == "exp":
+        weight = np.exp(-distance / scale)
+    return weight
+
+
+_V_SKNN: dict[str, Any] = {"k": 100, "sample": 1000, "idf": 1.0}
+_STAN: dict[str, Any] = {
+    "k": 500, "sample": 2500, "weighting": "exp", "spw": 1.02, "cosine": True, "snh": "5d", "inh": 2.05,
+    "match_weighting": "same",
+}  # fmt: skip
+_VSTAN: dict[str, Any] = _STAN | {"match_weighting": "exp", "ipw": 1.02, "idf": 1.0}
+
+# The session-aware ones as tuned for Last.fm by Latifi et al. 2021.
+PRESETS: Mapping[str, Overrides] = {
+    "v_sknn": {"model": _V_SKNN},
+    "stan": {"model": _STAN},
+    "vstan": {"model": _VSTAN},
+    "vsknn_ebr": {
+        "model": _V_SKNN
+        | {"k": 50, "sample": 500, "extend": 3, "boost": 2.5, "window": {"length": 20, "history": 1000}}
+        | {"remind": {"sessions": 3, "base": 7.0, "recency": 1.0, "similarity": 1.0}}
+    },
+    "vstan_ebr": {
+        "model": _VSTAN
+        | {"k": 1000, "sample": 10_000, "spw": 1.4525, "snh": "100d", "inh": 3.62, "ipw": 0.4525, "idf": 5.0}
+        | {"extend": 7, "boost": 3.7, "window": {"length": 20, "history": 1000}}
+        | {"remind": {"sessions": 10, "base": 9.0, "recency": 0.0, "similarity": 2.0}}
+    },
+}
+
+SPACE: Space = {
+    "model.k": Choice((50, 100, 500, 1000, 1500)),
+    "model.sample": Choice((500, 1000, 2500, 5000, 10_000)),
+    "model.weighting": Choice(("same", "div", "quadratic", "log", "exp")),
+    "model.match_weighting": Choice(("same", "div", "quadratic", "log", "exp")),
+    "model.cosine": Choice((True, False)),
+    "model.spw": Between(0.1, 10.0, log=True),
+    "model.ipw": Between(0.1, 10.0, log=True),
+    "model.inh": Between(0.1, 10.0, log=True),
+    "model.snh": Choice(("1d", "5d", "20d", "80d", "320d")),
+    "model.idf": Choice((0.0, 1.0, 2.0, 5.0, 10.0)),
+    "model.extend": Between(0, 10),
+    "model.boost": Between(0.0, 4.0),
+}
