@@ -207,11 +207,16 @@ def read_overrides(config: Path | None = None, assignments: Sequence[str] = ()) 
 
 def compose(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
     """Settings from nested keys, later layers over earlier ones. Raises ConfigError on the first mistake."""
-    merged: Nested = {}
+    return Settings.parse(merged(*layers))
+
+
+def merged(*layers: Mapping[str, Mapping[str, Any]]) -> Nested:
+    """Nested keys, later layers over earlier ones; nothing is checked."""
+    nested: Nested = {}
     for layer in layers:
         for section, values in layer.items():
-            merged.setdefault(section, {}).update(values)
-    return Settings.parse(merged)
+            nested.setdefault(section, {}).update(values)
+    return nested
 
 
 def _read_toml(path: Path) -> Nested:
