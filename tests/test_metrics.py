@@ -97,7 +97,7 @@ def test_metrics_of_single_ranks() -> None:
     assert hit_rate(rank, 5).tolist() == [1, 1, 1, 0, 0, 0]
     assert reciprocal_rank(rank, 20).tolist() == pytest.approx([1, 1 / 3, 1 / 5, 1 / 6, 1 / 20, 0])
     assert discounted_gain(rank, 10).tolist() == pytest.approx([1, 0.5, 1 / math.log2(6), 1 / math.log2(7), 0, 0])
-    assert list(METRICS) == ["HR@5", "HR@10", "HR@20", "MRR@5", "MRR@10", "MRR@20", "NDCG@10"]
+    assert list(METRICS) == ["HR@5", "HR@10", "HR@20", "MRR@5", "MRR@10", "MRR@20", "NDCG@5", "NDCG@10", "NDCG@20"]
 
 
 def test_micro_and_macro_by_hand() -> None:

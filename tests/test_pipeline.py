@@ -34,7 +34,7 @@ PROMISED = [
     "split", "protocol", "history", "model", "corpus_fingerprint", "events", "sessions", "users",
     "metrics", "metrics_by_session", "metrics_by_user", "slices",
 ]  # fmt: skip
-METRICS = ["HR@5", "HR@10", "HR@20", "MRR@5", "MRR@10", "MRR@20", "NDCG@10"]
+METRICS = ["HR@5", "HR@10", "HR@20", "MRR@5", "MRR@10", "MRR@20", "NDCG@5", "NDCG@10", "NDCG@20"]
 POPULARITY: Nested = {**small_logs.SMALL, "model": {"name": "popularity"}}
 
 

@@ -32,7 +32,7 @@ from segue.training import EpochPlan, Progress, Trainer
 from worlds import TEST, TRAIN, VALIDATION
 
 KEYS = ["epoch", "events", "seconds", "loss", "learning_rate", "validation", "best"]
-METRICS = {"HR@5", "HR@10", "HR@20", "MRR@5", "MRR@10", "MRR@20", "NDCG@10"}
+METRICS = {"HR@5", "HR@10", "HR@20", "MRR@5", "MRR@10", "MRR@20", "NDCG@5", "NDCG@10", "NDCG@20"}
 # With dropout and hidden users the random state matters; a checkpoint is written after every step.
 RANDOM = small_logs.with_settings(
     model={"dropout": 0.5, "mask_users": 0.3}, training={"max_epochs": 3, "checkpoint_minutes": 0}

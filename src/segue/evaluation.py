@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from segue.coverage import Coverage
 from segue.data.batches import HistoryPolicy, spans
 from segue.data.corpus import Corpus, IntArray, Part, Sessions
 from segue.data.loader import Loader
@@ -78,6 +80,8 @@ class Evaluation:
         rank: conservative, from 1, int64 [events]; where the target itself was masked, one beyond every cut-off.
         standard_rank: the same with ties counted for the model.
         slices: for each of ``slices.SLICES`` the slice of each event, [events].
+        seconds: spent on scores, from the snapshot on; ranking them is not counted.
+        coverage: share of the items that any top-k list shows, where that was asked for.
     """
 
     model: str
@@ -90,6 +94,8 @@ class Evaluation:
     rank: IntArray = field(repr=False)
     standard_rank: IntArray = field(repr=False)
     slices: Mapping[str, IntArray] = field(repr=False)
+    seconds: float = 0.0
+    coverage: Mapping[str, float] | None = None
 
     def write_ranks(self, path: Path) -> None:
         """Parquet, one row an event: user (id), session (number), position, target (item id), rank."""
@@ -132,6 +138,7 @@ class Evaluation:
             "event_hash": _hash(self.events),
             "tie_gap": self.tie_gap(),
             "skipped": {"clicks": self.skipped.clicks, "sessions": self.skipped.sessions},
+            **({"coverage": dict(self.coverage)} if self.coverage is not None else {}),
         }
 
     def _slice(self, name: str, labels: tuple[str, ...]) -> dict[str, dict[str, float]]:
@@ -150,6 +157,7 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     device: torch.device | None = None,
     label: str | None = None,
+    coverage: bool = False,
 ) -> Evaluation:
     """Rank the target of every event of `part` among all items, each event once.
 
@@ -160,6 +168,7 @@ def evaluate(
         progress: called with (events done, events in all).
         device: where the model is; unset: the CPU.
         label: name of the model in the result; unset: its module's.
+        coverage: also find which items stand in the lists, which takes a sort more.
 
     Raises ModelError when scores are not finite, or not [events, items].
     """
@@ -170,19 +179,29 @@ def evaluate(
     loader = Loader(corpus, sessions, model.config.window.length, policy=history, device=device)
     candidates = _Candidates(sessions, events, masked)
     ranks = np.empty((2, len(events)), dtype=np.int64)
+    shown = Coverage(corpus.n_items) if coverage else None
     done = 0
     keep_large_buffers()
+    started = time.monotonic()
     with _ready(model):
+        seconds = time.monotonic() - started
         for batch in loader.batches(events_per_chunk(corpus.n_items)):
             rows = slice(done, done + len(batch))
+            started = time.monotonic()
             scores = model.scores(batch)
-            _check(scores, (len(batch), corpus.n_items), label, events, rows)
+            _check(scores, (len(batch), corpus.n_items), label, events, rows)  # waits for the device, too
+            seconds += time.monotonic() - started
+            if shown:
+                shown.add(scores, *candidates.barred(rows, scores.device))
             ranks[:, rows] = candidates.ranks(scores, batch.target, rows).cpu().numpy()
             done = rows.stop
             if progress:
                 progress(done, len(events))
     slices = slice_columns(corpus, events)
-    evaluation = Evaluation(label, part, history, masked, corpus, events, skipped, ranks[0], ranks[1], slices)
+    found = shown.shares() if shown else None
+    evaluation = Evaluation(
+        label, part, history, masked, corpus, events, skipped, ranks[0], ranks[1], slices, seconds, found
+    )
     _report_ties(evaluation)
     return evaluation
 
@@ -222,13 +241,17 @@ class _Candidates:
         ranks = torch.stack([conservative_rank(scores, target), standard_rank(scores, target)])
         if not self.masked:
             return ranks
-        event, item = (tensor.to(scores.device) for tensor in self._prefix_items(rows))
+        event, item = self.barred(rows, scores.device)
         score, at_target = scores[event, item], scores[event, target[event]]
         ranks[0] -= torch.bincount(event[score >= at_target], minlength=len(target))
         ranks[1] -= torch.bincount(event[score > at_target], minlength=len(target))
         # A target that is no candidate itself is a miss, whatever its score and however few items there are.
         missed = max(scores.shape[1], max(CUTOFFS) + 1)
         return ranks.masked_fill(self._repeated[rows].to(scores.device), missed)
+
+    def barred(self, rows: slice, device: torch.device) -> tuple[Tensor, ...]:
+        """The pairs (event, item) that are no candidates; nothing where all are."""
+        return tuple(tensor.to(device) for tensor in self._prefix_items(rows)) if self.masked else ()
 
     def _prefix_items(self, rows: slice) -> tuple[Tensor, Tensor]:
         """The distinct items of each event's whole prefix (a model's window may be shorter): event, item; both flat."""

@@ -85,12 +85,12 @@ def discounted_gain(rank: Ranks, k: int) -> FloatArray:
 
 
 CUTOFFS = (5, 10, 20)
-"""Lengths of the lists that HR and MRR look at."""
+"""Lengths of the lists that metrics look at."""
 
 METRICS: dict[str, Callable[[Ranks], FloatArray]] = {
     **{f"HR@{k}": partial(hit_rate, k=k) for k in CUTOFFS},
     **{f"MRR@{k}": partial(reciprocal_rank, k=k) for k in CUTOFFS},
-    "NDCG@10": partial(discounted_gain, k=10),
+    **{f"NDCG@{k}": partial(discounted_gain, k=k) for k in CUTOFFS},
 }
 """What is reported, in this order: rank [events] → value of each event [events]."""
 

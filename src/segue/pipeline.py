@@ -47,6 +47,8 @@ class Options:
     final: bool = False
     """After the test metrics are reported, train once more on everything."""
     progress: Callable[[Progress], None] | None = None
+    on_epoch: Callable[[dict[str, Any]], None] | None = None
+    """Told the record of every epoch of the selection; what it raises ends the run."""
 
 
 def prepare_log(
@@ -72,6 +74,23 @@ def train(corpus_folder: Path, out: Path, overrides: Nested, options: Options = 
     with _run(out, settings, options, place, corpus_folder) as partial:
         _train_into(partial, load(corpus_folder, (Part.TRAIN, Part.VALIDATION)), settings, options, place)
     return out
+
+
+def select(corpus: Corpus, folder: Path, settings: Settings, options: Options = Options()) -> dict[str, float]:
+    """Train on the train part and measure on validation; nothing but checkpoint and metrics is kept, in `folder`.
+
+    Args:
+        corpus: its train and validation parts alone.
+
+    Returns the validation metrics of the best epoch. Raises CorpusError when there is nothing to validate on.
+    """
+    model, _ = _stage("metrics", corpus, settings, folder, options, None)
+    best = [record for record in read_epochs(folder) if record["best"]]
+    if best:
+        return dict(best[-1]["validation"])
+    how = settings.evaluation
+    measured = evaluate(model, corpus, Part.VALIDATION, history=how.history, mask_session=how.mask_session)
+    return dict(measured.as_dict()["metrics"])
 
 
 def fit(
@@ -239,7 +258,7 @@ def _stage(
             return model, []
         trainer = Trainer(
             model, corpus, settings.training, settings.evaluation, partial,
-            plan=plan, name=name, progress=options.progress,
+            plan=plan, name=name, progress=options.progress, on_epoch=options.on_epoch if plan is None else None,
         )  # fmt: skip
         played = trainer.run(resume=options.resume)
     return model.cpu(), played
@@ -275,15 +294,13 @@ def _names(parts: Iterable[Part]) -> list[str]:
 
 def _write_report(partial: Path, measured: Evaluation) -> None:
     result = measured.as_dict()
-    records = partial / "metrics.jsonl"
-    curve = [json.loads(line) for line in records.read_text().splitlines()] if records.exists() else []
     config = json.loads((partial / "config.json").read_text(encoding="utf-8"))
     label = str(result["model"])
     write_report(
         partial / "report.html",
         title=f"Segue {__version__}: {label}",
         evaluations={label: result},
-        curves={label: curve},
+        curves={label: read_epochs(partial)},
         statistics=config["statistics"],
         notes=[f"Trained on {' + '.join(config['trained_on'])}; measured on {result['split']}, {result['protocol']}."],
     )
@@ -298,11 +315,16 @@ def read_evaluation(folder: Path, split: str = "test") -> dict[str, Any]:
         raise ArtifactError(f"cannot read {path} ({error}); measure again with: segue evaluate {folder}") from None
 
 
+def read_epochs(folder: Path, name: str = "metrics") -> list[dict[str, Any]]:
+    """The records of ``metrics.jsonl`` (or ``refit.jsonl``); none where nothing was trained."""
+    path = folder / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
 def training_facts(folder: Path) -> dict[str, Any]:
     """What a trained model was made of, for people and scripts."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    path = folder / "metrics.jsonl"
-    epochs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    epochs = read_epochs(folder)
     best = [epoch for epoch in epochs if epoch["best"]]
     return {
         "model": str(folder),

@@ -260,11 +260,16 @@ def read_overrides(config: Path | None = None, assignments: Sequence[str] = ()) 
 
 def compose(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
     """Settings from nested keys, later layers over earlier ones. Raises ConfigError on the first mistake."""
-    merged: Nested = {}
+    return Settings.parse(merged(*layers))
+
+
+def merged(*layers: Mapping[str, Mapping[str, Any]]) -> Nested:
+    """Nested keys, later layers over earlier ones; nothing is checked."""
+    nested: Nested = {}
     for layer in layers:
         for section, values in layer.items():
-            merged[section] = _over(merged.get(section, {}), values)
-    return Settings.parse(merged)
+            nested[section] = _over(nested.get(section, {}), values)
+    return nested
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

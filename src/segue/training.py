@@ -79,6 +79,7 @@ class Trainer:
         folder: where checkpoint and metrics are written.
         plan: None selects the best epoch on validation; otherwise exactly these epochs are played (a refit).
         name: of the metrics file, ``metrics`` or ``refit``.
+        on_epoch: told the record of every epoch once it is saved; what it raises ends the run.
     """
 
     def __init__(
@@ -92,12 +93,14 @@ class Trainer:
         plan: list[EpochPlan] | None = None,
         name: str = "metrics",
         progress: Callable[[Progress], None] | None = None,
+        on_epoch: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         if (corpus.part == Part.TEST).any():
             raise ValueError("a corpus with test sessions was given to training")
         self.model, self.corpus, self.training, self.evaluation = model, corpus, training, evaluation
         self.folder, self.plan, self.name = folder, plan, name
         self._progress = progress or (lambda _: None)
+        self._on_epoch = on_epoch or (lambda _: None)
         self.device = pick_device(training.device)
         model.to(self.device)
         self.loader = Loader(
@@ -211,6 +214,7 @@ class Trainer:
         logger.info("%s", _summary(record))
         log(record)
         self._save()
+        self._on_epoch(record)
 
     def _validate(self) -> dict[str, float]:
         """Metrics on the validation part; empty where it holds no event."""

@@ -1,0 +1,33 @@
+"""How much of the catalogue a model ever shows: a model that recommends ten bestsellers to everybody can score well."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LENGTHS = (10, 20)
+
+
+class Coverage:
+    """The share of all items that stand in any top-k list of an evaluation."""
+
+    def __init__(self, n_items: int) -> None:
+        self._shown = torch.zeros(len(LENGTHS), n_items, dtype=torch.bool)
+
+    def add(self, scores: Tensor, event: Tensor | None = None, item: Tensor | None = None) -> None:
+        """The lists of some events.
+
+        Args:
+            scores: [events, items], left as they are.
+            event, item: pairs that are no candidates, [pairs].
+        """
+        if event is not None and item is not None:
+            scores = scores.index_put((event, item), scores.new_tensor(-torch.inf))
+        top = torch.topk(scores, min(max(LENGTHS), scores.shape[1]), dim=1)
+        listed = top.values > -torch.inf
+        for shown, k in zip(self._shown, LENGTHS, strict=True):
+            shown[top.indices[:, :k][listed[:, :k]].cpu()] = True
+
+    def shares(self) -> dict[str, float]:
+        """``coverage@10`` and ``coverage@20``, as fractions of the catalogue."""
+        return {f"coverage@{k}": float(shown.double().mean()) for k, shown in zip(LENGTHS, self._shown, strict=True)}

@@ -1,0 +1,92 @@
+"""The study on disk: Optuna's journal, a line of JSON for every step, that survives being stopped at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from segue.artifact import writing
+from segue.errors import ArtifactError
+
+JOURNAL = "study.journal"
+
+_QUESTION, _REPEATS = "question", "repeats"
+_SETTLED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_STARTUP = 5
+"""Trials that are played out before another may be pruned against them."""
+_WARMUP = 2
+"""The first epoch whose value may end a trial."""
+
+
+def open_study(folder: Path, question: dict[str, Any]) -> optuna.Study:
+    """The study of `folder`, begun where there is none; trials that were interrupted are queued again.
+
+    Args:
+        question: JSON-safe; raises ArtifactError when the study there was started with another.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _mend(folder / JOURNAL)
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
+            study_name="segue",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=_WARMUP),
+            direction="maximize",
+            load_if_exists=True,
+        )
+    asked = study.user_attrs.get(_QUESTION, question)
+    if asked != question:
+        differ = ", ".join(sorted(key for key in question if asked.get(key) != question[key]))
+        raise ArtifactError(
+            f"the study at {folder} was started differently ({differ}); repeat its command, or drop it with --overwrite"
+        )
+    study.set_user_attr(_QUESTION, question)
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params, user_attrs={_REPEATS: trial.number})
+    return study
+
+
+def settled(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that count: finished, pruned, or failed on their own account."""
+    trials = study.get_trials(deepcopy=False)
+    repeated = {trial.user_attrs[_REPEATS] for trial in trials if _REPEATS in trial.user_attrs}
+    return [trial for trial in trials if trial.state in _SETTLED and trial.number not in repeated]
+
+
+def row(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial for people and scripts."""
+    return {
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "value": trial.value,
+        "settings": dict(trial.params),
+        "validation": [trial.intermediate_values[epoch] for epoch in sorted(trial.intermediate_values)],
+        **{key: value for key, value in trial.user_attrs.items() if key != _REPEATS},
+    }
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna says nothing by itself."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _mend(journal: Path) -> None:
+    """A process that was killed while it wrote leaves half a line; what follows it could not be read."""
+    if journal.exists():
+        whole, newline, _ = journal.read_bytes().rpartition(b"\n")
+        with journal.open("r+b") as file:
+            file.truncate(len(whole) + len(newline))

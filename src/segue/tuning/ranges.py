@@ -1,0 +1,114 @@
+"""What a search varies: a model's declared space, or the grid of the paper's section 5.1.4."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from segue import models
+from segue.nn.protocol import SessionEncoder
+from segue.nn.space import Between, Choice, Space
+from segue.settings import Nested, Settings, merged
+
+Search = Literal["tpe", "paper-grid"]
+Point = dict[str, Any]
+"""A value for each setting that is searched, such as ``model.dim``."""
+
+_LEARNING_RATE = "training.learning_rate"
+_COMMON: Space = {_LEARNING_RATE: Between(1e-4, 1e-2, log=True)}
+"""What every trained model is searched for, where its own space says nothing else."""
+
+_PAPER_GRID: dict[str, Choice] = {
+    "model.dim": Choice((32, 64, 96, 128, 256)),
+    _LEARNING_RATE: Choice((1e-4, 1e-3, 1e-2, 1e-1)),
+    "model.layers": Choice((1, 2, 3, 4)),
+}
+_PAPER_TRAINING: Nested = {"training": {"batch_events": 512, "optimizer": "adam"}}
+
+
+def searched(search: Search, name: str, overrides: Nested) -> tuple[Space, Nested]:
+    """The ranges for a model, and the settings all its trials share; what the user has set is not searched.
+
+    The paper's grid keeps those of its three settings that the model has.
+    """
+    model = models.load(name)
+    trained = issubclass(model, SessionEncoder)
+    if search == "paper-grid":
+        fields = [_LEARNING_RATE, *(f"model.{field}" for field in model.Config.model_fields)] if trained else []
+        space: Space = {key: choice for key, choice in _PAPER_GRID.items() if key in fields}
+        shared = merged(_PAPER_TRAINING if trained else {}, overrides)
+    else:
+        space, shared = {**(_COMMON if trained else {}), **model.space}, merged(overrides)
+    return {key: value for key, value in space.items() if not _is_set(overrides, key)}, shared
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """The same for Optuna."""
+    return {key: _distribution(values) for key, values in space.items()}
+
+
+def with_point(overrides: Nested, point: Mapping[str, Any]) -> Nested:
+    """Settings with a point's values over them."""
+    nested = merged(overrides)
+    for key, value in point.items():
+        section, _, name = key.partition(".")
+        nested.setdefault(section, {})[name] = value
+    return nested
+
+
+def preset_point(settings: Settings, space: Space) -> Point:
+    """Where in the space a run stands as it is; settings that lie outside their range are left out."""
+    options = models.load(settings.model.name).Config.parse(settings.model.options, "model")
+    point = {}
+    for key, values in space.items():
+        section, _, name = key.partition(".")
+        value = getattr(options if section == "model" else getattr(settings, section), name)
+        if _holds(values, value):
+            point[key] = value
+    return point
+
+
+def all_points(space: Space, at_most: int | None, seed: int) -> list[Point] | None:
+    """Every point of a space of at most so many, shuffled by seed; None where there are more, or no end of them."""
+    choices = [_choices(values) for values in space.values()]
+    size = math.prod(len(values) if values is not None else math.inf for values in choices)
+    if math.isinf(size) or (at_most is not None and size > at_most):
+        return None
+    points = [
+        dict(zip(space, values, strict=True)) for values in itertools.product(*(found or () for found in choices))
+    ]
+    return [points[place] for place in np.random.default_rng(seed).permutation(len(points))]
+
+
+def _distribution(values: Choice | Between) -> BaseDistribution:
+    if isinstance(values, Choice):
+        return CategoricalDistribution(values.values)
+    if _whole(values):
+        return IntDistribution(int(values.low), int(values.high), log=values.log)
+    return FloatDistribution(values.low, values.high, log=values.log)
+
+
+def _choices(values: Choice | Between) -> tuple[Any, ...] | range | None:
+    if isinstance(values, Choice):
+        return values.values
+    return range(int(values.low), int(values.high) + 1) if _whole(values) else None
+
+
+def _whole(values: Between) -> bool:
+    return isinstance(values.low, int) and isinstance(values.high, int)
+
+
+def _holds(values: Choice | Between, value: Any) -> bool:
+    if isinstance(values, Choice):
+        return any(value == choice and type(value) is type(choice) for choice in values.values)
+    return isinstance(value, (int, float)) and values.low <= value <= values.high and not isinstance(value, bool)
+
+
+def _is_set(overrides: Nested, key: str) -> bool:
+    section, _, name = key.partition(".")
+    return name in overrides.get(section, {})

@@ -1,0 +1,296 @@
+"""The search: what it varies, what it costs, what it keeps, and that it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import small_logs
+from segue import pipeline
+from segue.data.corpus import Corpus
+from segue.errors import ArtifactError, ConfigError, CorpusError
+from segue.models.gru4rec import GRU4Rec
+from segue.models.popularity import Popularity
+from segue.nn.space import Between, Choice
+from segue.pipeline import Options
+from segue.settings import Nested, Settings, compose, read_overrides
+from segue.tuning import Budget, Standing, Tuned, tune
+from segue.tuning.ranges import all_points, preset_point, searched, with_point
+
+GRU: Nested = {"model": {"name": "gru4rec"}, "training": {"max_epochs": 1, "batch_events": 64, "threads": 1}}
+COUNTS: Nested = {"model": {"name": "popularity"}}
+SPACE = {"model.dim": Choice((4, 8)), "model.dropout_embed": Between(0.0, 0.5)}
+Scripted = Callable[[Settings, Options], dict[str, float]]
+
+
+@pytest.fixture(autouse=True)
+def _spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GRU4Rec, "space", SPACE)
+    monkeypatch.setattr(Popularity, "space", {"model.session_weight": Choice((0.0, 1.0, 2.0))})
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, select: Scripted) -> None:
+    """Trials that cost nothing."""
+
+    def stand_in(corpus: Corpus, folder: Path, settings: Settings, options: Options) -> dict[str, float]:
+        return select(settings, options)
+
+    monkeypatch.setattr("segue.pipeline.select", stand_in)
+
+
+def rate(settings: Settings, options: Options) -> dict[str, float]:
+    """A value that depends on the settings alone."""
+    return {"HR@10": float(settings.model.options.get("dropout_embed", 0.25))}
+
+
+def search(out: Path, overrides: Nested = GRU, **budget: Any) -> Tuned:
+    return tune(small_logs.corpus(), out, overrides, Budget(**budget))
+
+
+def told(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / "trials.json").read_text()))
+
+
+def test_the_best_trial_can_be_trained_again(tmp_path: Path) -> None:
+    found = search(tmp_path / "t", trials=3)
+    facts = told(tmp_path / "t")
+    values = [trial["value"] for trial in facts["trials"]]
+    assert len(values) == 3
+    assert found.value == max(values)
+    best = facts["trials"][facts["best"]]
+    assert (best["value"], best["settings"]) == (found.value, found.point)
+    overrides = read_overrides(tmp_path / "t" / "best.toml")
+    assert overrides == found.settings
+    folder = pipeline.train(small_logs.corpus(), tmp_path / "model", overrides)
+    assert pipeline.training_facts(folder)["validation"] == best["metrics"]
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["best.toml", "study.journal", "trials.json"]
+
+
+def test_test_sessions_are_never_opened(tmp_path: Path) -> None:
+    corpus = shutil.copytree(small_logs.corpus(), tmp_path / "corpus")
+    (corpus / "test.parquet").unlink()
+    assert tune(corpus, tmp_path / "t", GRU, Budget(trials=2)).value > 0
+    assert tune(corpus, tmp_path / "p", COUNTS, Budget(trials=2)).value > 0
+
+
+def test_the_first_trial_is_the_preset_as_far_as_the_space_holds_it(tmp_path: Path) -> None:
+    found = search(tmp_path / "t", trials=1)
+    assert found.point["model.dropout_embed"] == 0.25
+    assert found.point["training.learning_rate"] == 1e-3
+    assert found.point["model.dim"] in (4, 8)  # the preset's 128 lies outside
+    assert search(tmp_path / "p", COUNTS, trials=1).point == {"model.session_weight": 0.0}
+
+
+def test_the_same_seed_searches_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, rate)
+    points = [
+        [trial["settings"] for trial in search(tmp_path / name, trials=15, seed=seed).trials]
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    assert points[0] == points[1]
+    assert points[0] != points[2]
+
+
+def test_the_search_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, rate)
+    found = search(tmp_path / "t", trials=30)
+    drawn = [trial["settings"]["model.dropout_embed"] for trial in found.trials]
+    assert sum(drawn[15:]) / 15 > sum(drawn[1:11]) / 10
+    assert found.value > 0.45
+
+
+@pytest.mark.parametrize("stop", ["ctrl-c", "killed"])
+def test_a_stopped_search_ends_as_if_it_never_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: str) -> None:
+    scripted(monkeypatch, rate)
+    whole = search(tmp_path / "whole", trials=14)
+    calls = []
+
+    def stopped(settings: Settings, options: Options) -> dict[str, float]:
+        calls.append(settings)
+        if len(calls) in (3, 12):
+            raise KeyboardInterrupt
+        return rate(settings, options)
+
+    scripted(monkeypatch, stopped)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            search(tmp_path / "t", trials=14)
+        if stop == "killed":
+            with (tmp_path / "t" / "study.journal").open("a") as journal:
+                journal.write('{"op_code":4,"worker')
+    resumed = search(tmp_path / "t", trials=14)
+    assert [(trial["settings"], trial["value"]) for trial in resumed.trials] == [
+        (trial["settings"], trial["value"]) for trial in whole.trials
+    ]
+    assert len(calls) == len(whole.trials) + 2
+    assert search(tmp_path / "t", trials=14).point == whole.point
+    assert len(calls) == len(whole.trials) + 2, "what is finished is not repeated"
+    assert len(search(tmp_path / "t", trials=16).trials) == 16
+
+
+def test_hopeless_trials_are_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[int] = []
+
+    def curve(settings: Settings, options: Options) -> dict[str, float]:
+        value = 0.5 if len(played) < 6 else 0.1
+        played.append(0)
+        for epoch in range(1, 5):
+            played[-1] = epoch
+            assert options.on_epoch is not None
+            options.on_epoch({"epoch": epoch, "validation": {"HR@10": value}})
+        return {"HR@10": value}
+
+    scripted(monkeypatch, curve)
+    found = search(tmp_path / "t", trials=8)
+    assert played[:6] == [4] * 6
+    assert played[6:] == [2, 2], "one epoch says too little; the second is below the median"
+    assert [trial["state"] for trial in found.trials[5:]] == ["complete", "pruned", "pruned"]
+    assert found.trials[6]["validation"] == [0.1, 0.1]
+    assert found.value == 0.5
+
+
+def test_a_diverging_trial_fails_and_the_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GRU4Rec, "space", {"training.learning_rate": Choice((1e-3, 1e30)), "model.dim": Choice((4,))})
+    found = search(tmp_path / "t", trials=5)
+    by_rate = {trial["settings"]["training.learning_rate"]: trial for trial in found.trials}
+    assert (by_rate[1e-3]["state"], by_rate[1e30]["state"]) == ("complete", "fail")
+    assert "lower training.learning_rate" in by_rate[1e30]["reason"] or "score" in by_rate[1e30]["reason"]
+    assert found.point["training.learning_rate"] == 1e-3
+
+
+def test_a_search_without_a_success_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(settings: Settings, options: Options) -> dict[str, float]:
+        raise ConfigError("training diverged")
+
+    scripted(monkeypatch, fail)
+    with pytest.raises(ConfigError, match=r"no trial of gru4rec/\S+ succeeded, of 3: training diverged"):
+        search(tmp_path / "t", trials=3)
+    assert not (tmp_path / "t" / "best.toml").exists()
+    assert len(told(tmp_path / "t")["trials"]) == 3
+
+
+def test_what_the_corpus_lacks_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(settings: Settings, options: Options) -> dict[str, float]:
+        raise CorpusError("the model needs history")
+
+    scripted(monkeypatch, lacks)
+    with pytest.raises(CorpusError, match="needs history"):
+        search(tmp_path / "t", trials=3)
+
+
+def test_minutes_are_spent_once(tmp_path: Path) -> None:
+    found = search(tmp_path / "t", minutes=1e-5)
+    assert [trial["state"] for trial in found.trials] == ["complete"]
+    assert found.trials[0]["seconds"] >= found.seconds > 0
+    assert "max_minutes" not in found.settings["training"], "the cut is the search's, not the model's"
+    assert len(search(tmp_path / "t", minutes=1e-5).trials) == 1
+
+
+def test_no_trial_outlasts_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+
+    def note(settings: Settings, options: Options) -> dict[str, float]:
+        limits.append(settings.training.max_minutes)
+        return {"HR@10": 0.5}
+
+    scripted(monkeypatch, note)
+    search(tmp_path / "a", trials=2, minutes=3.0)
+    assert limits[0] == 3.0
+    assert 2.9 < (limits[1] or 0) < 3.0
+    search(tmp_path / "b", {**GRU, "training": {**GRU["training"], "max_minutes": 0.5}}, trials=1, minutes=3.0)
+    search(tmp_path / "c", trials=1)
+    assert limits[2:] == [0.5, None]
+
+
+def test_a_small_space_is_searched_whole_and_once(tmp_path: Path) -> None:
+    seen: list[Standing] = []
+    found = tune(small_logs.corpus(), tmp_path / "t", COUNTS, Budget(trials=40), watch=seen.append)
+    weights = [trial["settings"]["model.session_weight"] for trial in found.trials]
+    assert weights[0] == 0.0
+    assert sorted(weights) == [0.0, 1.0, 2.0]
+    assert [(standing.trials, standing.of) for standing in seen] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert seen[-1].best == found.value
+
+
+def test_a_point_that_comes_again_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def note(settings: Settings, options: Options) -> dict[str, float]:
+        calls.append(settings)
+        return {"HR@10": 0.5}
+
+    scripted(monkeypatch, note)
+    found = search(tmp_path / "t", COUNTS, trials=2)  # fewer than there are points: the sampler draws
+    monkeypatch.setattr(Popularity, "space", {"model.session_weight": Choice((0.0, 1.0))})
+    assert len(found.trials) == 2
+    repeated = [trial for trial in found.trials if "same_as" in trial]
+    assert len(calls) == len(found.trials) - len(repeated)
+
+
+def test_another_question_is_refused_and_overwritten(tmp_path: Path) -> None:
+    search(tmp_path / "t", COUNTS, trials=1)
+    with pytest.raises(ArtifactError, match=r"started differently \(seed\); repeat its command, or drop it with"):
+        search(tmp_path / "t", COUNTS, trials=1, seed=1)
+    with pytest.raises(ArtifactError, match=r"\(settings\)"):
+        search(tmp_path / "t", GRU, trials=1)
+    found = tune(small_logs.corpus(), tmp_path / "t", COUNTS, Budget(trials=2, seed=1), overwrite=True)
+    assert told(tmp_path / "t")["seed"] == 1
+    assert len(found.trials) == 2
+
+
+def test_a_model_without_a_space_is_measured_as_it_is(tmp_path: Path) -> None:
+    found = search(tmp_path / "t", {"model": {"name": "popularity", "session_weight": 1.0}})
+    assert (len(found.trials), found.point) == (1, {})
+    assert found.settings["model"] == {"name": "popularity", "session_weight": 1.0, "preset": "global"}
+
+
+def test_the_paper_grid() -> None:
+    space, shared = searched("paper-grid", "hg_gnn", {"model": {"name": "hg_gnn"}})
+    points = all_points(space, None, seed=0)
+    assert points is not None
+    assert len(points) == 5 * 4 * 4
+    assert {point["model.dim"] for point in points} == {32, 64, 96, 128, 256}
+    assert {point["training.learning_rate"] for point in points} == {1e-4, 1e-3, 1e-2, 1e-1}
+    assert {point["model.layers"] for point in points} == {1, 2, 3, 4}
+    assert shared["training"] == {"batch_events": 512, "optimizer": "adam"}
+    assert points != all_points(space, None, seed=1)
+    assert searched("paper-grid", "markov", {}) == ({}, {})
+
+
+def test_the_paper_grid_is_played_point_by_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def note(settings: Settings, options: Options) -> dict[str, float]:
+        seen.append(settings)
+        return {"HR@10": 0.5}
+
+    scripted(monkeypatch, note)
+    small: Nested = {"model": {"name": "hg_gnn", "dim": 8}}
+    found = search(tmp_path / "t", small, search="paper-grid", trials=99)
+    assert len(found.trials) == len(seen) == 16, "dim is the user's"
+    assert all(settings.training.batch_events == 512 for settings in seen)
+    assert {settings.model.options["dim"] for settings in seen} == {8}
+
+
+def test_what_the_user_sets_is_not_searched() -> None:
+    space, _ = searched("tpe", "gru4rec", {"model": {"dim": 8}, "training": {"learning_rate": 0.1}})
+    assert list(space) == ["model.dropout_embed"]
+    assert list(searched("tpe", "popularity", {})[0]) == ["model.session_weight"], "nothing is learned at a rate"
+
+
+def test_points_and_presets_by_hand() -> None:
+    assert all_points({"a.x": Between(1, 3), "a.y": Choice(("u",))}, 3, 0) is not None
+    assert all_points({"a.x": Between(1, 4)}, 3, 0) is None
+    assert all_points({"a.x": Between(0.0, 1.0)}, 3, 0) is None
+    settings = compose({"model": {"name": "gru4rec", "layers": 2}})
+    ranges = {"model.layers": Between(1, 3), "model.dim": Choice((1,)), "training.weight_decay": Between(0.0, 1.0)}
+    assert preset_point(settings, ranges) == {"model.layers": 2, "training.weight_decay": 1e-5}
+    assert with_point({"model": {"dim": 1}}, {"model.dim": 2, "graph.sample_size": 3}) == {
+        "model": {"dim": 2},
+        "graph": {"sample_size": 3},
+    }
