@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import worlds
 from segue.data.batches import Batch
 from segue.data.loader import Loader
-from segue.graph.session import prefix_graph, session_graph
+from segue.graph.session import last_nodes, prefix_graph, session_graph
 
 N_ITEMS = 6
 
@@ -43,6 +43,27 @@ def test_nodes_and_transitions_are_those_of_each_prefix(sessions: list[list[int]
     assert found == Counter(wanted_edges)
 
 
+@given(st.lists(st.lists(st.integers(0, N_ITEMS - 1), min_size=2, max_size=7), min_size=1, max_size=5))
+def test_a_shortcut_joins_each_click_to_itself_and_to_every_later_one(sessions: list[list[int]]) -> None:
+    prefixes = prefixes_of(*sessions).prefixes()
+    graph, alias = prefix_graph(prefixes, N_ITEMS)
+    wanted = set()
+    for nodes, length in zip(alias.tolist(), prefixes.mask.sum(1).tolist(), strict=True):
+        wanted |= {(nodes[j], nodes[i]) for j in range(length) for i in range(j + 1)}
+    source, target = graph.shortcuts()
+    assert list(zip(target.tolist(), source.tolist(), strict=True)) == sorted(wanted)
+
+
+def test_the_last_node_is_that_of_the_last_click() -> None:
+    """Not the node that is numbered last: (5, 3) ends at 3, (3, 5, 3) at 3 again."""
+    prefixes = prefixes_of([5, 3, 0], [3, 5, 3, 0]).prefixes()
+    graph, alias = prefix_graph(prefixes, N_ITEMS)
+    event, node = last_nodes(prefixes, alias)
+    assert event.tolist() == [0, 1, 2, 3, 4]
+    assert graph.event[node].tolist() == event.tolist()
+    assert graph.item[node].tolist() == [5, 3, 3, 5, 3]
+
+
 def test_no_edge_crosses_the_beginning_of_a_session() -> None:
     event, item = torch.tensor([0, 0, 0, 0, 1, 1]), torch.tensor([3, 4, 4, 3, 3, 5])
     begins = torch.tensor([True, False, True, False, True, False])
@@ -54,6 +75,8 @@ def test_no_edge_crosses_the_beginning_of_a_session() -> None:
 
 def test_an_empty_prefix_has_no_node() -> None:
     model = worlds.fitted(worlds.small("markov", "first_order"), worlds.cycle())
-    graph, alias = prefix_graph(worlds.request_of(model, []).prefixes(), N_ITEMS)
-    assert len(graph.item) == len(graph.source) == len(graph.distinct_edges()[0]) == 0
+    prefixes = worlds.request_of(model, []).prefixes()
+    graph, alias = prefix_graph(prefixes, N_ITEMS)
+    assert [len(part) for part in last_nodes(prefixes, alias)] == [0, 0]
+    assert len(graph.item) == len(graph.source) == len(graph.distinct_edges()[0]) == len(graph.shortcuts()[0]) == 0
     assert alias.tolist() == [[0]]

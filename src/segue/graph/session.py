@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from segue.data.batches import Prefixes
+from segue.data.batches import Prefixes, spans
 
 
 class SessionGraph(NamedTuple):
@@ -33,6 +33,21 @@ class SessionGraph(NamedTuple):
         key, count = torch.unique(self.target * n_nodes + self.source, return_counts=True)
         return key % n_nodes, key // n_nodes, count
 
+    def shortcuts(self) -> tuple[Tensor, Tensor]:
+        """Source and target of every distinct pair of nodes, the source clicked no later than the target, or the same.
+
+        That is: the first click of the source does not come after the last click of the target. Sorted by
+        (target, source).
+        """
+        n_nodes, click = len(self.item), torch.arange(len(self.node), device=self.node.device)
+        first = click.new_full((n_nodes,), len(click)).scatter_reduce(0, self.node, click, "amin")
+        last = click.new_full((n_nodes,), -1).scatter_reduce(0, self.node, click, "amax")
+        size = torch.bincount(self.event)
+        begin = torch.cumsum(size, 0) - size
+        source, target = spans(begin[self.event], size[self.event])
+        kept = first[source] <= last[target]
+        return source[kept], target[kept]
+
 
 def session_graph(event: Tensor, item: Tensor, begins: Tensor, n_items: int) -> SessionGraph:
     """The union graph of some clicks, all [cells]: sorted by event, in order of time.
@@ -52,3 +67,9 @@ def prefix_graph(prefixes: Prefixes, n_items: int) -> tuple[SessionGraph, Tensor
     alias = torch.zeros_like(prefixes.items)
     alias[event, cell] = graph.node
     return graph, alias
+
+
+def last_nodes(prefixes: Prefixes, alias: Tensor) -> tuple[Tensor, Tensor]:
+    """The events whose prefix is not empty, and the node of the last click of each."""
+    event = prefixes.mask[:, 0].nonzero().squeeze(1)
+    return event, alias[event, prefixes.mask[event].sum(1) - 1]
