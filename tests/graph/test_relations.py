@@ -56,6 +56,13 @@ def test_adjacent_out_keeps_the_most_frequent_successors_of_each_item(world):
     assert rows(world.edges["adjacent_out"]) == [[(1, 2)], [(2, 2), (0, 1)], [(1, 1)], [(1, 1)], [(1, 1)]]
 
 
+def test_cuts_beyond_any_item_cut_nothing():
+    whole = tables_of(LOG, USERS, 5, 2, sample_size=5, top_k_similar=5)
+    assert_equal(tables_of(LOG, USERS, 5, 2, sample_size=10**9, top_k_similar=10**9), whole)
+    inward, outward = (sorted(len(row) for row in rows(whole.edges[name])) for name in ("adjacent_in", "adjacent_out"))
+    assert sum(inward) == sum(outward) == len(whole.transitions.ids)
+
+
 def test_similar_filters_linked_pairs_first_and_then_takes_as_many_as_the_item_has_neighbours(world):
     expected = [
         [(2, (2 / 3) / math.sqrt(3 * 3))],  # 0 hears 1 only, so K' = 1; item 3 is left out

@@ -31,6 +31,9 @@ COOCCURRENCE_TOP = 100
 _PAIRS_A_BLOCK = 4_000_000
 """Bound on the item pairs that are aggregated at once: the hash table stays near the processor's cache."""
 
+_LARGEST_HEAP = 999_999
+"""The query engine refuses to keep more of a group."""
+
 # A self transition (v, v) is dropped: eq. (5) joins every item with itself already.
 _TRANSITIONS = """
 CREATE TEMP TABLE transitions AS
@@ -131,7 +134,9 @@ def build_relations(
         transitions = _rows(connection, "SELECT next AS source, item AS destination, weight FROM transitions", n_items)
         user_items = _rows(connection, 'SELECT item AS source, "user" AS destination, weight FROM user_items', n_users)
         item_sessions = _support(connection, n_items)
-        best = _BEST.format(top=cooccurrence_top, candidates=settings.top_k_similar + 2 * settings.sample_size)
+        heap = min(n_items, _LARGEST_HEAP)  # no item has as many companions as there are items
+        candidates = min(settings.top_k_similar + 2 * settings.sample_size, heap)
+        best = _BEST.format(top=min(cooccurrence_top, heap), candidates=candidates)
         blocks = _blocks(sessions, n_items)
         edges["similar"], cooccurrence = _cooccurrence(connection, blocks, n_items, best)
     chosen: dict[str, CsrTable] = {name: edges[name] for name in PAPER_RELATIONS if name in settings.relations}
