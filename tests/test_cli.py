@@ -246,7 +246,10 @@ def test_interrupting_is_130(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(pipeline, "train", interrupt)
     assert cli.run(["train", str(small_logs.corpus()), "--out", "m"]) == 130
-    assert capsys.readouterr().err.splitlines()[-1] == "interrupted; nothing is half-written, and a training run continues with --resume"
+    assert (
+        capsys.readouterr().err.splitlines()[-1]
+        == "interrupted; nothing is half-written, and a training run continues with --resume"
+    )
 
 
 def test_a_process_keeps_its_streams_apart(tmp_path: Path) -> None:
