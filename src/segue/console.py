@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,8 @@ from segue.report import flattened
 from segue.training import Progress
 
 # Ids and names are shown as they are: neither [brackets] nor :colons: in them mean anything.
-out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+# Into a file or a pipe, a table is as wide as its rows need, not as a terminal of long ago.
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
