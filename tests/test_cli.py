@@ -17,6 +17,7 @@ import segue
 import small_logs
 from segue import cli, console, pipeline
 from segue.data.corpus import load
+from segue.metrics import METRICS
 
 COMMANDS = ("check", "prepare", "stats", "train", "evaluate", "recommend", "fit")
 SETTINGS = small_logs.as_arguments(small_logs.LEARNED)
@@ -176,7 +177,7 @@ def test_facts_of_a_training_for_people(capsys: Capture, tmp_path: Path) -> None
     assert "[" not in text
     assert re.search(r"^ *trained on +train *$", text, re.MULTILINE)
     assert re.search(r"^ *nodes item +32 *$", text, re.MULTILINE)
-    assert re.search(r"^\W+hg_gnn/segue( +\W \d+\.\d\d){7} +\W$", text, re.MULTILINE)
+    assert re.search(rf"^\W+hg_gnn/segue( +\W \d+\.\d\d){{{len(METRICS)}}} +\W$", text, re.MULTILINE)
     assert re.search(r"^ *split +validation *$", text, re.MULTILINE)
     assert str(tmp_path / "m") in "".join(line.strip().removeprefix("model").strip() for line in text.splitlines())
     assert "HR@10" in text
