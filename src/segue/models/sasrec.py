@@ -1,0 +1,234 @@
+"""SASRec: a causal transformer over items (Kang & McAuley 2018), trained with the cross entropy over all of them.
+
+With that loss it is the strong baseline that its sampled loss kept it from being (Klenitskiy & Vasilev 2023). Preset
+``session`` reads the running session alone; ``history`` reads the user's last items before it in the same sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from pydantic import Field, ValidationInfo, field_validator
+from torch import Tensor, nn
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+from segue.data.batches import Batch, Window
+from segue.data.corpus import Corpus
+from segue.nn.dropout import dropout
+from segue.nn.encoding import Encoding
+from segue.nn.protocol import ModelConfig, Need, Overrides, SessionEncoder
+from segue.nn.space import Between, Choice, Space
+from segue.settings import PreparationSettings
+
+LONGEST = 16_384
+"""Items in one sequence: its attention weights are as many squared."""
+
+
+class SASRecConfig(ModelConfig):
+    """Sizes and regularisation; ``window.history`` above 0 puts that many earlier items in front of the session."""
+
+    window: Window = Window(length=20)
+    dim: int = Field(128, ge=1, le=8192)
+    """d, of item vectors, positions and all that happens in a block."""
+    layers: int = Field(2, ge=1, le=64)
+    """Blocks of attention and feed-forward network."""
+    heads: int = Field(1, ge=1, le=64)
+    """Of every attention; each reads dim / heads coordinates."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """Share dropped of the input, of the attention weights, and of what each half of a block adds."""
+
+    @field_validator("window")
+    @classmethod
+    def _bounded(cls, window: Window) -> Window:
+        if window.length + window.history > LONGEST:
+            raise ValueError(f"length + history must not exceed {LONGEST:,}")
+        return window
+
+    @field_validator("heads")
+    @classmethod
+    def _even_share(cls, heads: int, info: ValidationInfo) -> int:
+        dim = info.data.get("dim", 0)
+        if dim % heads:
+            raise ValueError(f"must divide dim = {dim}")
+        return heads
+
+
+class SASRec(SessionEncoder):
+    """x⁰ = √d E[v] + P; x ← x + Attention(LN x); x ← x + FFN(LN x); score(i) = LN(x_l) · E[i].
+
+    Layer normalisation comes before each half of a block ("pre-LN", as the paper writes it) and once at the end.
+
+    With a history the sequence is: boundary, items of a session, boundary, ..., boundary, items of the running session.
+    Positions count items from the beginning of the running session, backwards and forwards; a boundary shares that of
+    the item it precedes. So nothing an event reads depends on what comes after it, and all are encoded in one pass.
+    """
+
+    Config = SASRecConfig
+    config: SASRecConfig
+    presets: ClassVar[Mapping[str, Overrides]] = {
+        "session": {"training": {"learning_rate": 1e-3, "weight_decay": 0.0}},
+        "history": {
+            "model": {"window": {"length": 20, "history": 50}},
+            "training": {"learning_rate": 1e-3, "weight_decay": 0.0},
+        },
+    }
+    space: ClassVar[Space] = {
+        "model.dim": Choice((32, 64, 128, 256)),
+        "model.layers": Choice((1, 2, 3)),
+        "model.heads": Choice((1, 2, 4)),
+        "model.dropout": Between(0.0, 0.6),
+        "training.learning_rate": Between(3e-4, 1e-2, log=True),
+    }
+
+    embedding: nn.Embedding
+    position: nn.Embedding
+    boundary: nn.Parameter
+    blocks: nn.ModuleList
+    norm: nn.LayerNorm
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """History, where it is read."""
+        return frozenset({"history"} if self.config.window.history else ())
+
+    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+        """Draw the parameters; counts and graphs play no part."""
+        self._draw(corpus.n_items, corpus.n_users)
+
+    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
+        """The inverse of :meth:`arrays`."""
+        self._draw(n_items, n_users)
+        self.load_state_dict(dict(arrays))
+
+    def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
+        """What the last block says at the last item of each prefix, [events, dim].
+
+        An empty prefix is read at the boundary before it; without a history there is none, and its vector is zero.
+        """
+        tokens = self._tokens(batch)
+        x, mask = self._embedded(tokens), tokens.visible()
+        *inner, last = self.blocks
+        for block in inner:
+            x = block(x, mask)
+        # Of the last block only the running sessions and the boundary before them are read: the rest is not computed.
+        since = max(tokens.first - 1, 0)
+        x = last(x, mask, since)
+        column = tokens.first + batch.position - since
+        cell = batch.row * x.shape[1] + column.clamp(min=0)
+        return Encoding(self.norm(x.flatten(0, 1).index_select(0, cell)) * (column >= 0)[:, None])
+
+    def item_vectors(self) -> Tensor:
+        """[items, dim]."""
+        return self.embedding.weight
+
+    def statistics(self) -> dict[str, Any]:
+        """Size of the network."""
+        return {"parameters": sum(parameter.numel() for parameter in self.parameters())}
+
+    def _tokens(self, batch: Batch) -> Tokens:
+        window = self.config.window
+        # Cells beyond the window are padding: whatever their position, nobody looks at them.
+        cell = torch.arange(batch.items.shape[1], device=batch.items.device).clamp(max=window.length - 1)
+        tokens = Tokens(batch.items, cell.expand_as(batch.items), None, 0)
+        return _after_history(tokens, batch, window.history, self.n_items) if window.history else tokens
+
+    def _embedded(self, tokens: Tokens) -> Tensor:
+        x = self.embedding(tokens.item.clamp(max=self.n_items - 1))
+        if self.config.window.history:
+            x = torch.where((tokens.item == self.n_items)[:, :, None], self.boundary, x)
+        x = self.config.dim**0.5 * x + self.position(tokens.position)
+        return dropout(x, self.config.dropout, self.training)
+
+    def _draw(self, n_items: int, n_users: int) -> None:
+        self.n_items, self.n_users = n_items, n_users
+        config, dim = self.config, self.config.dim
+        self.embedding = nn.Embedding(n_items, dim)
+        self.position = nn.Embedding(config.window.history + config.window.length, dim)
+        drawn = [self.embedding.weight, self.position.weight]
+        if config.window.history:
+            self.boundary = nn.Parameter(torch.empty(dim))
+            drawn.append(self.boundary)
+        for table in drawn:
+            nn.init.uniform_(table, -(dim**-0.5), dim**-0.5)
+        self.blocks = nn.ModuleList(Block(dim, config.heads, config.dropout) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(dim)
+
+
+class Block(nn.Module):
+    """Causal self-attention without an output projection, then d → d → d with a ReLU: eq. (2)-(4) of the paper."""
+
+    def __init__(self, dim: int, heads: int, share_dropped: float) -> None:
+        super().__init__()
+        self.heads, self.share_dropped = heads, share_dropped
+        self.norm_attention, self.norm_feed = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.queries, self.keys_values = nn.Linear(dim, dim, bias=False), nn.Linear(dim, 2 * dim, bias=False)
+        self.feed = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+
+    def forward(self, x: Tensor, mask: Tensor | None, since: int = 0) -> Tensor:
+        """[rows, cells, dim] → the same, of the cells from `since` on.
+
+        `mask` [rows, 1, cells, cells] is who sees whom; None: all that came before, for `since` 0 alone.
+        """
+        seen = self.norm_attention(x)
+        attended = self._attended(seen[:, since:], seen, mask if mask is None else mask[:, :, since:])
+        x = x[:, since:] + dropout(attended, self.share_dropped, self.training)
+        return x + dropout(self.feed(self.norm_feed(x)), self.share_dropped, self.training)
+
+    def _attended(self, x: Tensor, seen: Tensor, mask: Tensor | None) -> Tensor:
+        queries = self.queries(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        keys, values = self.keys_values(seen).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        share = self.share_dropped if self.training else 0.0
+        heads = scaled_dot_product_attention(queries, keys, values, mask, dropout_p=share, is_causal=mask is None)
+        return heads.transpose(1, 2).flatten(2)
+
+
+class Tokens(NamedTuple):
+    """The sequences of a batch: item (``n_items`` is the boundary) and position, [rows, cells].
+
+    `shown`: bool [rows, cells], what is not padding on the left; None: there is none. `first`: the column where the
+    running sessions begin, in all rows alike.
+    """
+
+    item: Tensor
+    position: Tensor
+    shown: Tensor | None
+    first: int
+
+    def visible(self) -> Tensor | None:
+        """Who sees whom, bool [rows, 1, cells, cells]; None where that is the past alone.
+
+        Padding sees itself, so that no softmax is over nothing.
+        """
+        if self.shown is None:
+            return None
+        cells = self.shown.shape[1]
+        past = torch.ones(cells, cells, dtype=torch.bool, device=self.shown.device).tril()
+        itself = torch.eye(cells, dtype=torch.bool, device=self.shown.device)
+        return (past & self.shown[:, None] | itself)[:, None]
+
+
+def _after_history(session: Tokens, batch: Batch, max_items: int, boundary: int) -> Tokens:
+    """[history, boundary, session], the history with a boundary before each of its sessions, padded on the left."""
+    past = batch.history(max_items)
+    count = torch.bincount(past.row, minlength=len(batch.items))
+    end = torch.cumsum(count, 0)
+    taken = pad(torch.cumsum(1 + past.begins.long(), 0), (1, 0))
+    length = taken[end] - taken[end - count] + 1
+    first = int(length.max())
+    column = first - 2 - (taken[end][past.row] - taken[1:])
+    position = max_items - (end[past.row] - torch.arange(len(past.row), device=past.row.device))
+    begins = past.begins.nonzero().squeeze(1)
+
+    # In front of the sessions whatever is no item is a boundary; that padding is one too is not seen.
+    item = pad(session.item, (first, 0), value=boundary)
+    item[past.row, column] = past.items
+    places = pad(session.position + max_items, (first, 0), value=max_items)
+    places[past.row, column] = position
+    places[past.row[begins], column[begins] - 1] = position[begins]
+    shown = torch.arange(item.shape[1], device=item.device) >= first - length[:, None]
+    return Tokens(item, places, shown, first)
+
+
+Model = SASRec
