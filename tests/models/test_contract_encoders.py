@@ -14,7 +14,7 @@ from segue.nn.protocol import SessionEncoder
 ENCODERS = [name for name in models.names() if issubclass(models.load(name), SessionEncoder)]
 CASES = [(name, preset) for name in ENCODERS for preset in models.load(name).presets]
 # Ranking losses that do not fall to zero: BPR-max penalises the size of scores, TOP1 is half where all is in order.
-RANKING_LOSS = {("gru4rec", "official_bpr_max"), ("hrnn", "official")}
+RANKING_LOSS = {("gru4rec", "official_bpr_max"), ("hrnn", "official"), ("hrnn", "official_all")}
 
 trained = pytest.mark.parametrize(("name", "preset"), CASES)
 
