@@ -403,6 +403,7 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path, whole: tuple[Path,
 
 CARRYING: dict[str, dict[str, Any]] = {
     "gru4rec": {"name": "gru4rec", "preset": "official", "dim": 8, "dropout_hidden": 0.4, "n_sample": 16},
+    "hrnn": {"name": "hrnn", "preset": "official", "dim": 8, "dropout_user": 0.4, "n_sample": 16},
 }
 
 

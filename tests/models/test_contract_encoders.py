@@ -13,6 +13,8 @@ from segue.nn.protocol import SessionEncoder
 
 ENCODERS = [name for name in models.names() if issubclass(models.load(name), SessionEncoder)]
 CASES = [(name, preset) for name in ENCODERS for preset in models.load(name).presets]
+# Ranking losses that do not fall to zero: BPR-max penalises the size of scores, TOP1 is half where all is in order.
+RANKING_LOSS = {("gru4rec", "official_bpr_max"), ("hrnn", "official"), ("hrnn", "official_all")}
 
 trained = pytest.mark.parametrize(("name", "preset"), CASES)
 
@@ -63,9 +65,12 @@ def test_it_can_learn_32_events_by_heart(name: str, preset: str) -> None:  # T8
     corpus = worlds.corpus_of(items.tolist())
     model = worlds.fitted(worlds.small(name, preset), corpus)
     assert isinstance(model, SessionEncoder)
-    losses = []
+    by_heart = worlds.events_of(model, corpus, corpus.train)
+    losses: list[float] = []
     while len(losses) < 8 and (not losses or losses[-1] >= 0.05):
         worlds.train(model, corpus, epochs=40, lr=0.02)
         with torch.no_grad():
-            losses.append(float(model.loss(worlds.events_of(model, corpus, corpus.train))))
+            losses.append(float(model.loss(by_heart)))
+        if (name, preset) in RANKING_LOSS and torch.equal(worlds.scores_of(model, by_heart).argmax(1), by_heart.target):
+            return
     assert losses[-1] < 0.05, losses

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from segue.config import Config
-from segue.data.corpus import IntArray
+from segue.data.corpus import IntArray, Sessions
 
 HistoryPolicy = Literal["frozen", "rolling"]
 
@@ -61,6 +61,12 @@ class Store:
     times: Tensor
     begins: Tensor
 
+    @classmethod
+    def of(cls, sessions: Sessions, device: torch.device) -> Self:
+        """All events of some sessions."""
+        begins = beginnings(sessions.offsets)
+        return cls(*(t.to(device) for t in (long_tensor(sessions.items), long_tensor(sessions.times), begins)))
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -102,18 +108,7 @@ class Batch:
 
     def history(self, max_items: int, max_sessions: int | None = None) -> History:
         """The last `max_items` items of every row's history, of its last `max_sessions` sessions at most."""
-        start, end = self.past.unbind(1)
-        length = (end - start).clamp(max=max_items)
-        cells, row = spans(end - length, length)
-        store = self.store
-        begins = store.begins.index_select(0, cells)
-        if max_sessions is not None:
-            count = torch.cumsum(begins, 0)
-            kept = count[torch.cumsum(length, 0)[row] - 1] - count < max_sessions
-            cells, row, begins = cells[kept], row[kept], begins[kept]
-        # Where the cut falls into a session, its first item left begins it.
-        begins = begins.index_fill(0, (row.diff(prepend=row[:1] - 1) != 0).nonzero().squeeze(1), True)
-        return History(store.items.index_select(0, cells), store.times.index_select(0, cells), begins, row)
+        return look_back(self.store, self.past, max_items, max_sessions)
 
     def own_items(self) -> tuple[Tensor, Tensor]:
         """Items of the running sessions that the model has counted, and the row of each."""
@@ -142,6 +137,21 @@ class Batch:
         """The same batch on another device; the store must be there already."""
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "store"}
         return replace(self, **moved)
+
+
+def look_back(store: Store, past: Tensor, max_items: int, max_sessions: int | None = None) -> History:
+    """The last `max_items` items of each slice past [rows, 2] of `store`, of its last `max_sessions` sessions."""
+    start, end = past.unbind(1)
+    length = (end - start).clamp(max=max_items)
+    cells, row = spans(end - length, length)
+    begins = store.begins.index_select(0, cells)
+    if max_sessions is not None:
+        count = torch.cumsum(begins, 0)
+        kept = count[torch.cumsum(length, 0)[row] - 1] - count < max_sessions
+        cells, row, begins = cells[kept], row[kept], begins[kept]
+    # Where the cut falls into a session, its first item left begins it.
+    begins = begins.index_fill(0, (row.diff(prepend=row[:1] - 1) != 0).nonzero().squeeze(1), True)
+    return History(store.items.index_select(0, cells), store.times.index_select(0, cells), begins, row)
 
 
 def spans(start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:

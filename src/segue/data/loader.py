@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from segue.data.batches import Batch, HistoryPolicy, Store, beginnings, long_tensor
+from segue.data.batches import Batch, HistoryPolicy, Store, long_tensor
 from segue.data.corpus import Corpus, IntArray, Part, Sessions, offsets_of
 from segue.data.orders import Order, Schedule, session_parallel, user_sequential
 
@@ -78,11 +78,7 @@ class Loader:
         played = corpus.part[np.searchsorted(corpus.sessions.number, sessions.number)]
         self._fresh = (self._user == corpus.n_users) | ((policy == "rolling") & (played != Part.TRAIN))
         whole = corpus.sessions
-        self._store = Store(
-            torch.from_numpy(whole.items.astype(np.int64)).to(self.device),
-            torch.from_numpy(whole.times).to(self.device),
-            beginnings(whole.offsets).to(self.device),
-        )
+        self._store = Store.of(whole, self.device)
 
     def plan(self, batch_events: int, seed: tuple[int, ...] | None = None) -> list[Rows]:
         """The rows of each batch, about `batch_events` events in each; in order, or shuffled by `seed`.

@@ -14,14 +14,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
 from segue.data.orders import Order
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
-from segue.nn.sampled import PopularitySampler, bpr_max, cross_entropy, false_negatives
+from segue.nn.sampled import PopularitySampler, bpr_max, candidate_scores, cross_entropy, false_negatives
 from segue.nn.space import Between, Choice, Space
 from segue.settings import GraphSettings, PreparationSettings
 
@@ -175,8 +174,7 @@ class GRU4Rec(SessionEncoder):
         drawn = self.sampler.draw(self.config.n_sample)
         candidates = torch.cat([target, drawn])
         positive = torch.arange(len(target), device=target.device)
-        bias = self.bias.index_select(0, candidates)
-        scores = torch.addmm(bias, vectors[:, :-1], functional.embedding(candidates, self.embedding.weight).t())
+        scores = candidate_scores(vectors[:, :-1], self.embedding.weight, self.bias, candidates)
         if self.config.loss == "cross_entropy" and self.config.logq:
             scores = scores - (self.config.logq * self.sampler.log_weights(target, drawn)).to(scores.dtype)
         return scores, positive, false_negatives(candidates, positive) if self.config.mask_duplicates else None

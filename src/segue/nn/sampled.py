@@ -42,6 +42,11 @@ class PopularitySampler(nn.Module):
         return torch.cat([self.support[targets].log(), self.alpha * self.support[drawn].log()])
 
 
+def candidate_scores(vectors: Tensor, table: Tensor, bias: Tensor, candidates: Tensor) -> Tensor:
+    """[events, candidates]: vectors [events, dim] against the rows of table [items, dim], with bias [items]."""
+    return torch.addmm(bias.index_select(0, candidates), vectors, functional.embedding(candidates, table).t())
+
+
 def false_negatives(candidates: Tensor, positive: Tensor) -> Tensor:
     """Columns that hold an event's target a second time, bool [events, candidates]."""
     same = candidates == candidates[positive][:, None]

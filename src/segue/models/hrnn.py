@@ -1,0 +1,290 @@
+"""H-RNN: a network over a user's sessions that starts the network over the items of the running one.
+
+Quadrana et al. (2017). Trained session by session: full back-propagation inside a session, and through the one step of
+the user's network that leads into it; before that the user's state is a constant. Both networks have one layer, the
+only depth at which the paper's start of a session from its user is unambiguous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segue.data.batches import Batch, History, Store, Window, long_tensor, look_back
+from segue.data.corpus import Corpus, Sessions
+from segue.data.orders import Order
+from segue.nn.encoding import Encoding
+from segue.nn.protocol import ModelConfig, Need, Overrides, SessionEncoder
+from segue.nn.sampled import PopularitySampler, candidate_scores, false_negatives, top1
+from segue.nn.space import Between, Choice, Space
+from segue.settings import GraphSettings, PreparationSettings
+
+_USERS_AT_ONCE = 1024
+_OFFICIAL = {"dim": 100, "loss": "top1", "shared": False}
+_OFFICIAL_TRAINING = {
+    "optimizer": "adagrad", "learning_rate": 0.1, "weight_decay": 0.0, "batch_events": 256, "max_epochs": 10,
+}  # fmt: skip
+
+
+class HRNNConfig(ModelConfig):
+    """Sizes, regularisation, variant and loss."""
+
+    window: Window = Window(length=1000, history=1_000_000)
+    dim: int = Field(128, ge=1, le=65_536)
+    """Of item vectors, session state and user state."""
+    variant: Literal["init", "all"] = "init"
+    """init: the user's state starts a session. all: it also biases the reset and update gates at every item."""
+    feed_last: bool = True
+    """Whether the last item of a session, which is only a target, is fed before the user's network reads the session.
+    In the authors' code it is not."""
+    shared: bool = True
+    """Whether items are scored against the table that they are read from; the authors keep two."""
+    dropout_user: float = Field(0.0, ge=0, lt=1)
+    """Share of the new user state's coordinates that is dropped."""
+    dropout_init: float = Field(0.0, ge=0, lt=1)
+    """Share of the coordinates that is dropped of the state a session starts from."""
+    dropout_session: float = Field(0.25, ge=0, lt=1)
+    """Share of the coordinates that is dropped of the session state that is scored; never in the recurrence."""
+    loss: Literal["full_softmax", "top1"] = "full_softmax"
+    """full_softmax: over all items; top1: over the targets of the batch and `n_sample` drawn items, copies of an
+    event's own target left out. In evaluation mode, where nothing is drawn, all items are the candidates."""
+    n_sample: int = Field(0, ge=0, le=10_000_000)
+    """Of top1: items drawn for each batch besides its targets. The authors draw none; as the loss is a mean, the few
+    wrong candidates of an event count the less the more are drawn."""
+    sample_alpha: float = Field(0.5, ge=0, le=1)
+    """They are drawn by support to the power of this: 0 all alike, 1 by popularity."""
+
+
+class HRNN(SessionEncoder):
+    """c_m = GRU_user(s_m, c_{m-1}); a session starts from tanh(W c_m + b), the first from 0; score(i) = s · E[i] + b_i.
+
+    Evaluation and serving read the user's history anew, with the weights as they are, or take the state at the end of
+    train from the snapshot where the history is exactly the user's train sessions.
+    """
+
+    Config = HRNNConfig
+    config: HRNNConfig
+    presets: ClassVar[Mapping[str, Overrides]] = {
+        "hggnn": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
+        # The authors' settings for their small networks on Xing. Their batches of 50 and 100 users play an item a step;
+        # here a step is a whole session of each user, so the other targets of the batch are negatives enough.
+        "official": {"model": {**_OFFICIAL, "dropout_session": 0.1}, "training": _OFFICIAL_TRAINING},
+        "official_all": {
+            "model": {
+                **_OFFICIAL, "variant": "all", "dropout_user": 0.1, "dropout_session": 0.1, "dropout_init": 0.2,
+            },
+            "training": {**_OFFICIAL_TRAINING, "momentum": 0.2, "batch_events": 512},
+        },
+    }  # fmt: skip
+    space: ClassVar[Space] = {
+        "model.dim": Choice((64, 100, 128, 256, 500)),
+        "model.variant": Choice(("init", "all")),
+        "model.dropout_user": Between(0, 0.5),
+        "model.dropout_init": Between(0, 0.5),
+        "model.dropout_session": Between(0, 0.5),
+        "training.learning_rate": Between(1e-4, 0.2, log=True),
+    }
+
+    embedding: nn.Embedding
+    bias: nn.Parameter
+    end_state: Tensor
+    """c after the last train session, [users + 1, dim]; the last row, of unknown users, means nothing."""
+    n_sessions: Tensor
+    """How many sessions that is, [users + 1]; -1: `end_state` is not that of these weights."""
+
+    def __init__(self, config: HRNNConfig, graph: GraphSettings) -> None:
+        super().__init__(config, graph)
+        self.dropout_user, self.dropout_init, self.dropout_session = (
+            nn.Dropout(p) for p in (config.dropout_user, config.dropout_init, config.dropout_session)
+        )
+        self._train: Sessions | None = None
+        self._snapshot = False
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Users with a history: without one this is GRU4Rec."""
+        return frozenset({"history"})
+
+    @property
+    def order(self) -> Order:
+        """A row is a session; a slot plays a user's sessions in order of time."""
+        return "user_sequential"
+
+    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+        """Draw the parameters. The train sessions are kept at hand for the users' states at their end."""
+        self._draw(torch.from_numpy(corpus.item_support), corpus.n_users)
+        self._train = corpus.train
+
+    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
+        """The inverse of :meth:`arrays`."""
+        self._draw(torch.zeros(n_items, dtype=torch.int64), n_users)
+        self.load_state_dict(dict(arrays))
+
+    def arrays(self) -> dict[str, Tensor]:
+        """All parameters and buffers; the users' states are those of these parameters."""
+        self._remember_users()
+        return super().arrays()
+
+    def snapshot(self) -> None:
+        """Read every user's train sessions once."""
+        self._remember_users()
+        self._snapshot = True
+
+    def forget_snapshot(self) -> None:
+        """Back to reading the history of each batch."""
+        self._snapshot = False
+
+    def after_step(self) -> None:
+        """The users' states are no longer those of the parameters."""
+        self.n_sessions.fill_(-1)
+
+    def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
+        """The session state after the last item of each prefix, and a 1 for the bias: [events, dim + 1].
+
+        Carried on in training, [slots, 2 dim]: the state at the end of the session, and the user's before it, so that
+        the step of the user's network that joins them is taken, and learned, at the start of the next session.
+        """
+        user, started = self._users(batch, state)
+        items, fed = batch.items, batch.mask.sum(1)
+        if self.training and self.config.feed_last:
+            items, fed = _with_last_target(batch, fed)
+        hidden = self._session(items, user, started)
+        last = self.dropout_session(hidden[batch.row, batch.position + 1])
+        vectors = torch.cat([last, last.new_ones(len(last), 1)], 1)
+        if not self.training:
+            return Encoding(vectors)
+        end = torch.cat([_after(hidden, fed), user], 1)
+        before = torch.zeros_like(end) if state is None else state
+        return Encoding(vectors, state=before.index_copy(0, batch.slot, end))
+
+    def _users(self, batch: Batch, carried: Tensor | None) -> tuple[Tensor, Tensor]:
+        """c before each row's session [rows, dim], and whether a session came before it [rows, 1]."""
+        if carried is not None:
+            session, before = carried.index_select(0, batch.slot).chunk(2, 1)
+            started = batch.continues[:, None]
+            return self._advance(session, before) * started, started
+        started = (batch.past[:, 1] > batch.past[:, 0])[:, None] & (self.config.window.history > 0)
+        known = ~batch.fresh & (batch.past_sessions == self.n_sessions.index_select(0, batch.user))
+        unread = torch.nonzero(~known | self.training | (not self._snapshot)).squeeze(1)
+        history = look_back(batch.store, batch.past.index_select(0, unread), self.config.window.history)
+        user = self.end_state.index_select(0, batch.user).clone()
+        return user.index_copy(0, unread, self._read(history, len(unread))), started
+
+    def _read(self, history: History, rows: int) -> Tensor:
+        """c after all sessions of each row's history, from c_0 = 0, [rows, dim]: the m-th of all rows at once."""
+        user = self.bias.new_zeros(rows, self.config.dim)
+        first = history.begins.nonzero().squeeze(1)
+        length = torch.diff(first, append=first.new_tensor([len(history.items)]))
+        row = history.row.index_select(0, first)
+        number = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row)
+        order = torch.argsort(number, stable=True)
+        for place, part in enumerate(torch.split(order, torch.bincount(number).tolist())):
+            cell = torch.arange(int(length[part].max()), device=part.device)
+            mask = cell < length[part, None]
+            items = history.items[torch.where(mask, first[part, None] + cell, 0)]
+            before = user.index_select(0, row[part])
+            hidden = self._session(items, before, float(place > 0))
+            end = _after(hidden, length[part] - int(not self.config.feed_last))
+            user = user.index_copy(0, row[part], self._advance(end, before))
+        return user
+
+    def _advance(self, session: Tensor, user: Tensor) -> Tensor:
+        """c_m = GRU_user(s_m, c_{m-1})."""
+        advanced: Tensor = self.dropout_user(self.user_gru(session, user))
+        return advanced
+
+    def _session(self, items: Tensor, user: Tensor, started: Tensor | float) -> Tensor:
+        """States [rows, length + 1, dim] after 0, 1, ... items; a user's first session (`started` 0) starts from 0."""
+        start = self.dropout_init(torch.tanh(self.start(user))) * started
+        x, gru = self.embedding(items), self.gru
+        if self.config.variant == "init":
+            hidden = gru(x, start[None])[0]
+        else:
+            # The user's state is a further input, which the candidate state does not see.
+            x = torch.cat([x, user[:, None].expand(-1, x.shape[1], -1)], 2)
+            by_item, *rest = gru.all_weights[0]
+            by_user = functional.pad(self.user_gates.weight, (0, 0, 0, self.config.dim))
+            weights = [torch.cat([by_item, by_user], 1), *rest]
+            hidden = torch.gru(x, start[None], weights, True, 1, 0.0, self.training, False, True)[0]
+        return torch.cat([start[:, None], hidden], 1)
+
+    def item_vectors(self) -> Tensor:
+        """[items, dim + 1]: vector and bias."""
+        return torch.cat([self._output_table(), self.bias[:, None]], dim=1)
+
+    def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
+        """The mean over events, times the share of slots that still play: it shrinks as slots run out."""
+        live = len(batch.slot) / len(encoding.state) if encoding.state is not None else 1.0
+        if self.config.loss == "full_softmax":
+            return super().loss_of(encoding, batch) * live
+        vectors, target = encoding.vectors, batch.target
+        if not self.training:
+            return top1(vectors @ self.item_vectors().t(), target) / len(batch)
+        candidates = torch.cat([target, self.sampler.draw(self.config.n_sample)])
+        positive = torch.arange(len(target), device=target.device)
+        scores = candidate_scores(vectors[:, :-1], self._output_table(), self.bias, candidates)
+        return top1(scores, positive, false_negatives(candidates, positive)) * (live / len(batch))
+
+    def statistics(self) -> dict[str, Any]:
+        """Size of the network."""
+        return {"parameters": sum(parameter.numel() for parameter in self.parameters())}
+
+    def _output_table(self) -> Tensor:
+        return self.embedding.weight if self.config.shared else self.output
+
+    @torch.no_grad()
+    def _remember_users(self) -> None:
+        """Fill `end_state` from the train sessions, where they are at hand; a restored model was given it."""
+        if self._train is None:
+            return
+        train, training = self._train, self.training
+        self.eval()
+        store = Store.of(train, self.bias.device)
+        begin = long_tensor(train.offsets[np.searchsorted(train.user, np.arange(self.n_users + 1))])
+        past = torch.stack([begin[:-1], begin[1:]], 1).to(self.bias.device)
+        for users in torch.split(torch.arange(self.n_users, device=past.device), _USERS_AT_ONCE):
+            history = look_back(store, past.index_select(0, users), self.config.window.history)
+            self.end_state.index_copy_(0, users, self._read(history, len(users)))
+        self.n_sessions[:-1] = torch.from_numpy(np.bincount(train.user, minlength=self.n_users)[: self.n_users])
+        self.train(training)
+
+    def _draw(self, support: Tensor, n_users: int) -> None:
+        self.n_items, self.n_users = len(support), n_users
+        config, dim = self.config, self.config.dim
+        self.embedding = nn.Embedding(self.n_items, dim)
+        nn.init.uniform_(self.embedding.weight, -(dim**-0.5), dim**-0.5)
+        if not config.shared:
+            self.output = nn.Parameter(torch.empty(self.n_items, dim).uniform_(-(dim**-0.5), dim**-0.5))
+        self.bias = nn.Parameter(torch.zeros(self.n_items))
+        self.gru, self.user_gru, self.start = (
+            nn.GRU(dim, dim, batch_first=True),
+            nn.GRUCell(dim, dim),
+            nn.Linear(dim, dim),
+        )
+        if config.variant == "all":
+            self.user_gates = nn.Linear(dim, 2 * dim, bias=False)
+        if config.loss == "top1":
+            self.sampler = PopularitySampler(support, config.sample_alpha)
+        self.register_buffer("end_state", torch.zeros(n_users + 1, dim))
+        self.register_buffer("n_sessions", torch.full((n_users + 1,), -1))
+
+
+def _after(hidden: Tensor, fed: Tensor) -> Tensor:
+    """The state after `fed` [rows] items, from hidden [rows, length + 1, dim]."""
+    return hidden[torch.arange(len(fed), device=fed.device), fed]
+
+
+def _with_last_target(batch: Batch, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows with the target of their last event behind their items, and how many items that makes."""
+    last = torch.cumsum(torch.bincount(batch.row, minlength=len(cells)), 0) - 1
+    items = functional.pad(batch.items, (0, 1))
+    return items.scatter(1, cells[:, None], batch.target[last][:, None]), cells + 1
+
+
+Model = HRNN
