@@ -182,7 +182,7 @@ def _rounded(values: FloatArray) -> FloatArray:
 
 
 def _largest(event: IntArray, sim: FloatArray, k: int) -> IntArray:
-    """Which pairs are near: of each event the k largest above 0, ties to the later; `event` ascending."""
+    """Which pairs are near: of each event the k largest, ties to the later; `event` ascending."""
     count = np.bincount(event)
     place = np.arange(len(event)) - offsets_of(count)[event]
     crowded = np.flatnonzero(count > k)
@@ -195,7 +195,7 @@ def _largest(event: IntArray, sim: FloatArray, k: int) -> IntArray:
         dense[row[event[inside]], place[inside]] = sim[inside]
         smallest[crowded] = np.partition(dense, -k, axis=1)[:, -k]
     above = sim > smallest[event]
-    tied = np.flatnonzero((sim == smallest[event]) & (sim > 0))
+    tied = np.flatnonzero(sim == smallest[event])
     room = k - np.bincount(event[above], minlength=len(count))
     whose = event[tied]
     behind = np.cumsum(np.bincount(whose, minlength=len(count)))[whose] - np.arange(len(tied))
