@@ -50,6 +50,12 @@ def test_wilcoxon_counts_all_sign_patterns() -> None:
     assert wilcoxon(difference) == pytest.approx(np.mean(np.array(sums) >= abs(1 + 2 - 3 + 4 + 5)))
 
 
+def test_wilcoxon_with_ties_and_zeros_equals_scipy() -> None:
+    tied = np.array([0.5, 0.5, 0.5, -0.5, 0.25, 0.25, 0.0, 0.0, 1.0, 1.0, 0.5, -0.25, 0.25, 0.5, 0.75, 0.75])
+    assert wilcoxon(tied) == pytest.approx(stats.wilcoxon(tied, method="asymptotic").pvalue)
+    assert wilcoxon(np.append(FIRST - SECOND, 0.0)) == wilcoxon(FIRST - SECOND)
+
+
 @pytest.mark.parametrize("difference", [np.zeros(5), np.zeros(1), np.zeros(0)])
 def test_no_difference_is_certain_of_nothing(difference: np.ndarray) -> None:
     assert paired_t_test(difference) == 1.0

@@ -66,6 +66,27 @@ def slice_bars(
     return _finished(chart)
 
 
+def means(found: Mapping[str, tuple[float, float | None]], metric: str, colour: Mapping[str, str]) -> Spec:
+    """A point for each model, with a bar of one standard deviation to both sides where there are seeds to vary.
+
+    Args:
+        found: label → mean and standard deviation, as fractions.
+    """
+    values = [
+        {"model": model, "value": 100 * mean, "low": 100 * (mean - (sd or 0)), "high": 100 * (mean + (sd or 0))}
+        for model, (mean, sd) in found.items()
+    ]
+    base = alt.Chart(_inline(values)).encode(
+        y=alt.Y("model:N", sort=list(found), axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=260)),
+        color=_colour(colour),
+        tooltip=[alt.Tooltip("model:N"), alt.Tooltip("value:Q", title=f"{metric}, %", format=".2f")],
+    )
+    points = base.mark_point(filled=True, size=90, opacity=1).encode(
+        x=alt.X("value:Q", title=None, axis=_VALUE_AXIS, scale=alt.Scale(zero=False))
+    )
+    return _finished(base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q") + points)
+
+
 @cache
 def script() -> str:
     """Vega, Vega-Lite and Vega-Embed in one piece of JavaScript, for all charts of a page."""

@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from segue import pipeline
+from segue import cli_compare, pipeline
+from segue.cli_options import Config, Json, Overwrite, Set, overrides_of
 from segue.console import (
     err,
     evaluation_bar,
@@ -33,7 +34,7 @@ from segue.errors import RequestError, SegueError, UserMistake
 from segue.pipeline import Options
 from segue.recommender import Recommender
 from segue.report import is_table
-from segue.settings import Nested, compose, read_overrides
+from segue.settings import Nested, compose
 
 _INTERRUPTED = 130
 
@@ -44,10 +45,6 @@ app = typer.Typer(
     help="Recommends the next item of a live session to a user it knows.",
 )
 
-Config = Annotated[Path | None, typer.Option("--config", help="Settings as TOML, a section a topic.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE, over --config. May be repeated.")]
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there, once the new one is complete.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the unfinished run at OUT.partial.")]
 Refit = Annotated[bool, typer.Option("--refit", help="Train again on train + validation for the chosen epochs.")]
 Log = Annotated[
@@ -69,7 +66,7 @@ def check(log: Log, config: Config = None, set_: Set = None, as_json: Json = Fal
     Example: `segue check clicks.csv --set columns.item_id=article`
     """
     source = sources.find(log)
-    settings = compose(source.settings if source else {}, _overrides(config, set_, drop_invalid))
+    settings = compose(source.settings if source else {}, overrides_of(config, set_, drop_invalid))
     with tempfile.TemporaryDirectory(prefix="segue-check-") as scratch:
         report = check_log(source or log, settings, Path(scratch))
     if as_json:
@@ -94,7 +91,7 @@ def prepare(
 
     Example: `segue prepare clicks.csv --out corpus --set sessions.gap=30min`
     """
-    overrides = _overrides(config, set_, drop_invalid)
+    overrides = overrides_of(config, set_, drop_invalid)
     manifest = pipeline.prepare_log(log, to, overrides, items=items, users=users, overwrite=overwrite)
     if as_json:
         print_json({"corpus": str(to), **manifest})
@@ -113,7 +110,7 @@ def stats(
 
     Example: `segue stats corpus`
     """
-    _note_unused(_overrides(config, set_), "a corpus")
+    _note_unused(overrides_of(config, set_), "a corpus")
     rows = table1(corpora.load(corpus))
     print_json(rows) if as_json else print_rows(rows)
 
@@ -135,7 +132,7 @@ def train(
     """
     with training_bar() as progress:
         options = Options(resume=resume, overwrite=overwrite, refit=refit, progress=progress)
-        folder = pipeline.train(corpus, to, _overrides(config, set_), options)
+        folder = pipeline.train(corpus, to, overrides_of(config, set_), options)
     facts = pipeline.training_facts(folder)
     if as_json:
         print_json(facts)
@@ -164,7 +161,7 @@ def evaluate(
 
     Example: `segue evaluate model --split test --json`
     """
-    overrides = _overrides(config, set_)
+    overrides = overrides_of(config, set_)
     if history:
         overrides.setdefault("evaluation", {})["history"] = history
     settings = compose(overrides).evaluation
@@ -206,7 +203,7 @@ def recommend(
     """
     if k < 1:
         raise RequestError(f"-k must be at least 1, found {k}")
-    _note_unused(_overrides(config, set_), "a trained model")
+    _note_unused(overrides_of(config, set_), "a trained model")
     answer = Recommender.load(model)
     found = answer.recommend(
         user,
@@ -249,13 +246,17 @@ def fit(
     """
     with training_bar() as progress:
         options = Options(resume=resume, overwrite=overwrite, refit=refit, final=final, progress=progress)
-        folder = pipeline.fit(log, to, _overrides(config, set_, drop_invalid), options, items=items, users=users)
+        folder = pipeline.fit(log, to, overrides_of(config, set_, drop_invalid), options, items=items, users=users)
     result = pipeline.read_evaluation(folder)
     if as_json:
         print_json({**pipeline.training_facts(folder), "evaluation": result})
         return
     print_metrics({result["model"]: result}, list(result["metrics"]))
     err.print(f"model: {folder}   report: {folder / 'report.html'}")
+
+
+app.command()(cli_compare.tune)
+app.command()(cli_compare.compare)
 
 
 def main() -> None:
@@ -289,13 +290,6 @@ def run(arguments: list[str]) -> int:
 def _mistake(message: str) -> int:
     err.print("segue: " + " ".join(message.split()))
     return 2
-
-
-def _overrides(config: Path | None, assignments: list[str] | None, drop_invalid: bool = False) -> Nested:
-    overrides = read_overrides(config, assignments or [])
-    if drop_invalid:
-        overrides.setdefault("preparation", {})["drop_invalid"] = True
-    return overrides
 
 
 def _note_unused(overrides: Nested, what: str) -> None:

@@ -16,6 +16,7 @@ from rich.table import Column, Table
 
 from segue.report import flattened
 from segue.training import Progress
+from segue.tuning import Standing
 
 # Ids and names are shown as they are: neither [brackets] nor :colons: in them mean anything.
 # Into a file or a pipe, a table is as wide as its rows need, not as a terminal of long ago.
@@ -45,6 +46,31 @@ def training_bar() -> Iterator[Callable[[Progress], None]]:
 
     Only a terminal is shown one: elsewhere the messages, a line an epoch, are the progress.
     """
+    with _bars() as bars:
+        yield _epoch_bar(bars)
+
+
+@contextmanager
+def search_bars() -> Iterator[tuple[Callable[[Progress], None], Callable[[str, Standing], None]]]:
+    """Two bars: the trials of a search, told with the model's label, and the running epoch."""
+    with _bars() as bars:
+        trials = bars.add_task("", total=None, left="", visible=False)
+
+        def advance(label: str, at: Standing) -> None:
+            best = "" if at.best is None else f", best HR@10 {at.best:.4f}"
+            bars.update(
+                trials,
+                description=f"{label}: trials",
+                completed=at.trials,
+                total=at.of,
+                left=f"{_duration(at.seconds)} spent{best}",
+                visible=True,
+            )
+
+        yield _epoch_bar(bars), advance
+
+
+def _bars() -> Bars:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -52,22 +78,25 @@ def training_bar() -> Iterator[Callable[[Progress], None]]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
     )
-    with Bars(*columns, console=err, transient=True, disable=not err.is_interactive) as bars:
-        task = bars.add_task("starting", total=None, left="")
+    return Bars(*columns, console=err, transient=True, disable=not err.is_interactive)
 
-        def advance(at: Progress) -> None:
-            each = at.seconds / max(at.step, 1)
-            left = each * (at.steps - at.step)
-            most = left + each * at.steps * (at.max_epochs - at.epoch)
-            bars.update(
-                task,
-                description=f"epoch {at.epoch}/{at.max_epochs}, loss {at.loss:.3f}",
-                completed=at.step,
-                total=at.steps,
-                left=f"{_duration(left)} left in this epoch, at most {_duration(most)} in all",
-            )
 
-        yield advance
+def _epoch_bar(bars: Bars) -> Callable[[Progress], None]:
+    task = bars.add_task("starting", total=None, left="")
+
+    def advance(at: Progress) -> None:
+        each = at.seconds / max(at.step, 1)
+        left = each * (at.steps - at.step)
+        most = left + each * at.steps * (at.max_epochs - at.epoch)
+        bars.update(
+            task,
+            description=f"epoch {at.epoch}/{at.max_epochs}, loss {at.loss:.3f}",
+            completed=at.step,
+            total=at.steps,
+            left=f"{_duration(left)} left in this epoch, at most {_duration(most)} in all",
+        )
+
+    return advance
 
 
 @contextmanager

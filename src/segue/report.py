@@ -52,23 +52,35 @@ def write_report(
     # Altair takes as long to import as the rest of Segue, and most commands write no report.
     from segue import charts
 
-    _check_same_events(evaluations)
+    check_same_events(evaluations)
     colour = charts.colours(list(dict.fromkeys(chain(evaluations, curves))))
-    bars = _slice_charts(evaluations, colour)
-    sections = [
-        _metrics_section(evaluations),
-        section(f"Where it works: {SLICE_METRIC}, %", legend(colour), figures(bars), _slice_table(evaluations)),
-    ]
-    epochs = charts.learning_curves(curves, colour)
+    slices, bars = slices_section(evaluations, colour)
+    sections = [_metrics_section(evaluations), slices]
+    learning, epochs = curves_section(curves, colour)
     if epochs:
-        hint = '<p class="note">The large point is the epoch that was kept.</p>'
-        trained = {label: colour[label] for label, records in curves.items() if records}
-        sections.append(section("Learning curves", legend(trained), figures(epochs), hint))
+        sections.append(learning)
     if statistics:
         sections.append(section("Data and graph", *_statistics_tables(statistics)))
-    text = page(title, [_facts(evaluations), *notes], sections, {**bars, **epochs}, charts.script())
+    text = page(title, [common_facts(evaluations), *notes], sections, {**bars, **epochs}, charts.script())
     with writing(path.parent):
         write_text(path, text)
+
+
+def slices_section(evaluations: Evaluations, colour: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """Where each model works: HTML, and its charts by title."""
+    bars = _slice_charts(evaluations, colour)
+    title = f"Where it works: {SLICE_METRIC}, %"
+    return section(title, legend(colour), figures(bars), _slice_table(evaluations)), bars
+
+
+def curves_section(curves: Mapping[str, Any], colour: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """Loss and validation by epoch: HTML, and its charts by title; none where nothing was trained."""
+    from segue import charts
+
+    epochs = charts.learning_curves(curves, colour)
+    hint = '<p class="note">The large point is the epoch that was kept.</p>'
+    trained = {label: colour[label] for label, records in curves.items() if records}
+    return section("Learning curves", legend(trained), figures(epochs), hint), epochs
 
 
 def markdown_table(evaluations: Evaluations) -> str:
@@ -76,7 +88,7 @@ def markdown_table(evaluations: Evaluations) -> str:
 
     Raises UserMistake when there is no evaluation or they are of different events.
     """
-    _check_same_events(evaluations)
+    check_same_events(evaluations)
     names, rows = _metric_rows(evaluations, "metrics")
     lines = ["| model | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for label, cells in rows.items():
@@ -85,7 +97,8 @@ def markdown_table(evaluations: Evaluations) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _check_same_events(evaluations: Evaluations) -> None:
+def check_same_events(evaluations: Evaluations) -> None:
+    """Raise UserMistake when there is no evaluation or they are of different events."""
     if not evaluations:
         raise UserMistake("there is no evaluation to show; name at least one")
     first, *others = evaluations
@@ -97,7 +110,7 @@ def _check_same_events(evaluations: Evaluations) -> None:
             )
 
 
-def _facts(evaluations: Evaluations) -> str:
+def common_facts(evaluations: Evaluations) -> str:
     """What all evaluations of the page have in common."""
     result = _first(evaluations)
     masked = "; items of the running session are no candidates" if result["masked"] else ""
@@ -127,11 +140,11 @@ def _metric_table(evaluations: Evaluations, key: str) -> str:
 def _metric_rows(evaluations: Evaluations, key: str) -> tuple[list[str], dict[str, list[tuple[str, bool]]]]:
     """Names of the metrics, and for each label its values in percent and whether each is the best of its column."""
     names = list(_first(evaluations)[key])
-    columns = [_marked([result[key][name] for result in evaluations.values()]) for name in names]
+    columns = [marked([result[key][name] for result in evaluations.values()]) for name in names]
     return names, {label: [column[place] for column in columns] for place, label in enumerate(evaluations)}
 
 
-def _marked(values: Sequence[float | None]) -> list[tuple[str, bool]]:
+def marked(values: Sequence[float | None]) -> list[tuple[str, bool]]:
     """Fractions in percent, each with whether none shown is larger; a column of one has no best."""
     texts = [None if value is None else f"{100 * value:.2f}" for value in values]
     present = [float(text) for text in texts if text is not None]
@@ -163,7 +176,7 @@ def _slice_table(evaluations: Evaluations) -> str:
     for dimension, heading in _SLICE_TITLES.items():
         for name, events in _slice_events(evaluations, dimension).items():
             found = [result["slices"][dimension].get(name, {}) for result in evaluations.values()]
-            cells = _marked([values.get(SLICE_METRIC) for values in found])
+            cells = marked([values.get(SLICE_METRIC) for values in found])
             rows[f"{heading}: {name}"] = [number(f"{events:,}", False), *(number(*cell) for cell in cells)]
     body = table(["slice", "events", *evaluations], rows)
     return f"<details><summary>the same as a table</summary>{body}</details>"

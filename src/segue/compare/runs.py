@@ -1,4 +1,4 @@
-"""Several models on one corpus: trained alike, measured on identical events, one table."""
+"""Runs with settings as they are given: trained alike, measured on identical events, finished ones not repeated."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def compare(
     """
     results: dict[str, dict[str, Any]] = {}
     for label, overrides in runs.items():
-        folder = out / "".join(letter if letter.isalnum() else "-" for letter in label).lower()
+        folder = out / folder_name(label)
         if not (folder / "evaluation" / "test.json").exists():
             resume = (partial_of(folder) / RUN_NOTE).exists()
             if not (folder / "manifest.json").exists():
                 pipeline.train(corpus, folder, overrides, Options(resume=resume, refit=refit, progress=progress))
             pipeline.write_evaluation(folder, pipeline.evaluate_model(folder, corpus))
-        _check_same_run(folder, corpus, overrides, refit=refit)
+        check_same_run(folder, corpus, overrides, refit=refit)
         results[label] = {
             **pipeline.read_evaluation(folder),
             "model": label,
@@ -73,7 +73,12 @@ def compare(
     return results
 
 
-def _check_same_run(folder: Path, corpus: Path, overrides: Nested, *, refit: bool) -> None:
+def folder_name(label: str) -> str:
+    """A label as a file system takes it."""
+    return "".join(letter if letter.isalnum() else "-" for letter in label).lower()
+
+
+def check_same_run(folder: Path, corpus: Path, overrides: Nested, *, refit: bool) -> None:
     """What is found finished has to be what was asked for."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     asked = pipeline.settings_for(corpus, overrides).model_dump(mode="json")
@@ -83,9 +88,5 @@ def _check_same_run(folder: Path, corpus: Path, overrides: Nested, *, refit: boo
 
 def curves(results: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Label → the epochs of its training, for those that were trained."""
-    paths = {label: Path(result["training"]["model"]) / "metrics.jsonl" for label, result in results.items()}
-    return {
-        label: [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        for label, path in paths.items()
-        if path.exists()
-    }
+    epochs = {label: pipeline.read_epochs(Path(result["training"]["model"])) for label, result in results.items()}
+    return {label: records for label, records in epochs.items() if records}
