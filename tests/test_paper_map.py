@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from segue.cli import app
-from segue.models.hg_gnn.config import PRESETS, SOURCES, HGGNNConfig
+from segue.models.hg_gnn.config import SOURCES, HGGNNConfig
+from segue.models.hg_gnn.presets import PRESETS
 from segue.settings import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -13,6 +13,7 @@ from segue.nn.protocol import SessionEncoder
 
 ENCODERS = [name for name in models.names() if issubclass(models.load(name), SessionEncoder)]
 CASES = [(name, preset) for name in ENCODERS for preset in models.load(name).presets]
+COUNTS_ALONE = {("hg_gnn", "memory")}
 
 trained = pytest.mark.parametrize(("name", "preset"), CASES)
 
@@ -58,6 +59,8 @@ def test_a_gradient_reaches_every_parameter(name: str, preset: str) -> None:  # 
 
 @trained
 def test_it_can_learn_32_events_by_heart(name: str, preset: str) -> None:  # T8
+    if (name, preset) in COUNTS_ALONE:
+        pytest.skip("counts never hold the running session, and here everything happens once")
     random = np.random.default_rng(4)
     items = random.permutation(48).reshape(4, 4, 3)
     corpus = worlds.corpus_of(items.tolist())
