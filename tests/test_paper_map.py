@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from segue.cli import app
-from segue.models.hg_gnn.config import PRESETS, SOURCES, HGGNNConfig
+from segue.models.hg_gnn.config import SOURCES, HGGNNConfig
+from segue.models.hg_gnn.presets import PRESETS
 from segue.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -89,6 +90,24 @@ def test_rows_have_as_many_cells_as_their_header() -> None:
             assert cells == width, row
         else:
             width = 0
+
+
+def test_the_guide_to_the_controls_names_the_switches_of_authors_code_and_every_control() -> None:
+    guide = (PAGE.parent / "guide" / "controls.md").read_text(encoding="utf-8")
+    table = guide.split("| key of `[model]` |")[1].split("\n\n")[0]
+    described = {
+        row.split(" | ")[0].strip("| `"): row.split(" | ")[1:3] for row in table.splitlines() if row[:3] == "| `"
+    }
+    for column, preset in enumerate(("authors-code", "paper")):
+        config: Any = HGGNNConfig.parse(PRESETS[preset]["model"])
+        for key, values in described.items():
+            actual: Any = config
+            for name in key.split("."):
+                actual = getattr(actual, name)
+            assert values[column].strip("`") == (str(actual).lower() if isinstance(actual, bool) else str(actual)), key
+    named = {key.split(".")[0] for key in described}
+    assert PRESETS["authors-code"]["model"].keys() - named == {"dim", "layers", "dropout"}, "these are as in `paper`"
+    assert {f"`{preset}`" for preset in PRESETS} <= set(re.findall(r"`[^`]+`", guide))
 
 
 def test_the_guide_names_the_switches_of_segue_and_their_values() -> None:

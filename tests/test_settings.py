@@ -59,6 +59,8 @@ def test_there_are_no_other_keys() -> None:
         ("segue", {"dim": 128, "layers": 1, "dropout": 0.5}, {"schedule": "plateau"}),
         ("paper", {"dim": 128, "layers": 1, "dropout": 0.5},
          {"schedule": "step", "learning_rate": 1e-3, "decay": 0.1, "decay_every": 3}),
+        ("authors-code", {"dim": 128, "layers": 1, "dropout": 0.5, "window": Window(length=10, history=1000)},
+         {"schedule": "step", "learning_rate": 1e-3, "decay": 0.1, "decay_every": 3, "batch_events": 512}),
     ],
 )  # fmt: skip
 def test_the_presets_are_these(preset: str, model: dict[str, Any], training: dict[str, Any]) -> None:

@@ -151,3 +151,20 @@ def test_a_graph_without_user_relations_still_has_users():
     assert field.nodes["item"].tolist() == [1, 0, 2]
     assert field.nodes["user"].tolist() == [0]
     assert take(torch.arange(2.0).unsqueeze(1), field.nodes["user"]).tolist() == [[0.0]]
+
+
+def test_parallel_edges_repeat_what_was_counted_and_nothing_else():
+    tables = tables_of([[0, 1, 2], [0, 1], [2, 0, 1]], [0, 0, 1], 3, 2)
+    plain, parallel = (HeteroGraph.from_edges(tables, parallel=on) for on in (False, True))
+    for name, csr in parallel.csr.items():
+        counts = [1 if name == "similar" else times for row in rows_of(tables, name) for times in row.values()]
+        sources = [source for row in rows_of(tables, name) for source in row]
+        assert csr.indices.tolist() == [s for s, times in zip(sources, counts, strict=True) for _ in range(times)]
+        assert csr.n_rows == plain.csr[name].n_rows
+    # 0 → 1 happened three times, 2 → 0 and 1 → 2 once; user 0 had 0 and 1 twice, 2 once.
+    assert parallel.csr["adjacent_in"].offsets.tolist() == [0, 1, 4, 5]
+    assert parallel.csr["interact"].offsets.tolist() == [0, 5, 8, 8]
+
+
+def rows_of(tables, name):
+    return [tables.edges[name].row(number) for number in range(len(tables.edges[name]))]

@@ -149,3 +149,9 @@ def test_from_pairs_counts_a_repeated_pair_once():
     csr = Csr.from_pairs(torch.tensor([2, 0, 2, 2]), torch.tensor([1, 3, 1, 0]), 4, 5)
     assert csr.offsets.tolist() == [0, 1, 1, 3, 3]
     assert csr.indices.tolist() == [3, 0, 1]
+
+
+def test_from_pairs_keeps_parallel_edges_when_asked():
+    csr = Csr.from_pairs(torch.tensor([2, 0, 2, 2]), torch.tensor([1, 3, 1, 0]), 4, 5, parallel=True)
+    assert csr.offsets.tolist() == [0, 1, 1, 4, 4]
+    assert csr.indices.tolist() == [3, 0, 1, 1]

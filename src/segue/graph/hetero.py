@@ -30,11 +30,12 @@ class HeteroGraph:
     csr: Mapping[str, Csr]
 
     @classmethod
-    def from_edges(cls, tables: EdgeTables) -> HeteroGraph:
-        """The graph of the edge tables, on the CPU."""
+    def from_edges(cls, tables: EdgeTables, *, parallel: bool = False) -> HeteroGraph:
+        """The graph of the edge tables, on the CPU; with `parallel` edges where an edge was counted more than once, so
+        that a mean over neighbours is weighted by frequency."""
         csr = {}
         for relation in sorted(tables.relations, key=lambda relation: relation.rank):
-            edges = tables.edges[relation.name]
+            edges = tables.edges[relation.name].repeated() if parallel else tables.edges[relation.name]
             offsets, ids = torch.from_numpy(edges.offsets), torch.from_numpy(edges.ids)
             csr[relation.name] = Csr(offsets, ids.long(), tables.n_nodes[relation.source])
         return cls(dict(tables.n_nodes), csr)

@@ -32,9 +32,11 @@ class Csr:
     n_columns: int
 
     @classmethod
-    def from_pairs(cls, rows: Tensor, columns: Tensor, n_rows: int, n_columns: int) -> Csr:
-        """From (row, column) pairs in any order; a pair given twice counts once (set semantics of eq. 4)."""
-        keys = torch.unique(rows * n_columns + columns)
+    def from_pairs(cls, rows: Tensor, columns: Tensor, n_rows: int, n_columns: int, *, parallel: bool = False) -> Csr:
+        """From (row, column) pairs in any order; a pair given twice counts once (set semantics of eq. 4), or, with
+        `parallel` edges, twice."""
+        keys = rows * n_columns + columns
+        keys = keys.sort().values if parallel else torch.unique(keys)
         lengths = torch.bincount(keys // n_columns, minlength=n_rows)
         return cls(running_sum(lengths), keys % n_columns, n_columns)
 

@@ -88,6 +88,14 @@ class CsrTable:
         cells = np.repeat(self.offsets[:-1] - offsets[:-1], lengths) + np.arange(offsets[-1])
         return CsrTable(offsets, self.ids[cells], self.values[cells])
 
+    def repeated(self) -> CsrTable:
+        """Every id as often as it was counted. Weights that are no counts, those of eq. (1), repeat nothing."""
+        if not np.issubdtype(self.values.dtype, np.integer):
+            return self
+        ends = np.zeros(len(self.values) + 1, dtype=np.int64)
+        np.cumsum(self.values, out=ends[1:])
+        return CsrTable(ends[self.offsets], np.repeat(self.ids, self.values), np.repeat(self.values, self.values))
+
 
 @dataclass(frozen=True)
 class CountTable:

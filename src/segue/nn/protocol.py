@@ -64,6 +64,8 @@ class SessionModel(ABC):
     """Named settings, section by section; the first is the default."""
     space: ClassVar[Space] = {}
     """What a search may vary, by setting such as ``model.dim``."""
+    spaces: ClassVar[Mapping[str, Space]] = {}
+    """The same for a preset that varies less than the model: what makes it that preset stays as it is."""
 
     def __init__(self, config: ModelConfig, graph: GraphSettings) -> None:
         super().__init__()

@@ -32,7 +32,16 @@ configs = st.fixed_dictionaries(
         "pointer": sources,
         "cooccurrence_items": st.integers(1, 3),
         "accumulate": st.sampled_from(["mean", "sum"]),
+        "homogeneous": st.booleans(),
+        "hidden": st.sampled_from(["linear", "tanh"]),
+        "attention": st.sampled_from(["softmax", "raw"]),
+        "gate": st.sampled_from(["vector", "scalar"]),
+        "add_user": st.booleans(),
+        "user_classes": st.booleans(),
     }
+)
+without_embeddings = st.fixed_dictionaries(
+    {"embeddings": st.just(False), "popularity": st.just(True), "memory": sources, "pointer": sources}
 )
 requests = st.tuples(
     st.lists(st.integers(0, 11), max_size=7),  # the prefix: empty, repeats and item 11, which occurs nowhere
@@ -53,8 +62,8 @@ def fitted() -> Model:
 
 def with_switches(chosen: dict) -> Model:
     """Random weights, double precision, no dropout, over the graph and counts of `fitted`."""
-    current, general = chosen.pop("preferences")
-    options = {**chosen, "current_preference": current, "general_preference": general}
+    options = {key: value for key, value in chosen.items() if key != "preferences"}
+    options["current_preference"], options["general_preference"] = chosen.get("preferences", (True, True))
     config = HGGNNConfig.parse({"dim": 6, "dropout": 0.0, **options})
     model, source = Model(config, GraphSettings()), fitted()
     tables = (source.recall.transitions, source.recall.cooccurrence)
@@ -75,7 +84,7 @@ def explained(model: Model, prefix: list[int], user: int, past: list[int], fresh
 
 
 @settings(max_examples=100)
-@given(chosen=configs, asked=requests)
+@given(chosen=configs | without_embeddings, asked=requests)
 def test_parts_sum_to_the_score_for_every_switch(chosen: dict, asked: tuple) -> None:
     model = with_switches(chosen)
     prefix, user, past, fresh, cached = asked
@@ -87,11 +96,12 @@ def test_parts_sum_to_the_score_for_every_switch(chosen: dict, asked: tuple) -> 
     assert all(part.shape == (12,) for part in parts.user.values())
     torch.testing.assert_close(parts.total(), scores, rtol=1e-9, atol=1e-9)
     config = model.config
-    terms = {"current": config.current_preference, "general": config.general_preference}
+    vectors = config.embeddings
+    terms = {"current": vectors and config.current_preference, "general": vectors and config.general_preference}
     terms |= {source: source in config.memory for source in SOURCES[:1] + SOURCES[2:]}
     terms |= {f"pointer_{source}": source in config.pointer for source in SOURCES[:1] + SOURCES[2:]}
     assert parts.session.keys() == {name for name, on in terms.items() if on}
-    users = {"user_term": config.user_term, "history": "history" in config.memory}
+    users = {"user_term": config.user_term, "add_user": config.add_user, "history": "history" in config.memory}
     users |= {"pointer_history": "history" in config.pointer}
     assert parts.user.keys() == {name for name, on in users.items() if on}
     assert config.popularity or not parts.base.any()

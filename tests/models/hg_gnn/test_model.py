@@ -23,7 +23,7 @@ from segue.graph.tables import ITEM, USER
 from segue.models.hg_gnn import Model
 from segue.models.hg_gnn import model as hg_gnn_model
 
-PRESETS = ["paper", "segue"]
+PRESETS = ["paper", "segue", "authors-code"]
 
 
 def settings_of(preset: str, graph: dict[str, Any] | None = None, **options: Any) -> dict[str, dict[str, Any]]:

@@ -122,6 +122,11 @@ COMBINED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "attributes, no user nodes": ({"user_nodes": False}, {"attributes": ["item.kind", "user.town"]}),
     "no relations": ({}, {"relations": []}),
     "sum": ({"accumulate": "sum", "layer_weights": [0.3, 0.7]}, {}),
+    "homogeneous": ({"homogeneous": True, "layers": 2}, {"attributes": ["item.kind", "user.town"]}),
+    "homogeneous, no user nodes": ({"homogeneous": True, "user_nodes": False, "add_user": True}, {}),
+    "parallel edges": ({"multiplicity": True, "add_user": True, "layers": 2}, {}),
+    "readings of the encoder": ({"hidden": "tanh", "attention": "raw", "gate": "scalar", "add_user": True}, {}),
+    "users as classes alone": ({"user_classes": True, "user_nodes": False}, {}),
 }
 
 

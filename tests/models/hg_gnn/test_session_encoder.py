@@ -1,5 +1,8 @@
 """Eq. (9)-(18) against the formulas written out item by item."""
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -44,7 +47,7 @@ def read(encoder: PersonalisedSessionEncoder, p: Tensor, q: Tensor, prefixes: li
     return encoder(p, q, items, Prefixes(items, mask, reversed_position.clamp(min=0))).session
 
 
-def encoder(**switches: bool) -> PersonalisedSessionEncoder:
+def encoder(**switches: Any) -> PersonalisedSessionEncoder:
     torch.manual_seed(3)
     chosen = {"current": True, "general": True, "user": True, **switches}
     return PersonalisedSessionEncoder(D, LENGTH, **chosen).double()
@@ -88,6 +91,59 @@ def test_an_empty_prefix_reads_as_zero() -> None:
     )
     reading = model(torch.randn(2, D).double(), torch.randn(1, D).double(), nothing.items, nothing)
     assert torch.equal(reading.session, torch.zeros(1, D).double())
+
+
+def test_raw_weights_are_the_logits_themselves() -> None:
+    """With v = 0 every raw weight is 0 where a softmax would share 1; padded cells weigh nothing."""
+    p, q = torch.randn(6, D).double(), torch.randn(2, D).double()
+    soft, raw = encoder(), encoder(attention="raw")
+    raw.load_state_dict(soft.state_dict())
+    items, lengths = torch.tensor([[1, 2, 3], [4, 0, 0]]), torch.tensor([3, 1])
+    reversed_position = lengths[:, None] - 1 - torch.arange(3)
+    prefixes = Prefixes(items, reversed_position >= 0, reversed_position.clamp(min=0))
+    reading, of_soft = (model(p, q, items, prefixes) for model in (raw, soft))
+    for found, wanted in ((reading.alpha, of_soft.alpha), (reading.gamma, of_soft.gamma)):
+        torch.testing.assert_close(masked_softmax(found, prefixes.mask), wanted, rtol=1e-12, atol=1e-12)
+        assert found[1, 1:].tolist() == [0.0, 0.0]
+    with torch.no_grad():
+        raw.v_0.weight.zero_()
+        raw.v_1.weight.zero_()
+    assert not raw(p, q, items, prefixes).session.any()
+
+
+def test_a_scalar_gate_is_one_number_with_a_bias() -> None:
+    p, q = torch.randn(6, D).double(), torch.randn(1, D).double()
+    model = encoder(gate="scalar")
+    prefixes = Prefixes(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.bool), torch.tensor([[1, 0]]))
+    with torch.no_grad():
+        model.w_s.weight.zero_()
+        model.w_s.bias.fill_(math.log(3))
+    reading = model(p, q, prefixes.items, prefixes)
+    torch.testing.assert_close(reading.gate, torch.full((1, D), 0.75).double())
+    torch.testing.assert_close(reading.session, 0.75 * reading.current + 0.25 * reading.general)
+
+
+def test_with_tanh_the_sums_are_over_the_items_themselves() -> None:
+    """With one item and a softmax both preferences are that item, whatever the tanh layers say."""
+    p, q = torch.randn(6, D).double(), torch.randn(1, D).double()
+    model = encoder(hidden="tanh")
+    torch.testing.assert_close(read(model, p, q, [[4]])[0], p[4])
+    literal_alpha = []
+    for place, item in enumerate([1, 2]):
+        inside = torch.tanh(model.w_c.weight @ torch.cat([p[item], model.position.weight[1 - place]]))
+        hidden = model.w_0.weight @ inside + model.w_1.weight @ ((p[1] + p[2]) / 2) + model.w_1.bias
+        literal_alpha.append(model.v_0.weight[0] @ torch.sigmoid(hidden))
+    literal_gamma = [
+        model.v_1.weight[0]
+        @ torch.sigmoid(
+            model.w_2.weight @ torch.tanh(model.w_g.weight @ p[item]) + model.w_2.bias + model.w_3.weight @ q[0]
+        )
+        for item in (1, 2)
+    ]
+    prefixes = Prefixes(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.bool), torch.tensor([[1, 0]]))
+    reading = model(p, q, prefixes.items, prefixes)
+    torch.testing.assert_close(reading.alpha[0], torch.stack(literal_alpha).softmax(0), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(reading.gamma[0], torch.stack(literal_gamma).softmax(0), rtol=1e-12, atol=1e-12)
 
 
 def test_masked_softmax_sums_to_one_or_zero() -> None:

@@ -1,4 +1,4 @@
-"""Configuration and presets of HG-GNN: every term of the model is a switch."""
+"""Configuration of HG-GNN: every term of the model is a switch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from segue.data.batches import Window
+from segue.graph.tables import USER
+from segue.models.hg_gnn.session_encoder import Attention, Gate, Hidden
 from segue.nn.losses import Form
-from segue.nn.protocol import ModelConfig, Overrides
-from segue.settings import Duration, Neighbours
+from segue.nn.protocol import ModelConfig
+from segue.settings import Duration, GraphSettings, Neighbours
 
 Source = Literal["session", "history", "transition", "cooccurrence"]
 SOURCES: tuple[Source, ...] = ("session", "history", "transition", "cooccurrence")
@@ -41,6 +43,22 @@ class HGGNNConfig(ModelConfig):
     loss: Form = "cross_entropy"
     """"eq20": the paper's equation read literally."""
 
+    homogeneous: bool = False
+    """One mean over the neighbours of all relations and the node itself, and one W and b for all, in place of eq.
+    (4)-(7); `accumulate` then has nothing to do."""
+    multiplicity: bool = False
+    """Eq. (4) over edges as often as they were counted: a mean weighted by frequency."""
+    hidden: Hidden = "linear"
+    """"tanh": α looks at tanh of p', eq. (10) and (13) sum p itself, and γ looks at tanh(W_g p)."""
+    attention: Attention = "softmax"
+    """"raw": eq. (11) and (14) without the softmax."""
+    gate: Gate = "vector"
+    """"scalar": α_c of eq. (17) is one number, with a bias."""
+    add_user: bool = False
+    """S + q in place of S of eq. (18)."""
+    user_classes: bool = False
+    """Known users are classes of the softmax beside the items, in the training loss only."""
+
     user_term: bool = False
     """S' = S + g(S, q, x) * (W_u q): personal from the first click."""
     popularity: bool = False
@@ -57,6 +75,8 @@ class HGGNNConfig(ModelConfig):
     """Last items of the prefix whose co-occurrences are recalled."""
     history_half_life: Duration | None = None
     """Half-life of the decayed history counts; unset: five times the median gap between a user's sessions."""
+    embeddings: bool = True
+    """False: no vectors at all, so no S, q or graph; popularity and the memory remain, weighed by the facts x alone."""
 
     @field_validator("layer_weights")
     @classmethod
@@ -87,6 +107,18 @@ class HGGNNConfig(ModelConfig):
             raise ValueError("loss 'eq20' is defined for a softmax alone; set pointer = []")
         return pointer
 
+    @field_validator("embeddings")
+    @classmethod
+    def _something_left(cls, embeddings: bool, info: ValidationInfo) -> bool:
+        if embeddings:
+            return embeddings
+        if not info.data.get("popularity", True):
+            raise ValueError("without embeddings popularity and the memory remain; set popularity = true")
+        for name in ("user_term", "add_user", "user_classes"):
+            if info.data.get(name):
+                raise ValueError(f"without embeddings there is no user vector; set {name} = false")
+        return embeddings
+
     @property
     def alphas(self) -> tuple[float, ...]:
         """α_k of eq. (8)."""
@@ -96,16 +128,13 @@ class HGGNNConfig(ModelConfig):
     def reads_users(self) -> bool:
         """Whether any term asks for q of eq. (8)."""
         terms = self.general_preference or bool(self.memory) or bool(self.pointer)
-        return self.user_term or (self.user_nodes and terms)
+        personal = self.user_term or self.add_user or (self.user_nodes and terms)
+        return self.embeddings and personal
 
-
-PRESETS: dict[str, Overrides] = {
-    "segue": {
-        "model": {"user_term": True, "popularity": True, "memory": SOURCES, "pointer": SOURCES},
-        "training": {"learning_rate": 3e-3, "schedule": "plateau", "decay": 0.3},
-    },
-    "paper": {
-        "model": {},
-        "training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3},
-    },
-}
+    def graph_of(self, graph: GraphSettings) -> GraphSettings:
+        """The graph to build; in the ablation without user nodes neither their relations nor their attributes."""
+        if self.user_nodes:
+            return graph
+        kept = tuple(name for name in graph.relations if name not in ("interact", "interacted_by"))
+        attributes = tuple(name for name in graph.attributes if not name.startswith(f"{USER}."))
+        return graph.model_copy(update={"relations": kept, "attributes": attributes})

@@ -2,8 +2,9 @@
 
     S · p_i⁰ = Σ_j (α_c * α_j p'_j) · p_i⁰ + Σ_j ((1 - α_c) * γ_j p_j) · p_i⁰
 
-The user term, the popularity and every memory entry are summands already. A pointer raises the score of an item by
-logaddexp; that rise is shared among the sources in proportion to the probability each gave.
+That holds whether the weights α and γ sum to one or not. The user's terms, the popularity and every memory entry are
+summands already. A pointer raises the score of an item by logaddexp; that rise is shared among the sources in
+proportion to the probability each gave.
 """
 
 from __future__ import annotations
@@ -20,14 +21,12 @@ from segue.nn.losses import dense_scores
 from segue.nn.protocol import Parts
 
 
-def take_apart(terms: Terms, encoder: PersonalisedSessionEncoder, item_vectors: Tensor, items: Tensor) -> Parts:
+def take_apart(terms: Terms, encoder: PersonalisedSessionEncoder | None, item_vectors: Tensor, items: Tensor) -> Parts:
     """The scores of `items` [k] for a batch of one event, by term; they sum to the score."""
     dim = terms.p.shape[1]
     candidate = item_vectors[items, :dim]
-    session = _attention_parts(terms, encoder, candidate)
-    user: dict[str, Tensor] = {}
-    if terms.user_vectors is not None:
-        user["user_term"] = candidate @ terms.user_vectors[0]
+    session = _attention_parts(terms, encoder, candidate) if encoder is not None else {}
+    user = {name: candidate @ vectors[0] for name, vectors in terms.by_user.items()}
     shares: dict[str, Tensor] = {
         str(source): _by_cell(terms, source, value, items) for source, value in terms.values.items()
     }
@@ -46,11 +45,11 @@ def take_apart(terms: Terms, encoder: PersonalisedSessionEncoder, item_vectors: 
 def _attention_parts(terms: Terms, encoder: PersonalisedSessionEncoder, candidate: Tensor) -> dict[str, Tensor]:
     """Current and general preference, [k, length] each."""
     reading, alias = terms.reading, terms.alias[0]
+    assert reading is not None
     parts = {}
     if encoder.use_current:
-        item, position = encoder.positioned(terms.p)
-        placed = (item[alias] + position[terms.prefixes.reversed_position[0]]) * reading.gate[0]
-        parts["current"] = candidate @ (placed * reading.alpha[0][:, None]).t()
+        summed = encoder.summed(terms.p, alias, terms.prefixes.reversed_position[0]) * reading.gate[0]
+        parts["current"] = candidate @ (summed * reading.alpha[0][:, None]).t()
     if encoder.use_general:
         plain = terms.p[alias] * (1 - reading.gate[0])
         parts["general"] = candidate @ (plain * reading.gamma[0][:, None]).t()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segue.graph.hetero import ExtraUsers, Field, Layer, take
-from segue.graph.propagation import neighbour_mean
+from segue.graph.propagation import Csr, neighbour_mean
 from segue.graph.tables import ITEM, USER, Relation
 from segue.nn.dropout import dropout
 
@@ -32,24 +32,57 @@ class HGNNLayer(nn.Module):
 
     def forward(self, tables: Tables, layer: Layer) -> Tables:
         """The rows that `layer` computes, from the tables it reads. A type that hears nothing stays as it is."""
-        own = {node_type: take(table, layer.rows[node_type]) for node_type, table in tables.items()}
-        heard = {r.name: neighbour_mean(tables[r.source], layer.csr[r.name]) for r in self.relations}
-        return {node_type: self.update(node_type, x, heard) for node_type, x in own.items()}
+        own = {t: take(table, layer.rows[t]) for t, table in tables.items() if t in layer.rows}
+        return {node_type: self.update(node_type, x, tables, layer) for node_type, x in own.items()}
 
-    def update(self, node_type: str, own: Tensor, heard: Mapping[str, Tensor]) -> Tensor:
-        """Eq. (5)-(7) for nodes of one type, given the mean of their neighbours by relation."""
-        messages = [self._message(r.name, heard[r.name], own) for r in self.relations if r.destination == node_type]
-        if not messages:
+    def update(self, node_type: str, own: Tensor, tables: Tables, layer: Layer) -> Tensor:
+        """Eq. (5)-(7) for nodes of one type."""
+        heard = [r for r in self.relations if r.destination == node_type]
+        if not heard:
             return own
+        messages = [self._message(r.name, neighbour_mean(tables[r.source], layer.csr[r.name]), own) for r in heard]
         total = torch.stack(messages).sum(0)
         return total / len(messages) if self.accumulate == "mean" else total
 
     def _message(self, relation: str, neighbours: Tensor, own: Tensor) -> Tensor:
-        """Eq. (5) without forming the concatenation."""
         linear = self.weight[relation]
         assert isinstance(linear, nn.Linear)
-        by_neighbours, by_self = linear.weight.chunk(2, dim=1)
-        return functional.relu(torch.addmm(functional.linear(own, by_self, linear.bias), neighbours, by_neighbours.t()))
+        return _message(linear, neighbours, own)
+
+
+class SharedLayer(nn.Module):
+    """The layer of the authors' published code: one homogeneous graph, one mean convolution for all of it.
+
+    A node hears the neighbours of all relations, and itself, in a single mean; relu(W [mean ‖ self] + b) with one
+    W [d, 2d] and b [d] for every relation and node type.
+    """
+
+    def __init__(self, relations: Sequence[Relation], dim: int) -> None:
+        super().__init__()
+        self.relations = tuple(relations)
+        self.weight = nn.Linear(2 * dim, dim)
+
+    def forward(self, tables: Tables, layer: Layer) -> Tables:
+        """The rows that `layer` computes, from the tables it reads."""
+        own = {t: take(table, layer.rows[t]) for t, table in tables.items() if t in layer.rows}
+        return {t: _message(self.weight, self._mean(t, x, tables, layer), x) for t, x in own.items()}
+
+    def _mean(self, node_type: str, own: Tensor, tables: Tables, layer: Layer) -> Tensor:
+        """Of the nodes themselves and all their neighbours, [rows, d]."""
+        total, count = own, own.new_ones(len(own), 1)
+        for relation in self.relations:
+            if relation.destination == node_type:
+                csr = layer.csr[relation.name]
+                degree = csr.offsets.diff().to(own.dtype)[:, None]
+                total = total + degree * neighbour_mean(tables[relation.source], csr)
+                count = count + degree
+        return total / count
+
+
+def _message(linear: nn.Linear, neighbours: Tensor, own: Tensor) -> Tensor:
+    """Eq. (5) without forming the concatenation."""
+    by_neighbours, by_self = linear.weight.chunk(2, dim=1)
+    return functional.relu(torch.addmm(functional.linear(own, by_self, linear.bias), neighbours, by_neighbours.t()))
 
 
 @dataclass(frozen=True)
@@ -65,7 +98,7 @@ class HGNN(nn.Module):
 
     The user table has one row more than there are known users, the unknown user's, an isolated node. Only what reaches
     an asked node type has parameters: nobody reads an attribute value after the last layer, nor a user where neither
-    the session encoder nor the user term asks for one.
+    the session encoder nor the user term asks for one. `kept`: node types that have embeddings even so.
     """
 
     def __init__(
@@ -78,15 +111,19 @@ class HGNN(nn.Module):
         asked: Sequence[str],
         accumulate: str,
         dropout: float,
+        shared: bool = False,
+        kept: Sequence[str] = (),
     ) -> None:
         super().__init__()
         read, by_layer = set(asked), []
         for _ in alphas[1:]:  # from the last layer to the first
             by_layer.append([relation for relation in relations if relation.destination in read])
             read |= {relation.source for relation in by_layer[-1]}
-        tables = {t: nn.Parameter(torch.empty(n, dim)) for t, n in n_nodes.items() if t in read}
+        tables = {t: nn.Parameter(torch.empty(n, dim)) for t, n in n_nodes.items() if t in {*read, *kept}}
         self.embedding = nn.ParameterDict(tables)
-        self.layers = nn.ModuleList(HGNNLayer(heard, dim, accumulate) for heard in reversed(by_layer))
+        self.layers = nn.ModuleList(
+            SharedLayer(heard, dim) if shared else HGNNLayer(heard, dim, accumulate) for heard in reversed(by_layer)
+        )
         self.alphas = tuple(alphas)
         self.dropout = dropout
 
@@ -115,15 +152,15 @@ class HGNN(nn.Module):
         """q of users known by a list of items, from a propagated graph: exact, since no item hears them."""
         user: Tensor = self.embedding[USER][extra.start]
         total: Tensor = self.alphas[0] * user
+        nobody = torch.zeros_like(extra.items.offsets), extra.items.indices[:0]
         for hgnn, tables, alpha in zip(self.layers, propagated.inputs, self.alphas[1:], strict=True):
-            assert isinstance(hgnn, HGNNLayer)
-            listened = neighbour_mean(tables[ITEM], extra.items)
+            assert isinstance(hgnn, HGNNLayer | SharedLayer)
             heard = {
-                r.name: listened if r.source == ITEM else torch.zeros_like(user)
+                r.name: extra.items if r.source == ITEM else Csr(*nobody, len(tables[r.source]))
                 for r in hgnn.relations
                 if r.destination == USER
             }
-            user = hgnn.update(USER, user, heard)
+            user = hgnn({**tables, USER: user}, Layer(heard, {USER: slice(None)}))[USER]
             total = total + alpha * user
         return total
 

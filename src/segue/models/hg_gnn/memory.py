@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from segue.models.hg_gnn.config import Source
 from segue.models.hg_gnn.recall import Recalled
+from segue.nn.encoding import Mixture
 
 _START = 0.3
 _FEATURES: dict[Source, int] = {"session": 1, "history": 3, "transition": 2, "cooccurrence": 1}
@@ -81,6 +82,17 @@ class PointerMemory(nn.Module):
             event = recalled[source].event
             probability[source] = gather(log_gate[:, number].exp() / total.clamp(min=tiny), event) * share
         return log_gate[:, 0], probability
+
+    def mixture(self, z: Tensor, recalled: Mapping[Source, Recalled]) -> tuple[Mixture, dict[Source, Tensor]]:
+        """The pointer beside the softmax, and the gated probability of every recalled entry, by source."""
+        log_dense, pointed = self(z, recalled)
+        mixture = Mixture(
+            log_dense,
+            torch.cat([recalled[s].event for s in pointed]),
+            torch.cat([recalled[s].item for s in pointed]),
+            torch.cat(list(pointed.values())),
+        )
+        return mixture, pointed
 
     def _shares(self, source: Source, entries: Recalled, z: Tensor) -> tuple[Tensor, Tensor]:
         """Unnormalised mass of every entry and its sum per event."""

@@ -19,17 +19,19 @@ from segue.graph.propagation import Csr
 from segue.graph.relations import build_relations
 from segue.graph.statistics import graph_statistics
 from segue.graph.tables import ITEM, USER
-from segue.models.hg_gnn.config import PRESETS, HGGNNConfig, Source
+from segue.models.hg_gnn.config import HGGNNConfig, Source
 from segue.models.hg_gnn.explain import take_apart
 from segue.models.hg_gnn.hgnn import HGNN, Propagated, Tables
 from segue.models.hg_gnn.memory import AddedMemory, PointerMemory
-from segue.models.hg_gnn.recall import CountTable, Recall, Recalled
-from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder
+from segue.models.hg_gnn.presets import PRESETS, SPACE, SPACES
+from segue.models.hg_gnn.recall import CountTable, Recall, Recalled, half_life
+from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder, Reading
 from segue.models.hg_gnn.terms import Terms
-from segue.nn.encoding import Added, Encoding, Mixture
+from segue.nn.encoding import Added, Encoding
 from segue.nn.losses import softmax_loss
 from segue.nn.protocol import Need, Overrides, Parts, SessionEncoder
-from segue.settings import GraphSettings, PreparationSettings, milliseconds
+from segue.nn.space import Space
+from segue.settings import GraphSettings, PreparationSettings
 
 logger = logging.getLogger("segue")
 
@@ -46,9 +48,11 @@ class Model(SessionEncoder):
     Config = HGGNNConfig
     config: HGGNNConfig
     presets: ClassVar[Mapping[str, Overrides]] = PRESETS
+    space: ClassVar[Space] = SPACE
+    spaces: ClassVar[Mapping[str, Space]] = SPACES
 
     def __init__(self, config: HGGNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph if config.user_nodes else _without_users(graph))
+        super().__init__(config, config.graph_of(graph))
         self.graph: HeteroGraph
         self._snapshot: Propagated | None = None
         self._statistics: dict[str, Any] = {}
@@ -56,7 +60,8 @@ class Model(SessionEncoder):
     @property
     def needs(self) -> frozenset[Need]:
         """A graph where it propagates, and the columns whose values are nodes of it. Users may all be unknown."""
-        asked: dict[Need, Any] = {"graph": self.config.layers, "attributes": self.graph_settings.attributes}
+        propagates = self.config.embeddings and self.config.layers
+        asked: dict[Need, Any] = {"graph": propagates, "attributes": self.graph_settings.attributes}
         return frozenset(need for need, wanted in asked.items() if wanted)
 
     def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
@@ -67,12 +72,10 @@ class Model(SessionEncoder):
             preparation=preparation, items=corpus.items, users=corpus.users,
             cooccurrence_top=config.memory_cooccurrence,
         )  # fmt: skip
-        counts = tables.top_transitions(config.memory_transitions), tables.top_cooccurrence(config.memory_cooccurrence)
-        transitions, cooccurrence = (
-            CountTable(*(torch.from_numpy(array) for array in (c.kept.offsets, c.kept.ids, c.kept.values)))
-            for c in counts
-        )
-        self._build(HeteroGraph.from_edges(tables), transitions, cooccurrence, _half_life(config, corpus))
+        transitions = CountTable.of(tables.top_transitions(config.memory_transitions).kept)
+        cooccurrence = CountTable.of(tables.top_cooccurrence(config.memory_cooccurrence).kept)
+        graph = HeteroGraph.from_edges(tables, parallel=config.multiplicity)
+        self._build(graph, transitions, cooccurrence, half_life(config.history_half_life, corpus))
         self._statistics = graph_statistics(tables)
         edges = (f"{name} {facts['edges']:,}" for name, facts in self._statistics["relations"].items())
         logger.info("graph: %d isolated items; edges: %s", self._statistics["isolated_items"], ", ".join(edges))
@@ -82,23 +85,13 @@ class Model(SessionEncoder):
                 self.bias.copy_(torch.from_numpy(np.log(share)))
 
     def _build(self, graph: HeteroGraph, transitions: CountTable, cooccurrence: CountTable, half_life: float) -> None:
-        config, dim, length = self.config, self.config.dim, self.config.window.length
+        config, length = self.config, self.config.window.length
         self.graph = graph
         self.n_items, self.n_users = graph.n_nodes[ITEM], graph.n_nodes[USER] - 1
-        self.hgnn = HGNN(
-            graph.n_nodes, graph.relations, dim, config.alphas,
-            asked=(ITEM, USER) if config.reads_users else (ITEM,),
-            accumulate=config.accumulate, dropout=config.dropout,
-        )  # fmt: skip
-        self.encoder = PersonalisedSessionEncoder(
-            dim, length,
-            current=config.current_preference, general=config.general_preference, user=config.user_nodes,
-        )  # fmt: skip
-        features = (2 if config.reads_users else 1) * dim + _FACTS
-        if config.user_term:
-            self.user_map, self.user_gate = nn.Linear(dim, dim, bias=False), nn.Linear(features, dim)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -1 / math.sqrt(dim), 1 / math.sqrt(dim))
+        features = _FACTS
+        if config.embeddings:
+            features += (2 if config.reads_users else 1) * config.dim
+            self._embed(features)
         if config.popularity:
             self.bias = nn.Parameter(torch.zeros(self.n_items))
         if config.user_term or config.memory or config.pointer:
@@ -110,8 +103,28 @@ class Model(SessionEncoder):
         if config.pointer:
             self.pointer = PointerMemory(config.pointer, features, length, config.cooccurrence_items)
 
+    def _embed(self, features: int) -> None:
+        """Everything that has to do with vectors: tables and layers, session encoder, user term."""
+        config, dim = self.config, self.config.dim
+        self.hgnn = HGNN(
+            self.graph.n_nodes, self.graph.relations, dim, config.alphas,
+            asked=(ITEM, USER) if config.reads_users else (ITEM,), kept=(USER,) if config.user_classes else (),
+            accumulate=config.accumulate, dropout=config.dropout, shared=config.homogeneous,
+        )  # fmt: skip
+        self.encoder = PersonalisedSessionEncoder(
+            dim, config.window.length,
+            current=config.current_preference, general=config.general_preference, user=config.user_nodes,
+            attention=config.attention, hidden=config.hidden, gate=config.gate,
+        )  # fmt: skip
+        if config.user_term:
+            self.user_map, self.user_gate = nn.Linear(dim, dim, bias=False), nn.Linear(features, dim)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -1 / math.sqrt(dim), 1 / math.sqrt(dim))
+
     def item_vectors(self) -> Tensor:
-        """P⁰ [items, d]; with popularity the bias is one more coordinate, [items, d + 1]."""
+        """P⁰ [items, d]; with popularity the bias is one more coordinate, [items, d + 1]; without embeddings alone."""
+        if not self.config.embeddings:
+            return self.bias[:, None]
         initial = self.hgnn.embedding[ITEM]
         return torch.cat([initial, self.bias[:, None]], 1) if self.config.popularity else initial
 
@@ -120,8 +133,12 @@ class Model(SessionEncoder):
         return self.terms(batch).encoding
 
     def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
-        """Cross entropy, or eq. (20) as written."""
-        return softmax_loss(encoding, self.item_vectors(), batch.target, self.config.loss)
+        """Cross entropy, or eq. (20) as written; over the items, and with `user_classes` the known users too."""
+        classes = self.item_vectors()
+        if self.config.user_classes:
+            users = self.hgnn.embedding[USER][: self.n_users]  # popular with nobody: no bias
+            classes = torch.cat([classes, functional.pad(users, (0, classes.shape[1] - users.shape[1]))])
+        return softmax_loss(encoding, classes, batch.target, self.config.loss)
 
     def terms(self, batch: Batch) -> Terms:
         """Everything a score is made of, kept apart for explanations."""
@@ -131,40 +148,39 @@ class Model(SessionEncoder):
             batch = batch.anonymise(masked, self.n_users)
         prefixes = batch.prefixes()
         p, alias, q = self._nodes(batch, prefixes)
-        reading = self.encoder(p, q, alias, prefixes)
-        vectors, user_vectors = reading.session, None
-        recalled: dict[Source, Recalled] = {}
-        values: dict[Source, Tensor] = {}
-        pointed: dict[Source, Tensor] = {}
-        mixture = None
-        if hasattr(self, "recall"):
-            sources = frozenset((*config.memory, *config.pointer))
-            recalled, facts = self.recall(batch, prefixes, sources)
-            known = (reading.session, q) if config.reads_users else (reading.session,)
-            z = torch.cat([*known, facts.to(q.dtype)], 1)
-            if config.user_term:
-                user_vectors = torch.sigmoid(self.user_gate(z)) * self.user_map(q)
-                vectors = vectors + user_vectors
-        if config.memory:
-            values = self.memory(z, recalled)
-        added = tuple(Added(recalled[s].event, recalled[s].item, value) for s, value in values.items())
-        if config.pointer:
-            log_dense, pointed = self.pointer(z, recalled)
-            mixture = Mixture(
-                log_dense,
-                torch.cat([recalled[s].event for s in pointed]),
-                torch.cat([recalled[s].item for s in pointed]),
-                torch.cat(list(pointed.values())),
-            )
+        reading = self.encoder(p, q, alias, prefixes) if config.embeddings else None
+        vectors = reading.session if reading is not None else q
+        z, recalled = self._recalled(batch, prefixes, reading, q)
+        by_user = {"add_user": q} if config.add_user else {}
+        if config.user_term:
+            by_user["user_term"] = torch.sigmoid(self.user_gate(z)) * self.user_map(q)
+        for added in by_user.values():
+            vectors = vectors + added
         if config.popularity:
             vectors = torch.cat([vectors, vectors.new_ones(len(vectors), 1)], 1)
-        encoding = Encoding(vectors, added, mixture)
-        return Terms(encoding, reading, user_vectors, recalled, values, pointed, p, alias, prefixes)
+        values: dict[Source, Tensor] = self.memory(z, recalled) if config.memory else {}
+        mixture, pointed = self.pointer.mixture(z, recalled) if config.pointer else (None, {})
+        entries = tuple(Added(recalled[s].event, recalled[s].item, value) for s, value in values.items())
+        return Terms(
+            Encoding(vectors, entries, mixture), reading, by_user, recalled, values, pointed, p, alias, prefixes
+        )
+
+    def _recalled(
+        self, batch: Batch, prefixes: Prefixes, reading: Reading | None, q: Tensor
+    ) -> tuple[Tensor, dict[Source, Recalled]]:
+        """z = [S ‖ q ‖ x], of what there is, and the entries of the memory; nothing where no term asks for either."""
+        if not hasattr(self, "recall"):
+            return q[:, :0], {}
+        recalled, facts = self.recall(batch, prefixes, frozenset((*self.config.memory, *self.config.pointer)))
+        known = [] if reading is None else [reading.session, q] if self.config.reads_users else [reading.session]
+        return torch.cat([*known, facts.to(q.dtype)], 1), recalled
 
     def _nodes(self, batch: Batch, prefixes: Prefixes) -> tuple[Tensor, Tensor, Tensor]:
         """p of the distinct items [n, d], the place of each cell among them, and q of each event [events, d], zeros
-        where nothing asks for it."""
+        where nothing asks for it; no columns without embeddings."""
         items, alias = torch.unique(prefixes.items, return_inverse=True)
+        if not self.config.embeddings:
+            return self.bias.new_zeros(len(items), 0), alias, self.bias.new_zeros(len(batch), 0)
         if not self.config.reads_users:
             p = self._refined(items, items[:0], None)[ITEM]
             return p, alias, p.new_zeros(len(batch), self.config.dim)
@@ -193,12 +209,15 @@ class Model(SessionEncoder):
         past = batch.history(self.config.window.history)
         number = torch.cumsum(fresh, 0) - 1
         kept = fresh[past.row]
-        items = Csr.from_pairs(number[past.row[kept]], past.items[kept], int(fresh.sum()), self.n_items)
+        items = Csr.from_pairs(
+            number[past.row[kept]], past.items[kept], int(fresh.sum()), self.n_items, parallel=self.config.multiplicity
+        )
         return ExtraUsers(items, batch.user[fresh])
 
     def snapshot(self) -> None:
         """Propagate the whole graph once."""
-        self._snapshot = self.hgnn.propagate(full_field(self.graph, len(self.hgnn.layers)))
+        if self.config.embeddings:
+            self._snapshot = self.hgnn.propagate(full_field(self.graph, len(self.hgnn.layers)))
 
     def forget_snapshot(self) -> None:
         """Back to the receptive field of each batch."""
@@ -213,15 +232,15 @@ class Model(SessionEncoder):
         """Rebuild from what :meth:`arrays` gave."""
         graph = {k.removeprefix("graph."): v for k, v in arrays.items() if k.startswith("graph.")}
         state = {k: v for k, v in arrays.items() if not k.startswith("graph.")}
-        transitions, cooccurrence = (
-            _stored_counts(state, f"recall.{name}.") for name in ("transitions", "cooccurrence")
-        )
+        transitions = CountTable.stored(state, "recall.transitions.")
+        cooccurrence = CountTable.stored(state, "recall.cooccurrence.")
         self._build(HeteroGraph.from_arrays(graph), transitions, cooccurrence, half_life=1.0)
         self.load_state_dict(state)
 
     def parts(self, batch: Batch, items: Tensor) -> Parts:
         """Exact contributions, see :mod:`segue.models.hg_gnn.explain`."""
-        return take_apart(self.terms(batch), self.encoder, self.item_vectors(), items)
+        encoder = self.encoder if self.config.embeddings else None
+        return take_apart(self.terms(batch), encoder, self.item_vectors(), items)
 
     def relation(self, source: int, item: int) -> str | None:
         """The first of adjacent_in, adjacent_out, similar that leads from `source` to `item`."""
@@ -240,26 +259,3 @@ class Model(SessionEncoder):
         if "hgnn" in self._modules:  # the graph is no module: it follows the parameters from device to device
             self.graph = self.graph.to(self.hgnn.embedding[ITEM].device)
         return self
-
-
-def _without_users(graph: GraphSettings) -> GraphSettings:
-    """The ablation without user nodes: neither their relations nor their attributes."""
-    kept = tuple(name for name in graph.relations if name not in ("interact", "interacted_by"))
-    attributes = tuple(name for name in graph.attributes if not name.startswith(f"{USER}."))
-    return graph.model_copy(update={"relations": kept, "attributes": attributes})
-
-
-def _half_life(config: HGGNNConfig, corpus: Corpus) -> float:
-    """Milliseconds; by default five times the median gap between two sessions of one user in train."""
-    if config.history_half_life is not None:
-        return float(milliseconds(config.history_half_life))
-    train = corpus.train
-    start = train.times[train.offsets[:-1]]
-    gaps = np.diff(start)[np.diff(train.user) == 0]
-    return float(5 * max(np.median(gaps), 1)) if len(gaps) else 1.0
-
-
-def _stored_counts(state: Mapping[str, Tensor], prefix: str) -> CountTable:
-    """A table with the shapes that `state` holds; empty where the model has no memory."""
-    none = torch.zeros(0, dtype=torch.int64)
-    return CountTable(*(torch.empty_like(state.get(prefix + name, none)) for name in ("offsets", "items", "counts")))

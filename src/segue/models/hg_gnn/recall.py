@@ -7,13 +7,19 @@ history needs no such care, only sessions before the running one are in it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from segue.data.batches import Batch, Prefixes, spans
+from segue.data.corpus import Corpus
+from segue.graph.tables import CsrTable
 from segue.models.hg_gnn.config import Source
+from segue.settings import milliseconds
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,17 @@ class CountTable(nn.Module):
         self.register_buffer("offsets", offsets)
         self.register_buffer("items", items)
         self.register_buffer("counts", counts)
+
+    @classmethod
+    def of(cls, counts: CsrTable) -> Self:
+        """The counts that the graph was built from."""
+        return cls(*(torch.from_numpy(array) for array in (counts.offsets, counts.ids, counts.values)))
+
+    @classmethod
+    def stored(cls, state: Mapping[str, Tensor], prefix: str) -> Self:
+        """A table with the shapes that `state` holds; empty where the model has no memory."""
+        none = torch.zeros(0, dtype=torch.int64)
+        return cls(*(torch.empty_like(state.get(prefix + name, none)) for name in ("offsets", "items", "counts")))
 
     def rows(self, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Suggested items and counts of each given item, and which of the given items suggests them."""
@@ -154,6 +171,16 @@ def lookup(keys: Tensor, values: Tensor, query: Tensor) -> Tensor:
         return torch.zeros_like(query)
     place = torch.searchsorted(keys, query).clamp(max=len(keys) - 1)
     return values.take(place) * (keys.take(place) == query)
+
+
+def half_life(asked: str | None, corpus: Corpus) -> float:
+    """Milliseconds; unless asked for, five times the median gap between two sessions of one user in train."""
+    if asked is not None:
+        return float(milliseconds(asked))
+    train = corpus.train
+    start = train.times[train.offsets[:-1]]
+    gaps = np.diff(start)[np.diff(train.user) == 0]
+    return float(5 * max(np.median(gaps), 1)) if len(gaps) else 1.0
 
 
 def _present(recalled: Recalled) -> Recalled:

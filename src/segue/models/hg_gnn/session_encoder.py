@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from segue.data.batches import Prefixes
+
+Attention = Literal["softmax", "raw"]
+Hidden = Literal["linear", "tanh"]
+Gate = Literal["vector", "scalar"]
 
 
 class Reading(NamedTuple):
@@ -30,12 +34,26 @@ class PersonalisedSessionEncoder(nn.Module):
     """From refined item vectors p and user vectors q to the session preference S.
 
     Linear maps are applied once per distinct item and then gathered, with `embedding`: unlike indexing, its gradient
-    is a sum in a fixed order.
+    is a sum in a fixed order. Three places have a second reading, that of the authors' published code: `attention`,
+    `hidden` and `gate`, see :class:`segue.models.hg_gnn.config.HGGNNConfig`.
     """
 
-    def __init__(self, dim: int, length: int, *, current: bool, general: bool, user: bool) -> None:
+    def __init__(
+        self,
+        dim: int,
+        length: int,
+        *,
+        current: bool,
+        general: bool,
+        user: bool,
+        attention: Attention = "softmax",
+        hidden: Hidden = "linear",
+        gate: Gate = "vector",
+    ) -> None:
         super().__init__()
         self.use_current, self.use_general, self.use_user = current, general, user
+        self.weigh = masked_softmax if attention == "softmax" else masked
+        self.hidden = hidden
         if current:
             self.position = nn.Embedding(length, dim)
             self.w_c = nn.Linear(2 * dim, dim, bias=False)
@@ -45,8 +63,10 @@ class PersonalisedSessionEncoder(nn.Module):
             self.w_2 = nn.Linear(dim, dim)
             self.w_3 = nn.Linear(dim, dim, bias=False) if user else None
             self.v_1 = nn.Linear(dim, 1, bias=False)
+            if hidden == "tanh":
+                self.w_g = nn.Linear(dim, dim, bias=False)
         if current and general:
-            self.w_s = nn.Linear(2 * dim, dim, bias=False)
+            self.w_s = nn.Linear(2 * dim, dim, bias=False) if gate == "vector" else nn.Linear(2 * dim, 1)
 
     def forward(self, p: Tensor, q: Tensor, alias: Tensor, prefixes: Prefixes) -> Reading:
         """Read every prefix.
@@ -60,7 +80,7 @@ class PersonalisedSessionEncoder(nn.Module):
         current, alpha = self._current(p, alias, prefixes) if self.use_current else (zeros, nothing)
         general, gamma = self._general(p, q, alias, prefixes.mask) if self.use_general else (zeros, nothing)
         if self.use_current and self.use_general:
-            gate = torch.sigmoid(self.w_s(torch.cat([current, general], 1)))
+            gate = torch.sigmoid(self.w_s(torch.cat([current, general], 1))).expand_as(q)
         else:
             gate = torch.full_like(q, float(self.use_current))
         return Reading(gate * current + (1 - gate) * general, current, general, alpha, gamma, gate)
@@ -69,12 +89,22 @@ class PersonalisedSessionEncoder(nn.Module):
         """Eq. (9)-(13): C and α."""
         item, position = self.positioned(p)
         mask = prefixes.mask[..., None]
-        placed = (embedding(alias, item) + embedding(prefixes.reversed_position, position)) * mask
-        mean = placed.sum(1) / mask.sum(1).clamp(min=1)
-        hidden = embedding(alias, self.w_0(item)) + embedding(prefixes.reversed_position, self.w_0(position))
+        placed = summed = (embedding(alias, item) + embedding(prefixes.reversed_position, position)) * mask
+        if self.hidden == "linear":
+            hidden = embedding(alias, self.w_0(item)) + embedding(prefixes.reversed_position, self.w_0(position))
+        else:
+            hidden, summed = self.w_0(torch.tanh(placed)), embedding(alias, p) * mask
+        mean = summed.sum(1) / mask.sum(1).clamp(min=1)
         hidden = hidden + self.w_1(mean)[:, None]
-        alpha = masked_softmax(self.v_0(torch.sigmoid(hidden)).squeeze(-1), prefixes.mask)
-        return torch.einsum("el,eld->ed", alpha, placed), alpha
+        alpha = self.weigh(self.v_0(torch.sigmoid(hidden)).squeeze(-1), prefixes.mask)
+        return torch.einsum("el,eld->ed", alpha, summed), alpha
+
+    def summed(self, p: Tensor, alias: Tensor, reversed_position: Tensor) -> Tensor:
+        """What eq. (13) sums for the cells of one event, [length, d]: p', or p itself with `hidden` "tanh"."""
+        if self.hidden == "tanh":
+            return p[alias]
+        item, position = self.positioned(p)
+        return item[alias] + position[reversed_position]
 
     def positioned(self, p: Tensor) -> tuple[Tensor, Tensor]:
         """Eq. (9) split: p' = (item part of p) + (part of the reversed position); [n, d] and [length, d]."""
@@ -83,11 +113,16 @@ class PersonalisedSessionEncoder(nn.Module):
 
     def _general(self, p: Tensor, q: Tensor, alias: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Eq. (14)-(16): O and γ. O is a sum of raw p, not of p'."""
-        hidden = embedding(alias, self.w_2(p))
+        hidden = embedding(alias, self.w_2(p if self.hidden == "linear" else torch.tanh(self.w_g(p))))
         if self.w_3 is not None:
             hidden = hidden + self.w_3(q)[:, None]
-        gamma = masked_softmax(self.v_1(torch.sigmoid(hidden)).squeeze(-1), mask)
+        gamma = self.weigh(self.v_1(torch.sigmoid(hidden)).squeeze(-1), mask)
         return torch.einsum("el,eld->ed", gamma, embedding(alias, p)), gamma
+
+
+def masked(logits: Tensor, mask: Tensor) -> Tensor:
+    """The logits themselves where `mask`, 0 elsewhere."""
+    return logits.masked_fill(~mask, 0)
 
 
 def masked_softmax(logits: Tensor, mask: Tensor) -> Tensor:

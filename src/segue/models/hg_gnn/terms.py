@@ -20,14 +20,15 @@ class Terms:
 
     Attributes:
         encoding: what ranks.
-        reading: S of eq. (18) and its parts. user_vectors: g * (W_u q), [events, d], where the user term is on.
+        reading: S of eq. (18) and its parts; None without embeddings. by_user: what the user's terms add to S, by
+            name: "user_term" g * (W_u q), "add_user" q; [events, d] each.
         recalled: entries of the memory by source. values: what each adds to a score. pointed: its probability.
         p, alias, prefixes: refined vectors of the distinct items, the place of each cell, the prefixes.
     """
 
     encoding: Encoding
-    reading: Reading
-    user_vectors: Tensor | None
+    reading: Reading | None
+    by_user: Mapping[str, Tensor]
     recalled: Mapping[Source, Recalled]
     values: Mapping[Source, Tensor]
     pointed: Mapping[Source, Tensor]
