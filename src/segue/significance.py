@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -94,9 +93,9 @@ def wilcoxon(difference: FloatArray) -> float:
     apart = difference[difference != 0]
     if not len(apart):
         return 1.0
-    distinct = len(np.unique(np.abs(apart))) == len(apart)
-    method: Literal["exact", "asymptotic"] = "exact" if distinct and len(apart) <= 50 else "asymptotic"
-    return float(stats.wilcoxon(apart, method=method).pvalue)
+    exact = len(apart) <= 50 and len(np.unique(np.abs(apart))) == len(apart)
+    found = stats.wilcoxon(apart, method="exact") if exact else stats.wilcoxon(apart, method="asymptotic")
+    return float(found.pvalue)
 
 
 def cluster_bootstrap(
