@@ -94,7 +94,7 @@ def wilcoxon(difference: FloatArray) -> float:
     if not len(apart):
         return 1.0
     exact = len(apart) <= 50 and len(np.unique(np.abs(apart))) == len(apart)
-    found = stats.wilcoxon(apart, method="exact") if exact else stats.wilcoxon(apart, method="asymptotic")
+    found = stats.wilcoxon(apart, method="exact") if exact else stats.wilcoxon(apart, method="approx")
     return float(found.pvalue)
 
 
