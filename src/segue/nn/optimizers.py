@@ -38,7 +38,7 @@ class RowAdagrad(torch.optim.Optimizer):
             state["squares"] = torch.zeros_like(parameter)
             if group["momentum"]:
                 state["momentum"] = torch.zeros_like(parameter)
-        rows = (gradient if gradient.dim() == 1 else gradient.flatten(1).any(1)).nonzero().squeeze(1)
+        rows = (gradient if gradient.dim() == 1 else gradient.flatten(1).abs().sum(1)).nonzero().squeeze(1)
         slope = gradient.index_select(0, rows)
         if group["weight_decay"]:
             slope = slope.add(parameter.index_select(0, rows), alpha=group["weight_decay"])
