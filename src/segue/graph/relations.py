@@ -135,7 +135,8 @@ def build_relations(
         user_items = _rows(connection, 'SELECT item AS source, "user" AS destination, weight FROM user_items', n_users)
         item_sessions = _support(connection, n_items)
         heap = min(n_items, _LARGEST_HEAP)  # no item has as many companions as there are items
-        candidates = min(settings.top_k_similar + 2 * settings.sample_size, heap)
+        asked = settings.top_k_similar + 2 * settings.sample_size if "similar" in settings.relations else 1
+        candidates = min(asked, heap)
         best = _BEST.format(top=min(cooccurrence_top, heap), candidates=candidates)
         blocks = _blocks(sessions, n_items)
         edges["similar"], cooccurrence = _cooccurrence(connection, blocks, n_items, best)
