@@ -173,12 +173,6 @@ def test_every_number_is_finite_and_not_negative(owner: type[Config], key: str, 
         owner.parse({key: value})
 
 
-@pytest.mark.parametrize("key", ["sample_size", "top_k_similar"])
-def test_the_graph_has_bounds(key: str) -> None:
-    with pytest.raises(ConfigError, match=rf"'graph\.{key}': .*less than or equal to 10000, found 10001"):
-        compose({"graph": {key: 10_001}})
-
-
 @pytest.mark.parametrize("name", ["hg_gnn", "gru4rec"])
 @pytest.mark.parametrize("option", [{"dim": 1e11}, {"layers": 1000}])
 def test_a_network_of_absurd_size_is_refused(name: str, option: dict[str, float]) -> None:

@@ -141,9 +141,9 @@ class SplitSettings(Config):
 class GraphSettings(Config):
     """The heterogeneous global graph."""
 
-    sample_size: Neighbours = 12
-    """S: the most frequent transitions kept per item and direction."""
-    top_k_similar: Neighbours = 20
+    sample_size: Count = 12
+    """S: the most frequent transitions kept per item and direction. More than there are items: all."""
+    top_k_similar: Count = 20
     """K: similar items kept per item, eq. (2)."""
     relations: tuple[Literal["adjacent_in", "adjacent_out", "similar", "interact", "interacted_by"], ...] = (
         "adjacent_in",
