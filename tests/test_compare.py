@@ -336,10 +336,10 @@ def test_mistakes_leave_nothing(
 
 
 def test_tune_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["tune", str(small_logs.corpus()), "--model", "popularity/personal", "--out", str(tmp_path / "t")]
+    arguments = ["tune", str(small_logs.corpus()), "--model", "popularity/session", "--out", str(tmp_path / "t")]
     assert cli.run([*arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["model"], len(told["trials"])) == ("popularity/personal", 1)
+    assert (told["model"], len(told["trials"])) == ("popularity/session", 1)
     assert cli.run(arguments) == 0
     said = capsys.readouterr()
     assert "validation HR@10" in said.out

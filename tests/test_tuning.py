@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import small_logs
-from segue import pipeline
+from segue import models, pipeline
 from segue.data.corpus import Corpus
 from segue.errors import ArtifactError, ConfigError, CorpusError
 from segue.models.gru4rec import GRU4Rec
@@ -32,6 +32,7 @@ Scripted = Callable[[Settings, Options], dict[str, float]]
 def _spaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GRU4Rec, "space", SPACE)
     monkeypatch.setattr(Popularity, "space", {"model.session_weight": Choice((0.0, 1.0, 2.0))})
+    monkeypatch.setattr(Popularity, "spaces", {"personal": {}})
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, select: Scripted) -> None:
@@ -250,7 +251,7 @@ def test_a_model_without_a_space_is_measured_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_paper_grid() -> None:
-    space, shared = searched("paper-grid", "hg_gnn", {"model": {"name": "hg_gnn"}})
+    space, shared = searched("paper-grid", "hg_gnn", None, {"model": {"name": "hg_gnn"}})
     points = all_points(space, None, seed=0)
     assert points is not None
     assert len(points) == 5 * 4 * 4
@@ -259,7 +260,7 @@ def test_the_paper_grid() -> None:
     assert {point["model.layers"] for point in points} == {1, 2, 3, 4}
     assert shared["training"] == {"batch_events": 512, "optimizer": "adam"}
     assert points != all_points(space, None, seed=1)
-    assert searched("paper-grid", "markov", {}) == ({}, {})
+    assert searched("paper-grid", "markov", None, {}) == ({}, {})
 
 
 def test_the_paper_grid_is_played_point_by_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,9 +279,9 @@ def test_the_paper_grid_is_played_point_by_point(tmp_path: Path, monkeypatch: py
 
 
 def test_what_the_user_sets_is_not_searched() -> None:
-    space, _ = searched("tpe", "gru4rec", {"model": {"dim": 8}, "training": {"learning_rate": 0.1}})
+    space, _ = searched("tpe", "gru4rec", None, {"model": {"dim": 8}, "training": {"learning_rate": 0.1}})
     assert list(space) == ["model.dropout_embed"]
-    assert list(searched("tpe", "popularity", {})[0]) == ["model.session_weight"], "nothing is learned at a rate"
+    assert list(searched("tpe", "popularity", None, {})[0]) == ["model.session_weight"], "nothing is learned at a rate"
 
 
 def test_points_and_presets_by_hand() -> None:
@@ -294,3 +295,11 @@ def test_points_and_presets_by_hand() -> None:
         "model": {"dim": 2},
         "graph": {"sample_size": 3},
     }
+
+
+def test_a_preset_stays_what_it_is() -> None:
+    assert searched("tpe", "popularity", "personal", {})[0] == {}
+    assert list(searched("tpe", "popularity", "mixed", {})[0]) == ["model.session_weight"]
+    for name in models.names():
+        model = models.load(name)
+        assert set(model.spaces) <= set(model.presets)

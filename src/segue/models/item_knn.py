@@ -62,6 +62,7 @@ class ItemKNN(SessionModel):
         "model.mode": Choice(("last", "sum", "decay")),
         "model.w": Between(0.1, 0.95),
     }
+    spaces: ClassVar[Mapping[str, Space]] = {"public": {}}
 
     def __init__(self, config: ItemKNNConfig, graph: GraphSettings) -> None:
         super().__init__(config, graph)

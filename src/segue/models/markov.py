@@ -46,6 +46,7 @@ class Markov(SessionModel):
         "sequential_rules": {"model": {"steps": 10}},
     }
     space: ClassVar[Space] = {"model.steps": Between(1, 20)}
+    spaces: ClassVar[Mapping[str, Space]] = {"first_order": {}}
 
     def __init__(self, config: MarkovConfig, graph: GraphSettings) -> None:
         super().__init__(config, graph)

@@ -20,6 +20,8 @@ from segue.nn.protocol import ModelConfig, Need, Overrides, Parts, SessionModel
 from segue.nn.space import Between, Choice, Space
 from segue.settings import Duration, GraphSettings, PreparationSettings, milliseconds
 
+_HALF_LIVES = Choice(("1d", "3d", "7d", "30d", "90d", "365d"))
+
 
 class PopularityConfig(ModelConfig):
     """What is counted."""
@@ -60,8 +62,15 @@ class Popularity(SessionModel):
         "model.session_weight": Between(0.01, 100.0, log=True),
         "model.session_order": Choice(("count", "recency")),
         "model.history_weight": Between(0.01, 100.0, log=True),
-        "model.half_life": Choice(("1d", "3d", "7d", "30d", "90d", "365d")),
+        "model.half_life": _HALF_LIVES,
         "model.recency_half_life": Choice(("6h", "1d", "7d", "30d", "365d")),
+    }
+    spaces: ClassVar[Mapping[str, Space]] = {
+        "global": {},
+        "recent": {"model.recency_half_life": space["model.recency_half_life"]},
+        "session": {},
+        "repeat_last": {},
+        "personal": {"model.half_life": _HALF_LIVES},
     }
 
     def __init__(self, config: PopularityConfig, graph: GraphSettings) -> None:

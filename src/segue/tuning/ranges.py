@@ -31,9 +31,10 @@ _PAPER_GRID: dict[str, Choice] = {
 _PAPER_TRAINING: Nested = {"training": {"batch_events": 512, "optimizer": "adam"}}
 
 
-def searched(search: Search, name: str, overrides: Nested) -> tuple[Space, Nested]:
-    """The ranges for a model, and the settings all its trials share; what the user has set is not searched.
+def searched(search: Search, name: str, preset: str | None, overrides: Nested) -> tuple[Space, Nested]:
+    """The ranges for a preset of a model (None: its first), and the settings that all its trials share.
 
+    What the user has set is not searched.
     The paper's grid keeps those of its three settings that the model has.
     """
     model = models.load(name)
@@ -43,7 +44,8 @@ def searched(search: Search, name: str, overrides: Nested) -> tuple[Space, Neste
         space: Space = {key: choice for key, choice in _PAPER_GRID.items() if key in fields}
         shared = merged(_PAPER_TRAINING if trained else {}, overrides)
     else:
-        space, shared = {**(_COMMON if trained else {}), **model.space}, merged(overrides)
+        own = model.spaces.get(preset or next(iter(model.presets), ""), model.space)
+        space, shared = {**(_COMMON if trained else {}), **own}, merged(overrides)
     return {key: value for key, value in space.items() if not _is_set(overrides, key)}, shared
 
 

@@ -113,7 +113,7 @@ class _Study:
     ) -> None:
         self.folder, self.out, self.budget, self.progress = corpus, out, budget, progress
         asked = pipeline.settings_for(corpus, overrides).model
-        self.space, shared = searched(budget.search, asked.name, overrides)
+        self.space, shared = searched(budget.search, asked.name, asked.preset, overrides)
         self.shared = merged(shared, {"model": {"name": asked.name, "preset": asked.preset}})
         self.settings = pipeline.settings_for(corpus, self.shared)
         pick_device(self.settings.training.device)

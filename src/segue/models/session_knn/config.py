@@ -135,3 +135,8 @@ SPACE: Space = {
     "model.extend": Between(0, 10),
     "model.boost": Between(0.0, 4.0),
 }
+
+_OF_THE_USER = ("model.extend", "model.boost")
+_OF_THE_SESSION: Space = {key: values for key, values in SPACE.items() if key not in _OF_THE_USER}
+SPACES: Mapping[str, Space] = dict.fromkeys(("v_sknn", "stan", "vstan"), _OF_THE_SESSION)
+"""What knows the session alone goes on knowing the session alone."""

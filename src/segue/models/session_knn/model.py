@@ -11,7 +11,15 @@ from torch import Tensor
 
 from segue.data.batches import Batch, spans
 from segue.data.corpus import Corpus, IntArray, offsets_of
-from segue.models.session_knn.config import PRESETS, SPACE, FloatArray, SessionKNNConfig, item_weight, match_weight
+from segue.models.session_knn.config import (
+    PRESETS,
+    SPACE,
+    SPACES,
+    FloatArray,
+    SessionKNNConfig,
+    item_weight,
+    match_weight,
+)
 from segue.models.session_knn.index import Running, SessionIndex, Shared, cuts, ranges
 from segue.nn.protocol import Need, Overrides, Parts, SessionModel
 from segue.nn.reminders import reminders
@@ -40,6 +48,7 @@ class SessionKNN(SessionModel):
     config: SessionKNNConfig
     presets: ClassVar[Mapping[str, Overrides]] = PRESETS
     space: ClassVar[Space] = SPACE
+    spaces: ClassVar[Mapping[str, Space]] = SPACES
 
     def __init__(self, config: SessionKNNConfig, graph: GraphSettings) -> None:
         super().__init__(config, graph)
