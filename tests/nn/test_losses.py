@@ -212,3 +212,10 @@ def test_the_bound_in_events(monkeypatch: pytest.MonkeyPatch) -> None:
     assert events_per_chunk(60_000) == 512
     assert events_per_chunk(10**6) == 33
     assert events_per_chunk(10**9) == 16
+
+
+@pytest.mark.parametrize("shift", [-1e4, -100.0, -85.0, 0.0, 85.0, 100.0, 1e4])
+def test_the_log_sum_exp_holds_wherever_the_logits_lie(shift: float) -> None:
+    logits = torch.randn(1_000, 700) + shift
+    found = losses._logsumexp(logits)
+    torch.testing.assert_close(found.double(), torch.logsumexp(logits.double(), 0), rtol=2e-6, atol=2e-6)

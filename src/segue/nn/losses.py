@@ -19,6 +19,8 @@ CHUNK_BYTES = 128 * 2**20
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 512
 _BLOCK_CELLS = 2**18
 """Logits looked at together where several passes follow each other: they fit a core's cache."""
+_PLAIN_RANGE = 80.0
+"""Of the logarithm of a sum of float32: beyond about 87 it overflows, or loses digits."""
 
 Form = Literal["cross_entropy", "eq20"]
 
@@ -78,12 +80,15 @@ def _fold_mixture(logits: Tensor, mixture: Mixture) -> None:
 
 
 def _logsumexp(logits: Tensor) -> Tensor:
-    """Over the items of logits [items, events]; in blocks that stay in the cache, so that memory is read once."""
-    parts = []
+    """Over the items of logits [items, events], in blocks that stay in the cache, so that memory is read once.
+
+    The largest logit need not be taken out first as long as the sum is far from what a float can hold.
+    """
+    total = logits.new_zeros(logits.shape[1])
     for block in torch.split(logits, max(1, _BLOCK_CELLS // max(logits.shape[1], 1))):
-        top = block.amax(0)
-        parts.append((block - top).exp_().sum(0).log_().add_(top))
-    return torch.logsumexp(torch.stack(parts), 0)
+        total += block.exp().sum(0)
+    plain = total.log_()
+    return plain if bool((plain.abs() < _PLAIN_RANGE).all()) else torch.logsumexp(logits, 0)
 
 
 def _chunk_logits(vectors: Tensor, item_vectors: Tensor, added: Sequence[Added], first: int) -> Tensor:
