@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from segue.cli_options import Config, Json, Set, overrides_of
 from segue.console import err, out, print_json, training_bar
 from segue.errors import ConfigError
-from segue.settings import read_overrides
 from segue.study.plan import QUICK_EPOCHS, QUICK_MINUTES, QUICK_USERS, Plan, Protocol
 
 Name = Literal["table1", "table2", "table3", "table4", "table5", "figure3", "figure4", "figure5", "all"]
@@ -38,9 +38,9 @@ def study(
         ),
     ] = None,
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="table2: of the search of each model.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="Settings as TOML, a section a topic.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE of every run.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
+    config: Config = None,
+    set_: Set = None,
+    as_json: Json = False,
 ) -> None:
     """The paper's tables and figures on any corpus: NAME.md, NAME.json, NAME.html, and SVG; resumes by repetition.
 
@@ -55,7 +55,7 @@ def study(
     compared = partial(comparison, protocol=protocol, trials=trials)
     studies: dict[str, Study] = {**STUDIES, "table2": compared}
     with training_bar() as progress:
-        plan = Plan(corpus, to, quick, seeds, minutes, read_overrides(config, set_ or []), progress)
+        plan = Plan(corpus, to, quick, seeds, minutes, overrides_of(config, set_), progress)
         if name == "all":
             sheets = everything(plan, studies)
         else:
