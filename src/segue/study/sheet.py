@@ -139,7 +139,7 @@ def _markdown_table(shown: Table) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").replace("*", "\\*").split())
+    return " ".join(text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;").split())
 
 
 def _html_table(shown: Table) -> str:
