@@ -64,7 +64,7 @@ def _cells(facts: Mapping[str, Any]) -> list[Cell]:
     if "reason" in facts:
         return [Cell(MISSING) for _ in _COLUMNS]
     keys = ("seconds_per_epoch", "epochs", "loading", "graph_building", "evaluation")
-    return [Cell(f"{facts[key]:,.2f}".removesuffix(".00")) for key in keys]
+    return [Cell(f"{facts[key]:,.2f}" if facts[key] >= 1 else f"{facts[key]:.2g}") for key in keys]
 
 
 def _attempt(plan: Plan, label: str, wish: Wish) -> dict[str, Any]:
