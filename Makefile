@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test check bench clean
+.PHONY: help install install-dev demo study test check bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ install-dev: $(VENV)/.installed-dev ## the same with the tools for tests and che
 
 demo: $(VENV)/.installed-demo ## fit and compare models on real shopping baskets, report in demo/
 	$(BIN)/python -m segue.demo --out demo
+
+study: $(VENV)/.installed-demo ## the paper's tables and figures on the same baskets, quick form, page in study/
+	test -e study/corpus || $(BIN)/segue prepare complete-journey: --out study/corpus
+	$(BIN)/segue study all study/corpus --out study --quick
 
 test: $(VENV)/.installed-dev ## set up, run the checks, then all tests
 	@$(MAKE) --no-print-directory check
@@ -37,8 +41,8 @@ check: ## lint, format, types and import rules (needs make install-dev once)
 bench: $(VENV)/.installed-dev ## run the benchmarks and rewrite docs/benchmarks
 	$(BIN)/python benchmarks/run_all.py
 
-clean: ## remove caches, builds and the demo's output; keeps .venv and your models
-	rm -rf build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove caches, builds, the output of demo and study; keeps .venv and your models
+	rm -rf build dist demo study .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is younger than the files that pin the versions exactly when .venv holds those versions.

@@ -19,6 +19,7 @@ import machine
 from segue.compare import COUNTING, NETWORKS, compare
 from segue.data import sources
 from segue.data.corpus import load
+from segue.data.draw import drawn_users
 from segue.data.prepare import prepare
 from segue.data.stats import table1
 from segue.pipeline import prepare_log
@@ -36,15 +37,10 @@ def drawn_corpus(log: str, users: int | None, seed: int, folder: Path, overrides
     drawn = folder / f"corpus-{users}-{seed}"
     if not drawn.exists():
         ids = [user for user in load(whole).user_ids if user is not None]
-        events = _events_of(log, _draw(ids, users, seed), folder, overrides)
+        events = _events_of(log, drawn_users(ids, users, seed), folder, overrides)
         source = sources.find(log)
         prepare(events, drawn, compose(source.settings if source else {}, overrides))
     return drawn
-
-
-def _draw(ids: list[str], users: int, seed: int) -> list[str]:
-    query = "SELECT id FROM (SELECT unnest(?) AS id) ORDER BY md5(id || ':' || ?), id LIMIT ?"
-    return [row[0] for row in duckdb.execute(query, [ids, str(seed), users]).fetchall()]
 
 
 def _events_of(log: str, ids: list[str], folder: Path, overrides: Nested) -> Path:

@@ -19,7 +19,7 @@ from segue import cli, console, pipeline
 from segue.data.corpus import load
 from segue.metrics import METRICS
 
-COMMANDS = ("check", "prepare", "stats", "train", "evaluate", "recommend", "fit", "tune", "compare")
+COMMANDS = ("check", "prepare", "stats", "train", "evaluate", "recommend", "fit", "tune", "compare", "study")
 SETTINGS = small_logs.as_arguments(small_logs.LEARNED)
 ONE_EPOCH = [*SETTINGS, "--set", "training.max_epochs=1"]
 Capture = pytest.CaptureFixture[str]

@@ -14,6 +14,7 @@ PALETTE = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _HEIGHT = 240
+_SVG_WIDTH = 480
 _FONT = "system-ui, sans-serif"
 
 Records = Sequence[Mapping[str, Any]]
@@ -85,6 +86,25 @@ def means(found: Mapping[str, tuple[float, float | None]], metric: str, colour: 
         x=alt.X("value:Q", title=None, axis=_VALUE_AXIS, scale=alt.Scale(zero=False))
     )
     return _finished(base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q") + points)
+
+
+def value_line(points: Sequence[tuple[float, float]], title: str) -> Spec:
+    """One line through (setting, value) points; the axis shows the settings that were tried and no others."""
+    values = [{"x": x, "value": value} for x, value in points]
+    tried = alt.Axis(grid=False, values=[x for x, _ in points], format="g")
+    base = alt.Chart(_inline(values)).encode(
+        x=alt.X("x:Q", title=title, axis=tried, scale=alt.Scale(zero=False, padding=16)),
+        y=alt.Y("value:Q", title=None, axis=_VALUE_AXIS, scale=alt.Scale(zero=False)),
+        tooltip=[alt.Tooltip("x:Q", title=title), alt.Tooltip("value:Q", format=".2f")],
+    )
+    line = base.mark_line(strokeWidth=2, color=PALETTE[0])
+    return _finished(line + base.mark_point(filled=True, opacity=1, size=60, color=PALETTE[0]))
+
+
+def svg(spec: Spec) -> str:
+    """A chart as an SVG image, on white, of a size of its own."""
+    fixed = {**spec, "width": _SVG_WIDTH, "background": "white"}
+    return str(vl_convert.vegalite_to_svg(fixed))
 
 
 @cache

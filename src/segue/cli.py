@@ -35,6 +35,7 @@ from segue.pipeline import Options
 from segue.recommender import Recommender
 from segue.report import is_table
 from segue.settings import Nested, compose
+from segue.study.command import study
 
 _INTERRUPTED = 130
 
@@ -257,6 +258,7 @@ def fit(
 
 app.command()(cli_compare.tune)
 app.command()(cli_compare.compare)
+app.command()(study)
 
 
 def main() -> None:

@@ -79,9 +79,11 @@ _PAGE = Template("""<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>
-:root { color-scheme: light dark; --text: #1c1e21; --soft: #646a73; --line: #dfe2e6; --ground: #fff; --best: #eef4ec; }
+:root { color-scheme: light dark; --text: #1c1e21; --soft: #646a73; --line: #dfe2e6; --ground: #fff; --best: #eef4ec;
+  --shared: #1f5fa8; --personal: #a05a00; }
 @media (prefers-color-scheme: dark) {
-  :root { --text: #e4e6e8; --soft: #9aa1a9; --line: #3a3f45; --ground: #17191c; --best: #24321f; }
+  :root { --text: #e4e6e8; --soft: #9aa1a9; --line: #3a3f45; --ground: #17191c; --best: #24321f;
+    --shared: #7fb2ea; --personal: #eab04a; }
 }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--ground);
   max-width: 1060px; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
@@ -98,6 +100,9 @@ thead th:first-child { text-align: left; }
 tbody th { font-weight: 500; }
 .number { text-align: right; }
 .best { font-weight: 700; background: var(--best); }
+.theirs { color: var(--soft); font-style: italic; }
+.shared { color: var(--shared); font-weight: 600; }
+.personal { color: var(--personal); font-weight: 600; }
 details { margin-top: .9rem; }
 summary { color: var(--soft); cursor: pointer; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 0 2.5rem; }

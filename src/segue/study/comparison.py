@@ -1,0 +1,199 @@
+"""Table 2: HG-GNN and the eight baselines of the paper, and below them what the paper left out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from segue import models
+from segue.compare import COUNTING, NETWORKS
+from segue.data.corpus import read_manifest
+from segue.metrics import METRICS as ALL_METRICS
+from segue.pipeline import model_label, settings_for
+from segue.settings import Nested, merged
+from segue.significance import UserMeans, paired_t_test, user_means
+from segue.study.paper import COMPARISON, METRICS
+from segue.study.plan import Plan, Protocol, as_key
+from segue.study.runs import Row, Rows, Wish, any_result, baseline, hg_gnn, measured, metric_table, with_reasons
+from segue.study.sheet import MISSING, Cell, Sheet, Table, with_theirs
+from segue.tuning import Budget, tune
+from segue.tuning.ranges import Search
+
+SIGNIFICANT = 0.01
+OURS = "HG-GNN"
+BASELINES = {
+    "Item-KNN": "item_knn",
+    "GRU4Rec": "gru4rec",
+    "NARM": "narm",
+    "SR-GNN": "sr_gnn",
+    "LESSR": "lessr",
+    "GCE-GNN": "gce_gnn",
+    "H-RNN": "hrnn",
+    "A-PGNN": "a_pgnn",
+}
+"""The paper's rows, by the name of the model here."""
+_REFEREES = ("personal popularity", "session popularity", "Markov")
+_BEYOND = {"session kNN": "session_knn", "SASRec": "sasrec"}
+_SEARCHES: dict[Protocol, Search] = {"tuned": "tpe", "paper": "paper-grid"}
+_GRID_POINTS = 80
+_HOW: dict[Protocol, str] = {
+    "preset": "each at its preset for the paper's conditions, not tuned",
+    "tuned": "each tuned by HR@10 on validation with the same budget",
+    "paper": "each tuned by HR@10 on validation over the paper's grid of d, learning rate and layers",
+}
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """HG-GNN against the best baseline in one metric.
+
+    Attributes:
+        best: label of that baseline. by: relative, a fraction; None where the baseline scores 0. p: of the paired
+            t-test over users, two-sided. better: whether the mean over users is higher too.
+    """
+
+    best: str
+    by: float | None
+    p: float
+    better: bool
+
+    @property
+    def significant(self) -> bool:
+        """What the paper's dagger says."""
+        return self.better and self.p < SIGNIFICANT
+
+
+def comparison(plan: Plan, protocol: Protocol | None = None, trials: int | None = None) -> Sheet:
+    """The paper's Table 2.
+
+    Args:
+        protocol: by default "preset" in the quick form, "tuned" otherwise.
+        trials: of the search of each model; by default 40, or the whole grid.
+    """
+    chosen = protocol or ("preset" if plan.quick else "tuned")
+    points: dict[str, Mapping[str, Any]] = {}
+    wishes = {
+        label: _tuned(plan, label, wish, chosen, trials, points) if chosen in _SEARCHES else wish
+        for label, wish in _entrants().items()
+    }
+    rows = measured(plan, wishes)
+    found = _improvements(rows)
+    table = _table(rows, found, points)
+    caption = (
+        *plan.protocol_caption(any_result(rows), _HOW[chosen]),
+        f"* is the best of the paper's baselines, bold the best of all rows. Improv. is {OURS} (preset paper) over the"
+        f" best baseline; † says that it is better with p < {SIGNIFICANT:g} in a paired t-test over the means of"
+        f" {any_result(rows)['users']:,} users, uncorrected, as in the paper.",
+        "The rows below Improv. are not the paper's.",
+    )
+    facts = {
+        "protocol": chosen,
+        "rows": {label: {**row.as_dict(), "tuned": dict(points.get(label, {}))} for label, row in rows.items()},
+        "improvement": {
+            metric: {"best": one.best, "by": one.by, "p": one.p, "significant": one.significant}
+            for metric, one in found.items()
+        },
+    }
+    shown = with_theirs(table, COMPARISON, METRICS, plan.source)
+    return Sheet("table2", "Table 2: comparison with the baselines", caption, shown, facts)
+
+
+def _entrants() -> dict[str, Wish]:
+    """The paper's nine rows, then the counting methods and other models that its claims have to stand beside."""
+    paper: dict[str, Wish] = {label: baseline(name) for label, name in BASELINES.items()}
+    counting: dict[str, Wish] = {label: _as_it_is(COUNTING[label]) for label in _REFEREES}
+    beyond: dict[str, Wish] = {label: baseline(name) for label, name in _BEYOND.items() if name in models.names()}
+    return {**paper, OURS: hg_gnn(), **counting, **beyond, "HG-GNN segue": _as_it_is(NETWORKS["HG-GNN segue"])}
+
+
+def _as_it_is(overrides: Nested) -> Wish:
+    return lambda: overrides
+
+
+def _tuned(
+    plan: Plan, label: str, wish: Wish, protocol: Protocol, trials: int | None, points: dict[str, Mapping[str, Any]]
+) -> Wish:
+    """The best settings found for a run; what was searched is noted in `points`."""
+
+    def search() -> Nested:
+        overrides = merged(plan.budget(), wish())
+        settings = settings_for(plan.corpus, overrides)
+        most = trials or (_GRID_POINTS if protocol == "paper" else Budget().trials)
+        budget = Budget(trials=most, minutes=plan.minutes, search=_SEARCHES[protocol])
+        inputs = [read_manifest(plan.corpus)["fingerprint"], settings.model_dump(mode="json"), budget.search]
+        digest = hashlib.sha256(as_key(inputs).encode()).hexdigest()[:10]
+        folder = plan.out / "tuning" / f"{model_label(settings).replace('/', '-')}-{digest}"
+        found = tune(plan.corpus, folder, overrides, budget, progress=plan.progress)
+        points[label] = found.point
+        return found.settings
+
+    return search
+
+
+def _improvements(rows: Rows) -> dict[str, Improvement]:
+    """By metric; nothing where HG-GNN or every baseline failed."""
+    subject = rows[OURS]
+    others = {label: rows[label] for label in BASELINES if rows[label].seeds}
+    if not subject.seeds or not others:
+        return {}
+    return {metric: _improvement(subject, others, metric) for metric in METRICS}
+
+
+def _improvement(subject: Row, others: Mapping[str, Row], metric: str) -> Improvement:
+    best = max(others, key=lambda label: others[label].value(metric) or 0.0)
+    ours, theirs = subject.value(metric) or 0.0, others[best].value(metric) or 0.0
+    column = list(ALL_METRICS).index(metric)
+    apart = (_by_user(subject).means - _by_user(others[best]).means)[:, column]
+    by = (ours - theirs) / theirs if theirs else None
+    return Improvement(best, by, paired_t_test(apart), bool(apart.mean() > 0))
+
+
+def _by_user(row: Row) -> UserMeans:
+    """Of the same events for every model, in the same order."""
+    tables = [
+        pq.read_table(Path(seed["training"]["model"]) / "evaluation" / "test.ranks.parquet") for seed in row.seeds
+    ]
+    users = tables[0].column("user").to_pylist()
+    _, number = np.unique(["" if user is None else f"u{user}" for user in users], return_inverse=True)
+    return user_means([np.asarray(table.column("rank"), dtype=np.int64) for table in tables], number)
+
+
+def _table(rows: Rows, found: Mapping[str, Improvement], points: Mapping[str, Mapping[str, Any]]) -> Table:
+    plain = metric_table(rows)
+    cells = {label: list(row[: len(METRICS)]) for label, row in plain.rows.items()}
+    for place, one in enumerate(found.values()):
+        cells[one.best][place] = _with_sign(cells[one.best][place], "*")
+        if one.significant:
+            cells[OURS][place] = _with_sign(cells[OURS][place], "†")
+    improved = [Cell(MISSING if one.by is None else f"{100 * one.by:+.2f}%") for one in found.values()]
+    shown: dict[str, list[Cell]] = {}
+    for label, row in cells.items():
+        shown[label] = [*row, Cell(_settings(rows[label], points.get(label)))]
+        if label == OURS and improved:
+            shown["Improv."] = improved
+    table = Table(("model", *METRICS, "settings"), shown)
+    return with_reasons(table, {label: row.reason for label, row in rows.items()})
+
+
+def _with_sign(cell: Cell, sign: str) -> Cell:
+    return Cell(cell.text + sign, cell.mark)
+
+
+def _settings(row: Row, point: Mapping[str, Any] | None) -> str:
+    """What was tuned, or the preset where nothing was."""
+    if row.reason:
+        return ""
+    if point:
+        return ", ".join(f"{key.partition('.')[2]} {_short(value)}" for key, value in point.items())
+    label = str(row.seeds[0]["training"]["label"]).partition("/")[2]
+    return f"preset {label}" if label else "defaults"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
