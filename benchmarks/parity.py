@@ -210,8 +210,10 @@ def table(rows: list[Row]) -> str:
         "",
         "What is left of a difference in Item-KNN is ties: equal fractions are equal similarities here, while the code "
         "behind the known figures, C / sqrt(supp_i * supp_j) in double precision, lets the last bit decide between "
-        "some of them. The known figures of sequential rules and of the session neighbours break ties by an order of "
-        "the items, hence they are allowed more; those of Markov are met once equal counts rank as first seen.",
+        "some of them. Those of Markov are met once equal counts rank as first seen in train; sequential rules are "
+        "asked the same way. The code behind the figures of these and of the session neighbours does not count ties "
+        "against the model, and not all of its settings are known: they are allowed more, and what is left of their "
+        "differences has not been traced.",
         "",
         f"| set | method | | {' | '.join(METRICS)} | largest difference | allowed | ok | fit and evaluation |",
         f"|---|---|---|{'---:|' * len(METRICS)}---:|---:|---|---:|",

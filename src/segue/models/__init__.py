@@ -8,7 +8,7 @@ import pkgutil
 from segue.config import nearest
 from segue.errors import ConfigError
 from segue.nn.protocol import SessionModel
-from segue.settings import Nested, Settings, compose
+from segue.settings import ModelSettings, Nested, Settings, compose
 
 
 def names() -> list[str]:
@@ -27,24 +27,37 @@ def load(name: str) -> type[SessionModel]:
 def build(settings: Settings) -> SessionModel:
     """An empty model, to be fitted or restored. Raises ConfigError for an option it does not have."""
     model = load(settings.model.name)
-    return model(model.Config.parse(settings.model.options, "model"), settings.graph)
+    config = model.Config.parse(settings.model.options, "model")
+    inside = settings.model.options.get("inner")
+    if inside is None:
+        return model(config, settings.graph)
+    inner = build(with_preset({**settings.model_dump(include={"graph"}), "model": inside}))
+    return model(config, settings.graph, inner)  # type: ignore[call-arg]
 
 
 def with_preset(overrides: Nested) -> Settings:
     """Settings of a run: defaults, over them the chosen preset of the chosen model, over that the user's overrides.
 
+    A model around another, its option `inner`, is trained as that one's preset says.
     Raises ConfigError for an unknown model, preset, key or option, before any work is done.
     """
     asked = compose(overrides).model
-    model = load(asked.name)
-    preset = asked.preset or next(iter(model.presets), None)
-    if preset is None:
-        return _checked(compose(overrides), model)
-    if preset not in model.presets:
-        raise ConfigError(f"unknown preset '{preset}' of model '{asked.name}': {nearest(preset, list(model.presets))}")
-    return _checked(compose(model.presets[preset], overrides, {"model": {"preset": preset}}), model)
-
-
-def _checked(settings: Settings, model: type[SessionModel]) -> Settings:
+    model, chosen = load(asked.name), _preset_of(asked)
+    layers = [model.presets[chosen], overrides, {"model": {"preset": chosen}}] if chosen else [overrides]
+    settings = compose(*layers)
     model.Config.parse(settings.model.options, "model")
-    return settings
+    inside = settings.model.options.get("inner")
+    if inside is None:
+        return settings
+    inner = with_preset({"model": inside}).model
+    own = load(inner.name).presets.get(inner.preset or "", {})
+    return compose({section: values for section, values in own.items() if section != "model"}, *layers)
+
+
+def _preset_of(asked: ModelSettings) -> str | None:
+    """The preset that is asked for, else the first; None where the model has none."""
+    presets = load(asked.name).presets
+    chosen = asked.preset or next(iter(presets), None)
+    if chosen is not None and chosen not in presets:
+        raise ConfigError(f"unknown preset '{chosen}' of model '{asked.name}': {nearest(chosen, list(presets))}")
+    return chosen

@@ -1,0 +1,152 @@
+"""Reminders around a session model: knowing the history without modelling it (Latifi et al. 2021).
+
+The model inside sees the session and is trained as it is by itself; its ranking is then raised by the user's earlier
+items, see :mod:`segue.nn.reminders`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import field_validator
+from torch import Tensor
+
+from segue.data.batches import Batch, Window
+from segue.data.corpus import Corpus
+from segue.data.orders import Order
+from segue.errors import ConfigError
+from segue.nn.encoding import Encoding
+from segue.nn.protocol import ModelConfig, Need, Overrides, Parts, SessionEncoder, SessionModel
+from segue.nn.reminders import Reminding, reminders
+from segue.nn.space import Between, Space
+from segue.settings import GraphSettings, PreparationSettings
+
+
+class ReminderConfig(ModelConfig):
+    """The model inside, and how the user's earlier items are raised above what it says."""
+
+    window: Window = Window(length=20, history=1000)
+    """length: that of the model inside; history: the items that reminders come from."""
+    inner: dict[str, Any]
+    """name, preset and options of a trained model, as they would stand under [model]."""
+    remind: Reminding = Reminding(sessions=3, base=7.0)
+
+    @field_validator("inner")
+    @classmethod
+    def _named(cls, inner: dict[str, Any]) -> dict[str, Any]:
+        if "name" not in inner:
+            raise ValueError("name the model inside, such as {name = 'gru4rec'}")
+        return inner
+
+
+class Reminder(SessionEncoder):
+    """score(i) = w_base · p(i) / max p + w_recency · recency(i) + w_similarity · similarity(i).
+
+    p(i) / max p = exp(s_i - max s) for the scores s of the model inside: its probability over the largest.
+    """
+
+    Config = ReminderConfig
+    config: ReminderConfig
+    presets: ClassVar[Mapping[str, Overrides]] = {
+        f"{name}_r": {"model": {"inner": {"name": name}}} for name in ("gru4rec", "narm", "sr_gnn")
+    }
+    space: ClassVar[Space] = {
+        "model.remind.sessions": Between(1, 10),
+        "model.remind.recency": Between(0.0, 3.0),
+        "model.remind.similarity": Between(0.0, 3.0),
+    }
+
+    def __init__(self, config: ReminderConfig, graph: GraphSettings, inner: SessionModel) -> None:
+        super().__init__(config, graph)
+        name = config.inner.get("name")
+        if not isinstance(inner, SessionEncoder):
+            raise ConfigError(f"setting 'model.inner.name': reminders go around a trained model, '{name}' only counts")
+        if inner.config.window.length != config.window.length:
+            raise ConfigError(
+                f"setting 'model.window.length': {name} looks at the last {inner.config.window.length} items,"
+                f" found {config.window.length}; make them equal"
+            )
+        self.inner = inner
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """A history, and whatever the model inside needs."""
+        return self.inner.needs | {"history"}
+
+    @property
+    def order(self) -> Order:
+        """That of the model inside."""
+        return self.inner.order
+
+    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+        """Prepare the model inside."""
+        self.inner.fit(corpus, preparation)
+        self.n_items, self.n_users = corpus.n_items, corpus.n_users
+
+    def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
+        """What the model inside says; reminders join the finished scores."""
+        return self.inner.encode(batch, state)
+
+    def item_vectors(self) -> Tensor:
+        """Those of the model inside."""
+        return self.inner.item_vectors()
+
+    def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
+        """The loss of the model inside: the reminders have nothing to learn."""
+        return self.inner.loss_of(encoding, batch)
+
+    def snapshot(self) -> None:
+        """Of the model inside."""
+        self.inner.snapshot()
+
+    def forget_snapshot(self) -> None:
+        """Of the model inside."""
+        self.inner.forget_snapshot()
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Those of the model inside."""
+        return self.inner.parameter_groups()
+
+    def after_step(self) -> None:
+        """As the model inside does."""
+        self.inner.after_step()
+
+    def scores(self, batch: Batch) -> Tensor:
+        """[events, items] float64, so that no probability is too small to keep its order."""
+        logits = self.inner.scores(batch).double()
+        scores = self.config.remind.base * (logits - logits.amax(1, keepdim=True)).exp()
+        event, item, added = self._reminders(batch)
+        return scores.index_put((event, item), added, accumulate=True)
+
+    def parts(self, batch: Batch, items: Tensor) -> Parts:
+        """What the user's earlier items add, and all the rest."""
+        _, item, added = self._reminders(batch)
+        reminded = added.new_zeros(self.n_items).index_add(0, item, added)[items]
+        return Parts(user={"reminder": reminded}, base=self.scores(batch)[0, items] - reminded)
+
+    def relation(self, source: int, item: int) -> str | None:
+        """That of the model inside."""
+        return self.inner.relation(source, item)
+
+    def arrays(self) -> dict[str, Tensor]:
+        """What the model inside stores: the reminders come from the history."""
+        return self.inner.arrays()
+
+    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
+        """The inverse of :meth:`arrays`."""
+        self.inner.restore(arrays, n_items, n_users)
+        self.n_items, self.n_users = n_items, n_users
+
+    def statistics(self) -> dict[str, Any]:
+        """Those of the model inside."""
+        return self.inner.statistics()
+
+    def _reminders(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Event, item, and what is added to its score; flat."""
+        remind = self.config.remind
+        event, item, recency, similarity = reminders(batch, self.config.window.history, remind.sessions, self.n_items)
+        return event, item, remind.recency * recency + remind.similarity * similarity
+
+
+Model = Reminder
