@@ -1,8 +1,8 @@
 """`make bench`: the speed benchmarks in order. Quality benchmarks need data that has to be named:
 
 python benchmarks/parity.py FOLDER
-python benchmarks/globo.py FILE.parquet
-python benchmarks/complete_journey.py
+python benchmarks/parity_trained.py FOLDER
+python benchmarks/comparison.py NAME LOG --users N
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("preparation.py", "speed.py")
+SCRIPTS = ("preparation.py", "speed.py", "models.py")
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import machine
 from generate import generate
+from segue.settings import Nested
 
 GIB = 2**30
 DIM = 128
@@ -30,8 +31,8 @@ class Enough(Exception):
     """Ends a measured run."""
 
 
-def train_steps(corpus_folder: Path, preset: str, batch_events: int, steps: int) -> dict[str, float]:
-    """Median events/s over `steps` whole training steps after two to warm up: exact softmax, one layer."""
+def train_steps(corpus_folder: Path, overrides: Nested, steps: int) -> dict[str, float]:
+    """Median events/s over `steps` whole training steps after two to warm up."""
     import torch
 
     from segue import models
@@ -40,7 +41,7 @@ def train_steps(corpus_folder: Path, preset: str, batch_events: int, steps: int)
     from segue.training import Progress, Trainer
 
     torch.set_num_threads(machine.cores())
-    settings = models.with_preset({"model": {"preset": preset, "dim": DIM}, "training": {"batch_events": batch_events}})
+    settings = models.with_preset(overrides)
     corpus = load(corpus_folder, (Part.TRAIN, Part.VALIDATION))
     model = models.build(settings)
     assert isinstance(model, SessionEncoder)
@@ -61,7 +62,7 @@ def train_steps(corpus_folder: Path, preset: str, batch_events: int, steps: int)
     return {"events_per_second": statistics.median(rates), "items": corpus.n_items}
 
 
-def evaluate_test(corpus_folder: Path, preset: str) -> dict[str, float]:
+def evaluate_test(corpus_folder: Path, overrides: Nested, sessions: int, threads: int) -> dict[str, float]:
     """Events/s of a full ranking of test sessions drawn by seed, propagation over the whole graph included."""
     import numpy as np
     import torch
@@ -70,13 +71,13 @@ def evaluate_test(corpus_folder: Path, preset: str) -> dict[str, float]:
     from segue.data.corpus import Part, load
     from segue.evaluation import evaluate
 
-    torch.set_num_threads(machine.cores())
-    settings = models.with_preset({"model": {"preset": preset, "dim": DIM}})
+    torch.set_num_threads(threads)
+    settings = models.with_preset(overrides)
     corpus = load(corpus_folder)
     model = models.build(settings)
     model.fit(corpus, settings.preparation)
     test = np.flatnonzero(corpus.part == Part.TEST)
-    drawn = np.random.default_rng(0).permutation(test)[:EVALUATED_SESSIONS]
+    drawn = np.random.default_rng(0).permutation(test)[:sessions]
     kept = np.sort(np.concatenate([np.flatnonzero(corpus.part != Part.TEST), drawn]))
     smaller = replace(corpus, sessions=corpus.sessions.take(kept), part=corpus.part[kept])
     began = time.perf_counter()
@@ -89,7 +90,8 @@ def training_runs(corpus: Path, steps: int, gflops: float) -> list[dict[str, Any
     rows: list[dict[str, Any]] = []
     for batch_events in (512, 2_048):
         for preset in ("paper", "segue"):
-            measured = machine.measure(train_steps, corpus, preset, batch_events, steps)
+            overrides: Nested = {"model": {"preset": preset, "dim": DIM}, "training": {"batch_events": batch_events}}
+            measured = machine.measure(train_steps, corpus, overrides, steps)
             rate, items = measured.value["events_per_second"], measured.value["items"]
             wanted = WANTED.get((preset, batch_events))
             # The softmax alone: three matrix products of [events, dim] with [items, dim].
@@ -113,7 +115,8 @@ def evaluation_runs(corpus: Path, gflops: float) -> list[dict[str, Any]]:
     """Both presets."""
     rows = []
     for preset in ("paper", "segue"):
-        measured = machine.measure(evaluate_test, corpus, preset)
+        overrides: Nested = {"model": {"preset": preset, "dim": DIM}}
+        measured = machine.measure(evaluate_test, corpus, overrides, EVALUATED_SESSIONS, machine.cores())
         rate, items = measured.value["events_per_second"], measured.value["items"]
         floor = gflops * 1e9 / (2 * items * DIM)
         rows.append(

@@ -16,6 +16,11 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line.strip().partition(" #")[0] for line in README.splitlines() if line.startswith("    segue ")]
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EPOCH = ["--set", "training.max_epochs=1"]
+QUICK = {"fit": EPOCH, "tune": [*EPOCH, "--trials", "1"], "compare": [*EPOCH, "--minutes", "0", "--seeds", "1"]} | {
+    "study": [*EPOCH, "--minutes", "0.02"]
+}
+"""What makes the README's commands short; nothing of what they do is left out."""
 NAMES = {"user00": "anna", "first1": "milk", "second1": "bread"}
 
 
@@ -30,10 +35,10 @@ def with_clicks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_commands_run_as_they_stand(with_clicks: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert {command.split()[1] for command in COMMANDS} >= {"check", "fit", "evaluate", "recommend"}
+    assert {command.split()[1] for command in COMMANDS} >= {"check", "fit", "evaluate", "recommend", "compare"}
     for command in COMMANDS:
-        quick = ["--set", "training.max_epochs=1"] if command.startswith("segue fit") else []
-        assert cli.run([*shlex.split(command)[1:], *quick]) == 0, (command, capsys.readouterr().err)
+        arguments = shlex.split(command)[1:]
+        assert cli.run([*arguments, *QUICK.get(arguments[0], [])]) == 0, (command, capsys.readouterr().err)
     assert (with_clicks / "model" / "report.html").exists()
 
 
