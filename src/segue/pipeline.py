@@ -19,7 +19,7 @@ from segue.data import sources
 from segue.data.corpus import Corpus, Part, Sessions, load, read_manifest
 from segue.data.engine import spilling
 from segue.data.prepare import prepare
-from segue.data.target import refuse_inputs_inside
+from segue.data.target import refuse_inputs_inside, refuse_nameless
 from segue.errors import ArtifactError, ConfigError, CorpusError
 from segue.evaluation import Evaluation, evaluate
 from segue.needs import check_needs
@@ -268,7 +268,8 @@ def _run(
     out: Path, settings: Settings, options: Options, facts: dict[str, str], *inputs: Any
 ) -> AbstractContextManager[Path]:
     """The folder of this run, see :func:`segue.runs.unfinished`; it must not hold what the run reads."""
-    for folder in (out, partial_of(out)) if options.overwrite and out.name else ():
+    refuse_nameless(out, ArtifactError)
+    for folder in (out, partial_of(out)) if options.overwrite else ():
         refuse_inputs_inside(folder, *inputs)
     flags = {"refit": options.refit, "final": options.final}
     started_with = {"settings": settings.model_dump(mode="json"), **facts, **flags}
