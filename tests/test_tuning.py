@@ -258,7 +258,7 @@ def test_the_paper_grid() -> None:
     assert {point["model.dim"] for point in points} == {32, 64, 96, 128, 256}
     assert {point["training.learning_rate"] for point in points} == {1e-4, 1e-3, 1e-2, 1e-1}
     assert {point["model.layers"] for point in points} == {1, 2, 3, 4}
-    assert shared["training"] == {"batch_events": 512, "optimizer": "adam"}
+    assert (shared["training"]["batch_events"], shared["training"]["optimizer"]) == (512, "adam")
     assert points != all_points(space, None, seed=1)
     assert searched("paper-grid", "markov", None, {}) == ({}, {})
 
@@ -282,6 +282,45 @@ def test_what_the_user_sets_is_not_searched() -> None:
     space, _ = searched("tpe", "gru4rec", None, {"model": {"dim": 8}, "training": {"learning_rate": 0.1}})
     assert list(space) == ["model.dropout_embed"]
     assert list(searched("tpe", "popularity", None, {})[0]) == ["model.session_weight"], "nothing is learned at a rate"
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [(name, preset) for name in models.names() for preset in models.load(name).presets]
+)
+@pytest.mark.parametrize("kind", ["tpe", "paper-grid"])
+def test_every_value_that_is_searched_is_a_valid_setting(name: str, preset: str, kind: Any) -> None:
+    """The ends of every range and every choice, one at a time, beside the rest of the preset."""
+    space, shared = searched(kind, name, preset, {"model": {"name": name, "preset": preset}})
+    for key, values in space.items():
+        for value in values.values if isinstance(values, Choice) else (values.low, values.high):
+            settings = models.with_preset(with_point(shared, {key: value}))
+            models.build(settings)
+            assert preset_point(settings, {key: values}) == {key: value}
+
+
+def test_a_point_inside_a_table_leaves_the_rest_of_it_alone() -> None:
+    """The reminder's own weights differ from those that its table would have by itself."""
+    own: Nested = {"model": {"name": "reminder", "inner": {"name": "gru4rec"}}}
+    before = models.with_preset(own)
+    point = {"model.remind.sessions": 9, "model.remind.recency": 0.5}
+    found = with_point(own, point)
+    assert found["model"]["remind"] == {
+        **models.load("reminder").Config.parse(before.model.options).model_dump()["remind"],
+        "sessions": 9,
+        "recency": 0.5,
+    }
+    assert "remind" not in own["model"], "what was given is left as it is"
+    space = {key: Between(0.0, 10.0) for key in point}
+    assert preset_point(models.with_preset(found), space) == point
+    left, _ = searched("tpe", "reminder", None, {"model": {"remind": {"sessions": 2}}})
+    assert "model.remind.sessions" not in left
+    assert "model.remind.recency" in left
+
+
+def test_a_reminder_is_tuned(tmp_path: Path) -> None:
+    found = search(tmp_path / "t", {**GRU, "model": {"name": "reminder", "preset": "gru4rec_r"}}, trials=2)
+    assert [trial["state"] for trial in found.trials] == ["complete", "complete"]
+    assert read_overrides(tmp_path / "t" / "best.toml") == found.settings
 
 
 def test_points_and_presets_by_hand() -> None:

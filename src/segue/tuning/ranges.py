@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Any, Literal, cast
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from segue import models
+from segue.config import Config
 from segue.nn.protocol import SessionEncoder
 from segue.nn.space import Between, Choice, Space
 from segue.settings import Nested, Settings, merged
@@ -28,7 +30,8 @@ _PAPER_GRID: dict[str, Choice] = {
     _LEARNING_RATE: Choice((1e-4, 1e-3, 1e-2, 1e-1)),
     "model.layers": Choice((1, 2, 3, 4)),
 }
-_PAPER_TRAINING: Nested = {"training": {"batch_events": 512, "optimizer": "adam"}}
+_PAPER_TRAINING: Nested = {"training": {"batch_events": 512, "optimizer": "adam", "momentum": 0.0}}
+"""Of all trials of the grid; a preset for another optimizer may carry a momentum, which Adam refuses."""
 
 
 def searched(search: Search, name: str, preset: str | None, overrides: Nested) -> tuple[Space, Nested]:
@@ -55,21 +58,31 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
 
 
 def with_point(overrides: Nested, point: Mapping[str, Any]) -> Nested:
-    """Settings with a point's values over them."""
+    """Settings with a point's values over them.
+
+    Of a table inside a section, such as ``model.remind``, what the point leaves out stays as it was.
+    """
     nested = merged(overrides)
+    opened: Point = {}
     for key, value in point.items():
-        section, _, name = key.partition(".")
-        nested.setdefault(section, {})[name] = value
+        section, *table, name = key.split(".")
+        place = nested.setdefault(section, {})
+        if table:
+            (inside,) = table
+            if inside not in opened:
+                whole = getattr(_section(models.with_preset(overrides), section), inside)
+                opened[inside] = place[inside] = whole.model_dump(mode="json")
+            place = opened[inside]
+        place[name] = value
     return nested
 
 
 def preset_point(settings: Settings, space: Space) -> Point:
     """Where in the space a run stands as it is; settings that lie outside their range are left out."""
-    options = models.load(settings.model.name).Config.parse(settings.model.options, "model")
     point = {}
     for key, values in space.items():
-        section, _, name = key.partition(".")
-        value = getattr(options if section == "model" else getattr(settings, section), name)
+        section, _, path = key.partition(".")
+        value = attrgetter(path)(_section(settings, section))
         if _holds(values, value):
             point[key] = value
     return point
@@ -111,6 +124,17 @@ def _holds(values: Choice | Between, value: Any) -> bool:
     return isinstance(value, (int, float)) and values.low <= value <= values.high and not isinstance(value, bool)
 
 
+def _section(settings: Settings, section: str) -> Config:
+    """A section with everything in it, the model's own options included."""
+    if section == "model":
+        return models.load(settings.model.name).Config.parse(settings.model.options, "model")
+    return cast(Config, getattr(settings, section))
+
+
 def _is_set(overrides: Nested, key: str) -> bool:
-    section, _, name = key.partition(".")
-    return name in overrides.get(section, {})
+    found: Any = overrides
+    for name in key.split("."):
+        if not isinstance(found, Mapping) or name not in found:
+            return False
+        found = found[name]
+    return True
