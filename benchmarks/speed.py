@@ -82,7 +82,11 @@ def evaluate_test(corpus_folder: Path, overrides: Nested, sessions: int, threads
     smaller = replace(corpus, sessions=corpus.sessions.take(kept), part=corpus.part[kept])
     began = time.perf_counter()
     measured = evaluate(model, smaller, Part.TEST)
-    return {"events_per_second": len(measured.rank) / (time.perf_counter() - began), "items": corpus.n_items}
+    return {
+        "events_per_second": len(measured.rank) / (time.perf_counter() - began),
+        "scored_per_second": len(measured.rank) / measured.seconds,
+        "items": corpus.n_items,
+    }
 
 
 def training_runs(corpus: Path, steps: int, gflops: float) -> list[dict[str, Any]]:

@@ -319,6 +319,10 @@ def test_the_command_writes_its_three_tables(tmp_path: Path, capsys: pytest.Capt
         (["--seeds", "0"], "--seeds: expected how many"),
         (["--seeds", "1,1"], "different whole numbers"),
         (["--seeds", "two"], "found 'two'"),
+        (["--seeds", "999999999"], r"how many \(1 to 100\)"),
+        (["--seeds", f"{2**63},3"], "different whole numbers"),
+        (["--minutes", "inf"], "--minutes must be a number of minutes"),
+        (["--models", ","], "--models names no model"),
         (["--models", "nobody"], "unknown model 'nobody'"),
         (["--set", "model.dim=8"], r"settings of \[model\] differ from model to model"),
         (["--set", "training.seed=8"], "use --seeds and --history"),
@@ -346,3 +350,45 @@ def test_tune_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert f"settings: {tmp_path / 't' / 'best.toml'}" in said.err
     assert cli.run([*arguments, "--minutes", "0"]) == 2
     assert "--minutes must be more than 0" in capsys.readouterr().err
+
+
+def test_more_models_join_those_that_are_there(tmp_path: Path) -> None:
+    contest(small_logs.corpus(), tmp_path, entrants(["popularity", "markov"]), UNTUNED)
+    more = contest(small_logs.corpus(), tmp_path, entrants(["item_knn"]), UNTUNED)
+    assert list(more["models"]) == ["popularity/global", "markov/first_order", "item_knn/session"]
+
+
+@pytest.mark.parametrize("foreign", ["thesis.txt", "corpus/manifest.json"])
+def test_overwriting_loses_nothing_of_others(tmp_path: Path, foreign: str) -> None:
+    runs = entrants(["popularity"])
+    contest(small_logs.corpus(), tmp_path, runs, UNTUNED)
+    (tmp_path / foreign).parent.mkdir(exist_ok=True)
+    (tmp_path / foreign).write_text("years of work")
+    with pytest.raises(UserMistake, match=r"is not Segue's"):
+        contest(small_logs.corpus(), tmp_path, runs, UNTUNED, overwrite=True)
+    assert (tmp_path / foreign).read_text() == "years of work"
+    assert (tmp_path / "popularity-global").exists()
+
+
+def test_a_comparison_in_its_own_corpus_is_not_overwritten(tmp_path: Path) -> None:
+    corpus = shutil.copytree(small_logs.corpus(), tmp_path / "corpus")
+    before = sorted(path.name for path in corpus.iterdir())
+    contest(corpus, corpus, entrants(["popularity"]), UNTUNED)
+    with pytest.raises(UserMistake, match="would be replaced"):
+        contest(corpus, corpus, entrants(["popularity"]), UNTUNED, overwrite=True)
+    assert set(before) <= {path.name for path in corpus.iterdir()}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', "null"])
+def test_a_damaged_comparison_is_named(tmp_path: Path, text: str) -> None:
+    contest(small_logs.corpus(), tmp_path, entrants(["popularity"]), UNTUNED)
+    (tmp_path / "comparison.json").write_text(text)
+    with pytest.raises(ArtifactError, match=r"is damaged: comparison\.json"):
+        standing(tmp_path)
+
+
+def test_a_damaged_entry_is_named(tmp_path: Path) -> None:
+    contest(small_logs.corpus(), tmp_path, entrants(["popularity"]), UNTUNED)
+    (tmp_path / "popularity-global" / "entry.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"cannot read .*entry\.json"):
+        standing(tmp_path)

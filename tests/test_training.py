@@ -506,3 +506,13 @@ def test_a_damaged_checkpoint_is_a_mistake(tmp_path: Path) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     with pytest.raises(ArtifactError, match=r"checkpoint .* cannot be read .*--overwrite"):
         pipeline.train(small_logs.corpus(), out, RANDOM, Options(resume=True))
+
+
+def test_scores_that_run_away_before_the_loss_does_are_divergence(tmp_path: Path) -> None:
+    reckless: Nested = {
+        "model": {"name": "narm"},
+        "training": {"learning_rate": 1e30, "max_epochs": 1, "batch_events": 10**6},
+    }
+    with pytest.raises(ConfigError, match=r"training diverged: .*lower training\.learning_rate"):
+        pipeline.train(small_logs.corpus(), tmp_path / "m", reckless)
+    assert list(tmp_path.iterdir()) == []

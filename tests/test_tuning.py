@@ -13,7 +13,7 @@ import pytest
 import small_logs
 from segue import models, pipeline
 from segue.data.corpus import Corpus
-from segue.errors import ArtifactError, ConfigError, CorpusError
+from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
 from segue.models.gru4rec import GRU4Rec
 from segue.models.popularity import Popularity
 from segue.nn.space import Between, Choice
@@ -342,3 +342,20 @@ def test_a_preset_stays_what_it_is() -> None:
     for name in models.names():
         model = models.load(name)
         assert set(model.spaces) <= set(model.presets)
+
+
+def test_overwriting_a_study_loses_nothing_of_others(tmp_path: Path) -> None:
+    search(tmp_path, COUNTS, trials=1)
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserMistake, match=r"thesis.txt is not Segue's"):
+        tune(small_logs.corpus(), tmp_path, COUNTS, Budget(trials=1), overwrite=True)
+    assert (tmp_path / "study.journal").exists()
+
+
+@pytest.mark.parametrize("line", ["garbage\n", '{"op_code": 99}\n'])
+def test_a_damaged_journal_is_named(tmp_path: Path, line: str) -> None:
+    search(tmp_path, COUNTS, trials=1)
+    with (tmp_path / "study.journal").open("a") as journal:
+        journal.write(line)
+    with pytest.raises(ArtifactError, match=r"is damaged: study\.journal"):
+        search(tmp_path, COUNTS, trials=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +20,8 @@ from segue.compare.summary import Summary
 from segue.console import err, out, print_json, print_rows, search_bars
 from segue.errors import ConfigError
 from segue.settings import merged
+
+_SEEDS = 100
 
 Corpus = Annotated[Path, typer.Argument(help="A prepared corpus.")]
 Search = Annotated[
@@ -100,6 +103,10 @@ def compare(
     """
     overrides = overrides_of(config, set_)
     comparison.check_shared(overrides)
+    if models is not None and not any(name.strip() for entry in models for name in entry.split(",")):
+        raise ConfigError("--models names no model; leave it out to compare all")
+    if math.isinf(minutes):
+        raise ConfigError("--minutes must be a number of minutes, found inf")
     runs = comparison.entrants([part.strip() for entry in models or [] for part in entry.split(",") if part.strip()])
     plan = comparison.Plan(0.0 if no_tune else minutes, trials, search, _seeds(seeds), history, overrides)
     if show:
@@ -129,8 +136,11 @@ def _seeds(text: str) -> tuple[int, ...]:
         seeds = [int(part) for part in text.split(",")]
     except ValueError:
         seeds = []
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds) or seeds == [0]:
-        raise ConfigError(f"--seeds: expected how many, or different whole numbers such as 0,7,9; found {text!r}")
+    many = seeds[0] if len(seeds) == 1 else len(seeds)
+    if not seeds or min(seeds) < 0 or max(seeds) >= 2**63 or len(set(seeds)) < len(seeds) or not 0 < many <= _SEEDS:
+        raise ConfigError(
+            f"--seeds: expected how many (1 to {_SEEDS}), or different whole numbers such as 0,7,9; found {text!r}"
+        )
     return tuple(range(seeds[0])) if len(seeds) == 1 else tuple(seeds)
 
 

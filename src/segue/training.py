@@ -19,7 +19,7 @@ from segue.artifact import CHECKPOINT, load_checkpoint, save_checkpoint, write_t
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
-from segue.errors import ConfigError
+from segue.errors import ConfigError, ModelError
 from segue.evaluation import evaluate
 from segue.nn.optimizers import optimizer_of
 from segue.nn.protocol import SessionEncoder
@@ -219,14 +219,18 @@ class Trainer:
     def _validate(self) -> dict[str, float]:
         """Metrics on the validation part; empty where it holds no event."""
         how = self.evaluation
-        measured = evaluate(
-            self.model,
-            self.corpus,
-            Part.VALIDATION,
-            history=how.history,
-            mask_session=how.mask_session,
-            device=self.device,
-        )
+        try:
+            measured = evaluate(
+                self.model,
+                self.corpus,
+                Part.VALIDATION,
+                history=how.history,
+                mask_session=how.mask_session,
+                device=self.device,
+            )
+        except ModelError as error:
+            rate = self.optimizer.param_groups[0]["lr"]
+            raise ConfigError(f"training diverged: {error}; lower training.learning_rate, found {rate:g}") from None
         return dict(measured.as_dict()["metrics"]) if len(measured.rank) else {}
 
     def _keep_best(self, validation: dict[str, float]) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from segue.compare.runs import check_same_run, folder_name
 from segue.compare.summary import COST, ENTRY, FAILED, Summary, summary
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Part, load, read_manifest
+from segue.data.target import clear
 from segue.errors import ArtifactError, ConfigError, CorpusError, ModelError
 from segue.nn.protocol import SessionEncoder
 from segue.pipeline import Options
@@ -34,6 +34,7 @@ from segue.tuning.ranges import Search
 logger = logging.getLogger("segue")
 
 PLAN = "comparison.json"
+_TABLES = ("results.json", "results.md", "report.html")
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,9 @@ def _open(out: Path, corpus: Path, runs: dict[str, Nested], plan: Plan, *, overw
     del asked["seeds"]
     found = _note(out)
     if overwrite and found is not None:
-        shutil.rmtree(out)
+        ours = {*_TABLES, PLAN, *(folder_name(label) for label in found["models"])}
+        clear(out, lambda path: path.parts[0] in ours, corpus)
+        found = None
     elif found is not None and found["plan"] != asked:
         differ = ", ".join(key for key in asked if found["plan"].get(key) != asked[key])
         raise ArtifactError(
@@ -141,16 +144,19 @@ def _open(out: Path, corpus: Path, runs: dict[str, Nested], plan: Plan, *, overw
         )
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        note = {"plan": asked, "models": runs, "seeds": plan.seeds}
+        known = found or {"models": {}, "seeds": []}
+        seeds = sorted({*known["seeds"], *plan.seeds})
+        note = {"plan": asked, "models": {**known["models"], **runs}, "seeds": seeds}
         write_text(out / PLAN, json.dumps(note, indent=1) + "\n")
 
 
 def _note(out: Path) -> dict[str, Any] | None:
     try:
-        return dict(json.loads((out / PLAN).read_text(encoding="utf-8")))
+        note = json.loads((out / PLAN).read_text(encoding="utf-8"))
+        return {key: note[key] for key in ("plan", "models", "seeds")}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"the comparison at {out} is damaged: {PLAN} ({error}); drop its folder") from None
 
 

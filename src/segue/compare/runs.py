@@ -10,7 +10,7 @@ from typing import Any
 
 from segue import pipeline
 from segue.artifact import RUN_NOTE
-from segue.errors import UserMistake
+from segue.errors import ArtifactError, UserMistake
 from segue.pipeline import Options
 from segue.runs import partial_of
 from segue.settings import Nested
@@ -80,7 +80,10 @@ def folder_name(label: str) -> str:
 
 def check_same_run(folder: Path, corpus: Path, overrides: Nested, *, refit: bool) -> None:
     """What is found finished has to be what was asked for."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"cannot read {folder / 'config.json'} ({error}); remove {folder} and repeat") from None
     asked = pipeline.settings_for(corpus, overrides).model_dump(mode="json")
     if config["settings"] != asked or (len(config["trained_on"]) > 1) != refit:
         raise UserMistake(f"{folder} holds a run with other settings than are asked for now; remove it and repeat")

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from segue import pipeline
+from segue.errors import ArtifactError
 from segue.report import check_same_events
 from segue.significance import UserMeans, differences, user_means, verdict
 from segue.training import SELECTED_BY
@@ -132,4 +133,7 @@ def _user_means(runs: Sequence[Path]) -> UserMeans:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(f"cannot read {path} ({error}); remove the folder of that model and repeat") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,16 @@ def refuse_foreign(folder: Path, is_ours: Callable[[Path], bool], mistake: type[
             raise mistake(
                 f"{path} is not Segue's, and all of {folder} would be replaced; move it away, or choose another --out"
             )
+
+
+def clear(out: Path, is_ours: Callable[[Path], bool], *inputs: Any) -> None:
+    """Empty a folder of many runs for a new beginning, and lose nothing that is not of such runs.
+
+    Raises UserMistake when something else lies there, or what is about to be read.
+    """
+    refuse_inputs_inside(out, *inputs)
+    refuse_foreign(out, is_ours, UserMistake)
+    shutil.rmtree(out)
 
 
 def refuse_inputs_inside(folder: Path, *inputs: Any) -> None:

@@ -34,13 +34,18 @@ def open_study(folder: Path, question: dict[str, Any]) -> optuna.Study:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _mend(folder / JOURNAL)
-        study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
-            study_name="segue",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=_WARMUP),
-            direction="maximize",
-            load_if_exists=True,
-        )
+        try:
+            study = optuna.create_study(
+                storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
+                study_name="segue",
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=_WARMUP),
+                direction="maximize",
+                load_if_exists=True,
+            )
+        except (ValueError, KeyError, AssertionError) as error:
+            raise ArtifactError(
+                f"the study at {folder} is damaged: {JOURNAL} ({error}); drop it with --overwrite"
+            ) from None
     asked = study.user_attrs.get(_QUESTION, question)
     if asked != question:
         differ = ", ".join(sorted(key for key in question if asked.get(key) != question[key]))

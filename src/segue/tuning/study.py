@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from segue import pipeline
 from segue.artifact import write_text, writing
 from segue.data.corpus import Part, load
+from segue.data.target import clear
 from segue.errors import ConfigError, ModelError
 from segue.pipeline import Options
 from segue.runtime import pick_device
@@ -36,6 +37,7 @@ from segue.tuning.ranges import Point, Search, all_points, distributions, preset
 logger = logging.getLogger("segue")
 
 _RUNNING = "running"
+_OURS = (JOURNAL, "trials.json", "best.toml", _RUNNING)
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class _Study:
         self.points = all_points(self.space, None if grid else budget.trials, budget.seed)
         self.first = None if grid else preset_point(self.settings, self.space)
         if overwrite and (out / JOURNAL).exists():
-            shutil.rmtree(out)
+            clear(out, lambda path: path.parts[0].startswith(_OURS), corpus)
         question = {
             "corpus": self.corpus.fingerprint,
             "settings": self.settings.model_dump(mode="json"),
