@@ -10,6 +10,7 @@ import torch
 import small_logs
 import worlds
 from segue import models, pipeline
+from segue.data.corpus import Corpus
 from segue.errors import ConfigError
 from segue.models.reminder import ReminderConfig
 from segue.nn.protocol import SessionEncoder
@@ -111,3 +112,55 @@ def test_trained_stored_and_asked(tmp_path: Path) -> None:
         assert len(answer) == 3
         first = answer[0]
         assert first.because["user"] + first.because["base"] == pytest.approx(first.score)
+
+
+INNERS = [("lessr", {}), ("hrnn", {}), ("gce_gnn", {}), ("hg_gnn", {}), ("gru4rec", {"bptt": "one_step"})]
+
+
+def around(name: str, options: dict[str, object]) -> tuple[SessionEncoder, SessionEncoder, Corpus]:
+    """A reminder and the model that is inside it, both fitted from the same seed."""
+    corpus = worlds.busy()
+    inner = {"name": name, "dim": 16, **options}
+    if "dim" not in models.load(name).Config.model_fields:
+        del inner["dim"]
+    alone = worlds.fitted({"model": inner}, corpus)
+    window = {"length": alone.config.window.length, "history": 1000}
+    wrapped = worlds.fitted(
+        {"model": {"name": "reminder", "preset": "gru4rec_r", "inner": inner, "window": window}}, corpus
+    )
+    assert isinstance(alone, SessionEncoder)
+    assert isinstance(wrapped, SessionEncoder)
+    return wrapped, alone, corpus
+
+
+@pytest.mark.parametrize(("name", "options"), INNERS)
+def test_whatever_is_inside_is_trained_as_it_would_be_alone(name: str, options: dict[str, object]) -> None:
+    wrapped, alone, corpus = around(name, options)
+    for model in (wrapped, alone):
+        torch.manual_seed(1)
+        worlds.train(model, corpus, epochs=1, lr=0.5)
+    found, wanted = wrapped.arrays(), alone.arrays()
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+    assert wrapped.order == alone.order
+    options_of = [{k: v for k, v in g.items() if k != "params"} for g in wrapped.parameter_groups()]
+    assert options_of == [{k: v for k, v in g.items() if k != "params"} for g in alone.parameter_groups()]
+    assert wrapped.needs == alone.needs | {"history"}
+    assert wrapped.statistics() == alone.statistics()
+
+
+def test_snapshots_and_relations_are_those_of_the_model_inside() -> None:
+    wrapped, alone, corpus = around("hg_gnn", {})
+    wrapped.eval()
+    batch = worlds.events_of(wrapped, corpus)
+    with torch.no_grad():
+        wrapped.snapshot()
+        before = wrapped.scores(batch)
+        for parameter in wrapped.inner.hgnn.layers.parameters():  # type: ignore[union-attr]
+            parameter.zero_()
+        torch.testing.assert_close(wrapped.scores(batch), before)  # what was computed once is kept
+        wrapped.forget_snapshot()
+        assert not torch.allclose(wrapped.scores(batch), before)
+    pairs = [(source, item) for source in range(corpus.n_items) for item in range(corpus.n_items)]
+    found = [wrapped.relation(*pair) for pair in pairs]
+    assert any(found)
+    assert found == [alone.relation(*pair) for pair in pairs]
