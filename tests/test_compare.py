@@ -392,3 +392,9 @@ def test_a_damaged_entry_is_named(tmp_path: Path) -> None:
     (tmp_path / "popularity-global" / "entry.json").write_text("{")
     with pytest.raises(ArtifactError, match=r"cannot read .*entry\.json"):
         standing(tmp_path)
+
+
+def test_nothing_measured_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["compare", str(small_logs.corpus()), "--out", str(tmp_path / "c"), "--models", "gru4rec", "--no-tune"]
+    assert cli.run([*asked, "--seeds", "1", "--set", "training.learning_rate=1e30"]) == 2
+    assert re.search(r"no model could be measured \(gru4rec/full_softmax: .*diverged", capsys.readouterr().err)

@@ -18,7 +18,7 @@ from segue.artifact import write_text, writing
 from segue.cli_options import Config, Json, Set, overrides_of
 from segue.compare.summary import Summary
 from segue.console import err, out, print_json, print_rows, search_bars
-from segue.errors import ConfigError
+from segue.errors import ConfigError, CorpusError
 from segue.settings import merged
 
 _SEEDS = 100
@@ -116,6 +116,9 @@ def compare(
             told = comparison.Told(progress, trial, partial(_keep, to))
             summary = comparison.contest(corpus, to, runs, plan, told, overwrite=overwrite)
         _keep(to, summary)
+        if not summary["models"]:
+            reasons = "; ".join(f"{label}: {reason}" for label, reason in summary["failed"].items())
+            raise CorpusError(f"no model could be measured ({reasons})")
         comparison.write_page(to / "report.html", summary)
     if as_json:
         print_json(summary)
