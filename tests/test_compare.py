@@ -398,3 +398,11 @@ def test_nothing_measured_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFix
     asked = ["compare", str(small_logs.corpus()), "--out", str(tmp_path / "c"), "--models", "gru4rec", "--no-tune"]
     assert cli.run([*asked, "--seeds", "1", "--set", "training.learning_rate=1e30"]) == 2
     assert re.search(r"no model could be measured \(gru4rec/full_softmax: .*diverged", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("first", "then"), [((7, 0), (3,)), ((3,), (0,))])
+def test_seeds_that_join_leave_nobody_unfinished(tmp_path: Path, first: tuple[int, ...], then: tuple[int, ...]) -> None:
+    plan = Plan(seeds=first, overrides=ONE_EPOCH)
+    contest(small_logs.corpus(), tmp_path, entrants(["popularity"]), plan)
+    joined = contest(small_logs.corpus(), tmp_path, entrants(["markov"]), Plan(seeds=then, overrides=ONE_EPOCH))
+    assert list(joined["models"]) == ["popularity/global", "markov/first_order"]

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,13 @@ import torch
 
 from segue import models, pipeline, tuning
 from segue.artifact import read_model, write_text, writing
-from segue.compare.runs import check_same_run, folder_name
+from segue.compare.runs import check_same_run, folder_name, train_once
 from segue.compare.summary import COST, ENTRY, FAILED, Summary, summary
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Part, load, read_manifest
 from segue.data.target import clear
 from segue.errors import ArtifactError, ConfigError, CorpusError, ModelError
 from segue.nn.protocol import SessionEncoder
-from segue.pipeline import Options
 from segue.settings import Nested, merged
 from segue.training import SELECTED_BY, Progress
 from segue.tuning import Budget, Standing
@@ -97,7 +96,7 @@ def contest(
 
     Raises ArtifactError when what is there was made with another corpus or plan.
     """
-    _open(out, corpus, runs, plan, overwrite=overwrite)
+    plan = replace(plan, seeds=_open(out, corpus, runs, plan, overwrite=overwrite))
     for label, own in runs.items():
         folder = out / folder_name(label)
         overrides = merged(plan.overrides, own, {"evaluation": {"history": plan.history}})
@@ -127,7 +126,8 @@ def standing(out: Path) -> Summary:
     return summary(folders, {label: _seeds(own, note["seeds"]) for label, own in note["models"].items()}, note["plan"])
 
 
-def _open(out: Path, corpus: Path, runs: dict[str, Nested], plan: Plan, *, overwrite: bool) -> None:
+def _open(out: Path, corpus: Path, runs: dict[str, Nested], plan: Plan, *, overwrite: bool) -> tuple[int, ...]:
+    """Begin or join what is at `out`. Returns its seeds, the first ones first: those of models without chance."""
     # More models and more seeds may join; what each of them is given may not change.
     asked = {"corpus": read_manifest(corpus)["fingerprint"], **asdict(plan)}
     del asked["seeds"]
@@ -145,9 +145,10 @@ def _open(out: Path, corpus: Path, runs: dict[str, Nested], plan: Plan, *, overw
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         known = found or {"models": {}, "seeds": []}
-        seeds = sorted({*known["seeds"], *plan.seeds})
+        seeds = tuple(dict.fromkeys([*known["seeds"], *plan.seeds]))
         note = {"plan": asked, "models": {**known["models"], **runs}, "seeds": seeds}
         write_text(out / PLAN, json.dumps(note, indent=1) + "\n")
+    return seeds
 
 
 def _note(out: Path) -> dict[str, Any] | None:
@@ -190,10 +191,8 @@ def _fit(corpus: Path, run: Path, overrides: Nested, told: Told) -> None:
     cost = run / "evaluation" / COST
     clock = run.with_name(run.name + ".seconds")
     if not cost.exists():
-        if not (run / "manifest.json").exists():
-            resume = (run.with_name(run.name + ".partial") / "run.json").exists()
-            with _timed(clock):
-                pipeline.train(corpus, run, overrides, Options(resume=resume, refit=True, progress=told.progress))
+        with _timed(clock):
+            train_once(corpus, run, overrides, refit=True, progress=told.progress)
         measured = pipeline.evaluate_model(run, corpus, coverage=True)
         pipeline.write_evaluation(run, measured)
         seconds = {"training": _read_seconds(clock), "inference": measured.seconds}

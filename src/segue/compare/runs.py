@@ -50,15 +50,14 @@ def compare(
         out: a folder; each run becomes a model in it.
         refit: for every model alike, so that refitted rows are never compared with others.
 
-    Returns label → the JSON shape of an evaluation, with the label as its "model" and the wall "training_seconds".
+    Returns label → the JSON shape of an evaluation, with the label as its "model" and, as "training", what
+    ``pipeline.training_facts`` says.
     """
     results: dict[str, dict[str, Any]] = {}
     for label, overrides in runs.items():
         folder = out / folder_name(label)
         if not (folder / "evaluation" / "test.json").exists():
-            resume = (partial_of(folder) / RUN_NOTE).exists()
-            if not (folder / "manifest.json").exists():
-                pipeline.train(corpus, folder, overrides, Options(resume=resume, refit=refit, progress=progress))
+            train_once(corpus, folder, overrides, refit=refit, progress=progress)
             pipeline.write_evaluation(folder, pipeline.evaluate_model(folder, corpus))
         check_same_run(folder, corpus, overrides, refit=refit)
         results[label] = {
@@ -71,6 +70,15 @@ def compare(
     if len(events) > 1:
         raise UserMistake(f"the runs under {out} were measured on different events; empty the folder and repeat")
     return results
+
+
+def train_once(
+    corpus: Path, folder: Path, overrides: Nested, *, refit: bool, progress: Callable[[Progress], None] | None
+) -> None:
+    """Train into `folder` unless that is finished; a run that was interrupted goes on."""
+    if not (folder / "manifest.json").exists():
+        resume = (partial_of(folder) / RUN_NOTE).exists()
+        pipeline.train(corpus, folder, overrides, Options(resume=resume, refit=refit, progress=progress))
 
 
 def folder_name(label: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -187,10 +187,6 @@ class APGNN(SessionEncoder):
     def item_vectors(self) -> Tensor:
         """[items, d], as they are before propagation."""
         return self.embedding.weight
-
-    def statistics(self) -> dict[str, Any]:
-        """Size of the network."""
-        return {"parameters": sum(parameter.numel() for parameter in self.parameters())}
 
     def _graph(self, batch: Batch) -> BehaviourGraph:
         config = self.config

@@ -233,7 +233,7 @@ class GCEGNN(SessionEncoder):
         """Size of the network, and of the global graph."""
         kept = self.counts > 0
         return {
-            "parameters": sum(parameter.numel() for parameter in self.parameters()),
+            **super().statistics(),
             "neighbours": int(kept.sum()),
             "items_with_neighbours": int(kept.any(1).sum()),
         }

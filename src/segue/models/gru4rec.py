@@ -9,7 +9,7 @@ and items drawn by popularity. A state never crosses from one session to another
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -178,10 +178,6 @@ class GRU4Rec(SessionEncoder):
         if self.config.loss == "cross_entropy" and self.config.logq:
             scores = scores - (self.config.logq * self.sampler.log_weights(target, drawn)).to(scores.dtype)
         return scores, positive, false_negatives(candidates, positive) if self.config.mask_duplicates else None
-
-    def statistics(self) -> dict[str, Any]:
-        """Size of the network."""
-        return {"parameters": sum(parameter.numel() for parameter in self.parameters())}
 
     def _draw(self, support: Tensor, n_users: int) -> None:
         self.n_items, self.n_users = len(support), n_users

@@ -8,7 +8,7 @@ only depth at which the paper's start of a session from its user is unambiguous.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -230,10 +230,6 @@ class HRNN(SessionEncoder):
         positive = torch.arange(len(target), device=target.device)
         scores = candidate_scores(vectors[:, :-1], self._output_table(), self.bias, candidates)
         return top1(scores, positive, false_negatives(candidates, positive)) * (live / len(batch))
-
-    def statistics(self) -> dict[str, Any]:
-        """Size of the network."""
-        return {"parameters": sum(parameter.numel() for parameter in self.parameters())}
 
     def _output_table(self) -> Tensor:
         return self.embedding.weight if self.config.shared else self.output

@@ -229,10 +229,6 @@ class LESSR(SessionEncoder):
         with torch.no_grad():
             self.embedding.weight.renorm_(2, 0, 1.0)
 
-    def statistics(self) -> dict[str, Any]:
-        """Size of the network."""
-        return {"parameters": sum(parameter.numel() for parameter in self.parameters())}
-
     def _draw(self, n_items: int, n_users: int) -> None:
         self.n_items, self.n_users = n_items, n_users
         dim, layers, share = self.config.dim, self.config.layers, self.config.dropout

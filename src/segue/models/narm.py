@@ -7,7 +7,7 @@ attention of an event sees the states up to its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -104,10 +104,6 @@ class NARM(SessionEncoder):
     def item_vectors(self) -> Tensor:
         """[items, dim]."""
         return self.embedding.weight
-
-    def statistics(self) -> dict[str, Any]:
-        """Size of the network."""
-        return {"parameters": sum(parameter.numel() for parameter in self.parameters())}
 
     def _local(self, hidden: Tensor, last: Tensor, batch: Batch) -> Tensor:
         """c_l [events, hidden] from the states [rows, length, hidden] and the last one of each event."""

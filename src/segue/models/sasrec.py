@@ -7,7 +7,7 @@ With that loss it is the strong baseline that its sampled loss kept it from bein
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
@@ -122,10 +122,6 @@ class SASRec(SessionEncoder):
     def item_vectors(self) -> Tensor:
         """[items, dim]."""
         return self.embedding.weight
-
-    def statistics(self) -> dict[str, Any]:
-        """Size of the network."""
-        return {"parameters": sum(parameter.numel() for parameter in self.parameters())}
 
     def _tokens(self, batch: Batch) -> Tokens:
         window = self.config.window

@@ -6,7 +6,7 @@ The prefix of every event is a directed graph of its own, of distinct items and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -127,10 +127,6 @@ class SRGNN(SessionEncoder):
     def item_vectors(self) -> Tensor:
         """[items, d], as they are before propagation."""
         return self.embedding.weight
-
-    def statistics(self) -> dict[str, Any]:
-        """Size of the network."""
-        return {"parameters": sum(parameter.numel() for parameter in self.parameters())}
 
     def _states(self, graph: SessionGraph) -> Tensor:
         """Node states after all steps, [nodes, d]."""

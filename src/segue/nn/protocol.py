@@ -160,3 +160,7 @@ class SessionEncoder(SessionModel, nn.Module):
     def arrays(self) -> dict[str, Tensor]:
         """All parameters and buffers."""
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+
+    def statistics(self) -> dict[str, Any]:
+        """Size of the network."""
+        return {"parameters": sum(parameter.numel() for parameter in self.parameters())}
