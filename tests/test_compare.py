@@ -256,6 +256,7 @@ def test_the_markdown_marks_the_best_and_says_the_verdicts() -> None:
         for label, text in summary["verdicts"].items()
         if not summary["significance"][label]["HR@10"]["significant"]
     ]
+    assert same
     assert all(text.startswith("no significant difference") for text in same)
 
 

@@ -67,7 +67,9 @@ def test_the_commands_exist() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for link in re.findall(r"\]\(([^)#]+)\)", TEXT):
+    links = re.findall(r"\]\(([^)#]+)\)", TEXT)
+    assert links
+    for link in links:
         assert (PAGE.parent / link).exists(), link
 
 

@@ -58,7 +58,9 @@ def test_the_make_targets_exist() -> None:
 
 def test_the_settings_it_names_exist() -> None:
     known = Settings().model_dump()
-    for section, key in re.findall(r"(?:`|--set )(sessions|filters|split|training|columns)\.(\w+)", README):
+    named = re.findall(r"(?:`|--set )(sessions|filters|split|training|columns)\.(\w+)", README)
+    assert named
+    for section, key in named:
         assert key in known[section], f"{section}.{key}"
 
 

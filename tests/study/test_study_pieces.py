@@ -66,13 +66,13 @@ def test_a_run_that_fails_is_a_row_with_its_reason(tmp_path: Path, monkeypatch: 
 
     wishes: dict[str, Wish] = {"none": baseline("no_such_model"), "broken": broken, "Markov": baseline("markov")}
     rows = measured(brief(tmp_path), wishes)
-    assert rows["none"].reason == "this version of Segue has no model no_such_model"
+    assert rows["none"].reason.startswith("unknown model 'no_such_model'")
     assert rows["broken"].reason == "scores are not finite"
     table = metric_table(rows)
     assert table.columns[-1] == "not measured because"
     assert [cell.text for cell in table.rows["none"]] == ["–"] * 4 + [rows["none"].reason]
     assert table.rows["Markov"][-1].text == ""
-    with pytest.raises(UserMistake, match=r"no run of this study succeeded; none: this version"):
+    with pytest.raises(UserMistake, match=r"no run of this study succeeded; none: unknown model"):
         measured(brief(tmp_path), {"none": wishes["none"], "broken": broken})
 
 

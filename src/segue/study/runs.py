@@ -13,7 +13,7 @@ import numpy as np
 from segue import models
 from segue.compare import compare
 from segue.data.corpus import read_manifest
-from segue.errors import ConfigError, SegueError, UserMistake
+from segue.errors import SegueError, UserMistake
 from segue.nn.protocol import SessionEncoder
 from segue.pipeline import model_label, settings_for
 from segue.settings import Nested, merged
@@ -66,8 +66,6 @@ def baseline(name: str) -> Wish:
     """A model under the paper's conditions: its preset "hggnn" where it has one, else its default."""
 
     def wish() -> Nested:
-        if name not in models.names():
-            raise ConfigError(f"this version of Segue has no model {name}")
         presets = models.load(name).presets
         return {"model": {"name": name, **({"preset": "hggnn"} if "hggnn" in presets else {})}}
 
