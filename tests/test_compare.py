@@ -233,9 +233,24 @@ def test_every_model_gets_the_same_budget(tmp_path: Path) -> None:
     assert row["seconds"]["tuning"] > 0
     config = json.loads((Path(row["runs"][0]) / "config.json").read_text())["settings"]["training"]
     assert config["learning_rate"] == row["tuned"]["training.learning_rate"]
-    assert config["max_minutes"] == 5
+    assert config["max_minutes"] is None
     assert summary["models"]["popularity/global"]["trials"] == 1
     assert "every model had 5 minutes and 2 trials at most (tpe)" in markdown(summary)
+
+
+def test_a_tuned_model_is_fitted_for_the_epochs_that_its_search_chose(tmp_path: Path) -> None:
+    overrides: Nested = {"training": {"max_epochs": 3, "batch_events": 64, "threads": 1, "patience": 1}}
+    plan = Plan(minutes=5, trials=2, seeds=(0, 1), overrides=overrides)
+    summary = contest(small_logs.corpus(), tmp_path, entrants(["gru4rec"]), plan)
+    searched = pipeline.read_epochs(tmp_path / "gru4rec-full-softmax" / "tuning")
+    chosen = [epoch["learning_rate"] for epoch in searched][: max(e["epoch"] for e in searched if e["best"])]
+    for run in map(Path, summary["models"]["gru4rec/full_softmax"]["runs"]):
+        assert pipeline.read_epochs(run) == [], "nothing is selected again"
+        played = pipeline.read_epochs(run, "refit")
+        assert [epoch["learning_rate"] for epoch in played] == chosen
+        assert all(epoch["events"] > searched[0]["events"] for epoch in played), "validation is learned too"
+    write_page(tmp_path / "report.html", summary)
+    assert "Learning curves" in (tmp_path / "report.html").read_text()
 
 
 def test_the_markdown_marks_the_best_and_says_the_verdicts() -> None:

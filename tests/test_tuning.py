@@ -17,7 +17,7 @@ from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
 from segue.models.gru4rec import GRU4Rec
 from segue.models.popularity import Popularity
 from segue.nn.space import Between, Choice
-from segue.pipeline import Options
+from segue.pipeline import Options, Selection
 from segue.settings import Nested, Settings, compose, read_overrides
 from segue.tuning import Budget, Standing, Tuned, tune
 from segue.tuning.ranges import all_points, preset_point, searched, with_point
@@ -38,8 +38,8 @@ def _spaces(monkeypatch: pytest.MonkeyPatch) -> None:
 def scripted(monkeypatch: pytest.MonkeyPatch, select: Scripted) -> None:
     """Trials that cost nothing."""
 
-    def stand_in(corpus: Corpus, folder: Path, settings: Settings, options: Options) -> dict[str, float]:
-        return select(settings, options)
+    def stand_in(corpus: Corpus, folder: Path, settings: Settings, options: Options) -> Selection:
+        return Selection(select(settings, options), [], [])
 
     monkeypatch.setattr("segue.pipeline.select", stand_in)
 
@@ -69,7 +69,13 @@ def test_the_best_trial_can_be_trained_again(tmp_path: Path) -> None:
     assert overrides == found.settings
     folder = pipeline.train(small_logs.corpus(), tmp_path / "model", overrides)
     assert pipeline.training_facts(folder)["validation"] == best["metrics"]
-    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["best.toml", "study.journal", "trials.json"]
+    kept = ["best.toml", "metrics.jsonl", "study.journal", "trials.json"]
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == kept
+    seen = [json.loads(line) for line in (tmp_path / "t" / "metrics.jsonl").read_text().splitlines()]
+    again = pipeline.read_epochs(folder)
+    assert [epoch["validation"] for epoch in seen] == [epoch["validation"] for epoch in again]
+    chosen = max(epoch["epoch"] for epoch in seen if epoch["best"])
+    assert [epoch.learning_rate for epoch in found.plan] == [epoch["learning_rate"] for epoch in seen[:chosen]]
 
 
 def test_test_sessions_are_never_opened(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class Options:
     overwrite: bool = False
     refit: bool = False
     """Train again on train + validation for the chosen epochs."""
+    plan: Sequence[EpochPlan] | None = None
+    """Of a refit: epochs that a search has chosen already; nothing is selected again."""
     final: bool = False
     """After the test metrics are reported, train once more on everything."""
     progress: Callable[[Progress], None] | None = None
@@ -76,21 +78,36 @@ def train(corpus_folder: Path, out: Path, overrides: Nested, options: Options = 
     return out
 
 
-def select(corpus: Corpus, folder: Path, settings: Settings, options: Options = Options()) -> dict[str, float]:
+@dataclass(frozen=True)
+class Selection:
+    """What training on the train part alone has shown.
+
+    Attributes:
+        metrics: on validation, of the best epoch. plan: what a refit plays. epochs: as in ``metrics.jsonl``; both
+            empty where nothing is trained.
+    """
+
+    metrics: dict[str, float]
+    plan: list[EpochPlan]
+    epochs: list[dict[str, Any]]
+
+
+def select(corpus: Corpus, folder: Path, settings: Settings, options: Options = Options()) -> Selection:
     """Train on the train part and measure on validation; nothing but checkpoint and metrics is kept, in `folder`.
 
     Args:
         corpus: its train and validation parts alone.
 
-    Returns the validation metrics of the best epoch. Raises CorpusError when there is nothing to validate on.
+    Raises CorpusError when there is nothing to validate on.
     """
-    model, _ = _stage("metrics", corpus, settings, folder, options, None)
-    best = [record for record in read_epochs(folder) if record["best"]]
+    model, plan = _stage("metrics", corpus, settings, folder, options, None)
+    epochs = read_epochs(folder)
+    best = [record for record in epochs if record["best"]]
     if best:
-        return dict(best[-1]["validation"])
+        return Selection(dict(best[-1]["validation"]), plan, epochs)
     how = settings.evaluation
     measured = evaluate(model, corpus, Part.VALIDATION, history=how.history, mask_session=how.mask_session)
-    return dict(measured.as_dict()["metrics"])
+    return Selection(dict(measured.as_dict()["metrics"]), plan, epochs)
 
 
 def fit(
@@ -233,8 +250,11 @@ def _train_into(
     partial: Path, corpus: Corpus, settings: Settings, options: Options, facts: dict[str, Any]
 ) -> list[EpochPlan]:
     """Select on validation, refit if asked, write the model. Returns what a later fit should play."""
-    model, plan = _stage("metrics", corpus, settings, partial, options, None)
     parts = [Part.TRAIN]
+    if options.plan is None:
+        model, plan = _stage("metrics", corpus, settings, partial, options, None)
+    else:
+        plan = list(options.plan)
     if options.refit:
         parts.append(Part.VALIDATION)
         corpus = corpus.with_train(parts)
@@ -271,7 +291,10 @@ def _run(
     refuse_nameless(out, ArtifactError)
     for folder in (out, partial_of(out)) if options.overwrite else ():
         refuse_inputs_inside(folder, *inputs)
-    flags = {"refit": options.refit, "final": options.final}
+    if options.plan is not None and not options.refit:
+        raise ValueError("a plan of epochs is played on train + validation; ask for a refit")
+    given = {"plan": [asdict(epoch) for epoch in options.plan]} if options.plan is not None else {}
+    flags = {"refit": options.refit, "final": options.final, **given}
     started_with = {"settings": settings.model_dump(mode="json"), **facts, **flags}
     return unfinished(out, started_with, resume=options.resume, overwrite=options.overwrite)
 

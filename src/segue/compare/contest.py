@@ -19,14 +19,14 @@ import torch
 from segue import models, pipeline, tuning
 from segue.artifact import read_model, write_text, writing
 from segue.compare.runs import check_same_run, folder_name, train_once
-from segue.compare.summary import COST, ENTRY, FAILED, Summary, summary
+from segue.compare.summary import COST, ENTRY, FAILED, TUNING, Summary, summary
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Part, load, read_manifest
 from segue.data.target import clear
 from segue.errors import ArtifactError, ConfigError, CorpusError, ModelError
 from segue.nn.protocol import SessionEncoder
 from segue.settings import Nested, merged
-from segue.training import SELECTED_BY, Progress
+from segue.training import SELECTED_BY, EpochPlan, Progress
 from segue.tuning import Budget, Standing
 from segue.tuning.ranges import Search
 
@@ -41,7 +41,8 @@ class Plan:
     """What every model is given alike.
 
     Attributes:
-        minutes: for the search of each model, and at most for each fit; 0: presets as they are, fits without a limit.
+        minutes: for the search of each model, whose best trial says how many epochs each fit plays; 0: presets as they
+            are, epochs selected on validation for each fit.
         trials, search: of the search. seeds: a fit each; models without chance need one.
         history: what every model may look back at on test. overrides: settings of every model, never searched.
     """
@@ -168,31 +169,32 @@ def _seeds(own: Nested, seeds: Sequence[int]) -> Sequence[int]:
 
 def _enter(corpus: Path, folder: Path, label: str, overrides: Nested, plan: Plan, told: Told) -> Iterator[int]:
     """One model, from its search to the last of its seeds; yields each seed when it is measured."""
-    chosen, entry = overrides, {"tuned": {}, "trials": 0, "seconds": 0.0, "validation": None}
+    chosen, epochs = overrides, None
+    entry: dict[str, Any] = {"tuned": {}, "trials": 0, "seconds": 0.0, "validation": None}
     if plan.minutes:
         budget = Budget(plan.trials, plan.minutes, plan.search)
         found = tuning.tune(
-            corpus, folder / "tuning", overrides, budget,
+            corpus, folder / TUNING, overrides, budget,
             progress=told.progress, watch=lambda at: told.trial(label, at),
         )  # fmt: skip
         entry = {"tuned": found.point, "trials": len(found.trials), "seconds": found.seconds, "validation": found.value}
-        chosen = merged({"training": {"max_minutes": plan.minutes}}, found.settings)
+        chosen, epochs = found.settings, found.plan
     for seed in _seeds(overrides, plan.seeds):
         run = folder / f"seed-{seed}"
-        _fit(corpus, run, merged(chosen, {"training": {"seed": seed}}), told)
+        _fit(corpus, run, merged(chosen, {"training": {"seed": seed}}), epochs, told)
         if entry["validation"] is None:
             entry["validation"] = _validation(corpus, run, folder, chosen)
         write_text(folder / ENTRY, json.dumps({**entry, "settings": chosen}, indent=1) + "\n")
         yield seed
 
 
-def _fit(corpus: Path, run: Path, overrides: Nested, told: Told) -> None:
-    """Train, refit and measure, unless that is done; the clock goes on where an interrupted fit stopped it."""
+def _fit(corpus: Path, run: Path, overrides: Nested, epochs: list[EpochPlan] | None, told: Told) -> None:
+    """Train and measure, unless that is done; the clock goes on where an interrupted fit stopped it."""
     cost = run / "evaluation" / COST
     clock = run.with_name(run.name + ".seconds")
     if not cost.exists():
         with _timed(clock):
-            train_once(corpus, run, overrides, refit=True, progress=told.progress)
+            train_once(corpus, run, overrides, refit=True, plan=epochs, progress=told.progress)
         measured = pipeline.evaluate_model(run, corpus, coverage=True)
         pipeline.write_evaluation(run, measured)
         seconds = {"training": _read_seconds(clock), "inference": measured.seconds}
@@ -226,5 +228,5 @@ def _validation(corpus: Path, run: Path, folder: Path, overrides: Nested) -> flo
     selected = pipeline.training_facts(run)["validation"]
     if not selected:
         parts = load(corpus, (Part.TRAIN, Part.VALIDATION))
-        selected = pipeline.select(parts, folder, pipeline.settings_for(corpus, overrides))
+        selected = pipeline.select(parts, folder, pipeline.settings_for(corpus, overrides)).metrics
     return float(selected[SELECTED_BY])

@@ -8,7 +8,7 @@ from typing import Any
 
 from segue import pipeline
 from segue.artifact import write_text, writing
-from segue.compare.summary import Summary
+from segue.compare.summary import TUNING, Summary
 from segue.compare.table import AVERAGES, cost_rows, facts, leftovers, metric_rows, sentences
 from segue.page import fact, figures, number, page, section, table
 from segue.report import curves_section, slices_section
@@ -39,15 +39,21 @@ def write_page(path: Path, summary: Summary) -> None:
         sections.append(section("Costs and settings", table(["model", *head], cells)))
         first = {label: Path(row["runs"][0]) for label, row in rows.items()}
         slices, bars = slices_section({label: pipeline.read_evaluation(run) for label, run in first.items()}, colour)
-        learning, epochs = curves_section({label: pipeline.read_epochs(run) for label, run in first.items()}, colour)
-        note = '<p class="note">Of the first seed.</p>'
-        sections += [slices, note, *([learning, note] if epochs else [])]
+        learning, epochs = curves_section({label: _selection(run) for label, run in first.items()}, colour)
+        sections += [slices, '<p class="note">Of the first seed.</p>']
+        hint = '<p class="note">Of the best trial of each search; without a search, of the first seed.</p>'
+        sections += [learning, hint] if epochs else []
         drawn |= {**bars, **epochs}
     if leftovers(summary):
         sections.append(section("Not in the table", _list(leftovers(summary))))
     text = page(f"Segue {__version__}: comparison", [facts(summary)], sections, drawn, charts.script())
     with writing(path.parent):
         write_text(path, text)
+
+
+def _selection(run: Path) -> list[dict[str, Any]]:
+    """The epochs among which the kept one was selected."""
+    return pipeline.read_epochs(run) or pipeline.read_epochs(run.parent / TUNING)
 
 
 def _metrics(summary: Summary, average: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from segue.errors import ArtifactError, UserMistake
 from segue.pipeline import Options
 from segue.runs import partial_of
 from segue.settings import Nested
-from segue.training import Progress
+from segue.training import EpochPlan, Progress
 
 logger = logging.getLogger("segue")
 
@@ -73,12 +73,22 @@ def compare(
 
 
 def train_once(
-    corpus: Path, folder: Path, overrides: Nested, *, refit: bool, progress: Callable[[Progress], None] | None
+    corpus: Path,
+    folder: Path,
+    overrides: Nested,
+    *,
+    refit: bool,
+    plan: Sequence[EpochPlan] | None = None,
+    progress: Callable[[Progress], None] | None,
 ) -> None:
-    """Train into `folder` unless that is finished; a run that was interrupted goes on."""
+    """Train into `folder` unless that is finished; a run that was interrupted goes on.
+
+    Args:
+        plan: of a refit, epochs that a search has chosen already.
+    """
     if not (folder / "manifest.json").exists():
         resume = (partial_of(folder) / RUN_NOTE).exists()
-        pipeline.train(corpus, folder, overrides, Options(resume=resume, refit=refit, progress=progress))
+        pipeline.train(corpus, folder, overrides, Options(resume=resume, refit=refit, plan=plan, progress=progress))
 
 
 def folder_name(label: str) -> str:

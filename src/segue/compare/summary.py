@@ -19,7 +19,7 @@ from segue.training import SELECTED_BY
 
 Summary = dict[str, Any]
 
-COST, ENTRY, FAILED = "cost.json", "entry.json", "failed.json"
+COST, ENTRY, FAILED, TUNING = "cost.json", "entry.json", "failed.json", "tuning"
 _AVERAGES = ("metrics", "metrics_by_user", "coverage")
 
 

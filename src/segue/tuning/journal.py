@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from segue.artifact import writing
 from segue.errors import ArtifactError
+from segue.pipeline import Selection
+from segue.training import EpochPlan
 
 JOURNAL = "study.journal"
 
-_QUESTION, _REPEATS = "question", "repeats"
+_QUESTION, _REPEATS, _EPOCHS, _PLAN = "question", "repeats", "curve", "plan"
 _SETTLED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_FORMAT = 2
+"""Of what a trial notes; the study of another version is asked to begin anew."""
 _STARTUP = 5
 """Trials that are played out before another may be pruned against them."""
 _WARMUP = 2
@@ -46,6 +51,7 @@ def open_study(folder: Path, question: dict[str, Any]) -> optuna.Study:
             raise ArtifactError(
                 f"the study at {folder} is damaged: {JOURNAL} ({error}); drop it with --overwrite"
             ) from None
+    question = {**question, "journal": _FORMAT}
     asked = study.user_attrs.get(_QUESTION, question)
     if asked != question:
         differ = ", ".join(sorted(key for key in question if asked.get(key) != question[key]))
@@ -74,8 +80,24 @@ def row(trial: FrozenTrial) -> dict[str, Any]:
         "value": trial.value,
         "settings": dict(trial.params),
         "validation": [trial.intermediate_values[epoch] for epoch in sorted(trial.intermediate_values)],
-        **{key: value for key, value in trial.user_attrs.items() if key != _REPEATS},
+        **{key: value for key, value in trial.user_attrs.items() if key not in (_REPEATS, _EPOCHS, _PLAN)},
     }
+
+
+def keep_epochs(trial: optuna.Trial, found: Selection) -> None:
+    """Note what a trial has played and what a refit of it plays."""
+    trial.set_user_attr(_EPOCHS, found.epochs)
+    trial.set_user_attr(_PLAN, [asdict(epoch) for epoch in found.plan])
+
+
+def epochs_of(trial: FrozenTrial) -> list[dict[str, Any]]:
+    """The records of a trial's epochs, as in ``metrics.jsonl``."""
+    return list(trial.user_attrs[_EPOCHS])
+
+
+def plan_of(trial: FrozenTrial) -> list[EpochPlan]:
+    """What a refit of a trial plays."""
+    return [EpochPlan(**epoch) for epoch in trial.user_attrs[_PLAN]]
 
 
 @contextmanager

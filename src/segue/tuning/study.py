@@ -30,14 +30,15 @@ from segue.pipeline import Options
 from segue.runtime import pick_device
 from segue.settings import Nested, merged
 from segue.toml import as_toml
-from segue.training import SELECTED_BY, Progress
-from segue.tuning.journal import JOURNAL, open_study, quiet, row, settled
+from segue.training import SELECTED_BY, EpochPlan, Progress
+from segue.tuning.journal import JOURNAL, epochs_of, keep_epochs, open_study, plan_of, quiet, row, settled
 from segue.tuning.ranges import Point, Search, all_points, distributions, preset_point, searched, with_point
 
 logger = logging.getLogger("segue")
 
 _RUNNING = "running"
-_OURS = (JOURNAL, "trials.json", "best.toml", _RUNNING)
+_CURVE = "metrics.jsonl"
+_OURS = (JOURNAL, "trials.json", "best.toml", _CURVE, _RUNNING)
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,14 @@ class Tuned:
 
     Attributes:
         settings: to be given to a training, as ``best.toml`` holds them. point: what of them was searched.
-        value: their HR@10 on validation. seconds: spent on all trials. trials: as in ``trials.json``.
+        value: their HR@10 on validation. plan: the epochs that a refit plays. seconds: spent on all trials.
+        trials: as in ``trials.json``.
     """
 
     settings: Nested
     point: Point
     value: float
+    plan: list[EpochPlan]
     seconds: float
     trials: list[dict[str, Any]]
 
@@ -90,7 +93,8 @@ def tune(
 
     Args:
         corpus: a prepared corpus, of which train and validation are read.
-        out: a folder for the study, ``trials.json`` and ``best.toml``, the last two written after every trial.
+        out: a folder for the study, ``trials.json``, ``best.toml`` and ``metrics.jsonl``, the epochs of the best
+            trial; the last three are written after every trial.
         overrides: model, preset, and what is not to be searched.
         overwrite: forget the study that is there.
         progress, watch: told after every training step, and after every trial.
@@ -146,7 +150,8 @@ class _Study:
             reasons = [trial["reason"] for trial in trials if "reason" in trial]
             why = reasons[-1] if reasons else "allow it more than 0 trials and minutes"
             raise ConfigError(f"no trial of {self.label} succeeded, of {len(trials)}: {why}")
-        return Tuned(with_point(self.shared, best.params), dict(best.params), best.value, self._seconds(), trials)
+        settings, plan = with_point(self.shared, best.params), plan_of(best)
+        return Tuned(settings, dict(best.params), best.value, plan, self._seconds(), trials)
 
     def _queue(self) -> bool:
         """Queue what has to come next, where that is not the sampler's to say; False when nothing is left to try."""
@@ -196,7 +201,7 @@ class _Study:
         overrides = self._within(with_point(self.shared, trial.params), left)
         options = Options(progress=self.progress, on_epoch=watch)
         try:
-            metrics = pipeline.select(self.corpus, folder, pipeline.settings_for(self.folder, overrides), options)
+            found = pipeline.select(self.corpus, folder, pipeline.settings_for(self.folder, overrides), options)
         except optuna.TrialPruned:
             return None, TrialState.PRUNED
         except (ConfigError, ModelError, torch.OutOfMemoryError) as error:
@@ -204,8 +209,9 @@ class _Study:
             return None, TrialState.FAIL
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        trial.set_user_attr("metrics", metrics)
-        return metrics[SELECTED_BY], TrialState.COMPLETE
+        trial.set_user_attr("metrics", found.metrics)
+        keep_epochs(trial, found)
+        return found.metrics[SELECTED_BY], TrialState.COMPLETE
 
     def _within(self, overrides: Nested, left: float) -> Nested:
         """A trial may use what is left of the minutes; its last epoch is then cut short, and measured."""
@@ -250,3 +256,4 @@ class _Study:
             if best:
                 comment = f"Trial {best.number} of {len(trials)}: {SELECTED_BY} {best.value:.4f} on validation."
                 write_text(self.out / "best.toml", as_toml(with_point(self.shared, best.params), comment))
+                write_text(self.out / _CURVE, "".join(json.dumps(epoch) + "\n" for epoch in epochs_of(best)))
