@@ -30,7 +30,7 @@ from segue.settings import Nested, compose, read_overrides
 # fmt: off
 TRAINED = [
     "hg_gnn/segue", "hg_gnn/paper", "hg_gnn/memory", "gru4rec/full_softmax", "gru4rec/official_bpr_max",
-    "narm/official", "sr_gnn/official", "lessr/official", "gce_gnn/official", "hrnn/official", "a_pgnn/official",
+    "narm/official", "sr_gnn/official", "lessr/official", "gce_gnn/official", "hrnn/full_softmax", "a_pgnn/official",
     "sasrec/session", "sasrec/history", "reminder/gru4rec_r",
 ]
 COUNTING = [
