@@ -79,7 +79,7 @@ def _settings(plan: Plan, wish: Wish) -> Settings:
     """The same size, batch and epochs for everybody; the last of these cannot be stopped early."""
     epochs = QUICK_EPOCHS if plan.quick else EPOCHS
     training: Nested = {"training": {"batch_events": BATCH_EVENTS, "max_epochs": epochs, "seed": 0}}
-    return settings_for(plan.corpus, merged(plan.budget(), wish(), {"model": {"dim": DIM}}, training))
+    return settings_for(plan.corpus, merged(plan.budget(), wish().settings, {"model": {"dim": DIM}}, training))
 
 
 def _timed(plan: Plan, label: str, settings: Settings) -> dict[str, Any]:
