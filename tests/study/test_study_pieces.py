@@ -202,7 +202,8 @@ def test_the_timing_is_of_equal_sizes_and_means_over_epochs(tmp_path: Path) -> N
     assert facts["settings"]["training"]["batch_events"] == 512
     assert facts["epochs"] == len(facts["epoch_records"]) == 10
     mean = sum(record["seconds"] for record in facts["epoch_records"]) / 10
-    assert facts["seconds_per_epoch"] == pytest.approx(mean)
+    assert facts["seconds_per_epoch"] + facts["collating"] == pytest.approx(mean)
+    assert 0 < facts["collating"] < mean
     assert all(not record["validation"] for record in facts["epoch_records"])
     corpus = load(small_logs.corpus())
     assert facts["test_events"] == int((corpus.select(TEST).lengths - 1).sum())
@@ -225,6 +226,14 @@ def test_the_users_of_figure_5_overlap_and_differ() -> None:
     assert {corpus.user_ids[user][-1]: target for user, target in zip(pair.users, pair.targets, strict=True)}["2"] == 6
 
 
+def test_a_short_history_is_no_taste_and_a_single_item_no_session() -> None:
+    """Users 0 and 1 overlap as much as 1 and 2 and would differ more; but 0 has hardly been seen."""
+    liked = {0: [9, 10], 1: [3, 4, 5] * 4, 2: [3, 6, 7] * 4, 3: [8, 6, 7] * 4}
+    last = {0: [0, 1, 3], 1: [0, 1, 4], 2: [1, 0, 6], 3: [0, 1]}
+    corpus = corpus_of([[liked[user], last[user]] for user in range(4)], [[TRAIN, TEST]] * 4)
+    assert set(similar_sessions(corpus).users) == {1, 2}
+
+
 def test_overlap_and_taste_are_what_they_say() -> None:
     corpus = corpus_of([[[2, 3, 3, 4], [0, 1, 2]], [[3, 3, 5], [1, 0, 5, 6]]], [[TRAIN, TEST]] * 2)
     pair = similar_sessions(corpus)
@@ -233,7 +242,7 @@ def test_overlap_and_taste_are_what_they_say() -> None:
 
 
 def test_a_corpus_without_overlapping_sessions_is_refused() -> None:
-    corpus = corpus_of([[[0, 1], [0, 1]], [[2, 3], [2, 3]]], [[TRAIN, TEST]] * 2)
+    corpus = corpus_of([[[0, 1, 4], [0, 1, 4]], [[2, 3, 5], [2, 3, 5]]], [[TRAIN, TEST]] * 2)
     with pytest.raises(UserMistake, match="no two users"):
         similar_sessions(corpus)
 
