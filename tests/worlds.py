@@ -149,12 +149,19 @@ def fitted(overrides: Nested, corpus: Corpus, seed: int = 0) -> SessionModel:
     return model
 
 
-def train(model: SessionModel, corpus: Corpus, epochs: int = 20, lr: float = 0.01, batch_events: int = 32) -> None:
-    """A plain loop, where the model has anything to train; leaves it ready to be asked."""
+def train(
+    model: SessionModel,
+    corpus: Corpus,
+    epochs: int = 20,
+    lr: float = 0.01,
+    batch_events: int = 32,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> None:
+    """A plain loop, where the model has anything to train, with Adam by default; leaves it ready to be asked."""
     if not isinstance(model, SessionEncoder):
         return
     loader = Loader(corpus, corpus.train, model.config.window.length, order=model.order)
-    optimizer = torch.optim.Adam(model.parameter_groups(), lr=lr)
+    optimizer = optimizer or torch.optim.Adam(model.parameter_groups(), lr=lr)
     model.train()
     for epoch in range(epochs):
         state = None

@@ -9,6 +9,7 @@ import torch
 import worlds
 from segue import models
 from segue.data.loader import Loader
+from segue.nn.optimizers import optimizer_of
 from segue.nn.protocol import SessionEncoder
 
 ENCODERS = [name for name in models.names() if issubclass(models.load(name), SessionEncoder)]
@@ -16,6 +17,12 @@ CASES = [(name, preset) for name in ENCODERS for preset in models.load(name).pre
 # Ranking losses that do not fall to zero: BPR-max penalises the size of scores, TOP1 is half where all is in order.
 RANKING_LOSS = {("gru4rec", "official_bpr_max"), ("hrnn", "official"), ("hrnn", "official_all")}
 COUNTS_ALONE = {("hg_gnn", "memory")}
+
+OWN_OPTIMIZER = [
+    (name, preset)
+    for name, preset in CASES
+    if models.with_preset({"model": {"name": name, "preset": preset}}).training.optimizer != "adam"
+]
 
 trained = pytest.mark.parametrize(("name", "preset"), CASES)
 
@@ -77,3 +84,14 @@ def test_it_can_learn_32_events_by_heart(name: str, preset: str) -> None:  # T8
         if (name, preset) in RANKING_LOSS and torch.equal(worlds.scores_of(model, by_heart).argmax(1), by_heart.target):
             return
     assert losses[-1] < 0.05, losses
+
+
+@pytest.mark.parametrize(("name", "preset"), OWN_OPTIMIZER)
+def test_the_cycle_is_learned_with_its_own_optimizer(name: str, preset: str) -> None:
+    corpus = worlds.cycle()
+    overrides = worlds.small(name, preset)
+    model = worlds.fitted(overrides, corpus)
+    assert isinstance(model, SessionEncoder)
+    own = optimizer_of(model.parameter_groups(), models.with_preset(overrides).training)
+    worlds.train(model, corpus, epochs=60, optimizer=own)
+    assert worlds.hit_rate(model, corpus, 1) >= 0.9
