@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from hand_made import MINUTE, visits, with_log
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from segue.data.corpus import Part
 from segue.data.filters import apply_filters
@@ -140,3 +142,33 @@ def test_a_split_without_train_is_refused() -> None:
         CorpusError, match=r"no train session: split.protocol=user_80_20 with split.test=0.2 leaves none"
     ):
         parted(visits("u", "a b") + visits("v", "b a"))
+
+
+USERS = st.lists(st.lists(st.integers(0, 5000), min_size=3, max_size=9, unique=True), min_size=1, max_size=4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(users=USERS, protocol=st.sampled_from(["user_80_20", "global_time"]))
+def test_parts_are_disjoint_and_in_order_of_time(users: list[list[int]], protocol: str) -> None:  # T30
+    rows = [
+        (f"u{user}", item, 10 * start + minute, f"u{user} {start}")
+        for user, starts in enumerate(users)
+        for start in sorted(starts)
+        for minute, item in enumerate("abc"[: 2 + start % 2])
+    ]
+    connection, facts = parted(rows, protocol=protocol)
+    found = connection.execute("SELECT session_key, user_key, part, first_event, finish FROM sessions").fetchall()
+    assert len({key for key, *_ in found}) == len(found)
+    assert {key for (key,) in connection.execute("SELECT DISTINCT session_key FROM events").fetchall()} == {
+        key for key, *_ in found
+    }
+    if protocol == "global_time":
+        assert facts["last_train_end"] <= facts["first_test_end"]
+        in_time = sorted(found, key=lambda row: (row[4], row[3]))
+        assert [part for _, _, part, *_ in in_time] == sorted(part for _, _, part, *_ in in_time)
+        return
+    for user in {user for _, user, *_ in found}:
+        own = [part for _, owner, part, *_ in sorted(found, key=lambda row: row[3]) if owner == user]
+        assert own == sorted(own), "train, then validation, then test"
+        assert own.count(TEST) <= len(own) - len(own) * 4 // 5
+        assert VALIDATION in own or own.count(TRAIN) < 3
