@@ -206,7 +206,8 @@ def table(rows: list[Row]) -> str:
         "# Parity on the public session sets",
         "",
         "All items are candidates, ties count against the model, every prefix of every test session is an event; in "
-        "percent. A row is ok when no metric differs by more points than it is allowed.",
+        "percent. A row is ok when no metric differs by more points than it is allowed. Made by "
+        "`python benchmarks/parity.py FOLDER`.",
         "",
         "What is left of a difference in Item-KNN is ties: equal fractions are equal similarities here, while the code "
         "behind the known figures, C / sqrt(supp_i * supp_j) in double precision, lets the last bit decide between "
@@ -226,7 +227,13 @@ def table(rows: list[Row]) -> str:
             f"| {row.seconds:.0f} s |"
         )
         lines.append(f"| | | reference | {known} | | | | |")
+    lines += ["", "Settings, beside the defaults of each preset:", ""]
+    lines += [f"- {name}: `{_options(method)}`" for name, method in METHODS.items()]
     return "\n".join(lines)
+
+
+def _options(method: Method) -> str:
+    return ", ".join(f"model.{key} = {value}" for key, value in method.options.items())
 
 
 def main() -> int:

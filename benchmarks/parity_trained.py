@@ -40,11 +40,20 @@ PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
 }
 
 
+ASKED = ("gru4rec", "narm", "sr_gnn", "lessr", "gce_gnn", "sasrec")
+"""Models of sessions alone: the sets have no users."""
+AS_PUBLISHED: dict[str, dict[str, int]] = {"narm": {"dim": 100}, "sasrec": {"dim": 100, "heads": 2}}
+"""The width of the tables that the figures are recalled from, where a preset has another."""
+
+
 def settings_of(name: str, minutes: float) -> Settings:
-    """The preset of the published numbers where a model has one."""
+    """The preset of the published numbers where a model has one, at their width."""
     presets = models.load(name).presets
     preset = next((p for p in ("official", "session") if p in presets), None)
-    overrides: Nested = {"model": {"name": name}, "training": {"max_minutes": minutes}}
+    overrides: Nested = {
+        "model": {"name": name, **AS_PUBLISHED.get(name, {})},
+        "training": {"max_minutes": minutes, "threads": machine.cores()},
+    }
     if preset is not None:
         overrides["model"]["preset"] = preset
     return models.with_preset(overrides)
@@ -89,7 +98,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--set", dest="data", choices=sorted(PUBLISHED), default="tmall")
-    parser.add_argument("--models", nargs="+", default=["narm", "sr_gnn", "sasrec"])
+    parser.add_argument("--models", nargs="+", choices=ASKED, default=["narm", "sr_gnn", "sasrec"])
     parser.add_argument("--minutes", type=float, default=20.0, help="of training steps to choose the epochs in")
     chosen = parser.parse_args()
     kept = machine.RESULTS / f"{PAGE}.json"
@@ -116,21 +125,32 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         "",
         "All items are candidates, ties count against the model; in percent. Epochs chosen on the last tenth of the "
         "train sessions, then fitted again on all. Published figures are recalled, not read again, and were chosen on "
-        "the test set by their authors.",
+        "the test set by their authors. Made by `python benchmarks/parity_trained.py FOLDER --set SET --models MODEL`.",
         "",
-        f"| set | model | {' | '.join(METRICS)} | published HR@20, MRR@20 | epochs | minutes in all |",
-        f"|---|---|{'---:|' * len(METRICS)}---|---:|---:|",
+        f"| set | model | {' | '.join(METRICS)} | published HR@20, MRR@20 | settings | epochs | minutes in all |",
+        f"|---|---|{'---:|' * len(METRICS)}---|---|---:|---:|",
     ]
-    for data, rows in results.items():
-        for name, row in rows.items():
-            ours = " | ".join(f"{row['metrics'][metric]:.2f}" for metric in METRICS)
+    for data in PUBLISHED:
+        for name in ASKED:
             published = PUBLISHED[data].get(name)
             known = f"{published[0]:.2f}, {published[1]:.2f} (recalled)" if published else "none known"
-            preset = row["settings"]["model"]["preset"]
+            row = results.get(data, {}).get(name)
+            if row is None:
+                lines.append(f"| {data} | {name} | not run |{' |' * (len(METRICS) - 1)} {known} | | | |")
+                continue
+            ours = " | ".join(f"{row['metrics'][metric]:.2f}" for metric in METRICS)
+            model, training = row["settings"]["model"], row["settings"]["training"]
+            facts = f"dim {_dim(model)}, batch {training['batch_events']}, learning rate {training['learning_rate']:g}"
             lines.append(
-                f"| {data} | {name}/{preset} | {ours} | {known} | {row['epochs']} | {row['seconds'] / 60:.0f} |"
+                f"| {data} | {name}/{model['preset']} | {ours} | {known} | {facts}, {training['schedule']} |"
+                f" {row['epochs']} | {row['seconds'] / 60:.0f} |"
             )
     return "\n".join(lines)
+
+
+def _dim(model: dict[str, Any]) -> int:
+    """As set, else the model's own default."""
+    return int(model.get("dim", models.load(model["name"]).Config.model_fields["dim"].default))
 
 
 if __name__ == "__main__":
