@@ -37,3 +37,10 @@ def test_the_users_word_goes_over_the_preset_and_that_over_the_defaults() -> Non
     assert settings.model.preset == "public"
     assert model.config.model_dump(include={"lam", "mode", "n_sims"}) == {"lam": 3.0, "mode": "last", "n_sims": 100}
     assert models.with_preset({"model": {"name": "item_knn"}}).model.preset == "session"
+
+
+@pytest.mark.parametrize("name", ["a_pgnn", "hrnn", "reminder"])
+def test_a_model_of_the_users_history_has_one_to_look_at(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"setting 'model\.window\.history': .* 1, found 0"):
+        models.with_preset({"model": {"name": name, "window": {"history": 0}}})
+    assert models.with_preset({"model": {"name": name, "window": {"history": 1}}})

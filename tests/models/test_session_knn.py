@@ -252,7 +252,8 @@ def test_what_it_needs() -> None:
 
 @pytest.mark.parametrize("options", [{"extend": 3}, {"remind": {}}])
 def test_the_history_must_be_there_to_be_looked_at(options: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=r"set window\.history too"):
+    (key,) = options
+    with pytest.raises(ConfigError, match=rf"setting 'model\.{key}': .*window\.history above 0"):
         fitted(worlds.busy(), preset="v_sknn", **options)
 
 

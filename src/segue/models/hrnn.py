@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segue.data.batches import Batch, History, Store, Window, long_tensor, look_back
+from segue.data.batches import Batch, History, Store, UserWindow, long_tensor, look_back
 from segue.data.corpus import Corpus, Sessions
 from segue.data.orders import Order
 from segue.nn.encoding import Encoding
@@ -35,7 +35,7 @@ _OFFICIAL_TRAINING = {
 class HRNNConfig(ModelConfig):
     """Sizes, regularisation, variant and loss."""
 
-    window: Window = Window(length=1000, history=1_000_000)
+    window: UserWindow = UserWindow(length=1000, history=1_000_000)
     dim: int = Field(128, ge=1, le=65_536)
     """Of item vectors, session state and user state."""
     variant: Literal["init", "all"] = "init"
@@ -169,7 +169,7 @@ class HRNN(SessionEncoder):
             session, before = carried.index_select(0, batch.slot).chunk(2, 1)
             started = batch.continues[:, None]
             return self._advance(session, before) * started, started
-        started = (batch.past[:, 1] > batch.past[:, 0])[:, None] & (self.config.window.history > 0)
+        started = (batch.past[:, 1] > batch.past[:, 0])[:, None]
         known = ~batch.fresh & (batch.past_sessions == self.n_sessions.index_select(0, batch.user))
         unread = torch.nonzero(~known | self.training | (not self._snapshot)).squeeze(1)
         history = look_back(batch.store, batch.past.index_select(0, unread), self.config.window.history)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from pydantic import field_validator
 from torch import Tensor
 
-from segue.data.batches import Batch, Window
+from segue.data.batches import Batch, UserWindow
 from segue.data.corpus import Corpus
 from segue.data.orders import Order
 from segue.errors import ConfigError
@@ -26,7 +26,7 @@ from segue.settings import GraphSettings, ModelSettings, PreparationSettings
 class ReminderConfig(ModelConfig):
     """The model inside, and how the user's earlier items are raised above what it says."""
 
-    window: Window = Window(length=20, history=1000)
+    window: UserWindow = UserWindow(length=20)
     """length: that of the model inside; history: the items that reminders come from."""
     inner: ModelSettings
     """name, preset and options of a trained model, as they would stand under [model]."""

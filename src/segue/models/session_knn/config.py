@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from segue.data.batches import Window
 from segue.data.corpus import IntArray
@@ -53,11 +53,12 @@ class SessionKNNConfig(ModelConfig):
     remind: Reminding | None = None
     """How the user's earlier items are raised. Unset: not at all."""
 
-    @model_validator(mode="after")
-    def _history_is_there(self) -> Self:
-        if (self.extend or self.remind) and not self.window.history:
-            raise ValueError("extend and remind look at the user's history: set window.history too")
-        return self
+    @field_validator("extend", "remind")
+    @classmethod
+    def _history_is_there(cls, asked: int | Reminding | None, info: ValidationInfo) -> int | Reminding | None:
+        if asked and "window" in info.data and not info.data["window"].history:
+            raise ValueError("the user's earlier items are looked at with window.history above 0")
+        return asked
 
 
 def item_weight(shape: Shape, scale: float, place: IntArray, length: IntArray) -> FloatArray:
