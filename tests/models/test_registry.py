@@ -44,3 +44,9 @@ def test_a_model_of_the_users_history_has_one_to_look_at(name: str) -> None:
     with pytest.raises(ConfigError, match=r"setting 'model\.window\.history': .* 1, found 0"):
         models.with_preset({"model": {"name": name, "window": {"history": 0}}})
     assert models.with_preset({"model": {"name": name, "window": {"history": 1}}})
+
+
+@pytest.mark.parametrize("name", ["gru4rec", "hrnn"])
+def test_a_batch_draws_no_more_than_a_step_can_score(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"setting 'model\.n_sample': .* 100000, found 100001"):
+        models.with_preset({"model": {"name": name, "n_sample": 100_001}})

@@ -21,7 +21,7 @@ from segue.data.corpus import Corpus, Sessions
 from segue.data.orders import Order
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Need, Overrides, SessionEncoder
-from segue.nn.sampled import PopularitySampler, candidate_scores, false_negatives, top1
+from segue.nn.sampled import Drawn, PopularitySampler, candidate_scores, false_negatives, top1
 from segue.nn.space import Between, Choice, Space
 from segue.settings import GraphSettings, PreparationSettings
 
@@ -54,7 +54,7 @@ class HRNNConfig(ModelConfig):
     loss: Literal["full_softmax", "top1"] = "full_softmax"
     """full_softmax: over all items; top1: over the targets of the batch and `n_sample` drawn items, copies of an
     event's own target left out. In evaluation mode, where nothing is drawn, all items are the candidates."""
-    n_sample: int = Field(0, ge=0, le=10_000_000)
+    n_sample: Drawn = 0
     """Of top1: items drawn for each batch besides its targets. The authors draw none; as the loss is a mean, the few
     wrong candidates of an event count the less the more are drawn."""
     sample_alpha: float = Field(0.5, ge=0, le=1)
