@@ -128,7 +128,12 @@ class APGNN(SessionEncoder):
     Config = APGNNConfig
     config: APGNNConfig
     presets: ClassVar[Mapping[str, Overrides]] = {
-        "official": {"training": {"batch_events": 100, "weight_decay": 0.0, "max_epochs": 30}},
+        # Not the authors': their program lost a transposition, so in and out are swapped and the weights not those of
+        # their equations ("code"); it has no row for unknown users, and fails on them; it shuffles single events.
+        "official": {
+            "model": {"norm": "row", "mask_users": 0.01},
+            "training": {"batch_events": 100, "weight_decay": 0.0, "max_epochs": 30, "shuffle": "sessions"},
+        },
         "hggnn": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
     }
     space: ClassVar[Space] = {

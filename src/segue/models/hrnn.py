@@ -26,7 +26,7 @@ from segue.nn.space import Between, Choice, Space
 from segue.settings import GraphSettings, PreparationSettings
 
 _USERS_AT_ONCE = 1024
-_OFFICIAL = {"dim": 100, "loss": "top1", "shared": False}
+_OFFICIAL = {"dim": 100, "loss": "top1", "shared": False, "feed_last": True}
 _OFFICIAL_TRAINING = {
     "optimizer": "adagrad", "learning_rate": 0.1, "weight_decay": 0.0, "batch_events": 256, "max_epochs": 10,
 }  # fmt: skip
@@ -74,6 +74,7 @@ class HRNN(SessionEncoder):
         "hggnn": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
         # The authors' settings for their small networks on Xing. Their batches of 50 and 100 users play an item a step;
         # here a step is a whole session of each user, so the other targets of the batch are negatives enough.
+        # Not theirs: feed_last. The "final state" of their paper has seen the last item, that of their program has not.
         "official": {"model": {**_OFFICIAL, "dropout_session": 0.1}, "training": _OFFICIAL_TRAINING},
         "official_all": {
             "model": {
