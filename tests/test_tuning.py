@@ -283,6 +283,12 @@ def test_the_paper_grid_varies_what_a_preset_can_use(preset: str, keys: list[str
     assert list(searched("paper-grid", "hg_gnn", preset, {})[0]) == keys
 
 
+def test_the_paper_grid_keeps_what_only_it_varies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's own space may have no layers, and neither then has that of a preset."""
+    monkeypatch.setattr(GRU4Rec, "spaces", {"official": SPACE})
+    assert "model.layers" in searched("paper-grid", "gru4rec", "official", {})[0]
+
+
 def test_the_paper_grid_is_played_point_by_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
