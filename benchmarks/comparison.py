@@ -1,14 +1,16 @@
-"""An honest table on one log: HG-GNN `segue` and `paper` beside the counting methods, all refitted, same test events.
+"""A full comparison on a real log by ``segue compare``, kept in docs/benchmarks.
 
-    python benchmarks/comparison.py globo interactions.parquet --users 5000
-    python benchmarks/comparison.py complete-journey complete-journey: --users 500
+    python benchmarks/comparison.py globo interactions.parquet --users 4000 --minutes 10
+    python benchmarks/comparison.py complete-journey complete-journey: --minutes 10
 
-Finished models are kept under --out and not trained again, so an interrupted run goes on where it stopped.
+Every trained model, in the preset of its authors where it has one, and every counting method. What is finished is kept
+under --out and not repeated, so that an interrupted comparison goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,27 @@ from typing import Any
 import duckdb
 
 import machine
-from segue.compare import COUNTING, NETWORKS, compare
+from segue.compare import Plan, contest, entrants, markdown, write_page
 from segue.data import sources
 from segue.data.corpus import load
 from segue.data.draw import drawn_users
 from segue.data.prepare import prepare
 from segue.data.stats import table1
 from segue.pipeline import prepare_log
-from segue.report import markdown_table
 from segue.settings import Nested, compose, read_overrides
+
+# fmt: off
+TRAINED = [
+    "hg_gnn/segue", "hg_gnn/paper", "hg_gnn/memory", "gru4rec/full_softmax", "gru4rec/official_bpr_max",
+    "narm/official", "sr_gnn/official", "lessr/official", "gce_gnn/official", "hrnn/full_softmax", "a_pgnn/official",
+    "sasrec/session", "sasrec/history", "reminder/gru4rec_r",
+]
+COUNTING = [
+    "item_knn/session", "markov/first_order", "markov/sequential_rules", "popularity/global", "popularity/recent",
+    "popularity/session", "popularity/repeat_last", "popularity/personal", "popularity/mixed", "session_knn/v_sknn",
+    "session_knn/stan", "session_knn/vstan", "session_knn/vsknn_ebr", "session_knn/vstan_ebr",
+]
+# fmt: on
 
 
 def drawn_corpus(log: str, users: int | None, seed: int, folder: Path, overrides: Nested) -> Path:
@@ -58,40 +72,37 @@ def _events_of(log: str, ids: list[str], folder: Path, overrides: Nested) -> Pat
     return out
 
 
-def page(
-    name: str, users: int | None, chosen: list[str], results: dict[str, dict[str, Any]], facts: dict[str, Any]
-) -> str:
-    """The Markdown page."""
-    first = next(iter(results.values()))
-    drawn = f"{users:,} users drawn by seed from those that survive the filters" if users else "All users"
-    other = f"Other than the defaults: {', '.join(chosen)}." if chosen else "Default settings."
+def facts_of_first_start(folder: Path) -> dict[str, Any]:
+    """Date, commit and machine that the comparison was begun with; its page may be written much later."""
+    path = folder / "machine.json"
+    if not path.exists():
+        path.write_text(json.dumps(machine.facts()), encoding="utf-8")
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def page(title: str, drawn: str, command: str, summary: dict[str, Any], facts: dict[str, Any]) -> str:
+    """The Markdown page: the table of ``segue compare``, and what the corpus is."""
     rows = "\n".join(
         f"| {label} | {value:,.2f} |" if isinstance(value, float) else f"| {label} | {value:,} |"
         for label, value in facts.items()
     )
-    facts_of = {label: run["training"] for label, run in results.items() if run["training"]["epochs"]}
-    trained = "\n".join(
-        f"| {label} | {run['epochs']} | {run['best_epoch']} | {run['seconds']:,.0f} |"
-        for label, run in facts_of.items()
-    )
-    candidates = "no candidates, for every model alike" if first["masked"] else "candidates like all others"
-    return f"""# {name}
+    return f"""# {title}
 
-{drawn}; split {first["protocol"]}, history {first["history"]}; items of the running session are
-{candidates}. The epoch was chosen on validation; then every row was fitted on train + validation. One seed;
-no model was tuned for this data set. {other}
-{first["events"]:,} test events of {first["sessions"]:,} sessions, full ranking, ties counted against the model; %.
+{drawn} Made by `{command}`.
 
-{markdown_table(results)}
-
-| trained | epochs played | best epoch | seconds of training steps |
-|---|---|---|---|
-{trained}
-
+{markdown(summary)}
 | corpus | |
 |---|---|
 {rows}
 """
+
+
+def without_paths(summary: dict[str, Any]) -> dict[str, Any]:
+    """The summary as it may leave this machine."""
+    models = {
+        label: {key: value for key, value in row.items() if key != "runs"} for label, row in summary["models"].items()
+    }
+    return {**summary, "models": models}
 
 
 def main() -> None:
@@ -99,22 +110,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="of the page in docs/benchmarks")
     parser.add_argument("log", help="as for segue prepare")
+    parser.add_argument("--title")
     parser.add_argument("--users", type=int)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--draw", type=int, default=0, help="the seed that users are drawn by")
+    parser.add_argument("--models", nargs="+", default=[*TRAINED, *COUNTING])
+    parser.add_argument("--minutes", type=float, default=10.0, help="to tune each model")
+    parser.add_argument("--trials", type=int, default=10, help="to tune each model, at most")
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--set", action="append", default=[], help="SECTION.KEY=VALUE for every model and the corpus")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     folder: Path = chosen.out / chosen.name
     folder.mkdir(parents=True, exist_ok=True)
+    began_on = facts_of_first_start(folder)
     overrides = read_overrides(None, chosen.set)
-    corpus = drawn_corpus(chosen.log, chosen.users, chosen.seed, folder, overrides)
-    own = {section: values for section, values in overrides.items() if section in ("training", "evaluation")}
-    runs = {label: {**own, **run} for label, run in {**NETWORKS, **COUNTING}.items()}
-    results = compare(corpus, runs, folder / "models")
+    corpus = drawn_corpus(chosen.log, chosen.users, chosen.draw, folder, overrides)
+    shared = {section: values for section, values in overrides.items() if section in ("training", "evaluation")}
+    plan = Plan(chosen.minutes, chosen.trials, seeds=tuple(range(chosen.seeds)), overrides=shared)
+    summary = contest(corpus, folder / "comparison", entrants(chosen.models), plan)
+    write_page(folder / "comparison" / "report.html", summary)
+    users = f"--users {chosen.users} " if chosen.users else ""
+    drawn = f"{chosen.users:,} users drawn by seed {chosen.draw}." if chosen.users else "All users."
+    command = (
+        f"benchmarks/comparison.py {chosen.name} LOG {users}--minutes {chosen.minutes:g} --trials {chosen.trials}"
+        f" --seeds {chosen.seeds}{''.join(f' --set {text}' for text in chosen.set)}"
+    )
     facts = table1(load(corpus))
-    text = page(chosen.name, chosen.users, chosen.set, results, facts)
-    machine.write(chosen.name, {"results": results, "corpus": facts}, text)
+    text = page(chosen.title or chosen.name, drawn, command, summary, facts)
+    machine.write(chosen.name, {"comparison": without_paths(summary), "corpus": facts}, text, measured_on=began_on)
     print(text)
 
 

@@ -153,14 +153,21 @@ def _processor() -> str:
     return named[0] if named else platform.processor() or "unknown"
 
 
-def write(name: str, results: dict[str, Any], markdown: str, floor: dict[str, float] | None = None) -> None:
+def write(
+    name: str,
+    results: dict[str, Any],
+    markdown: str,
+    floor: dict[str, float] | None = None,
+    measured_on: dict[str, Any] | None = None,
+) -> None:
     """Write ``docs/benchmarks/NAME.json`` and ``NAME.md``: the results, then where they were measured.
 
     Args:
         markdown: the page, from its title on.
         floor: what `floors` gave on the occasion, where the page compares with it.
+        measured_on: the `facts` of the occasion, where it was not just now.
     """
-    machine = facts() | ({"floors": floor} if floor else {})
+    machine = (measured_on or facts()) | ({"floors": floor} if floor else {})
     RESULTS.mkdir(parents=True, exist_ok=True)
     record = json.dumps({"results": results, "machine": machine}, indent=2)
     (RESULTS / f"{name}.json").write_text(f"{record}\n", encoding="utf-8")

@@ -1,8 +1,9 @@
 """Every model at Last.fm shape: training events/s of what is trained, milliseconds an event of session neighbours.
 
-python benchmarks/models.py [--steps 6] [--models narm sr_gnn]
+python benchmarks/models.py [--steps 6] [--models narm sasrec/history]
 
-The default preset of each model, with d = 100 where it has one size; whole training steps, softmax included.
+The default preset of each trained model and others that a comparison plays, with d = 100 where a model has one size;
+whole training steps, softmax included.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from speed import evaluate_test, table, train_steps
 DIM = 100
 WANTED, WANTED_OF_THE_HEAVY = 500.0, 200.0
 HEAVY = ("a_pgnn", "gce_gnn")
+BESIDE_DEFAULTS = (
+    "hg_gnn/paper", "hg_gnn/authors-code", "gru4rec/official", "gru4rec/official_bpr_max", "hrnn/official",
+    "sasrec/history",
+)  # fmt: skip
 NEIGHBOURS = ("v_sknn", "stan", "vstan", "vsknn_ebr", "vstan_ebr")
 WANTED_MILLISECONDS = 0.5
 NEIGHBOUR_SESSIONS = 400
@@ -30,21 +35,21 @@ PREFIXES, WANTED_GRAPH_MILLISECONDS = 512, 20.0
 def trained(corpus: Path, names: list[str], steps: int) -> list[dict[str, Any]]:
     """Each trained model in a process of its own, on all cores."""
     from segue import models
+    from segue.compare import entrants
     from segue.nn.protocol import SessionEncoder
 
     rows = []
-    for name in names or models.names():
+    for label, entrant in sorted(entrants(names or [*models.names(), *BESIDE_DEFAULTS]).items()):
+        name = entrant["model"]["name"]
         kind = models.load(name)
-        # A reminder trains the model inside it.
-        if not issubclass(kind, SessionEncoder) or name == "reminder":
+        if not issubclass(kind, SessionEncoder):
             continue
-        preset = next(iter(kind.presets))
         size = {"dim": DIM} if "dim" in kind.Config.model_fields else {}
-        overrides: Nested = {"model": {"name": name, "preset": preset, **size}}
+        overrides: Nested = {"model": {**entrant["model"], **size}}
         measured = machine.measure(train_steps, corpus, overrides, steps)
         rows.append(
             {
-                "model": f"{name}/{preset}",
+                "model": label,
                 "batch_events": models.with_preset(overrides).training.batch_events,
                 "events_per_second": measured.value["events_per_second"],
                 "peak_gib": measured.peak_rss_bytes / 2**30,

@@ -1,4 +1,4 @@
-"""Put measured results into README.md, between its markers: the demo's own output, and the comparison tables.
+"""Put measured results into README.md, between its markers: the demo's own output, and the comparisons.
 
 make demo | tee demo.txt && python benchmarks/readme.py demo.txt
 """
@@ -9,30 +9,44 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import machine
 
 README = machine.ROOT / "README.md"
-PAGES = {"complete-journey": "Grocery baskets (Complete Journey)", "globo": "News clicks (Globo)"}
-METRICS = ("HR@5", "HR@10", "HR@20", "MRR@20")
+PAGES = {"complete-journey": "Grocery baskets", "globo": "News clicks"}
+METRICS = ("HR@10", "MRR@20")
 
 
-def table(page: str, title: str) -> str:
-    """The comparison of one page, in percent, with where it was measured."""
-    record = json.loads((machine.RESULTS / f"{page}.json").read_text(encoding="utf-8"))
-    results, facts = record["results"]["results"], record["machine"]
-    first = next(iter(results.values()))
-    lines = [
-        f"**[{title}](docs/benchmarks/{page}.md)**, {first['users']:,} users, {first['events']:,} test events;"
-        f" {facts['date']}, commit {facts['commit']}:",
-        "",
-        "| % | " + " | ".join(METRICS) + " |",
-        "|---" * (len(METRICS) + 1) + "|",
-    ]
-    for label, result in results.items():
-        cells = " | ".join(f"{100 * result['metrics'][name]:.2f}" for name in METRICS)
-        lines.append(f"| {label} | {cells} |")
-    return "\n".join(lines)
+def table(pages: dict[str, dict[str, Any]]) -> str:
+    """The comparisons side by side, in percent, with where they were measured; best HR@10 of the first page on top."""
+    summaries = {name: record["results"]["comparison"] for name, record in pages.items()}
+    said = [_said(name, record) for name, record in pages.items()]
+    heads = [f"{PAGES[name]}, {metric}" for name in summaries for metric in METRICS]
+    lines = ["| % | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    first = next(iter(summaries.values()))["models"]
+    for label in sorted(first, key=lambda label: -first[label]["metrics"][METRICS[0]]["mean"]):
+        cells = [_cell(summary["models"], label, metric) for summary in summaries.values() for metric in METRICS]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join([*said, "", *lines])
+
+
+def _said(name: str, record: dict[str, Any]) -> str:
+    summary, facts = record["results"]["comparison"], record["machine"]
+    plan = summary["plan"]
+    return (
+        f"- [{PAGES[name]}](docs/benchmarks/{name}.md): {summary['users']:,} users, {summary['events']:,} test events;"
+        f" {plan['minutes']:g} minutes on a core to tune each model; {facts['date']}, commit {facts['commit']}."
+    )
+
+
+def _cell(rows: dict[str, Any], label: str, metric: str) -> str:
+    if label not in rows:
+        return "not measured"
+    best = max(row["metrics"][metric]["mean"] for row in rows.values())
+    value = rows[label]["metrics"][metric]["mean"]
+    text = f"{100 * value:.2f}"
+    return f"**{text}**" if value == best else text
 
 
 def between(text: str, marker: str, content: str) -> str:
@@ -46,8 +60,8 @@ def between(text: str, marker: str, content: str) -> str:
 def main() -> None:
     """Rewrite the tables, and the demo's output where a file with it is given."""
     text = README.read_text(encoding="utf-8")
-    pages = [table(page, title) for page, title in PAGES.items() if (machine.RESULTS / f"{page}.json").exists()]
-    text = between(text, "tables", "\n\n".join(pages))
+    pages = {name: json.loads((machine.RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in PAGES}
+    text = between(text, "tables", table(pages))
     if len(sys.argv) > 1:
         facts = machine.facts()
         output = Path(sys.argv[1]).read_text(encoding="utf-8").strip()

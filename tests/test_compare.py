@@ -112,6 +112,8 @@ def test_costs_are_told() -> None:
     assert all(row["seconds"]["inference"]["mean"] > 0 for row in (trained, counted))
     assert trained["seconds"]["tuning"] == 0
     run = Path(trained["runs"][0])
+    assert trained["trained_events"] == pipeline.read_epochs(run, "refit")[0]["events"] > 0
+    assert counted["trained_events"] == 0
     assert trained["validation"] == pipeline.training_facts(run)["validation"]["HR@10"]
     assert 0 < counted["validation"] <= 1
 

@@ -258,3 +258,10 @@ def test_what_is_stored_reads_back() -> None:
     settings = models.with_preset({"model": {"preset": "paper", "dim": 16}, "filters": {"event_types": ["buy"]}})
     stored = settings.model_dump(mode="json")
     assert Settings.parse(stored).model_dump(mode="json") == stored
+
+
+def test_what_only_a_preset_allows_can_be_set_beside_it() -> None:
+    official = {"name": "gru4rec", "preset": "official"}
+    assert models.with_preset({"model": official, "training": {"momentum": 0.2}}).training.momentum == 0.2
+    with pytest.raises(ConfigError, match="only optimizer 'adagrad' takes a momentum"):
+        models.with_preset({"model": {"name": "gru4rec"}, "training": {"momentum": 0.2}})

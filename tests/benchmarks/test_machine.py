@@ -41,6 +41,8 @@ def test_results_are_written_with_the_machine_they_were_measured_on(tmp_path, mo
     record = json.loads((tmp_path / "speed.json").read_text())
     assert record["results"] == {"events_per_second": 2_000}
     assert record["machine"]["floors"] == floor
+    machine.write("old", {}, "# Old", measured_on={**record["machine"], "commit": "0ld"})
+    assert "commit 0ld" in (tmp_path / "old.md").read_text()
     page = (tmp_path / "speed.md").read_text()
     assert page.startswith("# Speed\n\n2,000 events/s\n\n## Measured on\n")
     assert "commit abc1234+dirty" in page

@@ -351,6 +351,7 @@ def test_dropout_is_the_share_dropped(which: str) -> None:
 @pytest.mark.parametrize(
     ("preset", "variant", "loss", "training"),
     [
+        ("full_softmax", "init", "full_softmax", ("adam", 3e-3, 0.0, 512, "constant")),
         ("hggnn", "init", "full_softmax", ("adam", 1e-3, 0.0, 512, "step")),
         ("official", "init", "top1", ("adagrad", 0.1, 0.0, 256, "constant")),
         ("official_all", "all", "top1", ("adagrad", 0.1, 0.2, 512, "constant")),

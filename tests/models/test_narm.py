@@ -121,12 +121,12 @@ def test_an_empty_prefix_scores_zero(attention: str) -> None:
     assert torch.equal(worlds.scores_of(model, worlds.request_of(model, [])), torch.zeros(1, 3))
 
 
-def test_parameters_are_drawn_as_the_authors_draw_them() -> None:
+def test_parameters_are_drawn_as_the_authors_draw_them_and_items_by_their_width() -> None:
     corpus = worlds.corpus_of([[[0, 1, 199]]])
     model = worlds.fitted({"model": {"name": "narm", "dim": 50, "hidden": 100}}, corpus)
     assert isinstance(model, NARM)
     weights = {
-        model.embedding.weight: 200,
+        model.embedding.weight: 50,
         model.gru.weight_ih_l0: 50,
         model.of_last.weight: 100,
         model.of_each.weight: 100,

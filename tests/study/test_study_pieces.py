@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 import small_logs
-from segue import charts
+from segue import charts, models
 from segue.data.corpus import load
 from segue.data.draw import draw_corpus, drawn_users
 from segue.errors import ModelError, UserMistake
@@ -22,7 +22,7 @@ from segue.study import comparison, paper, plan, runs, timing
 from segue.study.cases import similar_sessions
 from segue.study.paper import METRICS
 from segue.study.plan import Plan
-from segue.study.runs import Row, Wish, baseline, hg_gnn, measured, metric_table
+from segue.study.runs import Asked, Row, Wish, as_it_is, baseline, hg_gnn, measured, metric_table
 from segue.study.sheet import Cell, Sheet, Table, with_theirs
 from worlds import TEST, TRAIN, busy, corpus_of
 
@@ -61,7 +61,7 @@ def test_the_papers_ablations_are_of_the_model_of_its_comparison() -> None:
 
 
 def test_a_run_that_fails_is_a_row_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> Nested:
+    def broken() -> Asked:
         raise ModelError("scores are\nnot finite")
 
     wishes: dict[str, Wish] = {"none": baseline("no_such_model"), "broken": broken, "Markov": baseline("markov")}
@@ -144,9 +144,9 @@ def test_the_improvement_is_over_the_best_baseline_and_the_dagger_over_users(tmp
 
 
 def test_the_papers_grid_is_searched_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def few() -> dict[str, Wish]:
-        missing = baseline("no_such_model")
-        return {**dict.fromkeys(comparison.BASELINES, missing), "Item-KNN": baseline("item_knn"), "HG-GNN": hg_gnn()}
+    def few(protocol: str) -> dict[str, tuple[Wish, ...]]:
+        missing = {label: (baseline("no_such_model"),) for label in comparison.BASELINES}
+        return {**missing, "Item-KNN": (baseline("item_knn"),), "HG-GNN": (hg_gnn(),)}
 
     monkeypatch.setattr(comparison, "_entrants", few)
     sheet = comparison.comparison(brief(tmp_path), "paper", trials=2)
@@ -158,6 +158,41 @@ def test_the_papers_grid_is_searched_and_shown(tmp_path: Path, monkeypatch: pyte
     assert used["training"]["batch_events"] == 512
     assert f"dim {tuned['model.dim']}" in sheet.tables[0].rows["HG-GNN"][4].text
     assert "the paper's grid" in " ".join(sheet.caption)
+    assert "at most 2 trials" in " ".join(sheet.caption)
+
+
+def test_the_better_of_two_presets_is_the_row_and_is_fitted_as_it_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [{"model": {"name": "popularity"}}, {"model": {"name": "markov"}}]
+    trained = {"model": {"name": "hg_gnn", "preset": "paper", "dim": 8}}
+
+    def few(protocol: str) -> dict[str, tuple[Wish, ...]]:
+        missing = {label: (baseline("no_such_model"),) for label in comparison.BASELINES}
+        return {**missing, "GRU4Rec": tuple(map(as_it_is, both)), "HG-GNN": (as_it_is(trained),)}
+
+    monkeypatch.setattr(comparison, "_entrants", few)
+    full = Plan(small_logs.corpus(), tmp_path, own={"training": {"max_epochs": 2, "threads": 1}})
+    sheet = comparison.comparison(full, "tuned", trials=2)
+    values = {}
+    for folder in [*(tmp_path / "tuning").glob("popularity-*"), *(tmp_path / "tuning").glob("markov-*")]:
+        facts = json.loads((folder / "trials.json").read_text(encoding="utf-8"))
+        values[facts["model"].partition("/")[0]] = max(trial["value"] for trial in facts["trials"])
+    assert values["markov"] > values["popularity"]
+    assert sheet.facts["rows"]["GRU4Rec"]["settings"]["model"]["name"] == "markov"
+    (found,) = (tmp_path / "tuning").glob("hg_gnn-*")
+    chosen = [json.loads(line) for line in (found / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    run = Path(sheet.facts["rows"]["HG-GNN"]["seeds"][0]["training"]["model"])
+    played = [json.loads(line) for line in (run / "refit.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert not (run / "metrics.jsonl").exists(), "nothing is selected again"
+    assert len(played) == max(epoch["epoch"] for epoch in chosen if epoch["best"])
+
+
+def test_every_row_of_the_comparison_is_a_model() -> None:
+    for protocol in ("preset", "tuned", "paper"):
+        for wishes in comparison._entrants(protocol).values():
+            for wish in wishes:
+                models.with_preset(wish().settings)
 
 
 def test_the_timing_is_of_equal_sizes_and_means_over_epochs(tmp_path: Path) -> None:
@@ -167,7 +202,8 @@ def test_the_timing_is_of_equal_sizes_and_means_over_epochs(tmp_path: Path) -> N
     assert facts["settings"]["training"]["batch_events"] == 512
     assert facts["epochs"] == len(facts["epoch_records"]) == 10
     mean = sum(record["seconds"] for record in facts["epoch_records"]) / 10
-    assert facts["seconds_per_epoch"] == pytest.approx(mean)
+    assert facts["seconds_per_epoch"] + facts["collating"] == pytest.approx(mean)
+    assert 0 < facts["collating"] < mean
     assert all(not record["validation"] for record in facts["epoch_records"])
     corpus = load(small_logs.corpus())
     assert facts["test_events"] == int((corpus.select(TEST).lengths - 1).sum())
@@ -190,6 +226,14 @@ def test_the_users_of_figure_5_overlap_and_differ() -> None:
     assert {corpus.user_ids[user][-1]: target for user, target in zip(pair.users, pair.targets, strict=True)}["2"] == 6
 
 
+def test_a_short_history_is_no_taste_and_a_single_item_no_session() -> None:
+    """Users 0 and 1 overlap as much as 1 and 2 and would differ more; but 0 has hardly been seen."""
+    liked = {0: [9, 10], 1: [3, 4, 5] * 4, 2: [3, 6, 7] * 4, 3: [8, 6, 7] * 4}
+    last = {0: [0, 1, 3], 1: [0, 1, 4], 2: [1, 0, 6], 3: [0, 1]}
+    corpus = corpus_of([[liked[user], last[user]] for user in range(4)], [[TRAIN, TEST]] * 4)
+    assert set(similar_sessions(corpus).users) == {1, 2}
+
+
 def test_overlap_and_taste_are_what_they_say() -> None:
     corpus = corpus_of([[[2, 3, 3, 4], [0, 1, 2]], [[3, 3, 5], [1, 0, 5, 6]]], [[TRAIN, TEST]] * 2)
     pair = similar_sessions(corpus)
@@ -198,7 +242,7 @@ def test_overlap_and_taste_are_what_they_say() -> None:
 
 
 def test_a_corpus_without_overlapping_sessions_is_refused() -> None:
-    corpus = corpus_of([[[0, 1], [0, 1]], [[2, 3], [2, 3]]], [[TRAIN, TEST]] * 2)
+    corpus = corpus_of([[[0, 1, 4], [0, 1, 4]], [[2, 3, 5], [2, 3, 5]]], [[TRAIN, TEST]] * 2)
     with pytest.raises(UserMistake, match="no two users"):
         similar_sessions(corpus)
 

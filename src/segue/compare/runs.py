@@ -40,6 +40,7 @@ def compare(
     out: Path,
     *,
     refit: bool = True,
+    epochs: Mapping[str, Sequence[EpochPlan]] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Train and measure every run on the test part of `corpus`; a run that is finished under `out` is not repeated.
@@ -49,6 +50,7 @@ def compare(
         runs: label → settings.
         out: a folder; each run becomes a model in it.
         refit: for every model alike, so that refitted rows are never compared with others.
+        epochs: label → what the refit plays, where a search has chosen it already.
 
     Returns label → the JSON shape of an evaluation, with the label as its "model" and, as "training", what
     ``pipeline.training_facts`` says.
@@ -57,7 +59,8 @@ def compare(
     for label, overrides in runs.items():
         folder = out / folder_name(label)
         if not (folder / "evaluation" / "test.json").exists():
-            train_once(corpus, folder, overrides, refit=refit, progress=progress)
+            plan = epochs.get(label) if epochs else None
+            train_once(corpus, folder, overrides, refit=refit, plan=plan, progress=progress)
             pipeline.write_evaluation(folder, pipeline.evaluate_model(folder, corpus))
         check_same_run(folder, corpus, overrides, refit=refit)
         results[label] = {

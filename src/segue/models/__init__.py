@@ -42,7 +42,8 @@ def with_preset(overrides: Nested, where: str = "model") -> Settings:
     is for messages.
     Raises ConfigError for an unknown model, preset, key or option, before any work is done.
     """
-    asked = compose(overrides).model
+    # Of the other sections some keys are only valid beside the preset's.
+    asked = compose({"model": overrides.get("model", {})}).model
     model, chosen = load(asked.name), _preset_of(asked)
     layers = [model.presets[chosen], overrides, {"model": {"preset": chosen}}] if chosen else [overrides]
     settings = compose(*layers)

@@ -22,7 +22,7 @@ from segue.nn.blocks import segment_softmax, segment_sum
 from segue.nn.dropout import dropout
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Need, Overrides, SessionEncoder
-from segue.nn.space import Between, Choice, Space
+from segue.nn.space import Between, Choice, Space, fixed_schedule
 from segue.settings import GraphSettings, PreparationSettings
 
 SLOPE = 0.2
@@ -184,7 +184,9 @@ class GCEGNN(SessionEncoder):
         "model.dropout_global": Between(0.0, 0.8),
         "training.learning_rate": Between(1e-4, 1e-2, log=True),
         "training.weight_decay": Choice((0.0, 1e-6, 1e-5, 1e-4)),
+        "training.schedule": Choice(("step", "constant")),
     }
+    spaces: ClassVar[Mapping[str, Space]] = {"hggnn": fixed_schedule(space)}
 
     embedding: nn.Embedding
     neighbours: Tensor

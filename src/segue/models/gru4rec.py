@@ -29,6 +29,14 @@ _OFFICIAL_TRAINING = {
     "optimizer": "adagrad", "learning_rate": 0.05, "weight_decay": 0.0, "batch_events": 64, "max_epochs": 10,
 }  # fmt: skip
 
+_OFFICIAL_SPACE: Space = {
+    "model.n_sample": Choice((0, 512, 2048)),
+    "model.sample_alpha": Between(0.0, 1.0),
+    "training.momentum": Between(0.0, 0.6),
+    "training.batch_events": Choice((32, 64, 128, 256)),
+}
+"""What the authors search besides, with their optimizer."""
+
 
 class GRU4RecConfig(ModelConfig):
     """Sizes, regularisation, and how it is trained."""
@@ -91,6 +99,15 @@ class GRU4Rec(SessionEncoder):
         "model.dropout_embed": Between(0, 0.5),
         "model.dropout_hidden": Between(0, 0.5),
         "training.learning_rate": Between(1e-4, 0.2, log=True),
+    }
+    spaces: ClassVar[Mapping[str, Space]] = {
+        "official": {**space, **_OFFICIAL_SPACE},
+        "official_bpr_max": {
+            **space,
+            **_OFFICIAL_SPACE,
+            "model.bpreg": Between(0.0, 2.0),
+            "model.elu": Between(0.0, 1.0),
+        },
     }
 
     embedding: nn.Embedding

@@ -22,7 +22,7 @@ from segue.data.orders import Order
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Need, Overrides, SessionEncoder
 from segue.nn.sampled import Drawn, PopularitySampler, candidate_scores, false_negatives, top1
-from segue.nn.space import Between, Choice, Space
+from segue.nn.space import Between, Choice, Space, fixed_schedule
 from segue.settings import GraphSettings, PreparationSettings
 
 _USERS_AT_ONCE = 1024
@@ -71,6 +71,7 @@ class HRNN(SessionEncoder):
     Config = HRNNConfig
     config: HRNNConfig
     presets: ClassVar[Mapping[str, Overrides]] = {
+        "full_softmax": {"training": {"learning_rate": 3e-3}},
         "hggnn": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
         # The authors' settings for their small networks on Xing. Their batches of 50 and 100 users play an item a step;
         # here a step is a whole session of each user, so the other targets of the batch are negatives enough.
@@ -90,6 +91,14 @@ class HRNN(SessionEncoder):
         "model.dropout_init": Between(0, 0.5),
         "model.dropout_session": Between(0, 0.5),
         "training.learning_rate": Between(1e-4, 0.2, log=True),
+        "training.schedule": Choice(("constant", "plateau")),
+    }
+    # Where few users play at a time, the targets of a batch alone are few negatives.
+    _OFFICIAL_SPACE: ClassVar[Space] = {**fixed_schedule(space), "model.n_sample": Choice((0, 512, 2048))}
+    spaces: ClassVar[Mapping[str, Space]] = {
+        "hggnn": fixed_schedule(space),
+        "official": _OFFICIAL_SPACE,
+        "official_all": _OFFICIAL_SPACE,
     }
 
     embedding: nn.Embedding

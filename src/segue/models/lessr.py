@@ -22,7 +22,7 @@ from segue.nn.blocks import segment_softmax, segment_sum
 from segue.nn.dropout import dropout
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
-from segue.nn.space import Between, Choice, Space
+from segue.nn.space import Between, Choice, Space, fixed_schedule
 from segue.settings import PreparationSettings
 
 
@@ -188,6 +188,7 @@ class LESSR(SessionEncoder):
         "training.weight_decay": Choice((0.0, 1e-5, 1e-4, 1e-3)),
         "training.schedule": Choice(("constant", "step")),
     }
+    spaces: ClassVar[Mapping[str, Space]] = {"hggnn": fixed_schedule(space)}
 
     embedding: nn.Embedding
     layers: nn.ModuleList

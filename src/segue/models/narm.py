@@ -60,7 +60,7 @@ class NARM(SessionEncoder):
         },
     }
     space: ClassVar[Space] = {
-        "model.dim": Choice((32, 64, 96, 128, 256)),
+        "model.dim": Choice((32, 50, 64, 96, 128, 256)),
         "model.hidden": Choice((64, 100, 128, 256)),
         "model.attention": Choice(("softmax", "raw")),
         "model.dropout_embed": Between(0.0, 0.5),
@@ -128,11 +128,16 @@ class NARM(SessionEncoder):
         self._draw_as_the_authors()
 
     def _draw_as_the_authors(self) -> None:
-        """N(0, 2 / n), n the rows of each matrix as the authors lay it out; recurrent matrices orthogonal, biases 0."""
+        """N(0, 2 / n), n the rows of each matrix as the authors lay it out; recurrent matrices orthogonal, biases 0.
+
+        All but the item table, whose rows are the items: at 2 / items it starts so near to zero that the other weights
+        have little to work with, the worse the larger the catalogue. It is the output table too, so it is drawn at
+        2 / dim, its number of inputs there.
+        """
         dim, hidden = self.config.dim, self.config.hidden
         of_gru = dict(self.gru.named_parameters())
         rows = {
-            self.embedding.weight: self.n_items,
+            self.embedding.weight: dim,
             of_gru["weight_ih_l0"]: dim,
             self.of_last.weight: hidden,
             self.of_each.weight: hidden,

@@ -19,7 +19,7 @@ from segue.graph.session import SessionGraph, last_nodes, prefix_graph
 from segue.nn.blocks import segment_sum
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
-from segue.nn.space import Between, Choice, Space
+from segue.nn.space import Between, Choice, Space, fixed_schedule
 from segue.settings import PreparationSettings
 
 
@@ -100,7 +100,9 @@ class SRGNN(SessionEncoder):
         "model.steps": Choice((1, 2, 3, 4)),
         "training.learning_rate": Between(1e-4, 1e-2, log=True),
         "training.weight_decay": Choice((0.0, 1e-6, 1e-5, 1e-4)),
+        "training.schedule": Choice(("step", "constant")),
     }
+    spaces: ClassVar[Mapping[str, Space]] = {"hggnn": fixed_schedule(space)}
 
     embedding: nn.Embedding
     propagation: GatedPropagation | None

@@ -24,3 +24,8 @@ class Between:
 
 Space = Mapping[str, Choice | Between]
 """Setting, such as ``training.learning_rate``, → its range."""
+
+
+def fixed_schedule(space: Space) -> Space:
+    """The same for a preset that is the paper's conditions: their decay of the learning rate is not varied."""
+    return {key: values for key, values in space.items() if key != "training.schedule"}

@@ -19,6 +19,10 @@ from segue.study.runs import Row, any_result, baseline, hg_gnn, measured
 from segue.study.sheet import Cell, Sheet, Table
 
 _LISTED = 5
+_PREFIX = 2
+"""Items in a prefix, at least: after a single one the paper's model tells every user the same."""
+_HISTORY = 10
+"""Items in a user's train sessions, at least, where enough users have them: with fewer anybody looks different."""
 _SESSIONS, _PAIRS = 3_000, 20_000
 """Test sessions compared with each other, evenly spaced, and the pairs whose users' tastes are compared."""
 
@@ -43,16 +47,18 @@ def similar_sessions(corpus: Corpus) -> Pair:
     """The pair of known users' test sessions with the largest overlap × (1 - taste); no model is asked.
 
     Two shared items are wanted, one is enough where there are no such pairs. Raises UserMistake when no two users'
-    test sessions share an item.
+    test sessions of three items or more share an item.
     """
     test = corpus.select(Part.TEST)
-    named = np.asarray(corpus.users.column("user_id").is_valid())
-    known = np.flatnonzero((test.user < corpus.n_users) & named[test.user])
+    known = _worth_comparing(corpus, test)
     places = np.unique(np.linspace(0, max(len(known) - 1, 0), min(_SESSIONS, len(known))).astype(np.int64))
     test = test.take(known[places])
     first, second, shared, overlap = _overlapping(test, corpus.n_items)
     if not len(first):
-        raise UserMistake("no two users have test sessions that share an item; figure5 needs a corpus where some do")
+        raise UserMistake(
+            f"no two users have test sessions of more than {_PREFIX} items that share one; figure5 needs a corpus where"
+            " some do"
+        )
     best = np.lexsort((second, first, -shared, -overlap))[:_PAIRS]
     first, second, overlap = first[best], second[best], overlap[best]
     taste = _taste(corpus, test.user[first].astype(np.int64), test.user[second].astype(np.int64))
@@ -66,6 +72,15 @@ def similar_sessions(corpus: Corpus) -> Pair:
         float(overlap[chosen]),
         float(taste[chosen]),
     )
+
+
+def _worth_comparing(corpus: Corpus, test: Sessions) -> IntArray:
+    """Rows of known users' test sessions with a prefix to read, of users with a history to tell their taste by."""
+    named = np.asarray(corpus.users.column("user_id").is_valid())
+    rows = np.flatnonzero((test.user < corpus.n_users) & named[test.user] & (test.lengths > _PREFIX))
+    items = np.bincount(np.repeat(corpus.train.user, corpus.train.lengths), minlength=len(named))
+    with_history = rows[items[test.user[rows]] >= _HISTORY]
+    return with_history if len(np.unique(test.user[with_history])) > 1 else rows
 
 
 def _overlapping(test: Sessions, n_items: int) -> tuple[IntArray, IntArray, IntArray, np.ndarray[Any, Any]]:

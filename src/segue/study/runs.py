@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,20 @@ from segue.settings import Nested, merged
 from segue.study.paper import METRICS
 from segue.study.plan import Plan, as_key
 from segue.study.sheet import MISSING, Cell, Table
+from segue.training import EpochPlan
 
 logger = logging.getLogger("segue")
 
-Wish = Callable[[], Nested]
+
+@dataclass(frozen=True)
+class Asked:
+    """Settings of a run, and the epochs that its refit plays where a search has chosen them already."""
+
+    settings: Nested
+    epochs: Sequence[EpochPlan] | None = None
+
+
+Wish = Callable[[], Asked]
 """Settings that are only known once the model is: asking for them may fail, and the row then says why."""
 
 
@@ -59,17 +69,22 @@ Rows = dict[str, Row]
 def hg_gnn(**sections: dict[str, Any]) -> Wish:
     """The paper's model with some settings changed, such as ``graph={"sample_size": 8}``."""
     model = {"name": "hg_gnn", "preset": "paper", **sections.get("model", {})}
-    return lambda: {**sections, "model": model}
+    return lambda: Asked({**sections, "model": model})
 
 
 def baseline(name: str) -> Wish:
     """A model under the paper's conditions: its preset "hggnn" where it has one, else its default."""
 
-    def wish() -> Nested:
+    def wish() -> Asked:
         presets = models.load(name).presets
-        return {"model": {"name": name, **({"preset": "hggnn"} if "hggnn" in presets else {})}}
+        return Asked({"model": {"name": name, **({"preset": "hggnn"} if "hggnn" in presets else {})}})
 
     return wish
+
+
+def as_it_is(overrides: Nested) -> Wish:
+    """A run with just these settings."""
+    return lambda: Asked(overrides)
 
 
 def measured(plan: Plan, wishes: Mapping[str, Wish]) -> Rows:
@@ -92,24 +107,29 @@ def any_result(rows: Rows) -> Mapping[str, Any]:
 
 def _row(plan: Plan, label: str, wish: Wish) -> Row:
     try:
-        overrides = merged(plan.budget(), wish())
+        asked = wish()
+        overrides = merged(plan.budget(), asked.settings)
         by_chance = issubclass(models.load(overrides["model"]["name"]), SessionEncoder)
         seeds = range(plan.seeds if by_chance else 1)
-        return Row(tuple(_measure(plan, label, overrides, seed) for seed in seeds), settings=overrides)
+        return Row(
+            tuple(_measure(plan, label, Asked(overrides, asked.epochs), seed) for seed in seeds), settings=overrides
+        )
     except SegueError as error:
         logger.warning("%s: %s", label, error)
         return Row(reason=" ".join(str(error).split()))
 
 
-def _measure(plan: Plan, label: str, overrides: Nested, seed: int) -> dict[str, Any]:
+def _measure(plan: Plan, label: str, asked: Asked, seed: int) -> dict[str, Any]:
     """One training, in a folder named after all that went into it: equal runs of two studies are one."""
-    asked = merged(overrides, {"training": {"seed": seed}})
-    settings = settings_for(plan.corpus, asked)
-    inputs = [read_manifest(plan.corpus)["fingerprint"], settings.model_dump(mode="json"), plan.refit]
+    overrides = merged(asked.settings, {"training": {"seed": seed}})
+    settings = settings_for(plan.corpus, overrides)
+    inputs: list[Any] = [read_manifest(plan.corpus)["fingerprint"], settings.model_dump(mode="json"), plan.refit]
+    inputs += [[asdict(epoch) for epoch in asked.epochs]] if asked.epochs is not None else []
     key = f"{model_label(settings)} {hashlib.sha256(as_key(inputs).encode()).hexdigest()[:10]}"
     logger.info("%s%s", label, f", seed {seed}" if plan.seeds > 1 else "")
+    epochs = {key: asked.epochs} if asked.epochs is not None else None
     folder = plan.out / "models"
-    return compare(plan.corpus, {key: asked}, folder, refit=plan.refit, progress=plan.progress)[key]
+    return compare(plan.corpus, {key: overrides}, folder, refit=plan.refit, epochs=epochs, progress=plan.progress)[key]
 
 
 def metric_table(rows: Rows, first: str = "model") -> Table:

@@ -172,7 +172,9 @@ class _Study:
         before = settled(self.study)
         draw = np.random.SeedSequence([self.budget.seed, len(before)]).generate_state(1)
         self.study.sampler = optuna.samplers.TPESampler(seed=int(draw[0]))
-        trial = self.study.ask(distributions(self.space))
+        # The first trial is the preset: what of it lies outside its range is not drawn.
+        asked = self.space if before or self.first is None else {key: self.space[key] for key in self.first}
+        trial = self.study.ask(distributions(asked))
         twin = next((other for other in before if other.params == trial.params), None)
         if twin is not None:
             trial.set_user_attr("same_as", twin.number)

@@ -133,13 +133,25 @@ SPACE: Space = {
     "model.spw": Between(0.1, 10.0, log=True),
     "model.ipw": Between(0.1, 10.0, log=True),
     "model.inh": Between(0.1, 10.0, log=True),
-    "model.snh": Choice(("1d", "5d", "20d", "80d", "320d")),
+    "model.snh": Choice(("1d", "5d", "20d", "80d", "100d", "320d")),
     "model.idf": Choice((0.0, 1.0, 2.0, 5.0, 10.0)),
     "model.extend": Between(0, 10),
     "model.boost": Between(0.0, 4.0),
 }
 
 _OF_THE_USER = ("model.extend", "model.boost")
-_OF_THE_SESSION: Space = {key: values for key, values in SPACE.items() if key not in _OF_THE_USER}
-SPACES: Mapping[str, Space] = dict.fromkeys(("v_sknn", "stan", "vstan"), _OF_THE_SESSION)
-"""What knows the session alone goes on knowing the session alone."""
+_OF_STAN = ("model.cosine", "model.spw", "model.ipw", "model.inh", "model.snh")
+_WITHOUT_SCALE = Choice(("same", "div", "quadratic", "log"))
+
+
+def _without(keys: tuple[str, ...]) -> Space:
+    return {key: values for key, values in SPACE.items() if key not in keys}
+
+
+_EBR: Space = {**_without(_OF_STAN), "model.weighting": _WITHOUT_SCALE, "model.match_weighting": _WITHOUT_SCALE}
+SPACES: Mapping[str, Space] = {
+    "v_sknn": {key: values for key, values in _EBR.items() if key not in _OF_THE_USER},
+    "vsknn_ebr": _EBR,
+    **dict.fromkeys(("stan", "vstan"), _without(_OF_THE_USER)),
+}
+"""What knows the session alone goes on knowing the session alone; V-SKNN knows no age and no distance."""
