@@ -219,11 +219,20 @@ def test_settings_of_settings_lie_over_those_of_a_file(tmp_path: Path) -> None:
     assert compose(below, above).model.options == {"window": {"length": 2, "history": 5}}
 
 
+_NEIGHBOURS = ("model.name=session_knn", "model.preset=vsknn_ebr")
+
+
 @pytest.mark.parametrize(
     ("assignments", "says"),
     [
         (["model.window.lenght=2"], r"unknown setting 'model\.window\.lenght': did you mean 'length'"),
         (["model.window=2", "model.window.length=2"], r"model\.window\.length: 'model\.window' has a value already"),
+        (["model.window=20"], r"setting 'model\.window': expected a table of keys, found 20"),
+        (
+            [*_NEIGHBOURS, "model.remind.sesions=3"],
+            r"unknown setting 'model\.remind\.sesions': did you mean 'sessions'",
+        ),
+        ([*_NEIGHBOURS, "model.remind=3"], r"setting 'model\.remind': expected a table of keys, found 3"),
         (["graph.sample_size.x=2"], r"'graph\.sample_size': .*integer"),
         (["model..length=2"], r"expected SECTION\.KEY=VALUE"),
     ],

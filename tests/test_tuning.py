@@ -271,6 +271,26 @@ def test_the_paper_grid() -> None:
     assert searched("paper-grid", "markov", None, {}) == ({}, {})
 
 
+@pytest.mark.parametrize(
+    ("preset", "keys"),
+    [
+        ("paper", ["model.dim", "training.learning_rate", "model.layers"]),
+        ("no-users", ["model.dim", "training.learning_rate", "model.layers"]),
+        ("authors-code", ["model.dim", "training.learning_rate"]),
+        ("no-graph", ["model.dim", "training.learning_rate"]),
+        ("memory", ["training.learning_rate"]),
+    ],
+)
+def test_the_paper_grid_varies_what_a_preset_can_use(preset: str, keys: list[str]) -> None:
+    assert list(searched("paper-grid", "hg_gnn", preset, {})[0]) == keys
+
+
+def test_the_paper_grid_keeps_what_only_it_varies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's own space may have no layers, and neither then has that of a preset."""
+    monkeypatch.setattr(GRU4Rec, "spaces", {"official": SPACE})
+    assert "model.layers" in searched("paper-grid", "gru4rec", "official", {})[0]
+
+
 def test_the_paper_grid_is_played_point_by_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 

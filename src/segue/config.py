@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
@@ -55,12 +55,22 @@ def _one_line(cls: type[Config], error: ValidationError, section: str) -> str:
     path = [str(part) for part in first["loc"]]
     key = ".".join([section, *path] if section else path)
     if first["type"] == "extra_forbidden":
-        owner: Any = cls
+        owner = cls
         for part in path[:-1]:
-            owner = owner.model_fields[part].annotation
+            owner = _table(owner, part)
         return f"unknown setting '{key}': {nearest(path[-1], list(owner.model_fields))}"
     said = first["msg"].removeprefix("Value error, ").lower()
+    if first["type"] == "model_type":
+        said = "expected a table of keys"
     return f"setting '{key}': {said}, found {_short(first['input'])}"
+
+
+def _table(owner: type[Config], name: str) -> type[Config]:
+    """The configuration that a setting holds, also where it may be unset."""
+    annotation = owner.model_fields[name].annotation
+    return next(
+        each for each in (annotation, *get_args(annotation)) if isinstance(each, type) and issubclass(each, Config)
+    )
 
 
 def _short(value: Any) -> str:

@@ -241,9 +241,15 @@ def settings_for(corpus_folder: Path, overrides: Nested) -> Settings:
 
 
 def model_label(settings: Settings) -> str:
-    """``hg_gnn/segue``."""
-    preset = settings.model.preset or next(iter(models.load(settings.model.name).presets), "")
-    return f"{settings.model.name}/{preset}" if preset else settings.model.name
+    """``hg_gnn/segue``; around another model than the preset's, that one: ``reminder/lessr/official``."""
+    name, presets = settings.model.name, models.load(settings.model.name).presets
+    label = settings.model.preset or next(iter(presets), "")
+    inside = settings.model.options.get("inner")
+    if inside is not None:
+        usual = presets[label]["model"]["inner"]
+        found, expected = (model_label(compose({"model": inner})) for inner in (inside, usual))
+        label = label if found == expected else found
+    return f"{name}/{label}" if label else name
 
 
 def _train_into(

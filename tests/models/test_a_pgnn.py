@@ -260,6 +260,19 @@ def test_two_tastes_are_told_apart() -> None:
     assert worlds.hit_rate(model, corpus, 1) == 1.0
 
 
+@pytest.mark.parametrize("dim", [16, 100])
+def test_it_starts_from_the_authors_values(dim: int) -> None:
+    """Everything within 1 / √d of zero, and all the way to there; the layer normalisation from ones and zeros."""
+    corpus = worlds.corpus_of(USERS, n_items=300)
+    model = fitted(corpus, dim=dim, dim_user=200, layer_norm=True)
+    limit = dim**-0.5
+    for name, parameter in model.named_parameters():
+        if "normalise" not in name:
+            assert 0.8 * limit < float(parameter.detach().abs().max()) <= limit, name
+    assert model.attention.normalise.weight.eq(1).all()  # type: ignore[union-attr]
+    assert model.attention.normalise.bias.eq(0).all()  # type: ignore[union-attr]
+
+
 def test_parameter_count() -> None:
     """T7: V d + (U + 1) d' + 2 (d² + d + d d') + GRU 9 d² + 6 d + attention 3 d² + two poolings + (4 d + d') d."""
     corpus = worlds.corpus_of(USERS, n_items=8)

@@ -79,7 +79,15 @@ def by_hand(model: GCEGNN, clicks: list[int]) -> Tensor:
     return total
 
 
-@pytest.mark.parametrize("options", [{}, {"hops": 2}, {"hops": 2, "weights": "log1p", "neighbours": 2, "distance": 1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"hops": 2},
+        {"hops": 2, "weights": "log1p", "neighbours": 2, "distance": 1},
+        {"hops": 2, "neighbours": 5, "fill": "repeat"},
+    ],
+)
 def test_the_batch_equals_loops_over_clicks_and_edges(options: dict[str, object]) -> None:
     """T38, traps 8 and 9: hop by hop, relation by relation, positions from the end."""
     corpus = worlds.corpus_of([SESSIONS], n_items=8)
@@ -177,6 +185,18 @@ def test_neighbours_are_masked_or_repeated() -> None:
         assert len(entries(repeated, item)) == (5 if true else 0)
     assert len(entries(masked, 6)) == 3
     assert entries(masked, 8) == [], "item 8 occurs nowhere"
+
+
+def test_a_repeated_neighbour_is_heard_as_often_as_it_stands_there() -> None:
+    """Trap 6: the softmax runs over all the places, so a repeat shifts attention; alone it would shift nothing."""
+    corpus = worlds.corpus_of([SESSIONS], n_items=9)
+    masked, repeated = (fitted(corpus, neighbours=5, fill=fill) for fill in ("mask", "repeat"))
+    drawn = [other for other, _ in entries(repeated, 6)]
+    assert len(set(drawn)) > 1
+    assert max(drawn.count(other) for other in drawn) > min(drawn.count(other) for other in drawn)
+    of_masked, of_repeated = (m.encode(worlds.request_of(m, [6])).vectors[0] for m in (masked, repeated))
+    torch.testing.assert_close(of_repeated, by_hand(repeated, [6]))
+    assert not torch.allclose(of_repeated, of_masked)
 
 
 @pytest.mark.parametrize("which", ["gcn", "local", "global"])

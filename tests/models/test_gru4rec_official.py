@@ -203,11 +203,14 @@ def test_it_starts_from_the_authors_values() -> None:
 
 
 def test_the_presets_are_those_of_the_authors_and_of_the_comparison() -> None:
-    for preset in ("official", "official_bpr_max"):
+    for preset, loss in (("official", "cross_entropy"), ("official_bpr_max", "bpr_max")):
         settings = models.with_preset({"model": {"name": "gru4rec", "preset": preset}})
         model = models.build(settings)
         assert isinstance(model, GRU4Rec)
         assert model.order == "session_parallel"
+        assert model.config.loss == loss
+        assert model.config.logq == (1.0 if loss == "cross_entropy" else 0.0)
+        assert (model.config.bpreg, model.config.elu) == (1.0, 0.5)
         training = settings.training
         assert (training.optimizer, training.learning_rate, training.momentum) == ("adagrad", 0.05, 0.0)
         assert (training.batch_events, training.weight_decay) == (64, 0.0)

@@ -200,7 +200,7 @@ def test_a_history_that_leaves_out_the_taste_does_not_tell() -> None:
 
 @variants
 @feeding
-@pytest.mark.parametrize("history", [1_000_000, 7, 0])
+@pytest.mark.parametrize("history", [1_000_000, 7, 1])
 @pytest.mark.parametrize("policy", ["frozen", "rolling"])
 def test_the_snapshot_is_taken_where_the_history_is_all_of_train(
     variant: str, feed_last: bool, history: int, policy: HistoryPolicy

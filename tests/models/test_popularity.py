@@ -97,3 +97,8 @@ def test_a_half_life_needs_a_unit() -> None:
     corpus = worlds.corpus_of([[[0, 1]]])
     with pytest.raises(ConfigError, match=r"model\.half_life"):
         worlds.fitted({"model": {"name": "popularity", "half_life": "3"}}, corpus)
+
+
+def test_a_history_that_is_counted_is_looked_at() -> None:
+    with pytest.raises(ConfigError, match=r"setting 'model\.history_weight': .*window\.history above 0, found 1\.0"):
+        worlds.fitted({"model": {"name": "popularity", "preset": "personal", "window": {"history": 0}}}, worlds.busy())

@@ -82,7 +82,14 @@ def test_it_needs_a_history_besides_what_the_model_inside_needs() -> None:
     [
         ({"inner": {"name": "markov"}, "window": {"length": 1}}, r"'model\.inner\.name'.*'markov' only counts"),
         ({"inner": {"name": "gru5rec"}}, "unknown model 'gru5rec': did you mean 'gru4rec'"),
-        ({"inner": {"name": "gru4rec", "dims": 8}}, "unknown setting 'model.dims': did you mean 'dim'"),
+        ({"inner": {"name": "gru4rec", "dims": 8}}, r"unknown setting 'model\.inner\.dims': did you mean 'dim'"),
+        ({"inner": {"name": "gru4rec", "dim": 0}}, r"setting 'model\.inner\.dim': .*, found 0"),
+        (
+            {"inner": {"name": "gru4rec", "window": {"length": 0}}},
+            r"setting 'model\.inner\.window\.length': .*, found 0",
+        ),
+        ({"inner": {"name": 5}}, r"setting 'model\.inner\.name': .*, found 5"),
+        ({"inner": {"name": "reminder"}}, r"setting 'model\.inner': reminders cannot go around reminders"),
         ({"window": {"length": 7, "history": 9}}, r"'model\.window\.length'.*last 20 items, found 7"),
     ],
 )
@@ -95,6 +102,21 @@ def test_a_mistake_is_one_clear_line(options: dict[str, object], says: str) -> N
 def test_the_model_inside_has_a_name() -> None:
     with pytest.raises(ConfigError, match=r"'model\.inner': name the model inside"):
         ReminderConfig.parse({"inner": {"dim": 8}}, "model")
+
+
+@pytest.mark.parametrize(
+    ("preset", "inner", "label"),
+    [
+        ("gru4rec_r", {}, "reminder/gru4rec_r"),
+        ("narm_r", {"dim": 8}, "reminder/narm_r"),
+        ("gru4rec_r", {"preset": "full_softmax"}, "reminder/gru4rec_r"),
+        ("gru4rec_r", {"preset": "official"}, "reminder/gru4rec/official"),
+        ("gru4rec_r", {"name": "lessr"}, "reminder/lessr/official"),
+    ],
+)
+def test_its_label_tells_what_is_inside(preset: str, inner: dict[str, object], label: str) -> None:
+    settings = models.with_preset({"model": {"name": "reminder", "preset": preset, "inner": inner}})
+    assert pipeline.model_label(settings) == label
 
 
 def test_options_of_the_model_inside_go_over_its_preset() -> None:

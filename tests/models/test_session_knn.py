@@ -252,8 +252,22 @@ def test_what_it_needs() -> None:
 
 @pytest.mark.parametrize("options", [{"extend": 3}, {"remind": {}}])
 def test_the_history_must_be_there_to_be_looked_at(options: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=r"set window\.history too"):
+    (key,) = options
+    with pytest.raises(ConfigError, match=rf"setting 'model\.{key}': .*window\.history above 0"):
         fitted(worlds.busy(), preset="v_sknn", **options)
+
+
+_WEIGHTS = ("idf", "boost", "inh", "spw", "ipw")
+
+
+@pytest.mark.parametrize("name", _WEIGHTS)
+def test_no_weight_is_beyond_what_sums_of_scores_can_hold(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"setting 'model\.{name}': .*, found 1e\+308"):
+        fitted(worlds.busy(), preset="vstan_ebr", **{name: 1e308})
+    corpus = worlds.busy()
+    largest = dict.fromkeys(_WEIGHTS, 1e6)
+    model = fitted(corpus, preset="vstan_ebr", weighting="exp", remind={"base": 1e6}, **largest)
+    assert torch.isfinite(worlds.scores_of(model, worlds.events_of(model, corpus))).all()
 
 
 # The plain loop.

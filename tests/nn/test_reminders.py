@@ -88,7 +88,13 @@ def test_it_equals_a_loop(users: list[list[list[int]]], max_items: int, max_sess
             assert table[item] == pytest.approx(pair)
 
 
-@pytest.mark.parametrize("wrong", [{"base": 0.0}, {"recency": -1.0}, {"similarity": -1.0}, {"sessions": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"base": 0.0}, {"recency": -1.0}, {"similarity": -1.0}, {"sessions": 0}),
+        *({"base": 1e308}, {"recency": 1e308}, {"similarity": 1e308}),
+    ],
+)
 def test_weights_have_bounds(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         Reminding.parse(wrong)

@@ -31,6 +31,13 @@ class Window(Config):
     """Last items of the user's earlier sessions; 0: none."""
 
 
+class UserWindow(Window):
+    """Of a model that is nothing without the user's earlier sessions."""
+
+    history: int = Field(1000, ge=1, le=1_000_000_000)
+    """Last items of the user's earlier sessions."""
+
+
 class History(NamedTuple):
     """What came before the running sessions of a batch, flat and row by row, the oldest first.
 

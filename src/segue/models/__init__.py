@@ -31,14 +31,15 @@ def build(settings: Settings) -> SessionModel:
     inside = settings.model.options.get("inner")
     if inside is None:
         return model(config, settings.graph)
-    inner = build(with_preset({**settings.model_dump(include={"graph"}), "model": inside}))
+    inner = build(with_preset({**settings.model_dump(include={"graph"}), "model": inside}, "model.inner"))
     return model(config, settings.graph, inner)  # type: ignore[call-arg]
 
 
-def with_preset(overrides: Nested) -> Settings:
+def with_preset(overrides: Nested, where: str = "model") -> Settings:
     """Settings of a run: defaults, over them the chosen preset of the chosen model, over that the user's overrides.
 
-    A model around another, its option `inner`, is trained as that one's preset says.
+    A model around another, its option `inner`, is trained as that one's preset says. `where` the model's options stand
+    is for messages.
     Raises ConfigError for an unknown model, preset, key or option, before any work is done.
     """
     # Of the other sections some keys are only valid beside the preset's.
@@ -46,11 +47,11 @@ def with_preset(overrides: Nested) -> Settings:
     model, chosen = load(asked.name), _preset_of(asked)
     layers = [model.presets[chosen], overrides, {"model": {"preset": chosen}}] if chosen else [overrides]
     settings = compose(*layers)
-    model.Config.parse(settings.model.options, "model")
+    model.Config.parse(settings.model.options, where)
     inside = settings.model.options.get("inner")
     if inside is None:
         return settings
-    inner = with_preset({"model": inside}).model
+    inner = with_preset({"model": inside}, f"{where}.inner").model
     own = load(inner.name).presets.get(inner.preset or "", {})
     return compose({section: values for section, values in own.items() if section != "model"}, *layers)
 

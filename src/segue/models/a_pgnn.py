@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from segue.data.batches import Batch, Window
+from segue.data.batches import Batch, UserWindow
 from segue.data.corpus import Corpus
 from segue.graph.behaviour import BehaviourGraph, behaviour_graph
 from segue.graph.propagation import Csr, neighbour_mean
@@ -28,7 +28,7 @@ from segue.settings import GraphSettings, PreparationSettings
 class APGNNConfig(ModelConfig):
     """Sizes, how far it looks back, and how messages are weighted."""
 
-    window: Window = Window(length=20, history=1000)
+    window: UserWindow = UserWindow(length=20)
     dim: int = Field(100, ge=1, le=4096)
     """d, the size of item vectors and node states."""
     dim_user: int = Field(50, ge=1, le=4096)
@@ -128,7 +128,12 @@ class APGNN(SessionEncoder):
     Config = APGNNConfig
     config: APGNNConfig
     presets: ClassVar[Mapping[str, Overrides]] = {
-        "official": {"training": {"batch_events": 100, "weight_decay": 0.0, "max_epochs": 30}},
+        # Not the authors': their program lost a transposition, so in and out are swapped and the weights not those of
+        # their equations ("code"); it has no row for unknown users, and fails on them; it shuffles single events.
+        "official": {
+            "model": {"norm": "row", "mask_users": 0.01},
+            "training": {"batch_events": 100, "weight_decay": 0.0, "max_epochs": 30, "shuffle": "sessions"},
+        },
         "hggnn": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
     }
     space: ClassVar[Space] = {

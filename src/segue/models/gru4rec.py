@@ -20,7 +20,7 @@ from segue.data.corpus import Corpus
 from segue.data.orders import Order
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
-from segue.nn.sampled import PopularitySampler, bpr_max, candidate_scores, cross_entropy, false_negatives
+from segue.nn.sampled import Drawn, PopularitySampler, bpr_max, candidate_scores, cross_entropy, false_negatives
 from segue.nn.space import Between, Choice, Space
 from segue.settings import GraphSettings, PreparationSettings
 
@@ -55,7 +55,7 @@ class GRU4RecConfig(ModelConfig):
     loss: Literal["full_softmax", "cross_entropy", "bpr_max"] = "full_softmax"
     """full_softmax: over all items; the others over the targets of the batch and `n_sample` drawn items. In evaluation
     mode, where nothing is drawn, all items are the candidates of each."""
-    n_sample: int = Field(2048, ge=0, le=10_000_000)
+    n_sample: Drawn = 2048
     """Items drawn for each batch, shared by its events."""
     sample_alpha: float = Field(0.5, ge=0, le=1)
     """They are drawn by support to the power of this: 0 all alike, 1 by popularity."""

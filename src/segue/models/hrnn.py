@@ -16,17 +16,17 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segue.data.batches import Batch, History, Store, Window, long_tensor, look_back
+from segue.data.batches import Batch, History, Store, UserWindow, long_tensor, look_back
 from segue.data.corpus import Corpus, Sessions
 from segue.data.orders import Order
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Need, Overrides, SessionEncoder
-from segue.nn.sampled import PopularitySampler, candidate_scores, false_negatives, top1
+from segue.nn.sampled import Drawn, PopularitySampler, candidate_scores, false_negatives, top1
 from segue.nn.space import Between, Choice, Space, fixed_schedule
 from segue.settings import GraphSettings, PreparationSettings
 
 _USERS_AT_ONCE = 1024
-_OFFICIAL = {"dim": 100, "loss": "top1", "shared": False}
+_OFFICIAL = {"dim": 100, "loss": "top1", "shared": False, "feed_last": True}
 _OFFICIAL_TRAINING = {
     "optimizer": "adagrad", "learning_rate": 0.1, "weight_decay": 0.0, "batch_events": 256, "max_epochs": 10,
 }  # fmt: skip
@@ -35,7 +35,7 @@ _OFFICIAL_TRAINING = {
 class HRNNConfig(ModelConfig):
     """Sizes, regularisation, variant and loss."""
 
-    window: Window = Window(length=1000, history=1_000_000)
+    window: UserWindow = UserWindow(length=1000, history=1_000_000)
     dim: int = Field(128, ge=1, le=65_536)
     """Of item vectors, session state and user state."""
     variant: Literal["init", "all"] = "init"
@@ -54,7 +54,7 @@ class HRNNConfig(ModelConfig):
     loss: Literal["full_softmax", "top1"] = "full_softmax"
     """full_softmax: over all items; top1: over the targets of the batch and `n_sample` drawn items, copies of an
     event's own target left out. In evaluation mode, where nothing is drawn, all items are the candidates."""
-    n_sample: int = Field(0, ge=0, le=10_000_000)
+    n_sample: Drawn = 0
     """Of top1: items drawn for each batch besides its targets. The authors draw none; as the loss is a mean, the few
     wrong candidates of an event count the less the more are drawn."""
     sample_alpha: float = Field(0.5, ge=0, le=1)
@@ -75,6 +75,7 @@ class HRNN(SessionEncoder):
         "hggnn": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
         # The authors' settings for their small networks on Xing. Their batches of 50 and 100 users play an item a step;
         # here a step is a whole session of each user, so the other targets of the batch are negatives enough.
+        # Not theirs: feed_last. The "final state" of their paper has seen the last item, that of their program has not.
         "official": {"model": {**_OFFICIAL, "dropout_session": 0.1}, "training": _OFFICIAL_TRAINING},
         "official_all": {
             "model": {
@@ -178,7 +179,7 @@ class HRNN(SessionEncoder):
             session, before = carried.index_select(0, batch.slot).chunk(2, 1)
             started = batch.continues[:, None]
             return self._advance(session, before) * started, started
-        started = (batch.past[:, 1] > batch.past[:, 0])[:, None] & (self.config.window.history > 0)
+        started = (batch.past[:, 1] > batch.past[:, 0])[:, None]
         known = ~batch.fresh & (batch.past_sessions == self.n_sessions.index_select(0, batch.user))
         unread = torch.nonzero(~known | self.training | (not self._snapshot)).squeeze(1)
         history = look_back(batch.store, batch.past.index_select(0, unread), self.config.window.history)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from segue.data.batches import Batch, Window, spans
@@ -37,6 +37,13 @@ class PopularityConfig(ModelConfig):
     """The age at which an occurrence in the user's history counts half. Unset: all count alike."""
     recency_half_life: Duration | None = None
     """The age, at the end of train, at which an event counts half towards popularity. Unset: all count alike."""
+
+    @field_validator("history_weight")
+    @classmethod
+    def _history_is_there(cls, weight: float, info: ValidationInfo) -> float:
+        if weight and "window" in info.data and not info.data["window"].history:
+            raise ValueError("the user's earlier items are counted with window.history above 0")
+        return weight
 
 
 class Popularity(SessionModel):

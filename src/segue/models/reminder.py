@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from pydantic import field_validator
 from torch import Tensor
 
-from segue.data.batches import Batch, Window
+from segue.data.batches import Batch, UserWindow
 from segue.data.corpus import Corpus
 from segue.data.orders import Order
 from segue.errors import ConfigError
@@ -20,23 +20,25 @@ from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Need, Overrides, Parts, SessionEncoder, SessionModel
 from segue.nn.reminders import Reminding, reminders
 from segue.nn.space import Between, Space
-from segue.settings import GraphSettings, PreparationSettings
+from segue.settings import GraphSettings, ModelSettings, PreparationSettings
 
 
 class ReminderConfig(ModelConfig):
     """The model inside, and how the user's earlier items are raised above what it says."""
 
-    window: Window = Window(length=20, history=1000)
+    window: UserWindow = UserWindow(length=20)
     """length: that of the model inside; history: the items that reminders come from."""
-    inner: dict[str, Any]
+    inner: ModelSettings
     """name, preset and options of a trained model, as they would stand under [model]."""
     remind: Reminding = Reminding(sessions=3, base=7.0)
 
     @field_validator("inner")
     @classmethod
-    def _named(cls, inner: dict[str, Any]) -> dict[str, Any]:
-        if "name" not in inner:
+    def _another(cls, inner: ModelSettings) -> ModelSettings:
+        if "name" not in inner.model_fields_set:
             raise ValueError("name the model inside, such as {name = 'gru4rec'}")
+        if inner.name == "reminder":
+            raise ValueError("reminders cannot go around reminders; name the model inside those")
         return inner
 
 
@@ -59,7 +61,7 @@ class Reminder(SessionEncoder):
 
     def __init__(self, config: ReminderConfig, graph: GraphSettings, inner: SessionModel) -> None:
         super().__init__(config, graph)
-        name = config.inner.get("name")
+        name = config.inner.name
         if not isinstance(inner, SessionEncoder):
             raise ConfigError(f"setting 'model.inner.name': reminders go around a trained model, '{name}' only counts")
         if inner.config.window.length != config.window.length:

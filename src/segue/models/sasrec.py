@@ -27,7 +27,7 @@ LONGEST = 16_384
 
 
 class SASRecConfig(ModelConfig):
-    """Sizes and regularisation; ``window.history`` above 0 puts that many earlier items in front of the session."""
+    """Sizes and regularisation; ``window.history`` items go in front of the session, 0: it is read alone."""
 
     window: Window = Window(length=20)
     dim: int = Field(128, ge=1, le=8192)

@@ -22,10 +22,10 @@ class Reminding(Config):
 
     sessions: int = Field(5, ge=1, le=100_000)
     """Last sessions of the user that are looked at."""
-    base: float = Field(1.0, gt=0)
+    base: float = Field(1.0, gt=0, le=1e6)
     """Of what the model says of the running session."""
-    recency: float = Field(1.0, ge=0)
-    similarity: float = Field(1.0, ge=0)
+    recency: float = Field(1.0, ge=0, le=1e6)
+    similarity: float = Field(1.0, ge=0, le=1e6)
 
 
 class Reminders(NamedTuple):

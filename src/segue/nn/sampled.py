@@ -5,9 +5,15 @@ All take scores [events, candidates] and the column of each event's positive [ev
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
+
+Drawn = Annotated[int, Field(ge=0, le=100_000)]
+"""Items drawn for a batch. The most of them are 200 MB of scores for 512 events; a full softmax is no dearer then."""
 
 
 class PopularitySampler(nn.Module):

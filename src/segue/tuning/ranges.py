@@ -38,16 +38,17 @@ def searched(search: Search, name: str, preset: str | None, overrides: Nested) -
     """The ranges for a preset of a model (None: its first), and the settings that all its trials share.
 
     What the user has set is not searched.
-    The paper's grid keeps those of its three settings that the model has.
+    The paper's grid keeps those of its three settings that the model has, less what the preset's own space leaves out.
     """
     model = models.load(name)
     trained = issubclass(model, SessionEncoder)
+    own = model.spaces.get(preset or next(iter(model.presets), ""), model.space)
     if search == "paper-grid":
         fields = [_LEARNING_RATE, *(f"model.{field}" for field in model.Config.model_fields)] if trained else []
-        space: Space = {key: choice for key, choice in _PAPER_GRID.items() if key in fields}
+        usable = set(fields) - (set(model.space) - set(own))
+        space: Space = {key: choice for key, choice in _PAPER_GRID.items() if key in usable}
         shared = merged(_PAPER_TRAINING if trained else {}, overrides)
     else:
-        own = model.spaces.get(preset or next(iter(model.presets), ""), model.space)
         space, shared = {**(_COMMON if trained else {}), **own}, merged(overrides)
     return {key: value for key, value in space.items() if not _is_set(overrides, key)}, shared
 

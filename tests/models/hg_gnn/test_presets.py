@@ -238,6 +238,8 @@ def test_leaving_a_relation_out_leaves_the_other_lists_alone(corpus: Corpus) -> 
             {"layers": 2, "layer_weights": [0.5, 0.5]},
             "'model.layer_weights'.*layers = 2 needs layers \\+ 1 = 3 numbers",
         ),
+        ({"layer_weights": [0.0, 0.0]}, "'model.layer_weights': some layer needs a weight other than 0"),
+        ({"layer_weights": [1e308, 1.0]}, "'model.layer_weights.0': .*1000000, found 1e\\+308"),
         ({"memory": ["history", "history"]}, "'model.memory'.*name each source once"),
         ({"pointer": ["histroy"]}, "'model.pointer.0'.*'session', 'history', 'transition' or 'cooccurrence'"),
         ({"dropuot": 0.1}, "unknown setting 'model.dropuot': did you mean 'dropout'"),

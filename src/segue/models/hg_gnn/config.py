@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -14,6 +14,7 @@ from segue.nn.protocol import ModelConfig
 from segue.settings import Duration, GraphSettings, Neighbours
 
 Source = Literal["session", "history", "transition", "cooccurrence"]
+LayerWeight = Annotated[float, Field(ge=-1e6, le=1e6)]
 SOURCES: tuple[Source, ...] = ("session", "history", "transition", "cooccurrence")
 
 
@@ -21,6 +22,7 @@ class HGGNNConfig(ModelConfig):
     """HG-GNN (arXiv 2107.03813). The defaults are the paper's model; preset "segue" adds the terms at the end."""
 
     window: Window = Window(length=20, history=1000)
+    """history: of the source "history", and of users that train does not know; 0: of neither anything."""
     dim: int = Field(128, ge=1, le=4096)
     """d, the size of every embedding."""
     layers: int = Field(1, ge=0, le=16)
@@ -29,7 +31,7 @@ class HGGNNConfig(ModelConfig):
     """On the node features that enter each layer; without layers, on the node features themselves."""
     accumulate: Literal["mean", "sum"] = "mean"
     """accum(·) of eq. (6)."""
-    layer_weights: tuple[float, ...] | None = None
+    layer_weights: tuple[LayerWeight, ...] | None = None
     """α_k of eq. (8), layers + 1 numbers; unset: 1 / (layers + 1)."""
     current_preference: bool = True
     """False: S = O, the ablation without eq. (9)-(13)."""
@@ -84,6 +86,8 @@ class HGGNNConfig(ModelConfig):
         layers = info.data.get("layers")
         if weights is not None and layers is not None and len(weights) != layers + 1:
             raise ValueError(f"layers = {layers} needs layers + 1 = {layers + 1} numbers")
+        if weights is not None and not any(weights):
+            raise ValueError("some layer needs a weight other than 0")
         return weights
 
     @field_validator("general_preference")

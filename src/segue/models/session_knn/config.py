@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from segue.data.batches import Window
 from segue.data.corpus import IntArray
@@ -17,6 +17,8 @@ from segue.settings import Duration
 
 Shape = Literal["same", "div", "quadratic", "log", "exp"]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+Places = Annotated[float, Field(ge=1e-3, le=1e6)]
+"""In which a weight falls by e: from nothing but the place itself to all places alike."""
 
 
 class SessionKNNConfig(ModelConfig):
@@ -29,35 +31,36 @@ class SessionKNNConfig(ModelConfig):
     """The most recent sessions that share an item are compared."""
     weighting: Shape = "quadratic"
     """Weight of the item at place p of n in the running session: 1, p/n, (p/n)², 1/log10(n-p+1.7), e^((p-n)/spw)."""
-    spw: float = Field(1.0, gt=0)
+    spw: Places = 1.0
     """Places after which weighting "exp" falls by e."""
     cosine: bool = False
     """Shared weight over ‖w‖ √|N|. False: over the number of distinct items of the running session."""
     snh: Duration | None = None
     """The age of a session at which its similarity falls by e. Unset: however old."""
-    inh: float | None = Field(None, gt=0)
+    inh: Places | None = None
     """Places from the last shared item at which an item of a neighbour falls by e. Unset: however far."""
     match_weighting: Shape = "quadratic"
     """Weight of a neighbour by place p of n of the last shared item, q = n-p+1: 1, 1/q, 1/q², 1/log10(q+1.7),
     e^((p-n)/ipw)."""
-    ipw: float = Field(1.0, gt=0)
+    ipw: Places = 1.0
     """Places after which match_weighting "exp" falls by e."""
-    idf: float = Field(0.0, ge=0)
+    idf: float = Field(0.0, ge=0, le=1e6)
     """Weight of the inverse document frequency, log(sessions / sessions with the item)."""
     fill: Literal["none", "popularity"] = "none"
     """popularity: items of no neighbour rank below all others, by train popularity."""
     extend: int = Field(0, ge=0, le=1000)
     """A session shorter than this is preceded by the user's last items."""
-    boost: float = Field(0.0, ge=0)
+    boost: float = Field(0.0, ge=0, le=1e6)
     """The similarity of the user's own sessions counts 1 + boost times."""
     remind: Reminding | None = None
     """How the user's earlier items are raised. Unset: not at all."""
 
-    @model_validator(mode="after")
-    def _history_is_there(self) -> Self:
-        if (self.extend or self.remind) and not self.window.history:
-            raise ValueError("extend and remind look at the user's history: set window.history too")
-        return self
+    @field_validator("extend", "remind")
+    @classmethod
+    def _history_is_there(cls, asked: int | Reminding | None, info: ValidationInfo) -> int | Reminding | None:
+        if asked and "window" in info.data and not info.data["window"].history:
+            raise ValueError("the user's earlier items are looked at with window.history above 0")
+        return asked
 
 
 def item_weight(shape: Shape, scale: float, place: IntArray, length: IntArray) -> FloatArray:
