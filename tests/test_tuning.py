@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import small_logs
-from segue import models, pipeline
+from segue import models, pipeline, records
 from segue.data.corpus import Corpus
 from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
 from segue.models.gru4rec import GRU4Rec
@@ -68,11 +68,11 @@ def test_the_best_trial_can_be_trained_again(tmp_path: Path) -> None:
     overrides = read_overrides(tmp_path / "t" / "best.toml")
     assert overrides == found.settings
     folder = pipeline.train(small_logs.corpus(), tmp_path / "model", overrides)
-    assert pipeline.training_facts(folder)["validation"] == best["metrics"]
+    assert records.training_facts(folder)["validation"] == best["metrics"]
     kept = ["best.toml", "metrics.jsonl", "study.journal", "trials.json"]
     assert sorted(path.name for path in (tmp_path / "t").iterdir()) == kept
     seen = [json.loads(line) for line in (tmp_path / "t" / "metrics.jsonl").read_text().splitlines()]
-    again = pipeline.read_epochs(folder)
+    again = records.read_epochs(folder)
     assert [epoch["validation"] for epoch in seen] == [epoch["validation"] for epoch in again]
     chosen = max(epoch["epoch"] for epoch in seen if epoch["best"])
     assert [epoch.learning_rate for epoch in found.plan] == [epoch["learning_rate"] for epoch in seen[:chosen]]

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from segue import cli_compare, pipeline
+from segue import cli_compare, measuring, pipeline, records
 from segue.cli_options import Config, Json, Overwrite, Set, overrides_of
 from segue.console import (
     err,
@@ -134,7 +134,7 @@ def train(
     with training_bar() as progress:
         options = Options(resume=resume, overwrite=overwrite, refit=refit, progress=progress)
         folder = pipeline.train(corpus, to, overrides_of(config, set_), options)
-    facts = pipeline.training_facts(folder)
+    facts = records.training_facts(folder)
     if as_json:
         print_json(facts)
         return
@@ -172,8 +172,8 @@ def evaluate(
             "note: a trained model carries its own settings; of --config and --set, only [evaluation] counts here"
         )
     with evaluation_bar() as progress:
-        measured = pipeline.evaluate_model(model, corpus, Part[split.upper()], progress=progress, **how)
-    result = pipeline.write_evaluation(model, measured)
+        measured = measuring.evaluate_model(model, corpus, Part[split.upper()], progress=progress, **how)
+    result = measuring.write_evaluation(model, measured)
     if as_json:
         print_json(result)
         return
@@ -248,9 +248,9 @@ def fit(
     with training_bar() as progress:
         options = Options(resume=resume, overwrite=overwrite, refit=refit, final=final, progress=progress)
         folder = pipeline.fit(log, to, overrides_of(config, set_, drop_invalid), options, items=items, users=users)
-    result = pipeline.read_evaluation(folder)
+    result = measuring.read_evaluation(folder)
     if as_json:
-        print_json({**pipeline.training_facts(folder), "evaluation": result})
+        print_json({**records.training_facts(folder), "evaluation": result})
         return
     print_metrics({result["model"]: result}, list(result["metrics"]))
     err.print(f"model: {folder}   report: {folder / 'report.html'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import threading
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segue.artifact import CHECKPOINT, load_checkpoint, save_checkpoint, write_text
+from segue.artifact import CHECKPOINT, load_checkpoint, save_checkpoint
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
@@ -23,6 +22,7 @@ from segue.errors import ConfigError, ModelError
 from segue.evaluation import evaluate
 from segue.nn.optimizers import optimizer_of
 from segue.nn.protocol import SessionEncoder
+from segue.records import write_epochs
 from segue.runtime import deterministic, interruptible, keep_large_buffers, pick_device, tensorboard
 from segue.settings import EvaluationSettings, TrainingSettings
 
@@ -262,8 +262,7 @@ class Trainer:
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         save_checkpoint(self.checkpoint, tensors, asdict(self.state))
-        lines = "".join(json.dumps(record) + "\n" for record in self.state.records)
-        write_text(self.folder / f"{self.name}.jsonl", lines)
+        write_epochs(self.folder, self.state.records, self.name)
         self._saved_at = time.monotonic()
 
     def _load(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from segue import pipeline
+from segue import measuring
 from segue.errors import ArtifactError
 from segue.report import check_same_events
 from segue.significance import UserMeans, differences, user_means, verdict
@@ -41,7 +41,7 @@ def summary(folders: Mapping[str, Path], seeds: Mapping[str, Sequence[int]], pla
         for label, folder in folders.items()
     }
     shown = {label: runs for label, runs in done.items() if runs and label not in failed}
-    evaluations = {label: [pipeline.read_evaluation(run) for run in runs] for label, runs in shown.items()}
+    evaluations = {label: [measuring.read_evaluation(run) for run in runs] for label, runs in shown.items()}
     if evaluations:
         check_same_events({f"{label}, seed {k}": e for label, es in evaluations.items() for k, e in enumerate(es)})
     complete = [label for label, runs in shown.items() if len(runs) == len(seeds[label])]

@@ -54,6 +54,12 @@ def with_preset(overrides: Nested) -> Settings:
     return compose({section: values for section, values in own.items() if section != "model"}, *layers)
 
 
+def label(settings: Settings) -> str:
+    """Name and preset of a model: ``hg_gnn/segue``."""
+    preset = settings.model.preset or next(iter(load(settings.model.name).presets), "")
+    return f"{settings.model.name}/{preset}" if preset else settings.model.name
+
+
 def _preset_of(asked: ModelSettings) -> str | None:
     """The preset that is asked for, else the first; None where the model has none."""
     presets = load(asked.name).presets

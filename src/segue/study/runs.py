@@ -15,7 +15,7 @@ from segue.compare import compare
 from segue.data.corpus import read_manifest
 from segue.errors import SegueError, UserMistake
 from segue.nn.protocol import SessionEncoder
-from segue.pipeline import model_label, settings_for
+from segue.pipeline import settings_for
 from segue.settings import Nested, merged
 from segue.study.paper import METRICS
 from segue.study.plan import Plan, as_key
@@ -106,7 +106,7 @@ def _measure(plan: Plan, label: str, overrides: Nested, seed: int) -> dict[str, 
     asked = merged(overrides, {"training": {"seed": seed}})
     settings = settings_for(plan.corpus, asked)
     inputs = [read_manifest(plan.corpus)["fingerprint"], settings.model_dump(mode="json"), plan.refit]
-    key = f"{model_label(settings)} {hashlib.sha256(as_key(inputs).encode()).hexdigest()[:10]}"
+    key = f"{models.label(settings)} {hashlib.sha256(as_key(inputs).encode()).hexdigest()[:10]}"
     logger.info("%s%s", label, f", seed {seed}" if plan.seeds > 1 else "")
     folder = plan.out / "models"
     return compare(plan.corpus, {key: asked}, folder, refit=plan.refit, progress=plan.progress)[key]

@@ -21,7 +21,7 @@ import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from segue import pipeline
+from segue import models, pipeline, records
 from segue.artifact import write_text, writing
 from segue.data.corpus import Part, load
 from segue.data.target import clear
@@ -37,8 +37,7 @@ from segue.tuning.ranges import Point, Search, all_points, distributions, preset
 logger = logging.getLogger("segue")
 
 _RUNNING = "running"
-_CURVE = "metrics.jsonl"
-_OURS = (JOURNAL, "trials.json", "best.toml", _CURVE, _RUNNING)
+_OURS = (JOURNAL, "trials.json", "best.toml", "metrics.jsonl", _RUNNING)
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class _Study:
         self.shared = merged(shared, {"model": {"name": asked.name, "preset": asked.preset}})
         self.settings = pipeline.settings_for(corpus, self.shared)
         pick_device(self.settings.training.device)
-        self.label = pipeline.model_label(self.settings)
+        self.label = models.label(self.settings)
         self.corpus = load(corpus, (Part.TRAIN, Part.VALIDATION))
         grid = budget.search == "paper-grid"
         self.points = all_points(self.space, None if grid else budget.trials, budget.seed)
@@ -256,4 +255,4 @@ class _Study:
             if best:
                 comment = f"Trial {best.number} of {len(trials)}: {SELECTED_BY} {best.value:.4f} on validation."
                 write_text(self.out / "best.toml", as_toml(with_point(self.shared, best.params), comment))
-                write_text(self.out / _CURVE, "".join(json.dumps(epoch) + "\n" for epoch in epochs_of(best)))
+                records.write_epochs(self.out, epochs_of(best))
