@@ -22,9 +22,10 @@ from segue.data.corpus import load
 from segue.data.draw import drawn_users
 from segue.data.prepare import prepare
 from segue.data.stats import table1
+from segue.overrides import read_overrides
 from segue.pipeline import prepare_log
 from segue.report import markdown_table
-from segue.settings import Nested, compose, read_overrides
+from segue.settings import Nested, compose
 
 
 def drawn_corpus(log: str, users: int | None, seed: int, folder: Path, overrides: Nested) -> Path:

@@ -17,8 +17,9 @@ from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
 from segue.models.gru4rec import GRU4Rec
 from segue.models.popularity import Popularity
 from segue.nn.space import Between, Choice
+from segue.overrides import read_overrides
 from segue.pipeline import Options, Selection
-from segue.settings import Nested, Settings, compose, read_overrides
+from segue.settings import Nested, Settings, compose
 from segue.tuning import Budget, Standing, Tuned, tune
 from segue.tuning.ranges import all_points, preset_point, searched, with_point
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from segue.settings import Nested, read_overrides
+from segue.overrides import read_overrides
+from segue.settings import Nested
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings as TOML, a section a topic.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE, over --config. May be repeated.")]

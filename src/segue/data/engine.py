@@ -18,7 +18,8 @@ from types import FrameType
 import duckdb
 
 from segue.errors import UserMistake
-from segue.settings import PreparationSettings, size_in_bytes
+from segue.quantities import size_in_bytes
+from segue.settings import PreparationSettings
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")

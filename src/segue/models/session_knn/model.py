@@ -24,7 +24,8 @@ from segue.models.session_knn.index import Running, SessionIndex, Shared, cuts, 
 from segue.nn.protocol import Need, Overrides, Parts, SessionModel
 from segue.nn.reminders import reminders
 from segue.nn.space import Space
-from segue.settings import GraphSettings, PreparationSettings, milliseconds
+from segue.quantities import milliseconds
+from segue.settings import GraphSettings, PreparationSettings
 
 DIGITS = 12
 CELLS_PER_BLOCK = 2**19
