@@ -15,7 +15,7 @@ import typer
 from segue import compare as comparison
 from segue import tuning
 from segue.artifact import write_text, writing
-from segue.cli_options import Config, Json, Set, overrides_of
+from segue.cli_options import Config, Corpus, Json, Set, overrides_of
 from segue.compare.summary import Summary
 from segue.console import err, out, print_json, print_rows, search_bars
 from segue.errors import ConfigError, CorpusError
@@ -23,7 +23,6 @@ from segue.settings import merged
 
 _SEEDS = 100
 
-Corpus = Annotated[Path, typer.Argument(help="A prepared corpus.")]
 Search = Annotated[
     Literal["tpe", "paper-grid"],
     typer.Option(help="tpe: the model's declared space. paper-grid: dim x learning rate x layers of arXiv 2107.03813."),
