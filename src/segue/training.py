@@ -20,10 +20,11 @@ from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
 from segue.errors import ConfigError, ModelError
 from segue.evaluation import evaluate
+from segue.interrupts import noted
 from segue.nn.optimizers import optimizer_of
 from segue.nn.protocol import SessionEncoder
 from segue.records import write_epochs
-from segue.runtime import deterministic, interruptible, keep_large_buffers, pick_device, tensorboard
+from segue.runtime import deterministic, keep_large_buffers, pick_device, tensorboard
 from segue.settings import EvaluationSettings, TrainingSettings
 
 SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
@@ -122,7 +123,7 @@ class Trainer:
         keep_large_buffers()
         with (
             deterministic(self.device),
-            interruptible() as interrupted,
+            noted() as interrupted,
             tensorboard(self.folder / "tensorboard" / self.name) as log,
         ):
             while not self.state.finished:
