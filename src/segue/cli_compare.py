@@ -14,7 +14,7 @@ import typer
 
 from segue import compare as comparison
 from segue import tuning
-from segue.artifact import write_text, writing
+from segue.atomic import write_text, writing
 from segue.cli_options import Config, Corpus, Json, Set, overrides_of
 from segue.compare.summary import Summary
 from segue.console import err, out, print_json, print_rows, search_bars

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from segue import models
-from segue.artifact import CORPUS, Artifact, aside, check_seal, load_model, write_text, writing
+from segue.artifact import CORPUS, Artifact, check_seal, load_model
+from segue.atomic import aside, write_text, writing
 from segue.data.corpus import Corpus, Part, Sessions, load
 from segue.errors import ArtifactError
 from segue.evaluation import Evaluation, evaluate

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segue import models
-from segue.artifact import write_text
+from segue.atomic import write_text
 from segue.settings import Settings
 
 

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from segue import measuring, models, pipeline, records, tuning
-from segue.artifact import read_model, write_text, writing
+from segue.artifact import read_model
+from segue.atomic import write_text, writing
 from segue.compare.runs import check_same_run, folder_name, train_once
 from segue.compare.summary import COST, ENTRY, FAILED, TUNING, Summary, summary
 from segue.data.batches import HistoryPolicy

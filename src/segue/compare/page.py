@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segue import measuring, records
-from segue.artifact import write_text, writing
+from segue.atomic import write_text, writing
 from segue.compare.summary import TUNING, Summary
 from segue.compare.table import AVERAGES, cost_rows, facts, leftovers, metric_rows, sentences
 from segue.page import fact, figures, number, page, section, table

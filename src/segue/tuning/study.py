@@ -22,7 +22,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from segue import models, pipeline, records
-from segue.artifact import write_text, writing
+from segue.atomic import write_text, writing
 from segue.data.corpus import Part, load
 from segue.data.target import clear
 from segue.errors import ConfigError, ModelError
