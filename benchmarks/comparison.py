@@ -18,14 +18,15 @@ from typing import Any
 import duckdb
 
 import machine
-from segue.compare import Plan, contest, entrants, markdown, write_page
+from segue.compare import Plan, contest, entrants, markdown, standing, write_page
 from segue.data import sources
 from segue.data.corpus import load
 from segue.data.draw import drawn_users
 from segue.data.prepare import prepare
 from segue.data.stats import table1
+from segue.overrides import read_overrides
 from segue.pipeline import prepare_log
-from segue.settings import Nested, compose, read_overrides
+from segue.settings import Nested, compose
 
 # fmt: off
 TRAINED = [
@@ -118,6 +119,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=10, help="to tune each model, at most")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--show", action="store_true", help="the page of what is finished; nothing is run")
     parser.add_argument("--set", action="append", default=[], help="SECTION.KEY=VALUE for every model and the corpus")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -128,13 +130,15 @@ def main() -> None:
     corpus = drawn_corpus(chosen.log, chosen.users, chosen.draw, folder, overrides)
     shared = {section: values for section, values in overrides.items() if section in ("training", "evaluation")}
     plan = Plan(chosen.minutes, chosen.trials, seeds=tuple(range(chosen.seeds)), overrides=shared)
-    summary = contest(corpus, folder / "comparison", entrants(chosen.models), plan)
-    write_page(folder / "comparison" / "report.html", summary)
+    out = folder / "comparison"
+    summary = standing(out) if chosen.show else contest(corpus, out, entrants(chosen.models), plan)
+    write_page(out / "report.html", summary)
     users = f"--users {chosen.users} " if chosen.users else ""
     drawn = f"{chosen.users:,} users drawn by seed {chosen.draw}." if chosen.users else "All users."
+    asked, own = summary["plan"], "".join(f" --set {text}" for text in chosen.set)
     command = (
-        f"benchmarks/comparison.py {chosen.name} LOG {users}--minutes {chosen.minutes:g} --trials {chosen.trials}"
-        f" --seeds {chosen.seeds}{''.join(f' --set {text}' for text in chosen.set)}"
+        f"benchmarks/comparison.py {chosen.name} LOG {users}--minutes {asked['minutes']:g} --trials {asked['trials']}"
+        f" --seeds {chosen.seeds}{own}"
     )
     facts = table1(load(corpus))
     text = page(chosen.title or chosen.name, drawn, command, summary, facts)

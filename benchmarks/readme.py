@@ -16,6 +16,7 @@ import machine
 README = machine.ROOT / "README.md"
 PAGES = {"complete-journey": "Grocery baskets", "globo": "News clicks"}
 METRICS = ("HR@10", "MRR@20")
+MEMORY = "hg_gnn/memory"
 
 
 def table(pages: dict[str, dict[str, Any]]) -> str:
@@ -28,7 +29,14 @@ def table(pages: dict[str, dict[str, Any]]) -> str:
     for label in sorted(first, key=lambda label: -first[label]["metrics"][METRICS[0]]["mean"]):
         cells = [_cell(summary["models"], label, metric) for summary in summaries.values() for metric in METRICS]
         lines.append(f"| {label} | {' | '.join(cells)} |")
-    return "\n".join([*said, "", *lines])
+    found = [f"- {PAGES[name]}: {text}" for name, summary in summaries.items() for text in _verdicts(summary)]
+    return "\n".join([*said, "", *lines, "", "What the tests over users say (after Holm's correction):", "", *found])
+
+
+def _verdicts(summary: dict[str, Any]) -> list[str]:
+    """Of the first model against the best baseline by validation, and against the memory of counts alone."""
+    asked = dict.fromkeys((summary["best_baseline"], MEMORY))
+    return [f"{summary['verdicts'][label]}." for label in asked if label in summary["verdicts"]]
 
 
 def _said(name: str, record: dict[str, Any]) -> str:

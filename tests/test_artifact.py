@@ -17,7 +17,7 @@ import torch
 import segue
 import small_logs
 import worlds
-from segue import artifact, pipeline
+from segue import artifact, measuring, pipeline
 from segue.artifact import load_checkpoint, load_model, publish, save_checkpoint
 from segue.data.corpus import Part, load
 from segue.errors import ArtifactError
@@ -45,7 +45,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def refused(folder: Path, what: str) -> None:
     """By whoever reads it: loading takes the model's own files, measuring those of its corpus too."""
     with pytest.raises(ArtifactError, match=what) as caught:
-        pipeline.evaluate_model(folder)
+        measuring.evaluate_model(folder)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
 
@@ -123,7 +123,7 @@ def test_each_damaged_file_is_refused_by_name(tmp_path: Path, damage: Callable[[
             with pytest.raises(ArtifactError, match=re.escape(name)):
                 load_model(folder)
             (folder / name).write_bytes(whole)
-    pipeline.evaluate_model(folder)
+    measuring.evaluate_model(folder)
 
 
 @pytest.mark.parametrize("damage", [_flip, Path.unlink])
@@ -134,8 +134,8 @@ def test_serving_does_not_open_the_corpus(tmp_path: Path, damage: Callable[[Path
     assert len(segue.load(folder).recommend(None, ["first1"], k=3)) == 3
     refused(folder, "corpus/.* (is missing|has changed)")
     with pytest.raises(ArtifactError, match=r"corpus/.* (is missing|has changed)"):
-        pipeline.evaluate_model(folder, folder / "corpus")
-    pipeline.evaluate_model(folder, small_logs.fitted_model() / "corpus")
+        measuring.evaluate_model(folder, folder / "corpus")
+    measuring.evaluate_model(folder, small_logs.fitted_model() / "corpus")
 
 
 def test_every_byte_of_the_manifest_counts(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 def test_reading_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ArtifactError):
-        pipeline.evaluate_model(tmp_path)
+        measuring.evaluate_model(tmp_path)
     assert contents(tmp_path) == {"notes.txt": b"mine"}
 
 
@@ -308,8 +308,8 @@ def test_a_failed_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch: 
 def test_a_failed_evaluation_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = copy(tmp_path)
     before = contents(folder)
-    measured = pipeline.evaluate_model(folder, part=Part.TEST, history="rolling")
+    measured = measuring.evaluate_model(folder, part=Part.TEST, history="rolling")
     monkeypatch.setattr("segue.evaluation.pq.write_table", _no_space)
     with pytest.raises(ArtifactError, match="No space left"):
-        pipeline.write_evaluation(folder, measured)
+        measuring.write_evaluation(folder, measured)
     assert contents(folder) == before

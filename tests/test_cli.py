@@ -15,7 +15,7 @@ from rich.console import Console
 
 import segue
 import small_logs
-from segue import cli, console, pipeline
+from segue import cli, console, measuring, pipeline
 from segue.data.corpus import load
 from segue.metrics import METRICS
 
@@ -98,7 +98,7 @@ def test_train_and_evaluate(capsys: Capture, tmp_path: Path) -> None:
     for split in ("test", "validation"):
         result = as_json(capsys, "evaluate", out, "--split", split)
         assert result["split"] == split
-        assert result == pipeline.read_evaluation(out, split)
+        assert result == measuring.read_evaluation(out, split)
     rolling = as_json(capsys, "evaluate", out, "--history", "rolling", "--corpus", small_logs.corpus())
     assert rolling["history"] == "rolling"
     same = as_json(capsys, "evaluate", out, "--set", "evaluation.history=rolling", "--set", "training.seed=3")
@@ -115,7 +115,7 @@ def test_fit(capsys: Capture, tmp_path: Path) -> None:
     popular = ["--set", "model.name=popularity"]
     result = as_json(capsys, "fit", small_logs.log(), "--out", out, "--refit", "--final", *popular)
     assert result["trained_on"] == ["train", "validation", "test"]
-    assert result["evaluation"] == pipeline.read_evaluation(out)
+    assert result["evaluation"] == measuring.read_evaluation(out)
     text, err = run(capsys, "fit", small_logs.log(), "--out", out, "--overwrite", *popular)
     assert "popularity/global" in text
     assert err.splitlines()[-1] == f"model: {out}   report: {out / 'report.html'}"

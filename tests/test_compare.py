@@ -16,7 +16,7 @@ import pytest
 from scipy import stats
 
 import small_logs
-from segue import cli, models, pipeline
+from segue import cli, measuring, models, pipeline, records
 from segue.compare import Plan, Told, contest, entrants, markdown, standing, write_page
 from segue.compare.summary import Summary
 from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
@@ -77,7 +77,7 @@ def test_every_model_is_measured_on_the_same_events() -> None:
         "item_knn/session",
     ]
     assert (summary["failed"], summary["unfinished"]) == ({}, {})
-    counts = pipeline.read_evaluation(Path(summary["models"]["popularity/global"]["runs"][0]))
+    counts = measuring.read_evaluation(Path(summary["models"]["popularity/global"]["runs"][0]))
     assert (summary["events"], summary["users"]) == (counts["events"], counts["users"])
     assert summary["models"]["popularity/global"]["metrics"]["HR@10"] == {
         "mean": counts["metrics"]["HR@10"],
@@ -93,7 +93,7 @@ def test_seeds_spread_and_counting_needs_none() -> None:
     row = summary["models"]["gru4rec/full_softmax"]
     runs = [Path(run) for run in row["runs"]]
     assert [run.name for run in runs] == ["seed-0", "seed-1"]
-    values = [pipeline.read_evaluation(run)["metrics_by_user"]["MRR@10"] for run in runs]
+    values = [measuring.read_evaluation(run)["metrics_by_user"]["MRR@10"] for run in runs]
     assert values[0] != values[1]
     assert row["metrics_by_user"]["MRR@10"] == pytest.approx({"mean": np.mean(values), "sd": np.std(values, ddof=1)})
     assert len(summary["models"]["item_knn/session"]["runs"]) == 1
@@ -112,9 +112,9 @@ def test_costs_are_told() -> None:
     assert all(row["seconds"]["inference"]["mean"] > 0 for row in (trained, counted))
     assert trained["seconds"]["tuning"] == 0
     run = Path(trained["runs"][0])
-    assert trained["trained_events"] == pipeline.read_epochs(run, "refit")[0]["events"] > 0
+    assert trained["trained_events"] == records.read_epochs(run, "refit")[0]["events"] > 0
     assert counted["trained_events"] == 0
-    assert trained["validation"] == pipeline.training_facts(run)["validation"]["HR@10"]
+    assert trained["validation"] == records.training_facts(run)["validation"]["HR@10"]
     assert 0 < counted["validation"] <= 1
 
 
@@ -142,6 +142,14 @@ def test_the_best_baseline_is_chosen_on_validation() -> None:
     _, summary = finished()
     others = {label: row["validation"] for label, row in summary["models"].items() if label != summary["subject"]}
     assert summary["best_baseline"] == max(others, key=lambda label: others[label])
+
+
+def test_another_preset_of_the_same_model_is_no_baseline(tmp_path: Path) -> None:
+    asked = entrants(["popularity", "popularity/personal", "popularity/session", "item_knn"])
+    summary = contest(small_logs.corpus(), tmp_path, asked, Plan(seeds=(0,)))
+    assert summary["best_baseline"] == "item_knn/session"
+    own = {label: own for label, own in asked.items() if label.startswith("popularity")}
+    assert contest(small_logs.corpus(), tmp_path / "own", own, Plan(seeds=(0,)))["best_baseline"].startswith("popul")
 
 
 def test_nothing_finished_is_repeated_and_more_may_join(tmp_path: Path, trainings: list[str]) -> None:
@@ -172,14 +180,14 @@ def test_another_plan_is_refused_and_overwritten(tmp_path: Path) -> None:
 def test_an_interrupted_comparison_shows_what_it_has_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainings: list[str]
 ) -> None:
-    real = pipeline.evaluate_model
+    real = measuring.evaluate_model
 
     def interrupted(folder: Path, *args: Any, **how: Any) -> Any:
         if folder.name == "seed-1":
             raise KeyboardInterrupt
         return real(folder, *args, **how)
 
-    monkeypatch.setattr(pipeline, "evaluate_model", interrupted)
+    monkeypatch.setattr(measuring, "evaluate_model", interrupted)
     asked = entrants(["popularity", "gru4rec", "markov"])
     with pytest.raises(KeyboardInterrupt):
         contest(small_logs.corpus(), tmp_path, asked, UNTUNED)
@@ -191,7 +199,7 @@ def test_an_interrupted_comparison_shows_what_it_has_and_goes_on(
     }
     assert partial["significance"] == {}, "not all seeds of the second model are there"
     assert "gru4rec/full_softmax: not finished, 1 of 2 seeds" in markdown(partial)
-    monkeypatch.setattr(pipeline, "evaluate_model", real)
+    monkeypatch.setattr(measuring, "evaluate_model", real)
     trainings.clear()
     whole = contest(small_logs.corpus(), tmp_path, asked, UNTUNED)
     assert trainings == ["markov-first-order/seed-0"], "what was trained is only measured"
@@ -244,11 +252,11 @@ def test_a_tuned_model_is_fitted_for_the_epochs_that_its_search_chose(tmp_path: 
     overrides: Nested = {"training": {"max_epochs": 3, "batch_events": 64, "threads": 1, "patience": 1}}
     plan = Plan(minutes=5, trials=2, seeds=(0, 1), overrides=overrides)
     summary = contest(small_logs.corpus(), tmp_path, entrants(["gru4rec"]), plan)
-    searched = pipeline.read_epochs(tmp_path / "gru4rec-full-softmax" / "tuning")
+    searched = records.read_epochs(tmp_path / "gru4rec-full-softmax" / "tuning")
     chosen = [epoch["learning_rate"] for epoch in searched][: max(e["epoch"] for e in searched if e["best"])]
     for run in map(Path, summary["models"]["gru4rec/full_softmax"]["runs"]):
-        assert pipeline.read_epochs(run) == [], "nothing is selected again"
-        played = pipeline.read_epochs(run, "refit")
+        assert records.read_epochs(run) == [], "nothing is selected again"
+        played = records.read_epochs(run, "refit")
         assert [epoch["learning_rate"] for epoch in played] == chosen
         assert all(epoch["events"] > searched[0]["events"] for epoch in played), "validation is learned too"
     write_page(tmp_path / "report.html", summary)

@@ -19,6 +19,7 @@ import pytest
 import small_logs
 from segue.data import corpus as corpora
 from segue.data import engine
+from segue.interrupts import undisturbed
 
 ROWS = 1_000_000
 LIMIT = ["--set", "preparation.memory_limit=256MiB"]
@@ -189,7 +190,7 @@ def test_what_must_not_be_half_done_is_done_first() -> None:
     done = []
 
     def step() -> None:
-        with engine.undisturbed():
+        with undisturbed():
             press()
             done.append("published")
         done.append("afterwards")
@@ -203,7 +204,7 @@ def test_in_another_thread_the_main_thread_keeps_its_answer() -> None:
     found = []
 
     def work() -> None:
-        with engine.guarded("counting"), engine.undisturbed():
+        with engine.guarded("counting"), undisturbed():
             found.append(signal.getsignal(signal.SIGINT))
 
     thread = Thread(target=work)

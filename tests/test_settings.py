@@ -12,7 +12,9 @@ from segue import models
 from segue.config import Config
 from segue.data.batches import Window
 from segue.errors import ConfigError
-from segue.settings import Nested, Settings, compose, milliseconds, read_overrides, size_in_bytes
+from segue.overrides import read_overrides
+from segue.quantities import milliseconds, size_in_bytes
+from segue.settings import Nested, Settings, compose
 
 RELATIONS = ("adjacent_in", "adjacent_out", "similar", "interact", "interacted_by")
 

@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 import small_logs
-from segue import models, pipeline
+from segue import models, pipeline, records
 from segue.data.corpus import Corpus
 from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
 from segue.models.gru4rec import GRU4Rec
 from segue.models.popularity import Popularity
 from segue.nn.space import Between, Choice
+from segue.overrides import read_overrides
 from segue.pipeline import Options, Selection
-from segue.settings import Nested, Settings, compose, read_overrides
+from segue.settings import Nested, Settings, compose
 from segue.tuning import Budget, Standing, Tuned, tune
 from segue.tuning.ranges import all_points, preset_point, searched, with_point
 
@@ -68,11 +69,11 @@ def test_the_best_trial_can_be_trained_again(tmp_path: Path) -> None:
     overrides = read_overrides(tmp_path / "t" / "best.toml")
     assert overrides == found.settings
     folder = pipeline.train(small_logs.corpus(), tmp_path / "model", overrides)
-    assert pipeline.training_facts(folder)["validation"] == best["metrics"]
+    assert records.training_facts(folder)["validation"] == best["metrics"]
     kept = ["best.toml", "metrics.jsonl", "study.journal", "trials.json"]
     assert sorted(path.name for path in (tmp_path / "t").iterdir()) == kept
     seen = [json.loads(line) for line in (tmp_path / "t" / "metrics.jsonl").read_text().splitlines()]
-    again = pipeline.read_epochs(folder)
+    again = records.read_epochs(folder)
     assert [epoch["validation"] for epoch in seen] == [epoch["validation"] for epoch in again]
     chosen = max(epoch["epoch"] for epoch in seen if epoch["best"])
     assert [epoch.learning_rate for epoch in found.plan] == [epoch["learning_rate"] for epoch in seen[:chosen]]
@@ -239,6 +240,21 @@ def test_a_point_that_comes_again_is_not_measured_again(tmp_path: Path, monkeypa
     assert len(found.trials) == 2
     repeated = [trial for trial in found.trials if "same_as" in trial]
     assert len(calls) == len(found.trials) - len(repeated)
+
+
+def test_a_second_process_in_the_same_study_ends_the_first_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one takes the running trial for one that was interrupted."""
+
+    def meanwhile(settings: Settings, options: Options) -> dict[str, float]:
+        scripted(monkeypatch, rate)
+        search(tmp_path / "t", trials=2)
+        return {"HR@10": 0.5}
+
+    scripted(monkeypatch, meanwhile)
+    with pytest.raises(ArtifactError, match="another process works on the study at"):
+        search(tmp_path / "t", trials=2)
 
 
 def test_another_question_is_refused_and_overwritten(tmp_path: Path) -> None:

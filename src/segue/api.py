@@ -9,9 +9,10 @@ from typing import Any
 
 from segue import pipeline
 from segue.errors import ConfigError
+from segue.overrides import read_overrides
 from segue.pipeline import Options
 from segue.recommender import Recommender
-from segue.settings import Nested, read_overrides
+from segue.settings import Nested
 
 Settings = Mapping[str, Mapping[str, Any]] | str | Path | None
 

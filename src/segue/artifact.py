@@ -18,8 +18,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -33,6 +32,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from segue import models
+from segue.atomic import UNFINISHED, aside, write_text, writing
 from segue.data.corpus import FILES, Corpus, Part, Sessions
 from segue.data.target import refuse_foreign, refuse_nameless
 from segue.errors import ArtifactError
@@ -60,7 +60,6 @@ _OURS = (
     "scratch/*",
 )
 """Every file of a model or an unfinished run, relative to its folder; as shell patterns, * also crosses folders."""
-_WRITING = ".writing"
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ def refuse_others_files(folder: Path) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    return any(fnmatchcase(path.as_posix().removesuffix(_WRITING), pattern) for pattern in _OURS)
+    return any(fnmatchcase(path.as_posix().removesuffix(UNFINISHED), pattern) for pattern in _OURS)
 
 
 def _former(out: Path) -> Path:
@@ -210,35 +209,6 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load_file(path), state
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ArtifactError(f"the checkpoint {path} cannot be read ({error}); start again with --overwrite") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file aside and rename it into place."""
-    with aside(path) as new:
-        new.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def aside(path: Path) -> Iterator[Path]:
-    """The name under which to write `path`: renamed at the end of the block, gone when that fails."""
-    new = path.with_name(path.name + _WRITING)
-    try:
-        yield new
-        os.replace(new, path)
-    except BaseException:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turn a full disk or a folder that cannot be written into one clear line."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        raise ArtifactError(f"cannot write to {folder}: {reason}; nothing there was replaced") from None
 
 
 def _sealed_hashes(folder: Path) -> dict[str, str]:

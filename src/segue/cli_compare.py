@@ -14,8 +14,8 @@ import typer
 
 from segue import compare as comparison
 from segue import tuning
-from segue.artifact import write_text, writing
-from segue.cli_options import Config, Json, Set, overrides_of
+from segue.atomic import write_text, writing
+from segue.cli_options import Config, Corpus, Json, Set, overrides_of
 from segue.compare.summary import Summary
 from segue.console import err, out, print_json, print_rows, search_bars
 from segue.errors import ConfigError, CorpusError
@@ -23,7 +23,6 @@ from segue.settings import merged
 
 _SEEDS = 100
 
-Corpus = Annotated[Path, typer.Argument(help="A prepared corpus.")]
 Search = Annotated[
     Literal["tpe", "paper-grid"],
     typer.Option(help="tpe: the model's declared space. paper-grid: dim x learning rate x layers of arXiv 2107.03813."),
@@ -80,7 +79,7 @@ def compare(
             "Unset: the default preset of every model, hg_gnn first."
         ),
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="To tune each model, and at most for each fit; 0: none.")] = 10,
+    minutes: Annotated[float, typer.Option(min=0, help="To tune each model; 0: presets as they are.")] = 10,
     no_tune: Annotated[bool, typer.Option("--no-tune", help="Presets as they are: --minutes 0.")] = False,
     trials: Annotated[int, typer.Option(min=1, help="To tune each model, at most.")] = 40,
     search: Search = "tpe",

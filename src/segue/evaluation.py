@@ -21,16 +21,17 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from segue.candidates import Candidates
 from segue.coverage import Coverage
-from segue.data.batches import HistoryPolicy, spans
+from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Corpus, IntArray, Part, Sessions
 from segue.data.loader import Loader
 from segue.errors import CorpusError, ModelError
-from segue.metrics import CUTOFFS, all_finite, averages, conservative_rank, standard_rank
+from segue.metrics import all_finite, averages
 from segue.nn.losses import events_per_chunk
 from segue.nn.protocol import SessionEncoder, SessionModel
 from segue.runtime import keep_large_buffers
-from segue.slices import SLICES, Events, events_of, first_occurrences, slice_columns
+from segue.slices import SLICES, Events, events_of, slice_columns
 
 logger = logging.getLogger("segue")
 
@@ -177,7 +178,7 @@ def evaluate(
     label = label or type(model).__module__.rpartition(".")[2]
     masked = not corpus.repeats_in_sessions if mask_session == "auto" else mask_session
     loader = Loader(corpus, sessions, model.config.window.length, policy=history, device=device)
-    candidates = _Candidates(sessions, events, masked)
+    candidates = Candidates(sessions, events, masked)
     ranks = np.empty((2, len(events)), dtype=np.int64)
     shown = Coverage(corpus.n_items) if coverage else None
     done = 0
@@ -221,43 +222,6 @@ def _ready(model: SessionModel) -> Iterator[None]:
         finally:
             model.forget_snapshot()
             model.train(training)
-
-
-class _Candidates:
-    """Ranks among the items that may be recommended.
-
-    Masked items are taken out of the count instead of out of the scores: these may be a view that a model keeps.
-    """
-
-    def __init__(self, sessions: Sessions, events: Events, masked: bool) -> None:
-        self.masked = masked
-        self._items = torch.from_numpy(sessions.items.astype(np.int64))
-        self._distinct = torch.from_numpy(first_occurrences(sessions))
-        self._first, self._length = torch.from_numpy(events.first), torch.from_numpy(events.position + 1)
-        self._repeated = torch.from_numpy(events.repeated)
-
-    def ranks(self, scores: Tensor, target: Tensor, rows: slice) -> Tensor:
-        """Conservative and standard ranks of the events `rows`, int64 [2, events]."""
-        ranks = torch.stack([conservative_rank(scores, target), standard_rank(scores, target)])
-        if not self.masked:
-            return ranks
-        event, item = self.barred(rows, scores.device)
-        score, at_target = scores[event, item], scores[event, target[event]]
-        ranks[0] -= torch.bincount(event[score >= at_target], minlength=len(target))
-        ranks[1] -= torch.bincount(event[score > at_target], minlength=len(target))
-        # A target that is no candidate itself is a miss, whatever its score and however few items there are.
-        missed = max(scores.shape[1], max(CUTOFFS) + 1)
-        return ranks.masked_fill(self._repeated[rows].to(scores.device), missed)
-
-    def barred(self, rows: slice, device: torch.device) -> tuple[Tensor, ...]:
-        """The pairs (event, item) that are no candidates; nothing where all are."""
-        return tuple(tensor.to(device) for tensor in self._prefix_items(rows)) if self.masked else ()
-
-    def _prefix_items(self, rows: slice) -> tuple[Tensor, Tensor]:
-        """The distinct items of each event's whole prefix (a model's window may be shorter): event, item; both flat."""
-        cell, event = spans(self._first[rows], self._length[rows])
-        distinct = self._distinct[cell]
-        return event[distinct], self._items[cell[distinct]]
 
 
 def _check(scores: Tensor, shape: tuple[int, int], label: str, events: Events, rows: slice) -> None:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from segue import models
-from segue.artifact import CORPUS, Artifact, aside, check_seal, load_model, read_model, write_model, write_text, writing
+from segue.artifact import CORPUS, read_model, write_model
 from segue.data import sources
-from segue.data.corpus import Corpus, Part, Sessions, load, read_manifest
+from segue.data.corpus import Corpus, Part, load, read_manifest
 from segue.data.engine import spilling
 from segue.data.prepare import prepare
 from segue.data.target import refuse_inputs_inside, refuse_nameless
 from segue.errors import ArtifactError, ConfigError, CorpusError
 from segue.evaluation import Evaluation, evaluate
+from segue.measuring import measure, write_evaluation
 from segue.needs import check_needs
 from segue.nn.protocol import SessionEncoder, SessionModel
+from segue.records import read_epochs, training_facts
 from segue.report import write_report
 from segue.runs import partial_of, unfinished
 from segue.runtime import enough_memory, pick_device, threads
@@ -132,7 +132,7 @@ def fit(
         settings = settings_for(folder, overrides)
         corpus = load(folder, (Part.TRAIN, Part.VALIDATION))
         plan = _train_into(partial, corpus, settings, options, {"corpus": CORPUS})
-        measured = _measure(read_model(partial), None, Part.TEST)
+        measured = measure(read_model(partial))
         write_evaluation(partial, measured)
         _write_report(partial, measured)
         if options.final:
@@ -140,87 +140,6 @@ def fit(
             model, _ = _stage("final", everything, settings, partial, options, plan)
             write_model(partial, model, everything, settings, {"corpus": CORPUS, "trained_on": _names(Part)})
     return out
-
-
-def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part = Part.TEST, **how: Any) -> Evaluation:
-    """Measure a trained model on one part of its corpus.
-
-    Args:
-        folder: the model. corpus_folder: by default the one it was trained on.
-        how: `history`, `mask_session`, `progress`, as for :func:`segue.evaluation.evaluate`.
-
-    Raises ArtifactError when the model was trained on that part or on sessions of it, or does not know the corpus'
-    vocabulary.
-    """
-    artifact = load_model(folder)
-    if corpus_folder is None or corpus_folder.resolve() == (folder / CORPUS).resolve():
-        check_seal(folder, of_corpus=True)
-    return _measure(artifact, corpus_folder, part, **how)
-
-
-def _measure(artifact: Artifact, corpus_folder: Path | None, part: Part, **how: Any) -> Evaluation:
-    facts, folder = artifact.facts, artifact.folder
-    trained_on = [Part[name.upper()] for name in facts["trained_on"]]
-    if part in trained_on:
-        raise ArtifactError(
-            f"{folder} was trained on the {part.name.lower()} part too; it cannot be measured there"
-            " (what was measured before is kept in its folder evaluation)"
-        )
-    own = folder / facts["corpus"]
-    if corpus_folder is None and not own.exists():
-        raise ArtifactError(f"the corpus of {folder} is no longer at {own}; say where it is with --corpus")
-    corpus = load(corpus_folder or own).with_train(trained_on)
-    if corpus.fingerprint != facts["corpus_fingerprint"]:
-        _check_vocabulary(artifact, corpus)
-        _check_sessions(artifact, corpus, part)
-    settings = artifact.settings.evaluation
-    options = {"history": settings.history, "mask_session": settings.mask_session, **how}
-    return evaluate(artifact.model, corpus, part, label=model_label(artifact.settings), **options)
-
-
-def _check_vocabulary(artifact: Artifact, corpus: Corpus) -> None:
-    same = (
-        corpus.items.column("item_id").equals(artifact.items.column("item_id"))
-        and corpus.users.column("user_id").equals(artifact.users.column("user_id"))
-        and corpus.n_users == artifact.model.n_users
-    )
-    if not same:
-        raise ArtifactError(
-            f"{artifact.folder} was trained on another corpus (its items or users differ); pass its own with --corpus"
-        )
-
-
-def _check_sessions(artifact: Artifact, corpus: Corpus, part: Part) -> None:
-    """Another split of the same log would measure a model on what it has learned by heart."""
-    learned = set(_sessions(artifact.history))
-    played = _sessions(corpus.select(part))
-    known = sum(session in learned for session in played)
-    if known:
-        raise ArtifactError(
-            f"{artifact.folder} was trained on {known:,} of the {len(played):,} {part.name.lower()} sessions of this"
-            " corpus; measure it on its own corpus, or train a model on this one"
-        )
-    if learned != set(_sessions(corpus.train)):
-        logger.warning("%s was trained on other sessions than this corpus trains on", artifact.folder)
-
-
-def _sessions(sessions: Sessions) -> list[tuple[int, int, bytes]]:
-    """User, start and items of each session: what makes it the same one in two corpora of one vocabulary."""
-    cells = list(pairwise(sessions.offsets.tolist()))
-    starts = (int(sessions.times[first]) for first, _ in cells)
-    items = (sessions.items[first:last].tobytes() for first, last in cells)
-    return list(zip(sessions.user.tolist(), starts, items, strict=True))
-
-
-def write_evaluation(folder: Path, measured: Evaluation) -> dict[str, Any]:
-    """Keep a measurement beside the model: ``evaluation/SPLIT.json`` and ``SPLIT.ranks.parquet``."""
-    result = measured.as_dict()
-    with writing(folder):
-        (folder / "evaluation").mkdir(exist_ok=True)
-        with aside(folder / "evaluation" / f"{result['split']}.ranks.parquet") as ranks:
-            measured.write_ranks(ranks)
-        write_text(folder / "evaluation" / f"{result['split']}.json", json.dumps(result, indent=1) + "\n")
-    return result
 
 
 def settings_for(corpus_folder: Path, overrides: Nested) -> Settings:
@@ -238,18 +157,6 @@ def settings_for(corpus_folder: Path, overrides: Nested) -> Settings:
                     f" ({given[section][key]!r}); prepare another corpus to change it"
                 )
     return models.with_preset({**overrides, **{section: given[section] for section in _OF_THE_CORPUS}})
-
-
-def model_label(settings: Settings) -> str:
-    """``hg_gnn/segue``; around another model than the preset's, that one: ``reminder/lessr/official``."""
-    name, presets = settings.model.name, models.load(settings.model.name).presets
-    label = settings.model.preset or next(iter(presets), "")
-    inside = settings.model.options.get("inner")
-    if inside is not None:
-        usual = presets[label]["model"]["inner"]
-        found, expected = (model_label(compose({"model": inner})) for inner in (inside, usual))
-        label = label if found == expected else found
-    return f"{name}/{label}" if label else name
 
 
 def _train_into(
@@ -273,11 +180,11 @@ def _stage(
     name: str, corpus: Corpus, settings: Settings, partial: Path, options: Options, plan: list[EpochPlan] | None
 ) -> tuple[SessionModel, list[EpochPlan]]:
     """Build a model on the train part of `corpus` and train it: selecting when `plan` is None, else playing `plan`."""
-    logger.info("%s: %s", {"metrics": "training", "refit": "refit", "final": "final fit"}[name], model_label(settings))
+    logger.info("%s: %s", {"metrics": "training", "refit": "refit", "final": "final fit"}[name], models.label(settings))
     torch.manual_seed(settings.training.seed)
     model = models.build(settings)
     check_needs(model, corpus)
-    with threads(settings.training.threads), enough_memory(f"training {model_label(settings)}"):
+    with threads(settings.training.threads), enough_memory(f"training {models.label(settings)}"):
         with spilling(partial / "scratch"):
             model.fit(corpus, settings.preparation)
         if not isinstance(model, SessionEncoder):
@@ -323,46 +230,13 @@ def _names(parts: Iterable[Part]) -> list[str]:
 
 
 def _write_report(partial: Path, measured: Evaluation) -> None:
-    result = measured.as_dict()
-    config = json.loads((partial / "config.json").read_text(encoding="utf-8"))
-    label = str(result["model"])
+    result, facts = measured.as_dict(), training_facts(partial)
+    label = facts["label"]
     write_report(
         partial / "report.html",
         title=f"Segue {__version__}: {label}",
         evaluations={label: result},
         curves={label: read_epochs(partial)},
-        statistics=config["statistics"],
-        notes=[f"Trained on {' + '.join(config['trained_on'])}; measured on {result['split']}, {result['protocol']}."],
+        statistics=facts["statistics"],
+        notes=[f"Trained on {' + '.join(facts['trained_on'])}; measured on {result['split']}, {result['protocol']}."],
     )
-
-
-def read_evaluation(folder: Path, split: str = "test") -> dict[str, Any]:
-    """A measurement that :func:`write_evaluation` kept."""
-    path = folder / "evaluation" / f"{split}.json"
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"cannot read {path} ({error}); measure again with: segue evaluate {folder}") from None
-
-
-def read_epochs(folder: Path, name: str = "metrics") -> list[dict[str, Any]]:
-    """The records of ``metrics.jsonl`` (or ``refit.jsonl``); none where nothing was trained."""
-    path = folder / f"{name}.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
-def training_facts(folder: Path) -> dict[str, Any]:
-    """What a trained model was made of, for people and scripts."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    epochs = read_epochs(folder)
-    best = [epoch for epoch in epochs if epoch["best"]]
-    return {
-        "model": str(folder),
-        "label": model_label(Settings.parse(config["settings"])),
-        "trained_on": config["trained_on"],
-        "epochs": len(epochs),
-        "best_epoch": best[-1]["epoch"] if best else len(epochs),
-        "seconds": round(sum(epoch["seconds"] for epoch in epochs), 1),
-        "validation": best[-1]["validation"] if best else {},
-        "statistics": config["statistics"],
-    }

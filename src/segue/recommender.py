@@ -10,26 +10,20 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
-from segue.artifact import Artifact, load_model, publish, refuse_existing, writing
+from segue.artifact import Artifact, load_model, publish, refuse_existing
+from segue.atomic import writing
 from segue.data.batches import Batch, Past, request
 from segue.data.corpus import IntArray
 from segue.errors import ModelError, RequestError
 from segue.nn.protocol import Parts, SessionEncoder
+from segue.reasons import Reasons
 
 Seen = Literal["session", "history"]
 
-_RELATIONS = {
-    "adjacent_in": "often comes right after",
-    "adjacent_out": "often comes right before",
-    "similar": "often shares sessions with",
-}
-_EARLIER = "from this user's earlier sessions"
-_POPULAR = "popular with everybody"
-_FITS = "suits this session"
-_FILLS = "nothing speaks for it, it fills the list"
 _NOBODY = "nothing is known of this session or user"
 _NO_ITEM = "neither the session nor the history holds an item that the model knows"
 
@@ -96,6 +90,7 @@ class Recommender:
         user_ids = artifact.users.column("user_id").to_pylist()
         self._user_number = {user: number for number, user in enumerate(user_ids)}
         self._names = _names(artifact.items)
+        self._explained = Reasons(self.model, self._item_ids, self._names)
         self._user_sessions = np.searchsorted(artifact.history.user, np.arange(len(user_ids) + 1))
         self._trained_until = int(artifact.history.times.max()) if len(artifact.history.times) else 0
         self._support = np.bincount(artifact.history.items, minlength=self.model.n_items)
@@ -121,7 +116,7 @@ class Recommender:
 
     def name(self, item: str) -> str:
         """The name from the items file, or the id."""
-        return self._names.get(item) or item
+        return self._names.get(item, item)
 
     def recommend(
         self,
@@ -252,38 +247,11 @@ class Recommender:
         session = batch.items[0][batch.mask[0]].tolist()
         # An anonymous session gets a user term too, that of everybody unknown: it speaks of no earlier session.
         has_past = int(batch.user[0]) < self.model.n_users or bool(batch.past[0, 1] > batch.past[0, 0])
-        return [self._because(parts, row, int(item), session, has_past) for row, item in enumerate(best)]
-
-    def _because(self, parts: Parts, row: int, item: int, session: list[int], has_past: bool) -> dict[str, Any]:
-        """One recommendation's score taken apart, in ids and words."""
-        by_item = [
-            {
-                "item": self._item_ids[source],
-                "contribution": sum(float(part[row, cell]) for part in parts.session.values()),
-                "relation": self.model.relation(source, item),
-            }
-            for cell, source in enumerate(session)
-        ]
-        user = sum(float(part[row]) for part in parts.user.values())
-        base = float(parts.base[row])
-        terms = {name: float(part[row].sum()) for name, part in parts.session.items()}
-        terms |= {name: float(part[row]) for name, part in parts.user.items()}
-        otherwise = _POPULAR if parts.popularity else _FITS if base or any(terms.values()) else _FILLS
-        text = self._text(by_item, user if has_past else 0.0) or otherwise
-        return {"text": text, "session": by_item, "user": user, "base": base, "terms": terms}
-
-    def _text(self, by_item: list[dict[str, Any]], user: float) -> str:
-        """The user or the item of the session that speaks most for a recommendation; empty where none does."""
-        top = max(by_item, key=lambda part: part["contribution"], default=None)
-        near, most = "", 0.0
-        if top is not None and top["contribution"] > 0:
-            near, most = f"{_RELATIONS.get(top['relation'], 'goes with')} {self.name(top['item'])}", top["contribution"]
-        if user <= most:
-            return near
-        return f"{_EARLIER}, and {near}" if near else _EARLIER
+        return self._explained.of(parts, best, session, has_past=has_past)
 
 
-def _names(items: Any) -> dict[str, str]:
-    if "name" not in items.column_names:
-        return {}
-    return dict(zip(items.column("item_id").to_pylist(), items.column("name").to_pylist(), strict=True))
+def _names(items: pa.Table) -> dict[str, str]:
+    """What people call each item: its name, or its id where it has none."""
+    ids = items.column("item_id").to_pylist()
+    names = items.column("name").to_pylist() if "name" in items.column_names else ids
+    return {item: name or item for item, name in zip(ids, names, strict=True)}

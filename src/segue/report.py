@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from segue.artifact import write_text, writing
+from segue.atomic import write_text, writing
 from segue.errors import UserMistake
 from segue.page import fact, figures, legend, number, page, section, table
 from segue.slices import SLICES

@@ -9,16 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from segue.artifact import (
-    CHECKPOINT,
-    RUN_NOTE,
-    publish,
-    refuse_existing,
-    refuse_others_files,
-    seal,
-    write_text,
-    writing,
-)
+from segue.artifact import CHECKPOINT, RUN_NOTE, publish, refuse_existing, refuse_others_files, seal
+from segue.atomic import write_text, writing
 from segue.errors import ArtifactError
 
 

@@ -1,14 +1,13 @@
-"""The conditions that a run trains under: device, determinism, Ctrl-C, TensorBoard."""
+"""The conditions that a run trains under: device, memory, determinism, TensorBoard."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
 import re
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +57,9 @@ def enough_memory(what: str) -> Iterator[None]:
         raise UserMistake(f"out of memory while {what} ({first_line(error)}); {advice}") from None
 
 
+@cache
 def keep_large_buffers() -> None:
-    """Have glibc keep freed memory of up to 1 GiB a block for the next tensor.
+    """Have glibc keep freed memory of up to 1 GiB a block for the next tensor; once for the whole process.
 
     By default every tensor above 32 MiB is mapped anew and its pages are zeroed: the logits of a training step alone
     are larger. Does nothing where the C library is another.
@@ -85,20 +85,6 @@ def deterministic(device: torch.device) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before)
         determinism.fill_uninitialized_memory = filled
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event instead of breaking into a step. Only the main thread can receive it."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -5,11 +5,8 @@ Precedence: defaults, then what the model's preset asks for, then ``--config FIL
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -23,52 +20,8 @@ from pydantic import (
     field_validator,
 )
 
-from segue.config import Config, nearest
-from segue.errors import ConfigError
-
-_UNITS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
-_LARGEST_QUANTITY = 10**15
-"""ms: thirty thousand years; bytes: a thousand TB. Sums of a few of them are exact in float64 and int64."""
-_SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-
-
-def milliseconds(text: str) -> int:
-    """``"8h"`` → 28,800,000. Units: ms, s, min, h, d. Raises ValueError otherwise."""
-    return int(_quantity(text, _UNITS, "a duration such as '30min' or '8h'"))
-
-
-def size_in_bytes(text: str) -> int:
-    """``"4GiB"`` → 4,294,967,296. Raises ValueError otherwise."""
-    return int(_quantity(text, _SIZES, "a size such as '4GiB'"))
-
-
-def _quantity(text: str, units: Mapping[str, int], wanted: str) -> float:
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", text)
-    if not match or match[2] not in units or float(match[1]) <= 0:
-        raise ValueError(f"expected {wanted} (units {', '.join(units)})")
-    amount = float(match[1]) * units[match[2]]
-    smallest = next(iter(units))
-    if not 1 <= amount <= _LARGEST_QUANTITY:
-        raise ValueError(f"expected {wanted}, from 1{smallest} to {_LARGEST_QUANTITY:.0e}{smallest}")
-    return amount
-
-
-def _checked(convert: Any) -> AfterValidator:
-    def check(text: str) -> str:
-        convert(text)
-        return text
-
-    return AfterValidator(check)
-
-
-Duration = Annotated[str, _checked(milliseconds)]
-Size = Annotated[str, _checked(size_in_bytes)]
-
-
-def _share(value: float) -> float:
-    if not SMALLEST_SHARE <= value <= 1 - SMALLEST_SHARE:
-        raise ValueError(f"a share must lie between {SMALLEST_SHARE:g} and {1 - SMALLEST_SHARE:.9f}")
-    return value
+from segue.config import Config
+from segue.quantities import Count, Duration, Fraction, Size
 
 
 def _device(name: str) -> str:
@@ -83,15 +36,6 @@ def _auto_or_bool(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         return validate(value)
     except ValidationError:
         raise ValueError("expected auto, true or false") from None
-
-
-SMALLEST_SHARE = 1e-9
-"""Sessions are counted in exact fractions with denominators up to a billion."""
-Fraction = Annotated[float, Field(gt=0.0, lt=1.0), AfterValidator(_share)]
-Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-"""Of events, sessions or users."""
-Neighbours = Annotated[int, Field(ge=1, le=10_000)]
-"""Entries kept per item. More than that is the whole catalogue, quadratic in memory."""
 
 
 class ColumnsSettings(Config):
@@ -240,24 +184,6 @@ Nested = dict[str, dict[str, Any]]
 """Section → key → value, or a table of keys where a setting has keys of its own (``model.window.length``)."""
 
 
-def read_overrides(config: Path | None = None, assignments: Sequence[str] = ()) -> Nested:
-    """The user's own wishes as nested keys: the TOML file, then each ``section.key=value`` over it.
-
-    Raises ConfigError for a missing file, broken TOML, or an assignment without section or value.
-    """
-    nested: Nested = _read_toml(config) if config else {}
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        keys = path.strip().split(".")
-        if not equals or len(keys) < 2 or not all(keys):
-            raise ConfigError(f"--set {assignment!r}: expected SECTION.KEY=VALUE, such as training.seed=1")
-        _assign(nested, keys, _toml_value(text.strip()))
-    for section in nested:
-        if section not in Settings.model_fields:
-            raise ConfigError(f"unknown section '{section}': {nearest(section, list(Settings.model_fields))}")
-    return nested
-
-
 def compose(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
     """Settings from nested keys, later layers over earlier ones. Raises ConfigError on the first mistake."""
     return Settings.parse(merged(*layers))
@@ -280,34 +206,3 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 def _are_tables(*values: Any) -> bool:
     return all(isinstance(value, Mapping) for value in values)
-
-
-def _assign(nested: dict[str, Any], keys: Sequence[str], value: Any) -> None:
-    table = nested
-    for place, key in enumerate(keys[:-1], start=1):
-        table = table.setdefault(key, {})
-        if not isinstance(table, dict):
-            raise ConfigError(f"--set {'.'.join(keys)}: '{'.'.join(keys[:place])}' has a value already, it is no table")
-    table[keys[-1]] = value
-
-
-def _read_toml(path: Path) -> Nested:
-    try:
-        nested = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the settings file {path}: {os.strerror(error.errno or 0)}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"the settings file {path} is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"the settings file {path} is not valid TOML: {error}") from None
-    for section, values in nested.items():
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path}: '{section}' stands outside a section; write it under [section]")
-    return nested
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):  # no TOML, or TOML beyond what Python reads: numbers of thousands of digits
-        return text

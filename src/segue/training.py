@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import threading
@@ -15,15 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segue.artifact import CHECKPOINT, load_checkpoint, save_checkpoint, write_text
+from segue.artifact import CHECKPOINT, load_checkpoint, save_checkpoint
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
 from segue.errors import ConfigError, ModelError
 from segue.evaluation import evaluate
+from segue.interrupts import noted
 from segue.nn.optimizers import optimizer_of
 from segue.nn.protocol import SessionEncoder
-from segue.runtime import deterministic, interruptible, keep_large_buffers, pick_device, tensorboard
+from segue.records import write_epochs
+from segue.runtime import deterministic, keep_large_buffers, pick_device, tensorboard
 from segue.settings import EvaluationSettings, TrainingSettings
 
 SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
@@ -122,7 +123,7 @@ class Trainer:
         keep_large_buffers()
         with (
             deterministic(self.device),
-            interruptible() as interrupted,
+            noted() as interrupted,
             tensorboard(self.folder / "tensorboard" / self.name) as log,
         ):
             while not self.state.finished:
@@ -262,8 +263,7 @@ class Trainer:
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         save_checkpoint(self.checkpoint, tensors, asdict(self.state))
-        lines = "".join(json.dumps(record) + "\n" for record in self.state.records)
-        write_text(self.folder / f"{self.name}.jsonl", lines)
+        write_epochs(self.folder, self.state.records, self.name)
         self._saved_at = time.monotonic()
 
     def _load(self) -> None:

@@ -116,7 +116,7 @@ def test_the_model_inside_has_a_name() -> None:
 )
 def test_its_label_tells_what_is_inside(preset: str, inner: dict[str, object], label: str) -> None:
     settings = models.with_preset({"model": {"name": "reminder", "preset": preset, "inner": inner}})
-    assert pipeline.model_label(settings) == label
+    assert models.label(settings) == label
 
 
 def test_options_of_the_model_inside_go_over_its_preset() -> None:

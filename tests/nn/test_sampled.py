@@ -25,10 +25,16 @@ def random(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
+def sampler_of(support: Tensor, alpha: float) -> PopularitySampler:
+    sampler = PopularitySampler(len(support), alpha)
+    sampler.count(support)
+    return sampler
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_items_are_drawn_by_their_support_to_the_power_of_alpha(alpha: float) -> None:
     """Trap 3 of GRU4Rec: chi-square; and what no train session holds is never drawn."""
-    drawn = PopularitySampler(SUPPORT, alpha).draw(20_000)
+    drawn = sampler_of(SUPPORT, alpha).draw(20_000)
     counts = np.bincount(drawn.numpy(), minlength=len(SUPPORT))
     known = SUPPORT.numpy() > 0
     assert not counts[~known].any()
@@ -37,14 +43,14 @@ def test_items_are_drawn_by_their_support_to_the_power_of_alpha(alpha: float) ->
 
 
 def test_another_alpha_would_be_noticed() -> None:
-    counts = np.bincount(PopularitySampler(SUPPORT, 0.5).draw(20_000).numpy(), minlength=len(SUPPORT))
+    counts = np.bincount(sampler_of(SUPPORT, 0.5).draw(20_000).numpy(), minlength=len(SUPPORT))
     known = SUPPORT.numpy() > 0
     weight = SUPPORT.numpy()[known].astype(float)
     assert stats.chisquare(counts[known], 20_000 * weight / weight.sum()).pvalue < 1e-3
 
 
 def test_the_random_state_decides_the_draw() -> None:
-    sampler = PopularitySampler(SUPPORT, 0.5)
+    sampler = sampler_of(SUPPORT, 0.5)
     state = torch.get_rng_state()
     first, second = sampler.draw(50), sampler.draw(50)
     torch.set_rng_state(state)
@@ -53,7 +59,7 @@ def test_the_random_state_decides_the_draw() -> None:
 
 
 def test_how_often_a_candidate_is_one() -> None:
-    found = PopularitySampler(SUPPORT, 0.5).log_weights(torch.tensor([4, 0]), torch.tensor([1]))
+    found = sampler_of(SUPPORT, 0.5).log_weights(torch.tensor([4, 0]), torch.tensor([1]))
     torch.testing.assert_close(found, torch.tensor([100, 1, 30**0.5], dtype=torch.float64).log())
 
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
-from segue import models, pipeline, tuning
-from segue.artifact import read_model, write_text, writing
+from segue import measuring, models, pipeline, records, tuning
+from segue.artifact import read_model
+from segue.atomic import write_text, writing
 from segue.compare.runs import check_same_run, folder_name, train_once
 from segue.compare.summary import COST, ENTRY, FAILED, TUNING, Summary, summary
 from segue.data.batches import HistoryPolicy
@@ -64,7 +65,7 @@ def entrants(asked: Sequence[str] = ()) -> dict[str, Nested]:
     for entry in asked or sorted(models.names(), key=lambda name: (name != "hg_gnn", name)):
         name, _, preset = entry.partition("/")
         own: Nested = {"model": {"name": name, **({"preset": preset} if preset else {})}}
-        label = pipeline.model_label(models.with_preset(own))
+        label = models.label(models.with_preset(own))
         found[label] = {"model": {"name": name, "preset": label.partition("/")[2] or None}}
     return found
 
@@ -195,8 +196,8 @@ def _fit(corpus: Path, run: Path, overrides: Nested, epochs: list[EpochPlan] | N
     if not cost.exists():
         with _timed(clock):
             train_once(corpus, run, overrides, refit=True, plan=epochs, progress=told.progress)
-        measured = pipeline.evaluate_model(run, corpus, coverage=True)
-        pipeline.write_evaluation(run, measured)
+        measured = measuring.evaluate_model(run, corpus, coverage=True)
+        measuring.write_evaluation(run, measured)
         seconds = {"training": _read_seconds(clock), "inference": measured.seconds}
         write_text(cost, json.dumps({"parameters": _parameters(run), "seconds": seconds}, indent=1) + "\n")
         clock.unlink(missing_ok=True)
@@ -225,7 +226,7 @@ def _parameters(run: Path) -> int:
 
 def _validation(corpus: Path, run: Path, folder: Path, overrides: Nested) -> float:
     """HR@10 on validation of a model that was not tuned: what its training selected by, or measured once."""
-    selected = pipeline.training_facts(run)["validation"]
+    selected = records.training_facts(run)["validation"]
     if not selected:
         parts = load(corpus, (Part.TRAIN, Part.VALIDATION))
         selected = pipeline.select(parts, folder, pipeline.settings_for(corpus, overrides)).metrics

@@ -6,8 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from segue import pipeline
-from segue.artifact import write_text, writing
+from segue import measuring, records
+from segue.atomic import write_text, writing
 from segue.compare.summary import TUNING, Summary
 from segue.compare.table import AVERAGES, cost_rows, facts, leftovers, metric_rows, sentences
 from segue.page import fact, figures, number, page, section, table
@@ -38,7 +38,7 @@ def write_page(path: Path, summary: Summary) -> None:
         cells = {label: [f"<td>{escape(text)}</td>" for text in texts] for label, texts in costs.items()}
         sections.append(section("Costs and settings", table(["model", *head], cells)))
         first = {label: Path(row["runs"][0]) for label, row in rows.items()}
-        slices, bars = slices_section({label: pipeline.read_evaluation(run) for label, run in first.items()}, colour)
+        slices, bars = slices_section({label: measuring.read_evaluation(run) for label, run in first.items()}, colour)
         learning, epochs = curves_section({label: _selection(run) for label, run in first.items()}, colour)
         sections += [slices, '<p class="note">Of the first seed.</p>']
         hint = '<p class="note">Of the best trial of each search; without a search, of the first seed.</p>'
@@ -53,7 +53,7 @@ def write_page(path: Path, summary: Summary) -> None:
 
 def _selection(run: Path) -> list[dict[str, Any]]:
     """The epochs among which the kept one was selected."""
-    return pipeline.read_epochs(run) or pipeline.read_epochs(run.parent / TUNING)
+    return records.read_epochs(run) or records.read_epochs(run.parent / TUNING)
 
 
 def _metrics(summary: Summary, average: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segue import pipeline
+from segue import measuring, pipeline, records
 from segue.artifact import RUN_NOTE
 from segue.errors import ArtifactError, UserMistake
 from segue.pipeline import Options
@@ -53,7 +53,7 @@ def compare(
         epochs: label → what the refit plays, where a search has chosen it already.
 
     Returns label → the JSON shape of an evaluation, with the label as its "model" and, as "training", what
-    ``pipeline.training_facts`` says.
+    ``records.training_facts`` says.
     """
     results: dict[str, dict[str, Any]] = {}
     for label, overrides in runs.items():
@@ -61,12 +61,12 @@ def compare(
         if not (folder / "evaluation" / "test.json").exists():
             plan = epochs.get(label) if epochs else None
             train_once(corpus, folder, overrides, refit=refit, plan=plan, progress=progress)
-            pipeline.write_evaluation(folder, pipeline.evaluate_model(folder, corpus))
+            measuring.write_evaluation(folder, measuring.evaluate_model(folder, corpus))
         check_same_run(folder, corpus, overrides, refit=refit)
         results[label] = {
-            **pipeline.read_evaluation(folder),
+            **measuring.read_evaluation(folder),
             "model": label,
-            "training": pipeline.training_facts(folder),
+            "training": records.training_facts(folder),
         }
         logger.info("%s: HR@10 %.4f", label, results[label]["metrics"]["HR@10"])
     events = {result["event_hash"] for result in results.values()}
@@ -112,5 +112,5 @@ def check_same_run(folder: Path, corpus: Path, overrides: Nested, *, refit: bool
 
 def curves(results: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Label → the epochs of its training, for those that were trained."""
-    epochs = {label: pipeline.read_epochs(Path(result["training"]["model"])) for label, result in results.items()}
-    return {label: records for label, records in epochs.items() if records}
+    epochs = {label: records.read_epochs(Path(result["training"]["model"])) for label, result in results.items()}
+    return {label: played for label, played in epochs.items() if played}

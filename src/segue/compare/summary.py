@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from segue import pipeline
+from segue import measuring, records
 from segue.errors import ArtifactError
 from segue.report import check_same_events
 from segue.significance import UserMeans, differences, user_means, verdict
@@ -41,7 +41,7 @@ def summary(folders: Mapping[str, Path], seeds: Mapping[str, Sequence[int]], pla
         for label, folder in folders.items()
     }
     shown = {label: runs for label, runs in done.items() if runs and label not in failed}
-    evaluations = {label: [pipeline.read_evaluation(run) for run in runs] for label, runs in shown.items()}
+    evaluations = {label: [measuring.read_evaluation(run) for run in runs] for label, runs in shown.items()}
     if evaluations:
         check_same_events({f"{label}, seed {k}": e for label, es in evaluations.items() for k, e in enumerate(es)})
     complete = [label for label, runs in shown.items() if len(runs) == len(seeds[label])]
@@ -86,7 +86,7 @@ def _row(folder: Path, runs: Sequence[Path], evaluations: Sequence[Mapping[str, 
             **_spreads([cost["seconds"] for cost in costs]),
         },
         "parameters": costs[0]["parameters"],
-        "trained_events": sum(epoch["events"] for epoch in pipeline.read_epochs(runs[0], "refit")),
+        "trained_events": sum(epoch["events"] for epoch in records.read_epochs(runs[0], "refit")),
         "trials": entry["trials"],
         "tuned": entry["tuned"],
         "settings": entry["settings"],
@@ -114,8 +114,7 @@ def _compared(runs: Mapping[str, Sequence[Path]], rows: Mapping[str, Mapping[str
     found = differences(means[subject], {label: means[label] for label in others})
     return {
         "subject": subject,
-        # On validation: the baseline with the best test number would be chosen with the answer in hand.
-        "best_baseline": max(others, key=lambda label: rows[label]["validation"]),
+        "best_baseline": _best_baseline(subject, others, rows),
         "significance": {
             label: {
                 name: {**asdict(difference), "significant": difference.significant}
@@ -125,6 +124,20 @@ def _compared(runs: Mapping[str, Sequence[Path]], rows: Mapping[str, Mapping[str
         },
         "verdicts": {label: verdict(subject, label, SELECTED_BY, found[label][SELECTED_BY]) for label in others},
     }
+
+
+def _best_baseline(subject: str, others: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """On validation: the baseline with the best test number would be chosen with the answer in hand.
+
+    Another preset of the subject's model is no baseline, unless there is nothing else.
+    """
+    own = _model_of(rows[subject])
+    baselines = [label for label in others if _model_of(rows[label]) != own]
+    return max(baselines or others, key=lambda label: rows[label]["validation"])
+
+
+def _model_of(row: Mapping[str, Any]) -> str:
+    return str(row["settings"]["model"]["name"])
 
 
 def _user_means(runs: Sequence[Path]) -> UserMeans:

@@ -16,7 +16,8 @@ from segue.data.log import LogFacts, read_log
 from segue.data.sources import Source
 from segue.data.steps import one_row
 from segue.data.suspicion import OrderEvidence, Warnings
-from segue.settings import Settings, milliseconds
+from segue.quantities import milliseconds
+from segue.settings import Settings
 
 GAPS = ("10min", "30min", "1h", "8h", "1d")
 """The gaps whose sessions are counted, beside the one that is set."""

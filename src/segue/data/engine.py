@@ -6,19 +6,18 @@ import errno
 import os
 import resource
 import shutil
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from types import FrameType
 
 import duckdb
 
 from segue.errors import UserMistake
-from segue.settings import PreparationSettings, size_in_bytes
+from segue.interrupts import interruptible, undisturbed
+from segue.quantities import size_in_bytes
+from segue.settings import PreparationSettings
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
@@ -80,7 +79,7 @@ def guarded(what: str) -> Iterator[None]:
     """Turn a full disk, an unwritable folder, or too little memory inside the block into one UserMistake line.
 
     Other errors of the engine are defects, or mistakes that only the caller can name: they pass. Ctrl-C leaves the
-    block as KeyboardInterrupt, see :func:`interruptible`.
+    block as KeyboardInterrupt, see :func:`segue.interrupts.interruptible`.
 
     Args:
         what: the step, as it reads after "while": ``"cutting sessions"``.
@@ -102,54 +101,6 @@ def guarded(what: str) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserMistake(_full_disk(what, str(error))) from None
         raise UserMistake(f"input or output failed while {what}: {error}") from None
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C inside the block leaves it as KeyboardInterrupt, whatever became of it on the way.
-
-    The engine ends a query with an error of its own, or drops the interrupt. Pressed again, it does not break into the
-    cleaning up. Only the main thread can receive it.
-    """
-    with _pressed(breaks=True) as pressed:
-        try:
-            yield
-        except Exception:
-            if not pressed.is_set():
-                raise
-    if pressed.is_set():
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ctrl-C waits until the block is left: for steps that must not be half done."""
-    with _pressed(breaks=False) as pressed:
-        yield
-    if pressed.is_set():
-        signal.raise_signal(signal.SIGINT)
-
-
-@contextmanager
-def _pressed(*, breaks: bool) -> Iterator[threading.Event]:
-    """Notes Ctrl-C; where it `breaks`, what answered before is told the first time."""
-    pressed = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield pressed
-        return
-
-    def press(number: int, frame: FrameType | None) -> None:
-        first = not pressed.is_set()
-        pressed.set()
-        if breaks and first:
-            before(number, frame)
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def first_line(error: BaseException) -> str:

@@ -26,6 +26,7 @@ from segue.data.split import split
 from segue.data.target import refuse_foreign, refuse_inputs_inside, refuse_nameless
 from segue.data.writing import CorpusWriter, number_users_and_sessions, sizes
 from segue.errors import CorpusError, LogError
+from segue.interrupts import interruptible, undisturbed
 from segue.settings import Settings
 
 logger = logging.getLogger("segue")
@@ -67,11 +68,11 @@ def prepare(
         _check_target(out, overwrite)
         refuse_inputs_inside(out, source, items, users)
     with engine.guarded(f"preparing the corpus {out}"), _folder_aside(out) as (folder, scratch):
-        with engine.interruptible(), engine.connect(settings.preparation, scratch) as connection:
+        with interruptible(), engine.connect(settings.preparation, scratch) as connection:
             manifest = _prepare(connection, source, folder, scratch, settings, items=items, users=users)
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         _check_target(out, overwrite)  # again: it has been a while
-        with engine.undisturbed():
+        with undisturbed():
             _publish(folder, out)
     logger.info("corpus %s: %s", out, ", ".join(f"{count:,} {name}" for name, count in manifest["sizes"].items()))
     return manifest
@@ -154,7 +155,7 @@ def _folder_aside(out: Path) -> Iterator[tuple[Path, Path]]:
         scratch.mkdir()
         yield folder, scratch
     finally:
-        with engine.undisturbed():
+        with undisturbed():
             shutil.rmtree(aside, ignore_errors=True)
             for parent in made:
                 with suppress(OSError):

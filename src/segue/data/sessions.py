@@ -20,7 +20,8 @@ from duckdb import DuckDBPyConnection
 
 from segue.data.steps import Ledger, one_row
 from segue.errors import LogError
-from segue.settings import FiltersSettings, SessionsSettings, milliseconds
+from segue.quantities import milliseconds
+from segue.settings import FiltersSettings, SessionsSettings
 
 logger = logging.getLogger("segue")
 

@@ -56,6 +56,18 @@ def with_preset(overrides: Nested, where: str = "model") -> Settings:
     return compose({section: values for section, values in own.items() if section != "model"}, *layers)
 
 
+def label(settings: Settings) -> str:
+    """``hg_gnn/segue``; around another model than the preset's, that one: ``reminder/lessr/official``."""
+    name, presets = settings.model.name, load(settings.model.name).presets
+    shown = settings.model.preset or next(iter(presets), "")
+    inside = settings.model.options.get("inner")
+    if inside is not None:
+        usual = presets[shown]["model"]["inner"]
+        found, expected = (label(compose({"model": inner})) for inner in (inside, usual))
+        shown = shown if found == expected else found
+    return f"{name}/{shown}" if shown else name
+
+
 def _preset_of(asked: ModelSettings) -> str | None:
     """The preset that is asked for, else the first; None where the model has none."""
     presets = load(asked.name).presets

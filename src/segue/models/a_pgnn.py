@@ -16,13 +16,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from segue.data.batches import Batch, UserWindow
-from segue.data.corpus import Corpus
 from segue.graph.behaviour import BehaviourGraph, behaviour_graph
 from segue.graph.propagation import Csr, neighbour_mean
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Need, Overrides, SessionEncoder
 from segue.nn.space import Between, Choice, Space
-from segue.settings import GraphSettings, PreparationSettings
+from segue.settings import GraphSettings
 
 
 class APGNNConfig(ModelConfig):
@@ -162,15 +161,6 @@ class APGNN(SessionEncoder):
         """Earlier sessions of known users."""
         return frozenset({"history"})
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
-        """Draw the parameters; graphs are built from each batch."""
-        self._draw(corpus.n_items, corpus.n_users)
-
-    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
-        self._draw(n_items, n_users)
-        self.load_state_dict(dict(arrays))
-
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
         """B [P(O) ‖ P'(F) ‖ e_u], [events, d]; P(O) is zero after an empty prefix, P'(F) without history."""
         if self.training and self.config.mask_users:
@@ -201,10 +191,9 @@ class APGNN(SessionEncoder):
             batch, self.n_items, max_items=config.window.history, max_sessions=config.max_sessions, spread=spread
         )
 
-    def _draw(self, n_items: int, n_users: int) -> None:
-        self.n_items, self.n_users = n_items, n_users
+    def _draw(self) -> None:
         config, dim = self.config, self.config.dim
-        self.embedding, self.users = nn.Embedding(n_items, dim), nn.Embedding(n_users + 1, config.dim_user)
+        self.embedding, self.users = nn.Embedding(self.n_items, dim), nn.Embedding(self.n_users + 1, config.dim_user)
         self.propagation = PersonalPropagation(dim, config.dim_user, config.norm)
         self.attention = SessionAttention(dim, layer_norm=config.layer_norm)
         self.current, self.earlier = Pooling(dim), Pooling(dim)

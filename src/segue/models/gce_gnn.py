@@ -202,17 +202,12 @@ class GCEGNN(SessionEncoder):
 
     def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
         """Count the neighbours of train sessions and draw the parameters."""
-        self._draw(corpus.n_items, corpus.n_users)
+        super().fit(corpus, preparation)
         config = self.config
         table = nearest_items(corpus.train, corpus.n_items, size=config.neighbours, distance=config.distance)
         self.neighbours, self.counts = torch.from_numpy(table.items), torch.from_numpy(table.counts)
         if config.fill == "repeat":
             self._repeat_neighbours()
-
-    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
-        self._draw(n_items, n_users)
-        self.load_state_dict(dict(arrays))
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
         """S, [events, d]; zero after an empty prefix."""
@@ -262,16 +257,15 @@ class GCEGNN(SessionEncoder):
         chosen = torch.where(place < kept, place, drawn)
         self.neighbours, self.counts = self.neighbours.gather(1, chosen), self.counts.gather(1, chosen)
 
-    def _draw(self, n_items: int, n_users: int) -> None:
-        self.n_items, self.n_users = n_items, n_users
+    def _draw(self) -> None:
         config, dim = self.config, self.config.dim
-        self.embedding = nn.Embedding(n_items, dim)
+        self.embedding = nn.Embedding(self.n_items, dim)
         self.local = LocalAttention(dim)
         self.hops = nn.ModuleList(GlobalAttention(dim, config.dropout_gcn) for _ in range(config.hops))
         self.readout = Readout(dim, config.window.length)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -(dim**-0.5), dim**-0.5)
-        empty = torch.zeros(n_items, config.neighbours, dtype=torch.int32)
+        empty = torch.zeros(self.n_items, config.neighbours, dtype=torch.int32)
         self.register_buffer("neighbours", empty)
         self.register_buffer("counts", empty.clone())
 

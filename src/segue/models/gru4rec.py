@@ -126,13 +126,10 @@ class GRU4Rec(SessionEncoder):
         return "session_parallel" if self.config.bptt == "one_step" else "shuffled"
 
     def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
-        """Draw the parameters; of the log only the items' support is kept, to draw by."""
-        self._draw(torch.from_numpy(corpus.item_support), corpus.n_users)
-
-    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
-        self._draw(torch.zeros(n_items, dtype=torch.int64), n_users)
-        self.load_state_dict(dict(arrays))
+        """Draw the parameters; of the log only the items' support is kept, to draw negatives by."""
+        super().fit(corpus, preparation)
+        if self.config.loss != "full_softmax":
+            self.sampler.count(torch.from_numpy(corpus.item_support))
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
         """The state after the last item of each prefix, and a 1 for the bias: [events, dim + 1].
@@ -196,8 +193,7 @@ class GRU4Rec(SessionEncoder):
             scores = scores - (self.config.logq * self.sampler.log_weights(target, drawn)).to(scores.dtype)
         return scores, positive, false_negatives(candidates, positive) if self.config.mask_duplicates else None
 
-    def _draw(self, support: Tensor, n_users: int) -> None:
-        self.n_items, self.n_users = len(support), n_users
+    def _draw(self) -> None:
         dim, layers = self.config.dim, self.config.layers
         between = self.config.dropout_hidden if layers > 1 else 0.0
         self.embedding = nn.Embedding(self.n_items, dim)
@@ -207,7 +203,7 @@ class GRU4Rec(SessionEncoder):
         if self.config.bptt == "one_step":
             self._start_as_the_authors()
         if self.config.loss != "full_softmax":
-            self.sampler = PopularitySampler(support, self.config.sample_alpha)
+            self.sampler = PopularitySampler(self.n_items, self.config.sample_alpha)
 
     def _start_as_the_authors(self) -> None:
         """Glorot's uniform values for the table and for every gate by itself; no bias."""

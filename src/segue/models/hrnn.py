@@ -128,13 +128,10 @@ class HRNN(SessionEncoder):
 
     def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
         """Draw the parameters. The train sessions are kept at hand for the users' states at their end."""
-        self._draw(torch.from_numpy(corpus.item_support), corpus.n_users)
+        super().fit(corpus, preparation)
+        if self.config.loss == "top1":
+            self.sampler.count(torch.from_numpy(corpus.item_support))
         self._train = corpus.train
-
-    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
-        self._draw(torch.zeros(n_items, dtype=torch.int64), n_users)
-        self.load_state_dict(dict(arrays))
 
     def arrays(self) -> dict[str, Tensor]:
         """All parameters and buffers; the users' states are those of these parameters."""
@@ -260,8 +257,7 @@ class HRNN(SessionEncoder):
         self.n_sessions[:-1] = torch.from_numpy(np.bincount(train.user, minlength=self.n_users)[: self.n_users])
         self.train(training)
 
-    def _draw(self, support: Tensor, n_users: int) -> None:
-        self.n_items, self.n_users = len(support), n_users
+    def _draw(self) -> None:
         config, dim = self.config, self.config.dim
         self.embedding = nn.Embedding(self.n_items, dim)
         nn.init.uniform_(self.embedding.weight, -(dim**-0.5), dim**-0.5)
@@ -276,9 +272,9 @@ class HRNN(SessionEncoder):
         if config.variant == "all":
             self.user_gates = nn.Linear(dim, 2 * dim, bias=False)
         if config.loss == "top1":
-            self.sampler = PopularitySampler(support, config.sample_alpha)
-        self.register_buffer("end_state", torch.zeros(n_users + 1, dim))
-        self.register_buffer("n_sessions", torch.full((n_users + 1,), -1))
+            self.sampler = PopularitySampler(self.n_items, config.sample_alpha)
+        self.register_buffer("end_state", torch.zeros(self.n_users + 1, dim))
+        self.register_buffer("n_sessions", torch.full((self.n_users + 1,), -1))
 
 
 def _after(hidden: Tensor, fed: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from segue.data.corpus import Corpus, IntArray, Sessions
 from segue.nn.protocol import ModelConfig, Overrides, Parts, SessionModel
 from segue.nn.space import Between, Choice, Space
 from segue.nn.sparse_rows import SparseRows
-from segue.settings import GraphSettings, Neighbours, PreparationSettings
+from segue.quantities import Neighbours
+from segue.settings import GraphSettings, PreparationSettings
 
 DIGITS = 12
 PAIRS_PER_BLOCK = 4_000_000

@@ -16,14 +16,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from segue.data.batches import Batch, Window
-from segue.data.corpus import Corpus
 from segue.graph.session import SessionGraph, last_nodes, prefix_graph
 from segue.nn.blocks import segment_softmax, segment_sum
 from segue.nn.dropout import dropout
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
 from segue.nn.space import Between, Choice, Space, fixed_schedule
-from segue.settings import PreparationSettings
 
 
 class LESSRConfig(ModelConfig):
@@ -194,15 +192,6 @@ class LESSR(SessionEncoder):
     layers: nn.ModuleList
     readout: Readout
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
-        """Draw the parameters; counts and the global graph play no part."""
-        self._draw(corpus.n_items, corpus.n_users)
-
-    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
-        self._draw(n_items, n_users)
-        self.load_state_dict(dict(arrays))
-
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
         """s, [events, d]."""
         prefixes = batch.prefixes()
@@ -230,10 +219,9 @@ class LESSR(SessionEncoder):
         with torch.no_grad():
             self.embedding.weight.renorm_(2, 0, 1.0)
 
-    def _draw(self, n_items: int, n_users: int) -> None:
-        self.n_items, self.n_users = n_items, n_users
+    def _draw(self) -> None:
         dim, layers, share = self.config.dim, self.config.layers, self.config.dropout
-        self.embedding = nn.Embedding(n_items, dim)
+        self.embedding = nn.Embedding(self.n_items, dim)
         kinds = (EOPA, SGAT)
         self.layers = nn.ModuleList(kinds[n % 2](dim * (n + 1), dim, share) for n in range(layers))
         self.readout = Readout(dim * (layers + 1), dim, share)

@@ -14,11 +14,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from segue.data.batches import Batch, Window
-from segue.data.corpus import Corpus
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
 from segue.nn.space import Between, Choice, Space
-from segue.settings import GraphSettings, PreparationSettings
+from segue.settings import GraphSettings
 
 
 class NARMConfig(ModelConfig):
@@ -80,15 +79,6 @@ class NARM(SessionEncoder):
         self.dropout_embed = nn.Dropout(config.dropout_embed)
         self.dropout_session = nn.Dropout(config.dropout_session)
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
-        """Draw the parameters; counts and graphs play no part."""
-        self._draw(corpus.n_items, corpus.n_users)
-
-    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
-        self._draw(n_items, n_users)
-        self.load_state_dict(dict(arrays))
-
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
         """The decoded session of each event, B [c_l, c_g]: [events, dim]. That of an empty prefix is zero.
 
@@ -116,10 +106,9 @@ class NARM(SessionEncoder):
         weight = weight * seen
         return torch.bmm(weight[:, None], hidden.index_select(0, batch.row)).squeeze(1)
 
-    def _draw(self, n_items: int, n_users: int) -> None:
-        self.n_items, self.n_users = n_items, n_users
+    def _draw(self) -> None:
         dim, hidden = self.config.dim, self.config.hidden
-        self.embedding = nn.Embedding(n_items, dim)
+        self.embedding = nn.Embedding(self.n_items, dim)
         self.gru = nn.GRU(dim, hidden, batch_first=True)
         self.of_last = nn.Linear(hidden, hidden, bias=False)
         self.of_each = nn.Linear(hidden, hidden, bias=False)

@@ -18,7 +18,8 @@ from segue.data.batches import Batch, Window, spans
 from segue.data.corpus import Corpus
 from segue.nn.protocol import ModelConfig, Need, Overrides, Parts, SessionModel
 from segue.nn.space import Between, Choice, Space
-from segue.settings import Duration, GraphSettings, PreparationSettings, milliseconds
+from segue.quantities import Duration, milliseconds
+from segue.settings import GraphSettings, PreparationSettings
 
 _HALF_LIVES = Choice(("1d", "3d", "7d", "30d", "90d", "365d"))
 

@@ -16,9 +16,9 @@ from segue.data.batches import Batch, UserWindow
 from segue.data.corpus import Corpus
 from segue.data.orders import Order
 from segue.errors import ConfigError
-from segue.nn.encoding import Encoding
+from segue.nn.encoding import Added, Encoding
 from segue.nn.protocol import ModelConfig, Need, Overrides, Parts, SessionEncoder, SessionModel
-from segue.nn.reminders import Reminding, reminders
+from segue.nn.reminders import Reminding, added_reminders, parts_of
 from segue.nn.space import Between, Space
 from segue.settings import GraphSettings, ModelSettings, PreparationSettings
 
@@ -118,14 +118,12 @@ class Reminder(SessionEncoder):
         """[events, items] float64, so that no probability is too small to keep its order."""
         logits = self.inner.scores(batch).double()
         scores = self.config.remind.base * (logits - logits.amax(1, keepdim=True)).exp()
-        event, item, added = self._reminders(batch)
-        return scores.index_put((event, item), added, accumulate=True)
+        added = self._reminders(batch)
+        return scores.index_put((added.event, added.item), added.value, accumulate=True)
 
     def parts(self, batch: Batch, items: Tensor) -> Parts:
         """What the user's earlier items add, and all the rest."""
-        _, item, added = self._reminders(batch)
-        reminded = added.new_zeros(self.n_items).index_add(0, item, added)[items]
-        return Parts(user={"reminder": reminded}, base=self.scores(batch)[0, items] - reminded)
+        return parts_of(self.scores(batch)[0], self._reminders(batch), items)
 
     def relation(self, source: int, item: int) -> str | None:
         """That of the model inside."""
@@ -144,11 +142,8 @@ class Reminder(SessionEncoder):
         """Those of the model inside."""
         return self.inner.statistics()
 
-    def _reminders(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Event, item, and what is added to its score; flat."""
-        remind = self.config.remind
-        event, item, recency, similarity = reminders(batch, self.config.window.history, remind.sessions, self.n_items)
-        return event, item, remind.recency * recency + remind.similarity * similarity
+    def _reminders(self, batch: Batch) -> Added:
+        return added_reminders(batch, self.config.remind, self.config.window.history, self.n_items)
 
 
 Model = Reminder

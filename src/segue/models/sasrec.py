@@ -15,12 +15,10 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from segue.data.batches import Batch, Window
-from segue.data.corpus import Corpus
 from segue.nn.dropout import dropout
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Need, Overrides, SessionEncoder
 from segue.nn.space import Between, Choice, Space
-from segue.settings import PreparationSettings
 
 LONGEST = 16_384
 """Items in one sequence: its attention weights are as many squared."""
@@ -93,15 +91,6 @@ class SASRec(SessionEncoder):
         """History, where it is read."""
         return frozenset({"history"} if self.config.window.history else ())
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
-        """Draw the parameters; counts and graphs play no part."""
-        self._draw(corpus.n_items, corpus.n_users)
-
-    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
-        self._draw(n_items, n_users)
-        self.load_state_dict(dict(arrays))
-
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
         """What the last block says at the last item of each prefix, [events, dim].
 
@@ -137,10 +126,9 @@ class SASRec(SessionEncoder):
         x = self.config.dim**0.5 * x + self.position(tokens.position)
         return dropout(x, self.config.dropout, self.training)
 
-    def _draw(self, n_items: int, n_users: int) -> None:
-        self.n_items, self.n_users = n_items, n_users
+    def _draw(self) -> None:
         config, dim = self.config, self.config.dim
-        self.embedding = nn.Embedding(n_items, dim)
+        self.embedding = nn.Embedding(self.n_items, dim)
         self.position = nn.Embedding(config.window.history + config.window.length, dim)
         drawn = [self.embedding.weight, self.position.weight]
         if config.window.history:

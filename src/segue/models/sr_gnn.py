@@ -13,14 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from segue.data.batches import Batch, Window
-from segue.data.corpus import Corpus
 from segue.graph.propagation import Csr, neighbour_mean
 from segue.graph.session import SessionGraph, last_nodes, prefix_graph
 from segue.nn.blocks import segment_sum
 from segue.nn.encoding import Encoding
 from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
 from segue.nn.space import Between, Choice, Space, fixed_schedule
-from segue.settings import PreparationSettings
 
 
 class SRGNNConfig(ModelConfig):
@@ -108,15 +106,6 @@ class SRGNN(SessionEncoder):
     propagation: GatedPropagation | None
     attention: SoftAttention
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
-        """Draw the parameters; counts and the global graph play no part."""
-        self._draw(corpus.n_items, corpus.n_users)
-
-    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
-        self._draw(n_items, n_users)
-        self.load_state_dict(dict(arrays))
-
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
         """s of eq. (7), [events, d]; W_3's bias alone after an empty prefix."""
         prefixes = batch.prefixes()
@@ -140,10 +129,9 @@ class SRGNN(SessionEncoder):
             x = self.propagation(x, predecessors, successors)
         return x
 
-    def _draw(self, n_items: int, n_users: int) -> None:
-        self.n_items, self.n_users = n_items, n_users
+    def _draw(self) -> None:
         dim = self.config.dim
-        self.embedding = nn.Embedding(n_items, dim)
+        self.embedding = nn.Embedding(self.n_items, dim)
         self.propagation = GatedPropagation(dim) if self.config.steps else None
         self.attention = SoftAttention(dim)
         for parameter in self.parameters():

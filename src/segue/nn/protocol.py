@@ -120,6 +120,24 @@ class SessionEncoder(SessionModel, nn.Module):
         """How its training batches are drawn."""
         return "shuffled"
 
+    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+        """Draw the parameters; what counts or builds a graph does that beyond this."""
+        self.n_items, self.n_users = corpus.n_items, corpus.n_users
+        self._draw()
+
+    def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
+        """The inverse of :meth:`arrays`, on a new model of the same configuration."""
+        self.n_items, self.n_users = n_items, n_users
+        self._draw()
+        self.load_state_dict(dict(arrays))
+
+    def _draw(self) -> None:
+        """Make the parameters and buffers of `n_items` and `n_users`, and draw what training starts from.
+
+        Only a model whose sizes come from elsewhere, and which fits and restores by itself, does without.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
         """The events of a batch as vectors, with the sparse parts of their scores.

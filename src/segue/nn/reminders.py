@@ -15,6 +15,8 @@ from torch import Tensor
 
 from segue.config import Config
 from segue.data.batches import Batch, spans
+from segue.nn.encoding import Added
+from segue.nn.protocol import Parts
 
 
 class Reminding(Config):
@@ -35,6 +37,18 @@ class Reminders(NamedTuple):
     item: Tensor
     recency: Tensor
     similarity: Tensor
+
+
+def added_reminders(batch: Batch, remind: Reminding, max_items: int, n_items: int) -> Added:
+    """What joins the base: w_recency · recency(i) + w_similarity · similarity(i), of the last `max_items` items."""
+    event, item, recency, similarity = reminders(batch, max_items, remind.sessions, n_items)
+    return Added(event, item, remind.recency * recency + remind.similarity * similarity)
+
+
+def parts_of(scores: Tensor, added: Added, items: Tensor) -> Parts:
+    """The scores [n_items] of one event taken apart for `items` [k]: what reminders added, and all the rest."""
+    reminded = torch.zeros_like(scores).index_add(0, added.item, added.value)[items]
+    return Parts(user={"reminder": reminded}, base=scores[items] - reminded)
 
 
 def reminders(batch: Batch, max_items: int, max_sessions: int, n_items: int) -> Reminders:

@@ -22,19 +22,22 @@ class PopularitySampler(nn.Module):
     That state is part of every checkpoint, so a resumed run draws what the uninterrupted one would have.
 
     Args:
-        support: events of each item in train, [items]; an item without any is never drawn.
         alpha: 0 draws all items alike, 1 by their popularity.
     """
 
     support: Tensor
     cumulative: Tensor
 
-    def __init__(self, support: Tensor, alpha: float) -> None:
+    def __init__(self, n_items: int, alpha: float) -> None:
         super().__init__()
         self.alpha = alpha
-        weight = support.double().pow(alpha) * (support > 0)
-        self.register_buffer("support", support.double())
-        self.register_buffer("cumulative", torch.cumsum(weight, 0))
+        self.register_buffer("support", torch.zeros(n_items, dtype=torch.float64))
+        self.register_buffer("cumulative", torch.zeros(n_items, dtype=torch.float64))
+
+    def count(self, support: Tensor) -> None:
+        """Draw by this: the events of each item in train, [items]; an item without any is never drawn."""
+        weight = support.double().pow(self.alpha) * (support > 0)
+        self.support, self.cumulative = support.double(), torch.cumsum(weight, 0)
 
     def draw(self, count: int) -> Tensor:
         """Items, [count]."""

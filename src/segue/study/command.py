@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from segue.cli_options import Config, Json, Set, overrides_of
+from segue.cli_options import Config, Corpus, Json, Set, overrides_of
 from segue.console import err, out, print_json, training_bar
 from segue.errors import ConfigError
 from segue.study.plan import QUICK_EPOCHS, QUICK_MINUTES, QUICK_USERS, Plan, Protocol
@@ -18,7 +18,7 @@ Name = Literal["table1", "table2", "table3", "table4", "table5", "figure3", "fig
 
 def study(
     name: Annotated[Name, typer.Argument(help="A table or figure of the paper, or all of them on one page.")],
-    corpus: Annotated[Path, typer.Argument(help="A prepared corpus.")],
+    corpus: Corpus,
     to: Annotated[Path, typer.Option("--out", help="Folder for results and models; finished models are used again.")],
     quick: Annotated[
         bool,

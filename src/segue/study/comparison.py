@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from segue import models
 from segue.compare import COUNTING, NETWORKS
 from segue.data.corpus import read_manifest
 from segue.metrics import METRICS as ALL_METRICS
-from segue.pipeline import model_label, settings_for
+from segue.pipeline import settings_for
 from segue.settings import Nested, merged
 from segue.significance import UserMeans, paired_t_test, user_means
 from segue.study.paper import COMPARISON, METRICS
@@ -165,7 +166,7 @@ def _search(plan: Plan, wished: Nested, budget: Budget) -> Tuned:
     settings = settings_for(plan.corpus, overrides)
     inputs = [read_manifest(plan.corpus)["fingerprint"], settings.model_dump(mode="json"), budget.search]
     digest = hashlib.sha256(as_key(inputs).encode()).hexdigest()[:10]
-    folder = plan.out / "tuning" / f"{model_label(settings).replace('/', '-')}-{digest}"
+    folder = plan.out / "tuning" / f"{models.label(settings).replace('/', '-')}-{digest}"
     return tune(plan.corpus, folder, overrides, budget, progress=plan.progress)
 
 

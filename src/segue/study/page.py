@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from segue.artifact import write_text, writing
+from segue.atomic import write_text, writing
 from segue.errors import UserMistake
 from segue.study import ablations, cases, comparison, data, sweeps, timing
 from segue.study.plan import Plan

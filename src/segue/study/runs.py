@@ -15,7 +15,7 @@ from segue.compare import compare
 from segue.data.corpus import read_manifest
 from segue.errors import SegueError, UserMistake
 from segue.nn.protocol import SessionEncoder
-from segue.pipeline import model_label, settings_for
+from segue.pipeline import settings_for
 from segue.settings import Nested, merged
 from segue.study.paper import METRICS
 from segue.study.plan import Plan, as_key
@@ -125,7 +125,7 @@ def _measure(plan: Plan, label: str, asked: Asked, seed: int) -> dict[str, Any]:
     settings = settings_for(plan.corpus, overrides)
     inputs: list[Any] = [read_manifest(plan.corpus)["fingerprint"], settings.model_dump(mode="json"), plan.refit]
     inputs += [[asdict(epoch) for epoch in asked.epochs]] if asked.epochs is not None else []
-    key = f"{model_label(settings)} {hashlib.sha256(as_key(inputs).encode()).hexdigest()[:10]}"
+    key = f"{models.label(settings)} {hashlib.sha256(as_key(inputs).encode()).hexdigest()[:10]}"
     logger.info("%s%s", label, f", seed {seed}" if plan.seeds > 1 else "")
     epochs = {key: asked.epochs} if asked.epochs is not None else None
     folder = plan.out / "models"

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
-from segue.artifact import write_text, writing
+from segue.atomic import write_text, writing
 from segue.page import figures, page, section, table
 from segue.study.paper import DATA_SETS, Numbers
 

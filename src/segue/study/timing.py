@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from segue import models
-from segue.artifact import write_text, writing
+from segue.atomic import write_text, writing
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part, load
 from segue.data.engine import spilling

@@ -13,7 +13,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from segue.artifact import writing
+from segue.atomic import writing
 from segue.errors import ArtifactError
 from segue.pipeline import Selection
 from segue.training import EpochPlan

@@ -21,11 +21,11 @@ import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from segue import pipeline
-from segue.artifact import write_text, writing
+from segue import models, pipeline, records
+from segue.atomic import write_text, writing
 from segue.data.corpus import Part, load
 from segue.data.target import clear
-from segue.errors import ConfigError, ModelError
+from segue.errors import ArtifactError, ConfigError, ModelError
 from segue.pipeline import Options
 from segue.runtime import pick_device
 from segue.settings import Nested, merged
@@ -37,8 +37,7 @@ from segue.tuning.ranges import Point, Search, all_points, distributions, preset
 logger = logging.getLogger("segue")
 
 _RUNNING = "running"
-_CURVE = "metrics.jsonl"
-_OURS = (JOURNAL, "trials.json", "best.toml", _CURVE, _RUNNING)
+_OURS = (JOURNAL, "trials.json", "best.toml", "metrics.jsonl", _RUNNING)
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,16 @@ def tune(
         overwrite: forget the study that is there.
         progress, watch: told after every training step, and after every trial.
 
-    Raises ConfigError when no trial succeeds, ArtifactError when the study at `out` asked something else, CorpusError
-    when the model needs what the corpus lacks.
+    Raises ConfigError when no trial succeeds, ArtifactError when the study at `out` asked something else or another
+    process works on it, CorpusError when the model needs what the corpus lacks.
     """
     with quiet():
-        return _Study(corpus, out, overrides, budget, progress, overwrite=overwrite).run(watch or (lambda _: None))
+        try:
+            return _Study(corpus, out, overrides, budget, progress, overwrite=overwrite).run(watch or (lambda _: None))
+        except optuna.exceptions.UpdateFinishedTrialError:
+            raise ArtifactError(
+                f"another process works on the study at {out}; wait until it ends, then repeat the command"
+            ) from None
 
 
 class _Study:
@@ -123,7 +127,7 @@ class _Study:
         self.shared = merged(shared, {"model": {"name": asked.name, "preset": asked.preset}})
         self.settings = pipeline.settings_for(corpus, self.shared)
         pick_device(self.settings.training.device)
-        self.label = pipeline.model_label(self.settings)
+        self.label = models.label(self.settings)
         self.corpus = load(corpus, (Part.TRAIN, Part.VALIDATION))
         grid = budget.search == "paper-grid"
         self.points = all_points(self.space, None if grid else budget.trials, budget.seed)
@@ -258,4 +262,4 @@ class _Study:
             if best:
                 comment = f"Trial {best.number} of {len(trials)}: {SELECTED_BY} {best.value:.4f} on validation."
                 write_text(self.out / "best.toml", as_toml(with_point(self.shared, best.params), comment))
-                write_text(self.out / _CURVE, "".join(json.dumps(epoch) + "\n" for epoch in epochs_of(best)))
+                records.write_epochs(self.out, epochs_of(best))

@@ -15,7 +15,8 @@ from duckdb import DuckDBPyConnection
 from segue.data.sources import RawLog, Source, columns_of, raw_file, write_events
 from segue.data.steps import one_row
 from segue.errors import LogError
-from segue.settings import Nested, Settings, milliseconds
+from segue.quantities import milliseconds
+from segue.settings import Nested, Settings
 
 logger = logging.getLogger("segue")
 

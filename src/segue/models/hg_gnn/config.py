@@ -11,7 +11,8 @@ from segue.graph.tables import USER
 from segue.models.hg_gnn.session_encoder import Attention, Gate, Hidden
 from segue.nn.losses import Form
 from segue.nn.protocol import ModelConfig
-from segue.settings import Duration, GraphSettings, Neighbours
+from segue.quantities import Duration, Neighbours
+from segue.settings import GraphSettings
 
 Source = Literal["session", "history", "transition", "cooccurrence"]
 LayerWeight = Annotated[float, Field(ge=-1e6, le=1e6)]

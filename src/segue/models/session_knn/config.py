@@ -13,7 +13,7 @@ from segue.data.corpus import IntArray
 from segue.nn.protocol import ModelConfig, Overrides
 from segue.nn.reminders import Reminding
 from segue.nn.space import Between, Choice, Space
-from segue.settings import Duration
+from segue.quantities import Duration
 
 Shape = Literal["same", "div", "quadratic", "log", "exp"]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]

@@ -21,10 +21,12 @@ from segue.models.session_knn.config import (
     match_weight,
 )
 from segue.models.session_knn.index import Running, SessionIndex, Shared, cuts, ranges
+from segue.nn.encoding import Added
 from segue.nn.protocol import Need, Overrides, Parts, SessionModel
-from segue.nn.reminders import reminders
+from segue.nn.reminders import added_reminders, parts_of
 from segue.nn.space import Space
-from segue.settings import GraphSettings, PreparationSettings, milliseconds
+from segue.quantities import milliseconds
+from segue.settings import GraphSettings, PreparationSettings
 
 DIGITS = 12
 CELLS_PER_BLOCK = 2**19
@@ -75,21 +77,19 @@ class SessionKNN(SessionModel):
         """[events, items] float64."""
         scores = self._of_neighbours(batch)
         if self.config.remind is not None:
-            event, item, added = self._reminders(batch)
+            added = self._reminders(batch)
             self._normalise(scores)
-            scores.view(-1).index_add_(0, (event * self.n_items + item).cpu(), added.cpu())
+            cells = added.event * self.n_items + added.item
+            scores.view(-1).index_add_(0, cells.cpu(), added.value.cpu())
         if self.config.fill == "popularity":
             scores = torch.where(scores > 0, scores, self._fill)
         return scores.to(batch.items.device)
 
     def parts(self, batch: Batch, items: Tensor) -> Parts:
         """What the user's earlier items add, and all the rest."""
-        total = self.scores(batch)[0, items]
         if self.config.remind is None:
-            return Parts(base=total)
-        _, item, added = self._reminders(batch)
-        reminded = total.new_zeros(self.n_items).index_add(0, item, added)[items]
-        return Parts(user={"reminder": reminded}, base=total - reminded)
+            return super().parts(batch, items)
+        return parts_of(self.scores(batch)[0], self._reminders(batch), items)
 
     def arrays(self) -> dict[str, Tensor]:
         """The sessions, and the fill."""
@@ -175,12 +175,9 @@ class SessionKNN(SessionModel):
         largest = scores.amax(1, keepdim=True)
         scores *= self.config.remind.base / torch.where(largest > 0, largest, 1.0)
 
-    def _reminders(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Event, item, and what is added to its score; flat."""
-        remind = self.config.remind
-        assert remind is not None
-        found = reminders(batch, self.config.window.history, remind.sessions, self.n_items)
-        return found.event, found.item, remind.recency * found.recency + remind.similarity * found.similarity
+    def _reminders(self, batch: Batch) -> Added:
+        assert self.config.remind is not None
+        return added_reminders(batch, self.config.remind, self.config.window.history, self.n_items)
 
 
 def _rounded(values: FloatArray) -> FloatArray:

@@ -1,0 +1,44 @@
+"""Files that are whole or not there at all; a failed write becomes one clear line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from segue.errors import ArtifactError
+
+UNFINISHED = ".writing"
+"""Ends the name of a file until it is complete."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file aside and rename it into place."""
+    with aside(path) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """The name under which to write `path`: renamed at the end of the block, gone when that fails."""
+    new = path.with_name(path.name + UNFINISHED)
+    try:
+        yield new
+        os.replace(new, path)
+    except BaseException:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn a full disk or a folder that cannot be written into one clear line."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise ArtifactError(f"cannot write to {folder}: {reason}; nothing there was replaced") from None

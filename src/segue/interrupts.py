@@ -1,0 +1,68 @@
+"""Ctrl-C: when it breaks into a block, and when it has to wait. Only the main thread can receive it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C inside the block leaves it as KeyboardInterrupt, whatever became of it on the way.
+
+    The query engine ends a query with an error of its own, or drops the interrupt. Pressed again, it does not break
+    into the cleaning up. Where a parent process had it ignored it stays so.
+    """
+    pressed = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before):
+        yield
+        return
+
+    def press(number: int, frame: FrameType | None) -> None:
+        first = not pressed.is_set()
+        pressed.set()
+        if first:
+            before(number, frame)
+
+    with _answered(press):
+        try:
+            yield
+        except Exception:
+            if not pressed.is_set():
+                raise
+    if pressed.is_set():
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C waits until the block is left: for steps that must not be half done."""
+    with noted() as pressed:
+        yield
+    if pressed.is_set():
+        signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def noted() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event and breaks into nothing: the block asks, and leaves where it may."""
+    pressed = threading.Event()
+    with _answered(lambda *_: pressed.set()):
+        yield pressed
+
+
+@contextmanager
+def _answered(press: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:  # None: not Python's to put back
+        yield
+        return
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,60 @@
+"""The quantities of settings, as types that check themselves: durations, sizes, shares, counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+_UNITS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_LARGEST_QUANTITY = 10**15
+"""ms: thirty thousand years; bytes: a thousand TB. Sums of a few of them are exact in float64 and int64."""
+_SMALLEST_SHARE = 1e-9
+"""Sessions are counted in exact fractions with denominators up to a billion."""
+
+
+def milliseconds(text: str) -> int:
+    """``"8h"`` → 28,800,000. Units: ms, s, min, h, d. Raises ValueError otherwise."""
+    return int(_quantity(text, _UNITS, "a duration such as '30min' or '8h'"))
+
+
+def size_in_bytes(text: str) -> int:
+    """``"4GiB"`` → 4,294,967,296. Raises ValueError otherwise."""
+    return int(_quantity(text, _SIZES, "a size such as '4GiB'"))
+
+
+def _quantity(text: str, units: Mapping[str, int], wanted: str) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", text)
+    if not match or match[2] not in units or float(match[1]) <= 0:
+        raise ValueError(f"expected {wanted} (units {', '.join(units)})")
+    amount = float(match[1]) * units[match[2]]
+    smallest = next(iter(units))
+    if not 1 <= amount <= _LARGEST_QUANTITY:
+        raise ValueError(f"expected {wanted}, from 1{smallest} to {_LARGEST_QUANTITY:.0e}{smallest}")
+    return amount
+
+
+def _checked(convert: Callable[[str], int]) -> AfterValidator:
+    def check(text: str) -> str:
+        convert(text)
+        return text
+
+    return AfterValidator(check)
+
+
+def _share(value: float) -> float:
+    if not _SMALLEST_SHARE <= value <= 1 - _SMALLEST_SHARE:
+        raise ValueError(f"a share must lie between {_SMALLEST_SHARE:g} and {1 - _SMALLEST_SHARE:.9f}")
+    return value
+
+
+Duration = Annotated[str, _checked(milliseconds)]
+Size = Annotated[str, _checked(size_in_bytes)]
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0), AfterValidator(_share)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+"""Of events, sessions or users."""
+Neighbours = Annotated[int, Field(ge=1, le=10_000)]
+"""Entries kept per item. More than that is the whole catalogue, quadratic in memory."""
