@@ -46,13 +46,13 @@ AS_PUBLISHED: dict[str, dict[str, int]] = {"narm": {"dim": 100}, "sasrec": {"dim
 """The width of the tables that the figures are recalled from, where a preset has another."""
 
 
-def settings_of(name: str, minutes: float) -> Settings:
+def settings_of(name: str, minutes: float, threads: int) -> Settings:
     """The preset of the published numbers where a model has one, at their width."""
     presets = models.load(name).presets
     preset = next((p for p in ("official", "session") if p in presets), None)
     overrides: Nested = {
         "model": {"name": name, **AS_PUBLISHED.get(name, {})},
-        "training": {"max_minutes": minutes, "threads": machine.cores()},
+        "training": {"max_minutes": minutes, "threads": threads},
     }
     if preset is not None:
         overrides["model"]["preset"] = preset
@@ -100,6 +100,7 @@ def main() -> int:
     parser.add_argument("--set", dest="data", choices=sorted(PUBLISHED), default="tmall")
     parser.add_argument("--models", nargs="+", choices=ASKED, default=["narm", "sr_gnn", "sasrec"])
     parser.add_argument("--minutes", type=float, default=20.0, help="of training steps to choose the epochs in")
+    parser.add_argument("--threads", type=int, default=machine.cores())
     chosen = parser.parse_args()
     kept = machine.RESULTS / f"{PAGE}.json"
     results = json.loads(kept.read_text(encoding="utf-8"))["results"] if kept.exists() else {}
@@ -109,7 +110,7 @@ def main() -> int:
         if name in results.get(chosen.data, {}):
             continue
         began = time.perf_counter()
-        row = measure(corpus, settings_of(name, chosen.minutes))
+        row = measure(corpus, settings_of(name, chosen.minutes, chosen.threads))
         row["seconds"] = time.perf_counter() - began
         results.setdefault(chosen.data, {})[name] = row
         machine.write(PAGE, results, table(results))

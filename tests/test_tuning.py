@@ -392,6 +392,9 @@ def test_points_and_presets_by_hand() -> None:
 def test_a_preset_stays_what_it_is() -> None:
     assert searched("tpe", "popularity", "personal", {})[0] == {}
     assert list(searched("tpe", "popularity", "mixed", {})[0]) == ["model.session_weight"]
+    varied = {preset: set(searched("tpe", "session_knn", preset, {})[0]) for preset in ("v_sknn", "stan", "vstan")}
+    assert not varied["v_sknn"] & {"model.snh", "model.inh", "model.cosine"}
+    assert varied["vstan"] - varied["stan"] == {"model.match_weighting", "model.ipw", "model.idf"}
     for name in models.names():
         model = models.load(name)
         assert set(model.spaces) <= set(model.presets)

@@ -141,6 +141,7 @@ SPACE: Space = {
 
 _OF_THE_USER = ("model.extend", "model.boost")
 _OF_STAN = ("model.cosine", "model.spw", "model.ipw", "model.inh", "model.snh")
+_OF_VSTAN = ("model.match_weighting", "model.ipw", "model.idf")
 _WITHOUT_SCALE = Choice(("same", "div", "quadratic", "log"))
 
 
@@ -152,6 +153,8 @@ _EBR: Space = {**_without(_OF_STAN), "model.weighting": _WITHOUT_SCALE, "model.m
 SPACES: Mapping[str, Space] = {
     "v_sknn": {key: values for key, values in _EBR.items() if key not in _OF_THE_USER},
     "vsknn_ebr": _EBR,
-    **dict.fromkeys(("stan", "vstan"), _without(_OF_THE_USER)),
+    "stan": _without((*_OF_THE_USER, *_OF_VSTAN)),
+    "vstan": _without(_OF_THE_USER),
 }
-"""What knows the session alone goes on knowing the session alone; V-SKNN knows no age and no distance."""
+"""What knows the session alone goes on knowing the session alone; V-SKNN knows no age and no distance, STAN neither
+the place of the last shared item nor how rare an item is."""
