@@ -199,3 +199,11 @@ def test_significance_needs_both_tests() -> None:
     ]:
         found = Difference(**both, **intervals, ranks_agree=agree, t_test_holm=t_test, wilcoxon_holm=signed)
         assert found.significant is expected
+
+
+def test_no_p_is_said_to_be_zero() -> None:
+    events = np.full(3000, 2)
+    better, worse = (UserMeans(events, np.full((3000, len(METRICS)), value)) for value in (0.5, 0.25))
+    found = differences(better, {"old": worse})["old"]["HR@10"]
+    assert found.t_test_holm == 0
+    assert "p of under 1e-300 (t-test)" in verdict("new", "old", "HR@10", found)

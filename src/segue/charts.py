@@ -14,6 +14,8 @@ PALETTE = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _HEIGHT = 240
+_ROW_HEIGHT = 18
+"""Of a model in a list of many: less and their names run into each other."""
 _SVG_WIDTH = 480
 _FONT = "system-ui, sans-serif"
 
@@ -85,7 +87,8 @@ def means(found: Mapping[str, tuple[float, float | None]], metric: str, colour: 
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         x=alt.X("value:Q", title=None, axis=_VALUE_AXIS, scale=alt.Scale(zero=False))
     )
-    return _finished(base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q") + points)
+    drawn = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q") + points
+    return _finished(drawn, max(_HEIGHT, _ROW_HEIGHT * len(found)))
 
 
 def value_line(points: Sequence[tuple[float, float]], title: str) -> Spec:
@@ -167,8 +170,8 @@ def _colour(colour: Mapping[str, str]) -> alt.Color:
     return alt.Color("model:N", scale=alt.Scale(domain=list(colour), range=list(colour.values())), legend=None)
 
 
-def _finished(chart: alt.Chart | alt.LayerChart) -> Spec:
-    styled = chart.properties(width="container", height=_HEIGHT).configure(font=_FONT, background="transparent")
+def _finished(chart: alt.Chart | alt.LayerChart, height: int = _HEIGHT) -> Spec:
+    styled = chart.properties(width="container", height=height).configure(font=_FONT, background="transparent")
     styled = styled.configure_view(stroke=None)
     styled = styled.configure_axis(labelFontSize=11, titleFontWeight="normal", gridColor="#888", gridOpacity=0.3)
     spec: Spec = styled.to_dict()

@@ -147,11 +147,16 @@ def verdict(subject: str, other: str, metric: str, found: Difference) -> str:
     low, high = (100 * bound for bound in found.by_user_interval)
     numbers = (
         f"{metric} {100 * found.by_user:+.2f} points over {found.users:,} users [{low:+.2f}, {high:+.2f}],"
-        f" p = {found.t_test_holm:.2g} (t-test) and {found.wilcoxon_holm:.2g} (Wilcoxon) after Holm"
+        f" p of {_text(found.t_test_holm)} (t-test) and {_text(found.wilcoxon_holm)} (Wilcoxon) after Holm"
     )
     if found.significant:
         return f"{subject} is {'better' if found.by_user > 0 else 'worse'} than {other}: {numbers}"
     return f"no significant difference between {subject} and {other}: {numbers}"
+
+
+def _text(p: float) -> str:
+    """No p is zero; one that a float cannot hold is small."""
+    return f"{p:.2g}" if p else "under 1e-300"
 
 
 def _differences(subject: UserMeans, other: UserMeans, seed: int) -> dict[str, Difference]:
