@@ -396,16 +396,65 @@ def test_overwriting_loses_nothing_of_others(tmp_path: Path, foreign: str) -> No
     assert (tmp_path / "popularity-global").exists()
 
 
-def test_a_comparison_in_its_own_corpus_is_not_overwritten(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_comparison_does_not_live_in_its_corpus(tmp_path: Path, overwrite: bool) -> None:
     corpus = shutil.copytree(small_logs.corpus(), tmp_path / "corpus")
     before = sorted(path.name for path in corpus.iterdir())
-    contest(corpus, corpus, entrants(["popularity"]), UNTUNED)
-    with pytest.raises(UserMistake, match="would be replaced"):
-        contest(corpus, corpus, entrants(["popularity"]), UNTUNED, overwrite=True)
-    assert set(before) <= {path.name for path in corpus.iterdir()}
+    with pytest.raises(ArtifactError, match="is the corpus itself"):
+        contest(corpus, corpus, entrants(["popularity"]), UNTUNED, overwrite=overwrite)
+    assert before == sorted(path.name for path in corpus.iterdir())
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', "null"])
+def test_a_file_is_no_place_for_a_comparison(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("mine")
+    with pytest.raises(ArtifactError, match="is a file; choose another"):
+        contest(small_logs.corpus(), tmp_path / "log.csv", entrants(["popularity"]), UNTUNED)
+
+
+def test_settings_that_no_model_takes_are_one_mistake_and_leave_nothing(tmp_path: Path) -> None:
+    wrong = Plan(overrides={"training": {"max_epochs": 0}})
+    with pytest.raises(ConfigError, match=r"training\.max_epochs"):
+        contest(small_logs.corpus(), tmp_path / "c", entrants(["popularity", "markov"]), wrong)
+    assert not (tmp_path / "c").exists()
+
+
+def test_nobody_takes_the_place_of_the_first_model(tmp_path: Path) -> None:
+    out = Path(shutil.copytree(finished()[0], tmp_path / "c"))
+    (out / "gru4rec-full-softmax" / "seed-1" / "evaluation" / "cost.json").unlink()
+    summary = standing(out)
+    assert (summary["subject"], summary["verdicts"]) == ("gru4rec/full_softmax", {})
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("entry.json", "[]"),
+        ("entry.json", '{"seconds": 1}'),
+        ("seed-0/evaluation/cost.json", "{}"),
+        ("seed-0/evaluation/test.json", "{}"),
+        ("seed-0/evaluation/test.ranks.parquet", "no Parquet"),
+        ("seed-0/refit.jsonl", '{"a'),
+        ("seed-0/refit.jsonl", '{"a": 1}'),
+        ("failed.json", "{}"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, file: str, text: str) -> None:
+    out = Path(shutil.copytree(finished()[0], tmp_path / "c"))
+    (out / "gru4rec-full-softmax" / file).write_text(text)
+    with pytest.raises(ArtifactError, match=file.rpartition("/")[2]):
+        standing(out)
+
+
+NOTE = '{"plan": {}, "models": {"x": {"model": {"name": "markov"}}}, "seeds": [0]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{", "[]", '{"a": 1}', "null", NOTE.replace("[0]", '"ab"'), NOTE.replace("{}", "null"),
+        NOTE.replace('{"name": "markov"}', "{}"), NOTE.replace("markov", "nobody"),
+    ],
+)  # fmt: skip
 def test_a_damaged_comparison_is_named(tmp_path: Path, text: str) -> None:
     contest(small_logs.corpus(), tmp_path, entrants(["popularity"]), UNTUNED)
     (tmp_path / "comparison.json").write_text(text)

@@ -51,8 +51,8 @@ def tune(
     Example: `segue tune corpus --model gru4rec --minutes 30 --out tuned` and then
     `segue train corpus --config tuned/best.toml --out model`
     """
-    if minutes is not None and minutes <= 0:
-        raise ConfigError(f"--minutes must be more than 0, found {minutes:g}")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ConfigError(f"--minutes must be a number of minutes above 0, found {minutes:g}")
     overrides = overrides_of(config, set_)
     if model is not None:
         (own,) = comparison.entrants([model]).values()
@@ -104,8 +104,8 @@ def compare(
     comparison.check_shared(overrides)
     if models is not None and not any(name.strip() for entry in models for name in entry.split(",")):
         raise ConfigError("--models names no model; leave it out to compare all")
-    if math.isinf(minutes):
-        raise ConfigError("--minutes must be a number of minutes, found inf")
+    if not math.isfinite(minutes):
+        raise ConfigError(f"--minutes must be a number of minutes, found {minutes:g}")
     runs = comparison.entrants([part.strip() for entry in models or [] for part in entry.split(",") if part.strip()])
     plan = comparison.Plan(0.0 if no_tune else minutes, trials, search, _seeds(seeds), history, overrides)
     if show:

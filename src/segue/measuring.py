@@ -70,8 +70,11 @@ def read_evaluation(folder: Path, split: str = "test") -> dict[str, Any]:
     """A measurement that :func:`write_evaluation` kept."""
     path = folder / "evaluation" / f"{split}.json"
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+        if not found.keys() >= {"metrics", "event_hash"}:
+            raise ValueError("it holds no measurement")
+        return found
+    except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(f"cannot read {path} ({error}); measure again with: segue evaluate {folder}") from None
 
 

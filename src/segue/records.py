@@ -9,7 +9,10 @@ from typing import Any
 
 from segue import models
 from segue.atomic import write_text
+from segue.errors import ArtifactError
 from segue.settings import Settings
+
+_KEYS = {"epoch", "events", "seconds", "loss", "learning_rate", "validation", "best"}
 
 
 def write_epochs(folder: Path, epochs: Iterable[dict[str, Any]], name: str = "metrics") -> None:
@@ -20,7 +23,15 @@ def write_epochs(folder: Path, epochs: Iterable[dict[str, Any]], name: str = "me
 def read_epochs(folder: Path, name: str = "metrics") -> list[dict[str, Any]]:
     """The records of :func:`write_epochs`; none where nothing was trained."""
     path = folder / f"{name}.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    if not path.exists():
+        return []
+    try:
+        epochs = [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(f"cannot read {path} ({error}); train the model again") from None
+    if any(not epoch.keys() >= _KEYS for epoch in epochs):
+        raise ArtifactError(f"cannot read {path} (an epoch lacks one of {', '.join(sorted(_KEYS))}); train again")
+    return epochs
 
 
 def training_facts(folder: Path) -> dict[str, Any]:

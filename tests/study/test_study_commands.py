@@ -142,9 +142,11 @@ def test_without_json_the_markdown_is_printed(tmp_path: Path, capsys: Capture) -
     [
         (["table4", "--set", "model.dim=8"], "a study sets [model] of each run itself"),
         (["table4", "--set", "training.seed=3"], "say how many with --seeds"),
-        (["table4", "--minutes", "0"], "--minutes must be more than 0, found 0"),
+        (["table4", "--minutes", "0"], "--minutes must be a number of minutes above 0, found 0"),
         (["table1", "--protocol", "paper"], "--protocol and --trials are table2's"),
         (["table4", "--trials", "3"], "--protocol and --trials are table2's"),
+        (["table2", "--quick", "--trials", "3"], "--trials is of a search"),
+        (["table4", "--minutes", "inf"], "--minutes must be a number of minutes above 0, found inf"),
         (["table6"], "Invalid value for"),
     ],
 )

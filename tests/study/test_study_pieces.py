@@ -136,7 +136,7 @@ def test_the_improvement_is_over_the_best_baseline_and_the_dagger_over_users(tmp
     assert not table.rows["HG-GNN"][0].text.endswith("†")  # both hit within five, always
     assert table.rows["SR-GNN"][3].text.endswith("*")
     assert not table.rows["NARM"][3].text.endswith("*")
-    assert table.rows["SR-GNN"][4].text == "dim 64, learning_rate 0.00123"
+    assert table.rows["SR-GNN"][4].text == "preset y, dim 64, learning_rate 0.00123"
     assert table.rows["Improv."][3].text == f"{100 * (after - before) / before:+.2f}%"
     worse = comparison._improvements({**rows, "HG-GNN": near, "SR-GNN": ours})
     assert worse["MRR@10"].p == pytest.approx(found["MRR@10"].p)

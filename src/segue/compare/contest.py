@@ -96,8 +96,10 @@ def contest(
         runs: label → model and preset, see :func:`entrants`.
         overwrite: forget what is there.
 
-    Raises ArtifactError when what is there was made with another corpus or plan.
+    Raises ArtifactError when what is there was made with another corpus or plan, ConfigError when no model takes the
+    settings of the plan.
     """
+    _check_settings(corpus, runs, plan)
     plan = replace(plan, seeds=_open(out, corpus, runs, plan, overwrite=overwrite))
     for label, own in runs.items():
         folder = out / folder_name(label)
@@ -116,6 +118,18 @@ def contest(
     return standing(out)
 
 
+def _check_settings(corpus: Path, runs: dict[str, Nested], plan: Plan) -> None:
+    """Raise what is wrong with the settings of all models, before anything is written."""
+    wrong = []
+    for own in runs.values():
+        try:
+            pipeline.settings_for(corpus, merged(plan.overrides, own))
+        except ConfigError as error:
+            wrong.append(error)
+    if wrong and len(wrong) == len(runs):
+        raise wrong[0]
+
+
 def standing(out: Path) -> Summary:
     """The table of what is finished under `out`, whether or not anything runs there at the moment.
 
@@ -131,6 +145,8 @@ def standing(out: Path) -> Summary:
 def _open(out: Path, corpus: Path, runs: dict[str, Nested], plan: Plan, *, overwrite: bool) -> tuple[int, ...]:
     """Begin or join what is at `out`. Returns its seeds, the first ones first: those of models without chance."""
     # More models and more seeds may join; what each of them is given may not change.
+    if out.resolve() == corpus.resolve():
+        raise ArtifactError(f"{out} is the corpus itself; choose another --out")
     asked = {"corpus": read_manifest(corpus)["fingerprint"], **asdict(plan)}
     del asked["seeds"]
     found = _note(out)
@@ -156,10 +172,16 @@ def _open(out: Path, corpus: Path, runs: dict[str, Nested], plan: Plan, *, overw
 def _note(out: Path) -> dict[str, Any] | None:
     try:
         note = json.loads((out / PLAN).read_text(encoding="utf-8"))
-        return {key: note[key] for key in ("plan", "models", "seeds")}
+        for own in note["models"].values():
+            models.load(own["model"]["name"])
+        dict(note["plan"])
+        seeds = [int(seed) for seed in note["seeds"]]
+        return {"plan": note["plan"], "models": note["models"], "seeds": seeds}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except NotADirectoryError:
+        raise ArtifactError(f"{out} is a file; choose another --out") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise ArtifactError(f"the comparison at {out} is damaged: {PLAN} ({error}); drop its folder") from None
 
 
@@ -215,7 +237,10 @@ def _timed(clock: Path) -> Iterator[None]:
 
 
 def _read_seconds(clock: Path) -> float:
-    return float(clock.read_text(encoding="utf-8")) if clock.exists() else 0.0
+    try:
+        return float(clock.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not begun yet, or killed while it was written
+        return 0.0
 
 
 def _parameters(run: Path) -> int:

@@ -103,10 +103,11 @@ def check_same_run(folder: Path, corpus: Path, overrides: Nested, *, refit: bool
     """What is found finished has to be what was asked for."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found, trained_on = config["settings"], config["trained_on"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"cannot read {folder / 'config.json'} ({error}); remove {folder} and repeat") from None
     asked = pipeline.settings_for(corpus, overrides).model_dump(mode="json")
-    if config["settings"] != asked or (len(config["trained_on"]) > 1) != refit:
+    if found != asked or (len(trained_on) > 1) != refit:
         raise UserMistake(f"{folder} holds a run with other settings than are asked for now; remove it and repeat")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segue import measuring, records
@@ -32,8 +33,9 @@ def summary(folders: Mapping[str, Path], seeds: Mapping[str, Sequence[int]], pla
     Returns:
         ``plan``; of the test part ``events``, ``sessions``, ``users``, ``split``, ``protocol``, ``history``, ``masked``
         and ``event_hash``; ``models`` (label → means, costs and settings, for those with a finished seed);
-        ``unfinished`` (label → seeds done and in all); ``failed`` (label → reason); ``significance`` of the first
-        finished model against each other one, ``best_baseline`` among those by validation, and ``verdicts`` in words.
+        ``unfinished`` (label → seeds done and in all); ``failed`` (label → reason); ``significance`` of the
+        ``subject``, the first model that can be measured, against each other finished one, ``best_baseline`` among
+        those by validation, and ``verdicts`` in words.
     """
     failed = {label: reason for label, folder in folders.items() if (reason := _failed(folder))}
     done = {
@@ -57,7 +59,7 @@ def summary(folders: Mapping[str, Path], seeds: Mapping[str, Sequence[int]], pla
         "models": rows,
         "unfinished": unfinished,
         "failed": failed,
-        **_compared({label: shown[label] for label in complete}, rows),
+        **_compared(next((label for label in folders if label not in failed), None), complete, shown, rows),
     }
 
 
@@ -67,7 +69,7 @@ def _measured(run: Path) -> bool:
 
 def _failed(folder: Path) -> str:
     path = folder / FAILED
-    return str(_read(path)["reason"]) if path.exists() else ""
+    return str(_read(path, "reason")["reason"]) if path.exists() else ""
 
 
 def _common(evaluation: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,8 +78,8 @@ def _common(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _row(folder: Path, runs: Sequence[Path], evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    entry = _read(folder / ENTRY)
-    costs = [_read(run / "evaluation" / COST) for run in runs]
+    entry = _read(folder / ENTRY, "seconds", "trials", "tuned", "settings", "validation")
+    costs = [_read(run / "evaluation" / COST, "seconds", "parameters") for run in runs]
     return {
         "runs": [str(run) for run in runs],
         **{key: _spreads([evaluation[key] for evaluation in evaluations]) for key in _AVERAGES},
@@ -105,12 +107,17 @@ def _spreads(values: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float
     }
 
 
-def _compared(runs: Mapping[str, Sequence[Path]], rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The first model against each other one."""
-    if len(runs) < 2:
-        return {"subject": next(iter(runs), None), "best_baseline": None, "significance": {}, "verdicts": {}}
-    subject, *others = runs
-    means = {label: _user_means(folders) for label, folders in runs.items()}
+def _compared(
+    subject: str | None,
+    complete: Sequence[str],
+    runs: Mapping[str, Sequence[Path]],
+    rows: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The first model against each other complete one, once it is complete itself: nobody else takes its place."""
+    others = [label for label in complete if label != subject]
+    if subject is None or subject not in complete or not others:
+        return {"subject": subject, "best_baseline": None, "significance": {}, "verdicts": {}}
+    means = {label: _user_means(runs[label]) for label in complete}
     found = differences(means[subject], {label: means[label] for label in others})
     return {
         "subject": subject,
@@ -141,13 +148,28 @@ def _model_of(row: Mapping[str, Any]) -> str:
 
 
 def _user_means(runs: Sequence[Path]) -> UserMeans:
-    ranks = [pq.read_table(run / "evaluation" / "test.ranks.parquet", columns=["user", "rank"]) for run in runs]
+    ranks = [_ranks(run / "evaluation" / "test.ranks.parquet") for run in runs]
     user = ranks[0].column("user").combine_chunks().dictionary_encode().indices.to_numpy()
     return user_means([table.column("rank").to_numpy() for table in ranks], user)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _ranks(path: Path) -> pa.Table:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return pq.read_table(path, columns=["user", "rank"])
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, error) from None
+
+
+def _read(path: Path, *keys: str) -> dict[str, Any]:
+    """What is kept in a file, which has to hold these keys."""
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+        return {key: found[key] for key in keys}
     except (OSError, ValueError, TypeError) as error:
-        raise ArtifactError(f"cannot read {path} ({error}); remove the folder of that model and repeat") from None
+        raise _damaged(path, error) from None
+    except KeyError as error:
+        raise _damaged(path, f"{error} is missing") from None
+
+
+def _damaged(path: Path, why: object) -> ArtifactError:
+    return ArtifactError(f"cannot read {path} ({why}); remove the folder of that model and repeat")

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from segue import models
 from segue.compare import COUNTING, NETWORKS
 from segue.data.corpus import read_manifest
+from segue.errors import ConfigError
 from segue.metrics import METRICS as ALL_METRICS
 from segue.pipeline import settings_for
 from segue.settings import Nested, merged
@@ -93,6 +94,10 @@ def comparison(plan: Plan, protocol: Protocol | None = None, trials: int | None 
         trials: of the search of each model; by default 40, or the whole grid.
     """
     chosen = protocol or ("preset" if plan.quick else "tuned")
+    if trials is not None and chosen not in _SEARCHES:
+        raise ConfigError(
+            "--trials is of a search, and presets as they are need none; ask for --protocol tuned or paper"
+        )
     points: dict[str, Mapping[str, Any]] = {}
     entrants = _entrants(chosen)
     if chosen in _SEARCHES:
@@ -225,13 +230,12 @@ def _with_sign(cell: Cell, sign: str) -> Cell:
 
 
 def _settings(row: Row, point: Mapping[str, Any] | None) -> str:
-    """What was tuned, or the preset where nothing was."""
+    """The preset, and what was tuned over it."""
     if row.reason:
         return ""
-    if point:
-        return ", ".join(f"{key.partition('.')[2]} {_short(value)}" for key, value in point.items())
     label = str(row.seeds[0]["training"]["label"]).partition("/")[2]
-    return f"preset {label}" if label else "defaults"
+    tuned = (f"{key.partition('.')[2]} {_short(value)}" for key, value in (point or {}).items())
+    return ", ".join([f"preset {label}" if label else "defaults", *tuned])
 
 
 def _short(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,8 +50,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.out.resolve() == self.given.resolve():
             raise ConfigError(f"{self.out} is the corpus itself; choose another --out")
-        if self.minutes is not None and not self.minutes > 0:
-            raise ConfigError(f"--minutes must be more than 0, found {self.minutes:g}")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ConfigError(f"--minutes must be a number of minutes above 0, found {self.minutes:g}")
         for section in self.own:
             if section not in _OF_EVERY_RUN:
                 raise ConfigError(

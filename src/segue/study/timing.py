@@ -8,6 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,18 +86,19 @@ def _settings(plan: Plan, wish: Wish) -> Settings:
 
 
 def _timed(plan: Plan, label: str, settings: Settings) -> dict[str, Any]:
-    """The timing of one model, kept beside the models; an interrupted one goes on where it stopped."""
+    """The timing of one model, kept beside the models; an interrupted one begins anew, by one clock for all of it."""
     whole = load(plan.corpus)
     asked = [whole.fingerprint, settings.model_dump(mode="json")]
     digest = hashlib.sha256(as_key(asked).encode()).hexdigest()[:10]
     folder = plan.out / "timing"
     kept = folder / f"{settings.model.name}-{digest}.json"
-    if kept.exists():
+    with suppress(OSError, ValueError, TypeError):
         return dict(json.loads(kept.read_text(encoding="utf-8")))
     logger.info("%s: timing", label)
     run = folder / f"{settings.model.name}-{digest}.partial"
     with writing(run):
-        run.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(parents=True)
     with threads(settings.training.threads), enough_memory(f"timing {label}"):
         facts = _measure(plan, whole, settings, run)
     write_text(kept, json.dumps(facts, indent=1) + "\n")
@@ -105,7 +107,7 @@ def _timed(plan: Plan, label: str, settings: Settings) -> dict[str, Any]:
 
 
 class _Collating:
-    """What a trainer's collating takes, which its clock counts as training; of this process alone when it resumes."""
+    """What a trainer's collating takes, which its clock counts as training."""
 
     def __init__(self, trainer: Trainer) -> None:
         self._seconds, self._events = 0.0, 0
@@ -140,7 +142,7 @@ def _measure(plan: Plan, whole: Corpus, settings: Settings, run: Path) -> dict[s
     building = time.monotonic() - started
     trainer = Trainer(model, corpus, settings.training, settings.evaluation, run, progress=plan.progress)
     collating = _Collating(trainer)
-    trainer.run(resume=True)
+    trainer.run()
     started = time.monotonic()
     how = settings.evaluation
     tested = evaluate(

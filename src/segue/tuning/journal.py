@@ -47,7 +47,7 @@ def open_study(folder: Path, question: dict[str, Any]) -> optuna.Study:
                 direction="maximize",
                 load_if_exists=True,
             )
-        except (ValueError, KeyError, AssertionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
             raise ArtifactError(
                 f"the study at {folder} is damaged: {JOURNAL} ({error}); drop it with --overwrite"
             ) from None

@@ -233,8 +233,10 @@ class _Study:
         return math.inf if self.budget.minutes is None else 60 * self.budget.minutes - self._seconds()
 
     def _most(self) -> int:
-        """Trials there can be."""
-        return self.budget.trials if self.points is None else min(self.budget.trials, len(self.points))
+        """Trials there can be; the preset is one more where it lies outside the space."""
+        if self.points is None:
+            return self.budget.trials
+        return min(self.budget.trials, len(self.points) + (self.first is not None and self.first not in self.points))
 
     def _best(self) -> FrozenTrial | None:
         """The first of the best."""
