@@ -249,7 +249,7 @@ def test_interrupting_is_130(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -
     assert cli.run(["train", str(small_logs.corpus()), "--out", "m"]) == 130
     assert (
         capsys.readouterr().err.splitlines()[-1]
-        == "interrupted; nothing is half-written, and a training run continues with --resume"
+        == "interrupted; nothing is half-written: the same command goes on, a training run with --resume"
     )
 
 

@@ -375,7 +375,7 @@ def test_tune_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "validation HR@10" in said.out
     assert f"settings: {tmp_path / 't' / 'best.toml'}" in said.err
     assert cli.run([*arguments, "--minutes", "0"]) == 2
-    assert "--minutes must be more than 0" in capsys.readouterr().err
+    assert "--minutes must be a number of minutes above 0" in capsys.readouterr().err
 
 
 def test_more_models_join_those_that_are_there(tmp_path: Path) -> None:

@@ -473,7 +473,10 @@ def test_ctrl_c_on_the_command_line_is_130_and_resumes(tmp_path: Path) -> None:
     said, errors = run.communicate(timeout=60)
     assert run.returncode == 130, errors
     assert said == ""
-    assert errors.splitlines()[-1] == "interrupted; nothing is half-written, and a training run continues with --resume"
+    assert (
+        errors.splitlines()[-1]
+        == "interrupted; nothing is half-written: the same command goes on, a training run with --resume"
+    )
     assert "Traceback" not in errors
     _, state = load_checkpoint(checkpoint)
     assert not state["finished"]

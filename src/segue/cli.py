@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
         err.print(f"segue: defect: {error}")
         return 1
     if result == _INTERRUPTED:
-        err.print("interrupted; nothing is half-written, and a training run continues with --resume")
+        err.print("interrupted; nothing is half-written: the same command goes on, a training run with --resume")
     return result if isinstance(result, int) else 0
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -58,7 +56,7 @@ def tune(
         (own,) = comparison.entrants([model]).values()
         overrides = merged(overrides, own)
     budget = tuning.Budget(trials, minutes, search, seed)
-    with _continuing(), search_bars() as (progress, trial):
+    with search_bars() as (progress, trial):
         watch = partial(trial, model or "search")
         found = tuning.tune(corpus, to, overrides, budget, overwrite=overwrite, progress=progress, watch=watch)
     if as_json:
@@ -111,7 +109,7 @@ def compare(
     if show:
         summary = comparison.standing(to)
     else:
-        with _continuing(), search_bars() as (progress, trial):
+        with search_bars() as (progress, trial):
             told = comparison.Told(progress, trial, partial(_keep, to))
             summary = comparison.contest(corpus, to, runs, plan, told, overwrite=overwrite)
         _keep(to, summary)
@@ -144,13 +142,3 @@ def _seeds(text: str) -> tuple[int, ...]:
             f"--seeds: expected how many (1 to {_SEEDS}), or different whole numbers such as 0,7,9; found {text!r}"
         )
     return tuple(range(seeds[0])) if len(seeds) == 1 else tuple(seeds)
-
-
-@contextmanager
-def _continuing() -> Iterator[None]:
-    """Ctrl-C loses nothing here."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        err.print("stopped; the same command continues")
-        raise

@@ -164,7 +164,7 @@ def test_the_papers_grid_is_searched_and_shown(tmp_path: Path, monkeypatch: pyte
 def test_the_better_of_two_presets_is_the_row_and_is_fitted_as_it_was_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = [{"model": {"name": "popularity"}}, {"model": {"name": "markov"}}]
+    both = [{"model": {"name": name}} for name in ("popularity", "markov", "no_such_model")]
     trained = {"model": {"name": "hg_gnn", "preset": "paper", "dim": 8}}
 
     def few(protocol: str) -> dict[str, tuple[Wish, ...]]:

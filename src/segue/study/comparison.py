@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from segue import models
 from segue.compare import COUNTING, NETWORKS
 from segue.data.corpus import read_manifest
-from segue.errors import ConfigError
+from segue.errors import ConfigError, UserMistake
 from segue.metrics import METRICS as ALL_METRICS
 from segue.pipeline import settings_for
 from segue.settings import Nested, merged
@@ -159,7 +159,15 @@ def _tuned(
     """The best settings found for a row; what was searched is noted in `points`."""
 
     def search() -> Asked:
-        best = max((_search(plan, wish().settings, budget) for wish in wishes), key=lambda found: found.value)
+        found, failed = [], []
+        for wish in wishes:
+            try:
+                found.append(_search(plan, wish().settings, budget))
+            except UserMistake as error:
+                failed.append(error)
+        if not found:
+            raise failed[0]
+        best = max(found, key=lambda one: one.value)
         points[label] = best.point
         return Asked(best.settings, best.plan if plan.refit else None)
 
