@@ -111,7 +111,7 @@ def main() -> int:
             continue
         began = time.perf_counter()
         row = measure(corpus, settings_of(name, chosen.minutes, chosen.threads))
-        row["seconds"] = time.perf_counter() - began
+        row |= {"seconds": time.perf_counter() - began, "commit": machine.commit()}
         results.setdefault(chosen.data, {})[name] = row
         machine.write(PAGE, results, table(results))
         print(chosen.data, name, row["metrics"], file=sys.stderr)
@@ -128,8 +128,9 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         "train sessions, then fitted again on all. Published figures are recalled, not read again, and were chosen on "
         "the test set by their authors. Made by `python benchmarks/parity_trained.py FOLDER --set SET --models MODEL`.",
         "",
-        f"| set | model | {' | '.join(METRICS)} | published HR@20, MRR@20 | settings | epochs | minutes in all |",
-        f"|---|---|{'---:|' * len(METRICS)}---|---|---:|---:|",
+        f"| set | model | {' | '.join(METRICS)} | published HR@20, MRR@20"
+        " | settings | epochs | minutes in all | commit |",
+        f"|---|---|{'---:|' * len(METRICS)}---|---|---:|---:|---|",
     ]
     for data in PUBLISHED:
         for name in ASKED:
@@ -137,14 +138,14 @@ def table(results: dict[str, dict[str, Any]]) -> str:
             known = f"{published[0]:.2f}, {published[1]:.2f} (recalled)" if published else "none known"
             row = results.get(data, {}).get(name)
             if row is None:
-                lines.append(f"| {data} | {name} | not run |{' |' * (len(METRICS) - 1)} {known} | | | |")
+                lines.append(f"| {data} | {name} | not run |{' |' * (len(METRICS) - 1)} {known} | | | | |")
                 continue
             ours = " | ".join(f"{row['metrics'][metric]:.2f}" for metric in METRICS)
             model, training = row["settings"]["model"], row["settings"]["training"]
             facts = f"dim {_dim(model)}, batch {training['batch_events']}, learning rate {training['learning_rate']:g}"
             lines.append(
                 f"| {data} | {name}/{model['preset']} | {ours} | {known} | {facts}, {training['schedule']} |"
-                f" {row['epochs']} | {row['seconds'] / 60:.0f} |"
+                f" {row['epochs']} | {row['seconds'] / 60:.0f} | {row['commit']} |"
             )
     return "\n".join(lines)
 
