@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from segue import models
-from segue.compare import COUNTING, NETWORKS
+from segue.compare import COUNTING, NETWORKS, entrants
 from segue.data.corpus import read_manifest
 from segue.errors import ConfigError, UserMistake
 from segue.metrics import METRICS as ALL_METRICS
@@ -99,14 +99,14 @@ def comparison(plan: Plan, protocol: Protocol | None = None, trials: int | None 
             "--trials is of a search, and presets as they are need none; ask for --protocol tuned or paper"
         )
     points: dict[str, Mapping[str, Any]] = {}
-    entrants = _entrants(chosen)
+    rows_of = _entrants(chosen)
     if chosen in _SEARCHES:
         most = trials or (_GRID_POINTS if chosen == "paper" else Budget().trials)
         budget = Budget(trials=most, minutes=plan.minutes, search=_SEARCHES[chosen])
-        wishes = {label: _tuned(plan, label, wishes, budget, points) for label, wishes in entrants.items()}
+        wishes = {label: _tuned(plan, label, wishes, budget, points) for label, wishes in rows_of.items()}
     else:
         budget = Budget()
-        wishes = {label: only for label, (only, *_) in entrants.items()}
+        wishes = {label: only for label, (only, *_) in rows_of.items()}
     rows = measured(plan, wishes)
     found = _improvements(rows)
     table = _table(rows, found, points)
@@ -148,9 +148,8 @@ def _entrants(protocol: Protocol) -> dict[str, tuple[Wish, ...]]:
 
 
 def _named(entrant: str) -> Wish:
-    """``name`` or ``name/preset``."""
-    name, _, preset = entrant.partition("/")
-    return as_it_is({"model": {"name": name, **({"preset": preset} if preset else {})}})
+    """``name`` or ``name/preset``, as a comparison takes it."""
+    return lambda: Asked(next(iter(entrants([entrant]).values())))
 
 
 def _tuned(
