@@ -132,8 +132,8 @@ def test_relations_of_hand_examples() -> None:
     assert relations_of([5]) == {(5, 5): 0}
 
 
-def test_a_frequent_pair_does_not_grow_with_log1p() -> None:
-    """Trap 3: raw counts enter the attention unscaled; log1p does what it says."""
+def test_counts_and_their_logarithms_are_heard_differently() -> None:
+    """Trap 3: raw counts enter the attention unscaled, unless log1p is asked for."""
     corpus = worlds.corpus_of([[[0, 1]] * 300 + [[0, 2]] * 2], n_items=4)
     batch = worlds.events_of(fitted(corpus), corpus, corpus.train)
     by_count, by_log = (fitted(corpus, weights=weights).encode(batch).vectors for weights in ("count", "log1p"))

@@ -134,9 +134,8 @@ class SessionEncoder(SessionModel, nn.Module):
     def _draw(self) -> None:
         """Make the parameters and buffers of `n_items` and `n_users`, and draw what training starts from.
 
-        Only a model whose sizes come from elsewhere, and which fits and restores by itself, does without.
+        Nothing here: a model that fits and restores by itself needs no more.
         """
-        raise NotImplementedError
 
     @abstractmethod
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
