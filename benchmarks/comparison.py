@@ -21,12 +21,12 @@ import machine
 from segue.compare import Plan, contest, entrants, markdown, standing, write_page
 from segue.data import sources
 from segue.data.corpus import load
-from segue.data.draw import drawn_users
-from segue.data.prepare import prepare
+from segue.data.preparation.prepare import prepare
+from segue.data.preparation.subsample import drawn_users
 from segue.data.stats import table1
-from segue.overrides import read_overrides
-from segue.pipeline import prepare_log
+from segue.pipeline.fit import prepare_log
 from segue.settings import Nested, compose
+from segue.settings.overrides import read_overrides
 
 # fmt: off
 TRAINED = [

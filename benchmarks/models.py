@@ -36,7 +36,7 @@ def trained(corpus: Path, names: list[str], steps: int) -> list[dict[str, Any]]:
     """Each trained model in a process of its own, on all cores."""
     from segue import models
     from segue.compare import entrants
-    from segue.nn.protocol import SessionEncoder
+    from segue.contract.model import SessionEncoder
 
     rows = []
     for label, entrant in sorted(entrants(names or [*models.names(), *BESIDE_DEFAULTS]).items()):
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--models", nargs="+", default=[], help="only these; the page is not written")
     chosen = parser.parse_args()
-    from segue.pipeline import prepare_log
+    from segue.pipeline.fit import prepare_log
 
     with tempfile.TemporaryDirectory(prefix="segue-bench-") as folder:
         log, corpus = Path(folder) / "log.parquet", Path(folder) / "corpus"

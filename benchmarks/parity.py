@@ -27,10 +27,10 @@ import torch
 
 import machine
 from segue import models
+from segue.contract.model import SessionModel
 from segue.data.corpus import FORMAT, Corpus, IntArray, Part, Sessions, offsets_of
-from segue.evaluation import evaluate
-from segue.metrics import averages
-from segue.nn.protocol import SessionModel
+from segue.evaluation.full_ranking import evaluate
+from segue.evaluation.metrics import averages
 from segue.settings import PreparationSettings
 
 METRICS = ("HR@5", "MRR@5", "HR@10", "MRR@10", "HR@20", "MRR@20")

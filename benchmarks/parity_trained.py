@@ -23,12 +23,12 @@ import numpy as np
 import machine
 from parity import METRICS, check_sizes, read
 from segue import models
+from segue.contract.model import SessionEncoder
 from segue.data.corpus import Corpus, Part
-from segue.evaluation import evaluate
-from segue.metrics import averages
-from segue.nn.protocol import SessionEncoder
+from segue.evaluation.full_ranking import evaluate
+from segue.evaluation.metrics import averages
 from segue.settings import Nested, Settings
-from segue.training import Trainer
+from segue.training.trainer import Trainer
 
 PAGE = "parity-trained"
 VALIDATION = 0.1

@@ -23,7 +23,7 @@ def prepare_and_build(log: Path, corpus_folder: Path, cap: str) -> dict[str, Any
     """The measured part: Parquet log → corpus on disk → edge tables."""
     from segue.data.corpus import Part, load
     from segue.graph.relations import build_relations
-    from segue.pipeline import prepare_log
+    from segue.pipeline.fit import prepare_log
     from segue.settings import GraphSettings, PreparationSettings
 
     began = time.perf_counter()

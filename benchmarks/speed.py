@@ -36,9 +36,9 @@ def train_steps(corpus_folder: Path, overrides: Nested, steps: int) -> dict[str,
     import torch
 
     from segue import models
+    from segue.contract.model import SessionEncoder
     from segue.data.corpus import Part, load
-    from segue.nn.protocol import SessionEncoder
-    from segue.training import Progress, Trainer
+    from segue.training.trainer import Progress, Trainer
 
     torch.set_num_threads(machine.cores())
     settings = models.with_preset(overrides)
@@ -69,7 +69,7 @@ def evaluate_test(corpus_folder: Path, overrides: Nested, sessions: int, threads
 
     from segue import models
     from segue.data.corpus import Part, load
-    from segue.evaluation import evaluate
+    from segue.evaluation.full_ranking import evaluate
 
     torch.set_num_threads(threads)
     settings = models.with_preset(overrides)
@@ -149,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=20)
     steps = parser.parse_args().steps
-    from segue.pipeline import prepare_log
+    from segue.pipeline.fit import prepare_log
 
     with tempfile.TemporaryDirectory(prefix="segue-bench-") as folder:
         log, corpus = Path(folder) / "log.parquet", Path(folder) / "corpus"

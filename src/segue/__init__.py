@@ -14,7 +14,7 @@ from segue.version import __version__
 
 if TYPE_CHECKING:
     from segue.api import fit, load
-    from segue.recommender import Answer, Recommendation, Recommender
+    from segue.serving.recommender import Answer, Recommendation, Recommender
 
 # Before torch starts its threads: let waiting threads sleep. The default, spinning, costs nothing on idle cores, but
 # where others use the machine too it made training several times slower (docs/decisions/0006).
@@ -39,9 +39,9 @@ __all__ = [
 _HOMES = {
     "fit": "segue.api",
     "load": "segue.api",
-    "Answer": "segue.recommender",
-    "Recommendation": "segue.recommender",
-    "Recommender": "segue.recommender",
+    "Answer": "segue.serving.recommender",
+    "Recommendation": "segue.serving.recommender",
+    "Recommender": "segue.serving.recommender",
 }
 
 

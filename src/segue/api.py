@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segue import pipeline
 from segue.errors import ConfigError
-from segue.overrides import read_overrides
-from segue.pipeline import Options
-from segue.recommender import Recommender
+from segue.pipeline import fit as pipeline
+from segue.pipeline.fit import Options
+from segue.serving.recommender import Recommender
 from segue.settings import Nested
+from segue.settings.overrides import read_overrides
 
 Settings = Mapping[str, Mapping[str, Any]] | str | Path | None
 

@@ -43,3 +43,9 @@ class RequestError(UserMistake):
 
 class ModelError(SegueError):
     """A model broke its contract (non-finite scores, wrong shape). A defect, not a user's mistake."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, for messages that must be one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

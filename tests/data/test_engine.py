@@ -68,20 +68,3 @@ def test_a_scratch_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserMistake, match="opening the query engine"):
         engine.connect(PreparationSettings(), tmp_path / "file" / "scratch")
-
-
-def test_the_least_limit_of_all_groups_above_counts(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "b" / "memory.max").write_text("max\n")
-    (tmp_path / "a" / "memory.max").write_text("5000\n")
-    (tmp_path / "memory" / "job").mkdir(parents=True)
-    (tmp_path / "memory" / "job" / "memory.limit_in_bytes").write_text("4000\n")
-    membership = tmp_path / "cgroup"
-    membership.write_text("0::/a/b\n5:cpu,memory:/job\n3:pids:/job\n")
-    assert sorted(engine.cgroup_limits(tmp_path, membership)) == [4000, 5000]
-    assert engine.cgroup_limits(tmp_path, tmp_path / "absent") == []
-
-
-def test_the_process_may_use_no_more_than_the_machine_has() -> None:
-    kib = next(int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line)
-    assert 0 < engine.available_memory() <= kib * 1024

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 import worlds
+from segue.contract.model import SessionModel
 from segue.data.corpus import Corpus, Part
 from segue.models import item_knn
-from segue.nn.protocol import SessionModel
 from worlds import TEST, TRAIN
 
 COSINE = {"lam": 0.0, "a": 0.5}

@@ -19,7 +19,7 @@ from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.graph.session import SessionGraph, prefix_graph
 from segue.models.lessr import EOPA, LESSR, SGAT, arrivals
-from segue.nn.optimizers import optimizer_of
+from segue.training.optimizers import optimizer_of
 
 N_ITEMS, DIM = 6, 4
 sessions_of_items = st.lists(st.lists(st.integers(0, N_ITEMS - 1), min_size=2, max_size=7), min_size=1, max_size=4)

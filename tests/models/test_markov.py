@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import worlds
+from segue.contract.model import SessionModel
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.errors import ConfigError
-from segue.nn.protocol import SessionModel
 from worlds import TEST, TRAIN
 
 

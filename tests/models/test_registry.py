@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from segue import models
+from segue.contract.model import SessionModel
 from segue.errors import ConfigError
-from segue.nn.protocol import SessionModel
 
 PAPER_MAP = (Path(__file__).parents[2] / "docs" / "paper-map.md").read_text(encoding="utf-8")
 

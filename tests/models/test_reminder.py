@@ -9,13 +9,14 @@ import torch
 
 import small_logs
 import worlds
-from segue import models, pipeline
+from segue import models
+from segue.contract.model import SessionEncoder
 from segue.data.corpus import Corpus
 from segue.errors import ConfigError
 from segue.models.reminder import ReminderConfig
-from segue.nn.protocol import SessionEncoder
 from segue.nn.reminders import reminders
-from segue.recommender import Recommender
+from segue.pipeline import fit as pipeline
+from segue.serving.recommender import Recommender
 from segue.settings import Nested
 
 INNER = {"name": "gru4rec", "dim": 16}

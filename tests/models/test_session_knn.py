@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import worlds
+from segue.contract.model import SessionModel
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.errors import ConfigError
 from segue.models.session_knn import model as session_knn
 from segue.models.session_knn.config import item_weight, match_weight
-from segue.nn.protocol import SessionModel
 from worlds import DAY, TEST, TRAIN, VALIDATION
 
 PLAIN = {"preset": "v_sknn", "weighting": "same", "match_weighting": "same", "idf": 0.0}

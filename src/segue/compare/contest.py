@@ -16,18 +16,21 @@ from typing import Any
 
 import torch
 
-from segue import measuring, models, pipeline, records, tuning
-from segue.artifact import read_model
-from segue.atomic import write_text, writing
+from segue import models, tuning
+from segue.artifact.model_folder import read_model
 from segue.compare.runs import check_same_run, folder_name, train_once
 from segue.compare.summary import COST, ENTRY, FAILED, TUNING, Summary, summary
+from segue.contract.model import SessionEncoder
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Part, load, read_manifest
-from segue.data.target import clear
 from segue.errors import ArtifactError, ConfigError, CorpusError, ModelError
-from segue.nn.protocol import SessionEncoder
+from segue.pipeline import fit as pipeline
+from segue.pipeline import measurement as measuring
 from segue.settings import Nested, merged
-from segue.training import SELECTED_BY, EpochPlan, Progress
+from segue.system.atomic import write_text, writing
+from segue.system.folders import clear
+from segue.training import epochs as records
+from segue.training.trainer import SELECTED_BY, EpochPlan, Progress
 from segue.tuning import Budget, Standing
 from segue.tuning.ranges import Search
 

@@ -6,12 +6,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from segue import measuring, records
-from segue.atomic import write_text, writing
 from segue.compare.summary import TUNING, Summary
 from segue.compare.table import AVERAGES, cost_rows, facts, leftovers, metric_rows, sentences
-from segue.page import fact, figures, number, page, section, table
-from segue.report import curves_section, slices_section
+from segue.pipeline import measurement as measuring
+from segue.report.evaluation_page import curves_section, slices_section
+from segue.report.html import fact, figures, number, page, section, table
+from segue.system.atomic import write_text, writing
+from segue.training import epochs as records
 from segue.version import __version__
 
 _PLOTTED = ("HR@10", "MRR@10")
@@ -20,7 +21,7 @@ _PLOTTED = ("HR@10", "MRR@10")
 def write_page(path: Path, summary: Summary) -> None:
     """Write the page; raises ArtifactError when it cannot be written."""
     # Altair takes as long to import as the rest of Segue.
-    from segue import charts
+    from segue.report import charts
 
     rows = summary["models"]
     colour = charts.colours(list(rows))

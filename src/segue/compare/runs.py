@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segue import measuring, pipeline, records
-from segue.artifact import RUN_NOTE
+from segue.artifact.model_folder import RUN_NOTE
+from segue.artifact.partial_run import partial_of
 from segue.errors import ArtifactError, UserMistake
-from segue.pipeline import Options
-from segue.runs import partial_of
+from segue.pipeline import fit as pipeline
+from segue.pipeline import measurement as measuring
+from segue.pipeline.fit import Options
 from segue.settings import Nested
-from segue.training import EpochPlan, Progress
+from segue.training import epochs as records
+from segue.training.trainer import EpochPlan, Progress
 
 logger = logging.getLogger("segue")
 

@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segue import measuring, records
 from segue.errors import ArtifactError
-from segue.report import check_same_events
-from segue.significance import UserMeans, differences, user_means, verdict
-from segue.training import SELECTED_BY
+from segue.evaluation.significance import UserMeans, differences, user_means, verdict
+from segue.pipeline import measurement as measuring
+from segue.report.evaluation_page import check_same_events
+from segue.training import epochs as records
+from segue.training.trainer import SELECTED_BY
 
 Summary = dict[str, Any]
 

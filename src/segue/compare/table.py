@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segue.compare.summary import Summary
-from segue.report import marked
+from segue.report.evaluation_page import marked
 
 Cell = tuple[str, bool]
 """A text, and whether it is the best of its column."""

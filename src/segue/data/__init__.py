@@ -1,0 +1,1 @@
+"""From a log to a corpus, and from a corpus to batches."""

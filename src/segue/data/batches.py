@@ -16,8 +16,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from segue.config import Config
 from segue.data.corpus import IntArray, Sessions
+from segue.settings.base import Config
 
 HistoryPolicy = Literal["frozen", "rolling"]
 

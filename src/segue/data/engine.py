@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import errno
-import os
-import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow as pa
 
-from segue.errors import UserMistake
-from segue.interrupts import interruptible, undisturbed
-from segue.quantities import size_in_bytes
+from segue.errors import UserMistake, first_line
 from segue.settings import PreparationSettings
+from segue.settings.units import size_in_bytes
+from segue.system.interrupts import interruptible, undisturbed
+from segue.system.limits import available_memory, usable_processors
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_MEMBERSHIP = Path("/proc/self/cgroup")
 _spill: ContextVar[Path | None] = ContextVar("spill", default=None)
 
 
@@ -79,7 +78,7 @@ def guarded(what: str) -> Iterator[None]:
     """Turn a full disk, an unwritable folder, or too little memory inside the block into one UserMistake line.
 
     Other errors of the engine are defects, or mistakes that only the caller can name: they pass. Ctrl-C leaves the
-    block as KeyboardInterrupt, see :func:`segue.interrupts.interruptible`.
+    block as KeyboardInterrupt, see :func:`segue.system.interrupts.interruptible`.
 
     Args:
         what: the step, as it reads after "while": ``"cutting sessions"``.
@@ -103,61 +102,15 @@ def guarded(what: str) -> Iterator[None]:
         raise UserMistake(f"input or output failed while {what}: {error}") from None
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, for messages that must be one line."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def one_row(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> tuple[Any, ...]:
+    """The single row of a query that always has one (an aggregate)."""
+    (row,) = connection.execute(query, parameters or []).fetchall()
+    return tuple(row)
 
 
-def usable_processors() -> int:
-    """Processors this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def available_memory() -> int:
-    """Bytes this process may use: the least of physical memory, its control groups' limits and its own RLIMITs."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(physical, *_resource_limits(), *cgroup_limits(_CGROUPS, _MEMBERSHIP))
-
-
-def cgroup_limits(root: Path, membership: Path) -> list[int]:
-    """Memory limits, in bytes, of the control groups this process is in and of all above them (version 2 and 1).
-
-    Args:
-        root: where the control groups are mounted.
-        membership: the list of this process's groups (``/proc/self/cgroup``).
-    """
-    limits: list[int] = []
-    for line in _read(membership).splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            mount, file = root, "memory.max"
-        elif "memory" in controllers.split(","):
-            mount, file = root / "memory", "memory.limit_in_bytes"
-        else:
-            continue
-        group = mount / path.lstrip("/")
-        for folder in (group, *group.parents):
-            text = _read(folder / file).strip()
-            if text.isdigit():
-                limits.append(int(text))
-            if folder == mount:
-                break
-    return limits
-
-
-def _resource_limits() -> list[int]:
-    soft = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
-    return [limit for limit in soft if limit != resource.RLIM_INFINITY]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii")
-    except OSError:
-        return ""
+def table_of(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> pa.Table:
+    """The rows of a query as an Arrow table."""
+    return connection.sql(query, params=parameters or []).to_arrow_table()
 
 
 def _full_disk(what: str, reason: str) -> str:

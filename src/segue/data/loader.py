@@ -11,7 +11,7 @@ import torch
 
 from segue.data.batches import Batch, HistoryPolicy, Store, long_tensor
 from segue.data.corpus import Corpus, IntArray, Part, Sessions, offsets_of
-from segue.data.orders import Order, Schedule, session_parallel, user_sequential
+from segue.data.schedules import Order, Schedule, session_parallel, user_sequential
 
 
 @dataclass(frozen=True)

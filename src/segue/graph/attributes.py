@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segue.data.attributes import categorical, check_names
 from segue.data.corpus import offsets_of
+from segue.data.log.attributes import categorical, check_names
 from segue.graph.tables import ITEM, USER, CsrTable
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from segue.config import nearest
+from segue.contract.model import SessionModel
 from segue.errors import ConfigError
-from segue.nn.protocol import SessionModel
 from segue.settings import ModelSettings, Nested, Settings, compose
+from segue.settings.base import nearest
 
 
 def names() -> list[str]:

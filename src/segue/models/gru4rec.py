@@ -15,14 +15,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from segue.contract.model import ModelConfig, Overrides, SessionEncoder
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
-from segue.data.orders import Order
+from segue.data.schedules import Order
 from segue.nn.encoding import Encoding
-from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
 from segue.nn.sampled import Drawn, PopularitySampler, bpr_max, candidate_scores, cross_entropy, false_negatives
-from segue.nn.space import Between, Choice, Space
 from segue.settings import GraphSettings, PreparationSettings
+from segue.settings.search_space import Between, Choice, Space
 
 _WHOLE_SESSIONS = {"length": 1000}
 _OFFICIAL_TRAINING = {

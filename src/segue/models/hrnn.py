@@ -16,14 +16,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segue.contract.model import ModelConfig, Need, Overrides, SessionEncoder
 from segue.data.batches import Batch, History, Store, UserWindow, long_tensor, look_back
 from segue.data.corpus import Corpus, Sessions
-from segue.data.orders import Order
+from segue.data.schedules import Order
 from segue.nn.encoding import Encoding
-from segue.nn.protocol import ModelConfig, Need, Overrides, SessionEncoder
 from segue.nn.sampled import Drawn, PopularitySampler, candidate_scores, false_negatives, top1
-from segue.nn.space import Between, Choice, Space, fixed_schedule
 from segue.settings import GraphSettings, PreparationSettings
+from segue.settings.search_space import Between, Choice, Space, fixed_schedule
 
 _USERS_AT_ONCE = 1024
 _OFFICIAL = {"dim": 100, "loss": "top1", "shared": False, "feed_last": True}

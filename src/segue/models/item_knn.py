@@ -11,13 +11,14 @@ from pydantic import Field
 from scipy import sparse
 from torch import Tensor
 
+from segue.contract.model import ModelConfig, Overrides, SessionModel
 from segue.data.batches import Batch, Window, spans
 from segue.data.corpus import Corpus, IntArray, Sessions
-from segue.nn.protocol import ModelConfig, Overrides, Parts, SessionModel
-from segue.nn.space import Between, Choice, Space
+from segue.nn.encoding import ScoreParts
 from segue.nn.sparse_rows import SparseRows
-from segue.quantities import Neighbours
 from segue.settings import GraphSettings, PreparationSettings
+from segue.settings.search_space import Between, Choice, Space
+from segue.settings.units import Neighbours
 
 DIGITS = 12
 PAIRS_PER_BLOCK = 4_000_000
@@ -88,7 +89,7 @@ class ItemKNN(SessionModel):
             return scores
         return torch.where(scores > 0, scores, self._fill.to(device))
 
-    def parts(self, batch: Batch, items: Tensor) -> Parts:
+    def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
         """The similarity to each item of the prefix, and the fill."""
         length = int(batch.position[0]) + 1
         _, neighbour, weight = self._weighted(batch)
@@ -97,7 +98,7 @@ class ItemKNN(SessionModel):
             near = self._similar.to(items.device).block(neighbour, items).t() * weight
             similar[:, length - len(neighbour) :] = near
         base = torch.where(similar.sum(1) > 0, 0.0, self._fill.to(items.device)[items])
-        return Parts(session={"similar": similar}, base=base, popularity=self.config.fill == "popularity")
+        return ScoreParts(session={"similar": similar}, base=base, popularity=self.config.fill == "popularity")
 
     def arrays(self) -> dict[str, Tensor]:
         """The neighbours as CSR, and the fill."""

@@ -15,13 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from segue.contract.model import ModelConfig, Overrides, SessionEncoder
 from segue.data.batches import Batch, Window
 from segue.graph.session import SessionGraph, last_nodes, prefix_graph
-from segue.nn.blocks import segment_softmax, segment_sum
 from segue.nn.dropout import dropout
 from segue.nn.encoding import Encoding
-from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
-from segue.nn.space import Between, Choice, Space, fixed_schedule
+from segue.nn.segments import segment_softmax, segment_sum
+from segue.settings.search_space import Between, Choice, Space, fixed_schedule
 
 
 class LESSRConfig(ModelConfig):

@@ -15,12 +15,13 @@ from pydantic import Field
 from scipy import sparse
 from torch import Tensor
 
+from segue.contract.model import ModelConfig, Overrides, SessionModel
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus, Sessions
-from segue.nn.protocol import ModelConfig, Overrides, Parts, SessionModel
-from segue.nn.space import Between, Space
+from segue.nn.encoding import ScoreParts
 from segue.nn.sparse_rows import SparseRows
 from segue.settings import GraphSettings, PreparationSettings
+from segue.settings.search_space import Between, Space
 
 
 class MarkovConfig(ModelConfig):
@@ -70,7 +71,7 @@ class Markov(SessionModel):
         self._transitions.to(device).add_to(scores, event, last, scores.new_ones(len(event)))
         return scores
 
-    def parts(self, batch: Batch, items: Tensor) -> Parts:
+    def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
         """The transition from the last item, and the fill."""
         length = int(batch.position[0]) + 1
         transition = torch.zeros(len(items), length, dtype=torch.float64, device=items.device)
@@ -78,7 +79,7 @@ class Markov(SessionModel):
             last = batch.items[batch.row, batch.position]
             transition[:, -1] = self._transitions.to(items.device).block(last, items)[0]
         base = self._fill.to(items.device)[items]
-        return Parts(session={"transition": transition}, base=base, popularity=self.config.fill == "popularity")
+        return ScoreParts(session={"transition": transition}, base=base, popularity=self.config.fill == "popularity")
 
     def arrays(self) -> dict[str, Tensor]:
         """The counts as CSR, and the fill."""

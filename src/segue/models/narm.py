@@ -13,11 +13,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from segue.contract.model import ModelConfig, Overrides, SessionEncoder
 from segue.data.batches import Batch, Window
 from segue.nn.encoding import Encoding
-from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
-from segue.nn.space import Between, Choice, Space
 from segue.settings import GraphSettings
+from segue.settings.search_space import Between, Choice, Space
 
 
 class NARMConfig(ModelConfig):

@@ -14,12 +14,13 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
+from segue.contract.model import ModelConfig, Need, Overrides, SessionModel
 from segue.data.batches import Batch, Window, spans
 from segue.data.corpus import Corpus
-from segue.nn.protocol import ModelConfig, Need, Overrides, Parts, SessionModel
-from segue.nn.space import Between, Choice, Space
-from segue.quantities import Duration, milliseconds
+from segue.nn.encoding import ScoreParts
 from segue.settings import GraphSettings, PreparationSettings
+from segue.settings.search_space import Between, Choice, Space
+from segue.settings.units import Duration, milliseconds
 
 _HALF_LIVES = Choice(("1d", "3d", "7d", "30d", "90d", "365d"))
 
@@ -116,11 +117,11 @@ class Popularity(SessionModel):
             flat.index_add_(0, event * self.n_items + seen, weight)
         return scores
 
-    def parts(self, batch: Batch, items: Tensor) -> Parts:
+    def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
         """The running session item by item, the user's history, and popularity."""
         prefix, _, counted = self._session(batch)
         seen, _, weight = self._history(batch)
-        return Parts(
+        return ScoreParts(
             session={"session": (items[:, None] == prefix) * counted},
             user={"history": (items[:, None] == seen).double() @ weight},
             base=self._popularity.to(items.device)[items],

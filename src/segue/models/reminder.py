@@ -12,15 +12,15 @@ from typing import Any, ClassVar
 from pydantic import field_validator
 from torch import Tensor
 
+from segue.contract.model import ModelConfig, Need, Overrides, SessionEncoder, SessionModel
 from segue.data.batches import Batch, UserWindow
 from segue.data.corpus import Corpus
-from segue.data.orders import Order
+from segue.data.schedules import Order
 from segue.errors import ConfigError
-from segue.nn.encoding import Added, Encoding
-from segue.nn.protocol import ModelConfig, Need, Overrides, Parts, SessionEncoder, SessionModel
+from segue.nn.encoding import Added, Encoding, ScoreParts
 from segue.nn.reminders import Reminding, added_reminders, parts_of
-from segue.nn.space import Between, Space
 from segue.settings import GraphSettings, ModelSettings, PreparationSettings
+from segue.settings.search_space import Between, Space
 
 
 class ReminderConfig(ModelConfig):
@@ -121,7 +121,7 @@ class Reminder(SessionEncoder):
         added = self._reminders(batch)
         return scores.index_put((added.event, added.item), added.value, accumulate=True)
 
-    def parts(self, batch: Batch, items: Tensor) -> Parts:
+    def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
         """What the user's earlier items add, and all the rest."""
         return parts_of(self.scores(batch)[0], self._reminders(batch), items)
 

@@ -14,11 +14,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from segue.contract.model import ModelConfig, Need, Overrides, SessionEncoder
 from segue.data.batches import Batch, Window
 from segue.nn.dropout import dropout
 from segue.nn.encoding import Encoding
-from segue.nn.protocol import ModelConfig, Need, Overrides, SessionEncoder
-from segue.nn.space import Between, Choice, Space
+from segue.settings.search_space import Between, Choice, Space
 
 LONGEST = 16_384
 """Items in one sequence: its attention weights are as many squared."""

@@ -12,13 +12,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from segue.contract.model import ModelConfig, Overrides, SessionEncoder
 from segue.data.batches import Batch, Window
 from segue.graph.propagation import Csr, neighbour_mean
 from segue.graph.session import SessionGraph, last_nodes, prefix_graph
-from segue.nn.blocks import segment_sum
 from segue.nn.encoding import Encoding
-from segue.nn.protocol import ModelConfig, Overrides, SessionEncoder
-from segue.nn.space import Between, Choice, Space, fixed_schedule
+from segue.nn.segments import segment_sum
+from segue.settings.search_space import Between, Choice, Space, fixed_schedule
 
 
 class SRGNNConfig(ModelConfig):

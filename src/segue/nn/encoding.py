@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -41,3 +42,26 @@ class Encoding:
     mixture: Mixture | None = None
     state: Tensor | None = None
     """Carried to the next batch by session-parallel and user-sequential models, [slots, ...]."""
+
+
+@dataclass(frozen=True)
+class ScoreParts:
+    """A score taken apart, for k items of one event. All parts sum to the score.
+
+    session: per term [k, prefix length]; user: per term [k]; base [k] is the rest, that of no single item or user.
+    """
+
+    session: dict[str, Tensor] = field(default_factory=dict)
+    user: dict[str, Tensor] = field(default_factory=dict)
+    base: Tensor = field(default_factory=lambda: torch.zeros(0))
+    popularity: bool = False
+    """Whether base is how popular an item is with everybody."""
+
+    def total(self) -> Tensor:
+        """The score, [k]."""
+        total = self.base.clone()
+        for part in self.session.values():
+            total += part.sum(1)
+        for part in self.user.values():
+            total += part
+        return total

@@ -13,10 +13,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from segue.config import Config
 from segue.data.batches import Batch, spans
-from segue.nn.encoding import Added
-from segue.nn.protocol import Parts
+from segue.nn.encoding import Added, ScoreParts
+from segue.settings.base import Config
 
 
 class Reminding(Config):
@@ -45,10 +44,10 @@ def added_reminders(batch: Batch, remind: Reminding, max_items: int, n_items: in
     return Added(event, item, remind.recency * recency + remind.similarity * similarity)
 
 
-def parts_of(scores: Tensor, added: Added, items: Tensor) -> Parts:
+def parts_of(scores: Tensor, added: Added, items: Tensor) -> ScoreParts:
     """The scores [n_items] of one event taken apart for `items` [k]: what reminders added, and all the rest."""
     reminded = torch.zeros_like(scores).index_add(0, added.item, added.value)[items]
-    return Parts(user={"reminder": reminded}, base=scores[items] - reminded)
+    return ScoreParts(user={"reminder": reminded}, base=scores[items] - reminded)
 
 
 def reminders(batch: Batch, max_items: int, max_sessions: int, n_items: int) -> Reminders:

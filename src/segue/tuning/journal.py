@@ -13,10 +13,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from segue.atomic import writing
 from segue.errors import ArtifactError
-from segue.pipeline import Selection
-from segue.training import EpochPlan
+from segue.pipeline.fit import Selection
+from segue.system.atomic import writing
+from segue.training.trainer import EpochPlan
 
 JOURNAL = "study.journal"
 

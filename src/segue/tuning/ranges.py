@@ -12,10 +12,10 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from segue import models
-from segue.config import Config
-from segue.nn.protocol import SessionEncoder
-from segue.nn.space import Between, Choice, Space
+from segue.contract.model import SessionEncoder
 from segue.settings import Nested, Settings, merged
+from segue.settings.base import Config
+from segue.settings.search_space import Between, Choice, Space
 
 Search = Literal["tpe", "paper-grid"]
 Point = dict[str, Any]

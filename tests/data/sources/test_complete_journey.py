@@ -15,7 +15,7 @@ from raw_files import read
 
 from segue.data import sources
 from segue.data.corpus import load
-from segue.data.prepare import prepare
+from segue.data.preparation.prepare import prepare
 from segue.data.sources import complete_journey
 from segue.data.stats import table1
 from segue.errors import LogError

@@ -9,7 +9,7 @@ from raw_files import read
 
 from segue.data import sources
 from segue.data.corpus import load
-from segue.data.prepare import prepare
+from segue.data.preparation.prepare import prepare
 from segue.data.sources import lastfm
 from segue.errors import LogError
 from segue.settings import compose

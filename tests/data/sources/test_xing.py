@@ -9,7 +9,7 @@ import pytest
 from raw_files import read
 
 from segue.data import sources
-from segue.data.prepare import prepare
+from segue.data.preparation.prepare import prepare
 from segue.data.sources import xing
 from segue.errors import LogError
 from segue.settings import compose

@@ -18,7 +18,7 @@ from segue.graph.tables import ITEM, USER
 from segue.models.hg_gnn import Model
 from segue.models.hg_gnn.config import HGGNNConfig
 from segue.models.hg_gnn.presets import PRESETS, SPACE, SPACES
-from segue.nn.space import Between, Choice
+from segue.settings.search_space import Between, Choice
 
 
 def model_of(corpus: Corpus, preset: str, **options: Any) -> Model:

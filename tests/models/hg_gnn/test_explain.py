@@ -15,7 +15,7 @@ import worlds
 from segue.models.hg_gnn import Model
 from segue.models.hg_gnn.config import SOURCES, HGGNNConfig
 from segue.models.hg_gnn.recall import CountTable
-from segue.nn.protocol import Parts
+from segue.nn.encoding import ScoreParts
 from segue.settings import GraphSettings
 
 ITEMS = torch.arange(12)
@@ -76,7 +76,7 @@ def with_switches(chosen: dict) -> Model:
     return model.double().eval()
 
 
-def explained(model: Model, prefix: list[int], user: int, past: list[int], fresh: bool) -> tuple[Parts, Tensor]:
+def explained(model: Model, prefix: list[int], user: int, past: list[int], fresh: bool) -> tuple[ScoreParts, Tensor]:
     batch = worlds.request_of(model, prefix, user, past)
     batch = replace(batch, fresh=torch.tensor([fresh or user == 6]))
     with torch.no_grad():

@@ -15,7 +15,7 @@ from segue.graph.hetero import ExtraUsers, HeteroGraph, full_field, receptive_fi
 from segue.graph.propagation import Csr
 from segue.graph.relations import build_relations
 from segue.graph.tables import ITEM, USER
-from segue.models.hg_gnn.hgnn import HGNN
+from segue.models.hg_gnn.layers import HGNN
 from segue.settings import GraphSettings, PreparationSettings
 
 DIM = 5

@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
-from segue.config import nearest
 from segue.errors import LogError
 from segue.settings import Nested, Settings
+from segue.settings.base import nearest
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
+from segue.data.engine import table_of
 from segue.data.sources import RawLog, Source, write_events
-from segue.data.steps import table_of
 from segue.errors import LogError
 from segue.settings import Nested, Settings
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
+from segue.data.engine import one_row
 from segue.data.sources import RawLog, Source, columns_of, raw_file, write_events
-from segue.data.steps import one_row
 from segue.errors import LogError
-from segue.quantities import milliseconds
 from segue.settings import Nested, Settings
+from segue.settings.units import milliseconds
 
 logger = logging.getLogger("segue")
 

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from segue.contract.model import ModelConfig
 from segue.data.batches import Window
 from segue.graph.tables import USER
 from segue.models.hg_gnn.session_encoder import Attention, Gate, Hidden
 from segue.nn.losses import Form
-from segue.nn.protocol import ModelConfig
-from segue.quantities import Duration, Neighbours
 from segue.settings import GraphSettings
+from segue.settings.units import Duration, Neighbours
 
 Source = Literal["session", "history", "transition", "cooccurrence"]
 LayerWeight = Annotated[float, Field(ge=-1e6, le=1e6)]

@@ -16,12 +16,13 @@ from segue.models.hg_gnn.config import Source
 from segue.models.hg_gnn.recall import Recalled
 from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder
 from segue.models.hg_gnn.terms import Terms
-from segue.nn.encoding import Encoding
+from segue.nn.encoding import Encoding, ScoreParts
 from segue.nn.losses import dense_scores
-from segue.nn.protocol import Parts
 
 
-def take_apart(terms: Terms, encoder: PersonalisedSessionEncoder | None, item_vectors: Tensor, items: Tensor) -> Parts:
+def take_apart(
+    terms: Terms, encoder: PersonalisedSessionEncoder | None, item_vectors: Tensor, items: Tensor
+) -> ScoreParts:
     """The scores of `items` [k] for a batch of one event, by term; they sum to the score."""
     dim = terms.p.shape[1]
     candidate = item_vectors[items, :dim]
@@ -39,7 +40,7 @@ def take_apart(terms: Terms, encoder: PersonalisedSessionEncoder | None, item_ve
     length = int(terms.prefixes.mask.sum())
     session = {name: part[:, :length] for name, part in session.items()}
     bias = item_vectors[items, dim:]
-    return Parts(session, user, bias.sum(1), popularity=bias.shape[1] > 0)
+    return ScoreParts(session, user, bias.sum(1), popularity=bias.shape[1] > 0)
 
 
 def _attention_parts(terms: Terms, encoder: PersonalisedSessionEncoder, candidate: Tensor) -> dict[str, Tensor]:

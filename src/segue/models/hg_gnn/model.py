@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segue.contract.model import Need, Overrides, SessionEncoder
 from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
 from segue.graph.hetero import ExtraUsers, HeteroGraph, full_field, receptive_field
@@ -21,17 +22,16 @@ from segue.graph.statistics import graph_statistics
 from segue.graph.tables import ITEM, USER
 from segue.models.hg_gnn.config import HGGNNConfig, Source
 from segue.models.hg_gnn.explain import take_apart
-from segue.models.hg_gnn.hgnn import HGNN, Propagated, Tables
+from segue.models.hg_gnn.layers import HGNN, Propagated, Tables
 from segue.models.hg_gnn.memory import AddedMemory, PointerMemory
 from segue.models.hg_gnn.presets import PRESETS, SPACE, SPACES
 from segue.models.hg_gnn.recall import CountTable, Recall, Recalled, half_life
 from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder, Reading
 from segue.models.hg_gnn.terms import Terms
-from segue.nn.encoding import Added, Encoding
+from segue.nn.encoding import Added, Encoding, ScoreParts
 from segue.nn.losses import softmax_loss
-from segue.nn.protocol import Need, Overrides, Parts, SessionEncoder
-from segue.nn.space import Space
 from segue.settings import GraphSettings, PreparationSettings
+from segue.settings.search_space import Space
 
 logger = logging.getLogger("segue")
 
@@ -237,7 +237,7 @@ class Model(SessionEncoder):
         self._build(HeteroGraph.from_arrays(graph), transitions, cooccurrence, half_life=1.0)
         self.load_state_dict(state)
 
-    def parts(self, batch: Batch, items: Tensor) -> Parts:
+    def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
         """Exact contributions, see :mod:`segue.models.hg_gnn.explain`."""
         encoder = self.encoder if self.config.embeddings else None
         return take_apart(self.terms(batch), encoder, self.item_vectors(), items)

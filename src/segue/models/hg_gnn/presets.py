@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from segue.contract.model import Overrides
 from segue.models.hg_gnn.config import SOURCES
-from segue.nn.protocol import Overrides
-from segue.nn.space import Between, Choice, Space
+from segue.settings.search_space import Between, Choice, Space
 
 _EVERY_THIRD = {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}
 _PLATEAU = {"learning_rate": 3e-3, "schedule": "plateau", "decay": 0.3}

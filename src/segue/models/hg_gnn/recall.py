@@ -19,7 +19,7 @@ from segue.data.batches import Batch, Prefixes, spans
 from segue.data.corpus import Corpus
 from segue.graph.tables import CsrTable
 from segue.models.hg_gnn.config import Source
-from segue.quantities import milliseconds
+from segue.settings.units import milliseconds
 
 
 @dataclass(frozen=True)

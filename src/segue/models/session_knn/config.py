@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
+from segue.contract.model import ModelConfig, Overrides
 from segue.data.batches import Window
 from segue.data.corpus import IntArray
-from segue.nn.protocol import ModelConfig, Overrides
 from segue.nn.reminders import Reminding
-from segue.nn.space import Between, Choice, Space
-from segue.quantities import Duration
+from segue.settings.search_space import Between, Choice, Space
+from segue.settings.units import Duration
 
 Shape = Literal["same", "div", "quadratic", "log", "exp"]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segue.contract.model import Need, Overrides, SessionModel
 from segue.data.batches import Batch, spans
 from segue.data.corpus import Corpus, IntArray, offsets_of
 from segue.models.session_knn.config import (
@@ -21,12 +22,11 @@ from segue.models.session_knn.config import (
     match_weight,
 )
 from segue.models.session_knn.index import Running, SessionIndex, Shared, cuts, ranges
-from segue.nn.encoding import Added
-from segue.nn.protocol import Need, Overrides, Parts, SessionModel
+from segue.nn.encoding import Added, ScoreParts
 from segue.nn.reminders import added_reminders, parts_of
-from segue.nn.space import Space
-from segue.quantities import milliseconds
 from segue.settings import GraphSettings, PreparationSettings
+from segue.settings.search_space import Space
+from segue.settings.units import milliseconds
 
 DIGITS = 12
 CELLS_PER_BLOCK = 2**19
@@ -85,7 +85,7 @@ class SessionKNN(SessionModel):
             scores = torch.where(scores > 0, scores, self._fill)
         return scores.to(batch.items.device)
 
-    def parts(self, batch: Batch, items: Tensor) -> Parts:
+    def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
         """What the user's earlier items add, and all the rest."""
         if self.config.remind is None:
             return super().parts(batch, items)

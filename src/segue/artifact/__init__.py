@@ -1,0 +1,1 @@
+"""Trained models on disk, and the run that has not finished yet."""

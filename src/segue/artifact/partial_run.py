@@ -1,0 +1,103 @@
+"""The unfinished run: it lives in MODEL.partial/, can be resumed there, and is renamed to MODEL/ when done."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from segue.artifact.model_folder import CHECKPOINT, RUN_NOTE, publish, refuse_existing, refuse_others_files, seal
+from segue.errors import ArtifactError
+from segue.system.atomic import write_text, writing
+
+
+@contextmanager
+def unfinished(out: Path, started_with: Mapping[str, Any], *, resume: bool, overwrite: bool) -> Iterator[Path]:
+    """The folder of a run; at the end of the block it is sealed and becomes `out`.
+
+    A run that fails before its first checkpoint leaves nothing behind. One that is interrupted leaves what it has.
+
+    Args:
+        started_with: JSON-safe; a resumed run has to be started with the same.
+
+    Raises ArtifactError when `out` or an unfinished run is in the way, or there is none to resume.
+    """
+    refuse_existing(out, overwrite=overwrite)
+    partial = partial_of(out)
+    with writing(out):
+        made = [folder for folder in (partial, *partial.absolute().parents) if not folder.exists()]
+    if resume:
+        _check_note(partial, started_with)
+    elif partial not in made:
+        _refuse_unfinished(partial, overwrite=overwrite)
+    try:
+        if not resume:
+            _begin(partial, started_with)
+        yield partial
+    except Exception:
+        if not resume and not any(partial.glob(f"*{CHECKPOINT}")):
+            _forget(partial, made)
+        raise
+    refuse_existing(out, overwrite=overwrite)  # again: it has been hours
+    seal(partial)
+    publish(partial, out)
+    # Only now: had sealing or renaming failed, the run could still be resumed.
+    for leftover in [*out.glob(f"*{CHECKPOINT}"), out / RUN_NOTE]:
+        leftover.unlink(missing_ok=True)
+
+
+def partial_of(out: Path) -> Path:
+    """Where the unfinished run of `out` lives."""
+    return out.with_name(out.name + ".partial")
+
+
+def _refuse_unfinished(partial: Path, *, overwrite: bool) -> None:
+    """Raise ArtifactError unless `partial` may be dropped: it is empty, or one of our runs and nothing else."""
+    with writing(partial):
+        if partial.is_dir() and not any(partial.iterdir()):
+            return
+    note = _read_note(partial)
+    if not (isinstance(note, dict) and "settings" in note):
+        raise ArtifactError(
+            f"{partial}, where the run would live, is not Segue's; move it away or choose another --out"
+        )
+    if not overwrite:
+        raise ArtifactError(f"an unfinished run is at {partial}; continue it with --resume or drop it with --overwrite")
+    refuse_others_files(partial)
+
+
+def _check_note(partial: Path, started_with: Mapping[str, Any]) -> None:
+    note = _read_note(partial)
+    if not isinstance(note, dict):
+        raise ArtifactError(f"nothing to resume: there is no unfinished run at {partial}")
+    if note != started_with:
+        differ = sorted(key for key in {*note, *started_with} if note.get(key) != started_with.get(key))
+        raise ArtifactError(
+            f"the unfinished run at {partial} was started differently ({', '.join(differ)});"
+            " repeat its command with --resume, or drop it with --overwrite"
+        )
+
+
+def _read_note(partial: Path) -> Any:
+    """What the run was started with; None where there is no run."""
+    try:
+        return json.loads((partial / RUN_NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _begin(partial: Path, started_with: Mapping[str, Any]) -> None:
+    with writing(partial):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        write_text(partial / RUN_NOTE, json.dumps(started_with, indent=1) + "\n")
+
+
+def _forget(partial: Path, made: list[Path]) -> None:
+    shutil.rmtree(partial, ignore_errors=True)
+    for folder in made:
+        with suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,75 @@
+"""The command line. Results go to stdout (with --json as JSON), everything else to stderr.
+
+Exit codes: 0; 2 with one clear line for a user's mistake; 130 on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import typer
+
+from segue.cli import compare as cli_compare
+from segue.cli import prepare as cli_prepare
+from segue.cli import recommend as cli_recommend
+from segue.cli import train as cli_train
+from segue.cli.console import err, show_messages
+from segue.cli.paper import study
+from segue.errors import SegueError, UserMistake
+
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Recommends the next item of a live session to a user it knows.",
+)
+
+for command in (
+    cli_prepare.check,
+    cli_prepare.prepare,
+    cli_prepare.stats,
+    cli_train.train,
+    cli_train.evaluate,
+    cli_recommend.recommend,
+    cli_train.fit,
+    cli_compare.tune,
+    cli_compare.compare,
+    study,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run, and turn every mistake into one line and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # An id from a command line may hold bytes that are no text; they are shown as escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    show_messages()
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        result = app(arguments or ["--help"], prog_name="segue", standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        return _mistake(
+            f"{error.format_message().rstrip('.')}; see {context.command_path if context else 'segue'} --help"
+        )
+    except UserMistake as error:
+        return _mistake(str(error))
+    except SegueError as error:
+        err.print(f"segue: defect: {error}")
+        return 1
+    if result == _INTERRUPTED:
+        err.print("interrupted; nothing is half-written: the same command goes on, a training run with --resume")
+    return result if isinstance(result, int) else 0
+
+
+def _mistake(message: str) -> int:
+    err.print("segue: " + " ".join(message.split()))
+    return 2

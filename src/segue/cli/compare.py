@@ -1,0 +1,144 @@
+"""The commands that run many trainings: ``segue tune`` and ``segue compare``."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from segue import compare as comparison
+from segue import tuning
+from segue.cli.console import err, out, print_json, print_rows, search_bars
+from segue.cli.options import Config, Corpus, Json, Set, overrides_of
+from segue.compare.summary import Summary
+from segue.errors import ConfigError, CorpusError
+from segue.settings import merged
+from segue.system.atomic import write_text, writing
+
+_SEEDS = 100
+
+Search = Annotated[
+    Literal["tpe", "paper-grid"],
+    typer.Option(help="tpe: the model's declared space. paper-grid: dim x learning rate x layers of arXiv 2107.03813."),
+]
+Anew = Annotated[bool, typer.Option("--overwrite", help="Begin anew instead of continuing what is at OUT.")]
+
+
+def tune(
+    corpus: Corpus,
+    to: Annotated[Path, typer.Option("--out", help="The folder for the study; best.toml goes there.")],
+    model: Annotated[str | None, typer.Option(help="NAME or NAME/PRESET; hg_gnn unless the settings say so.")] = None,
+    search: Search = "tpe",
+    trials: Annotated[int, typer.Option(min=1, help="At most so many.")] = 40,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes of trials.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the search; a training's own is training.seed.")] = 0,
+    config: Config = None,
+    set_: Set = None,
+    as_json: Json = False,
+    overwrite: Anew = False,
+) -> None:
+    """Search a model's settings for the best HR@10 on validation; test sessions are not opened.
+
+    The first trial is the preset; hopeless trials are stopped early; what --config or --set say is not searched. The
+    same command continues a study that was stopped, with higher --trials or --minutes also a finished one.
+
+    Example: `segue tune corpus --model gru4rec --minutes 30 --out tuned` and then
+    `segue train corpus --config tuned/best.toml --out model`
+    """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ConfigError(f"--minutes must be a number of minutes above 0, found {minutes:g}")
+    overrides = overrides_of(config, set_)
+    if model is not None:
+        (own,) = comparison.entrants([model]).values()
+        overrides = merged(overrides, own)
+    budget = tuning.Budget(trials, minutes, search, seed)
+    with search_bars() as (progress, trial):
+        watch = partial(trial, model or "search")
+        found = tuning.tune(corpus, to, overrides, budget, overwrite=overwrite, progress=progress, watch=watch)
+    if as_json:
+        print_json(json.loads((to / "trials.json").read_text(encoding="utf-8")))
+        return
+    rows = {"validation HR@10": f"{found.value:.4f}", **found.point, "trials": len(found.trials)}
+    print_rows({**rows, "seconds": f"{found.seconds:.0f}"})
+    err.print(f"settings: {to / 'best.toml'}")
+
+
+def compare(
+    corpus: Corpus,
+    to: Annotated[Path, typer.Option("--out", help="The folder for models, results.json, results.md, report.html.")],
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME or NAME/PRESET, separated by commas or repeated; the first is held against each other one. "
+            "Unset: the default preset of every model, hg_gnn first."
+        ),
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="To tune each model; 0: presets as they are.")] = 10,
+    no_tune: Annotated[bool, typer.Option("--no-tune", help="Presets as they are: --minutes 0.")] = False,
+    trials: Annotated[int, typer.Option(min=1, help="To tune each model, at most.")] = 40,
+    search: Search = "tpe",
+    seeds: Annotated[str, typer.Option(help="How many (5: 0 to 4), or which: 0,7,9.")] = "3",
+    history: Annotated[
+        Literal["frozen", "rolling"], typer.Option(help="What of the user's past every model sees.")
+    ] = "frozen",
+    show: Annotated[bool, typer.Option("--show", help="The table of what is finished; nothing is run.")] = False,
+    config: Config = None,
+    set_: Set = None,
+    as_json: Json = False,
+    overwrite: Anew = False,
+) -> None:
+    """Compare models: the same tuning budget, refit on train + validation, several seeds, tests over users, one table.
+
+    Finished work is never repeated: the same command continues, also with more models or seeds. A model that the corpus
+    does not suit is left out, with the reason in the table.
+
+    Example: `segue compare corpus --models hg_gnn,hg_gnn/paper,item_knn --minutes 20 --seeds 5 --out comparison`
+    """
+    overrides = overrides_of(config, set_)
+    comparison.check_shared(overrides)
+    if models is not None and not any(name.strip() for entry in models for name in entry.split(",")):
+        raise ConfigError("--models names no model; leave it out to compare all")
+    if not math.isfinite(minutes):
+        raise ConfigError(f"--minutes must be a number of minutes, found {minutes:g}")
+    runs = comparison.entrants([part.strip() for entry in models or [] for part in entry.split(",") if part.strip()])
+    plan = comparison.Plan(0.0 if no_tune else minutes, trials, search, _seeds(seeds), history, overrides)
+    if show:
+        summary = comparison.standing(to)
+    else:
+        with search_bars() as (progress, trial):
+            told = comparison.Told(progress, trial, partial(_keep, to))
+            summary = comparison.contest(corpus, to, runs, plan, told, overwrite=overwrite)
+        _keep(to, summary)
+        if not summary["models"]:
+            reasons = "; ".join(f"{label}: {reason}" for label, reason in summary["failed"].items())
+            raise CorpusError(f"no model could be measured ({reasons})")
+        comparison.write_page(to / "report.html", summary)
+    if as_json:
+        print_json(summary)
+        return
+    out.print(comparison.markdown(summary), end="")
+    if not show:
+        err.print(f"report: {to / 'report.html'}")
+
+
+def _keep(to: Path, summary: Summary) -> None:
+    with writing(to):
+        write_text(to / "results.json", json.dumps(summary, indent=1) + "\n")
+        write_text(to / "results.md", comparison.markdown(summary))
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        seeds = []
+    many = seeds[0] if len(seeds) == 1 else len(seeds)
+    if not seeds or min(seeds) < 0 or max(seeds) >= 2**63 or len(set(seeds)) < len(seeds) or not 0 < many <= _SEEDS:
+        raise ConfigError(
+            f"--seeds: expected how many (1 to {_SEEDS}), or different whole numbers such as 0,7,9; found {text!r}"
+        )
+    return tuple(range(seeds[0])) if len(seeds) == 1 else tuple(seeds)

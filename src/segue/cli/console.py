@@ -1,0 +1,145 @@
+"""What the command line shows: progress and messages on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Column, Table
+
+from segue.report.evaluation_page import flattened
+from segue.training.trainer import Progress
+from segue.tuning import Standing
+
+# Ids and names are shown as they are: neither [brackets] nor :colons: in them mean anything.
+# Into a file or a pipe, a table is as wide as its rows need, not as a terminal of long ago.
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+class _Lines(logging.Handler):
+    """Log records as plain lines that do not tear a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(record.getMessage())
+
+
+def show_messages() -> None:
+    """Let the library's messages through to stderr."""
+    logger = logging.getLogger("segue")
+    if not logger.handlers:
+        logger.addHandler(_Lines())
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+@contextmanager
+def training_bar() -> Iterator[Callable[[Progress], None]]:
+    """A bar for the steps of the running epoch, with an estimate for this epoch and for all that may follow.
+
+    Only a terminal is shown one: elsewhere the messages, a line an epoch, are the progress.
+    """
+    with _bars() as bars:
+        yield _epoch_bar(bars)
+
+
+@contextmanager
+def search_bars() -> Iterator[tuple[Callable[[Progress], None], Callable[[str, Standing], None]]]:
+    """Two bars: the trials of a search, told with the model's label, and the running epoch."""
+    with _bars() as bars:
+        trials = bars.add_task("", total=None, left="", visible=False)
+
+        def advance(label: str, at: Standing) -> None:
+            best = "" if at.best is None else f", best HR@10 {at.best:.4f}"
+            bars.update(
+                trials,
+                description=f"{label}: trials",
+                completed=at.trials,
+                total=at.of,
+                left=f"{_duration(at.seconds)} spent{best}",
+                visible=True,
+            )
+
+        yield _epoch_bar(bars), advance
+
+
+def _bars() -> Bars:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    return Bars(*columns, console=err, transient=True, disable=not err.is_interactive)
+
+
+def _epoch_bar(bars: Bars) -> Callable[[Progress], None]:
+    task = bars.add_task("starting", total=None, left="")
+
+    def advance(at: Progress) -> None:
+        each = at.seconds / max(at.step, 1)
+        left = each * (at.steps - at.step)
+        most = left + each * at.steps * (at.max_epochs - at.epoch)
+        bars.update(
+            task,
+            description=f"epoch {at.epoch}/{at.max_epochs}, loss {at.loss:.3f}",
+            completed=at.step,
+            total=at.steps,
+            left=f"{_duration(left)} left in this epoch, at most {_duration(most)} in all",
+        )
+
+    return advance
+
+
+@contextmanager
+def evaluation_bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar for the events measured so far, shown to a terminal alone."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=err, transient=True, disable=not err.is_interactive) as bars:
+        task = bars.add_task("events measured", total=None)
+        yield lambda done, events: bars.update(task, completed=done, total=events)
+
+
+def print_json(result: Any) -> None:
+    """The result as JSON on stdout, and nothing else there."""
+    out.print(json.dumps(result, indent=1, ensure_ascii=out.encoding != "utf-8"))
+
+
+def print_rows(rows: Mapping[str, Any], title: str | None = None) -> None:
+    """A two-column table of facts; nested ones get a row each, under the path of their names."""
+    table = Table("", Column(overflow="fold"), title=title, show_header=False, box=None, title_justify="left")
+    for name, fact in flattened(rows).items():
+        table.add_row(name, _text(fact))
+    out.print(table)
+
+
+def print_metrics(evaluations: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]) -> None:
+    """One row a model, in percent."""
+    table = Table("model", *metrics)
+    for label, result in evaluations.items():
+        table.add_row(label, *(f"{100 * result['metrics'][name]:.2f}" for name in metrics))
+    out.print(table)
+
+
+def _text(fact: Any) -> str:
+    """Numbers as people read them: two digits after the point, or the first three that say something."""
+    if isinstance(fact, float):
+        return f"{fact:,.2f}" if abs(fact) >= 1 else f"{fact:.3g}"
+    if isinstance(fact, int) and not isinstance(fact, bool):
+        return f"{fact:,}"
+    if isinstance(fact, Iterable) and not isinstance(fact, str):
+        return ", ".join(map(_text, fact))
+    return str(fact)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

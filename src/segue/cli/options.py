@@ -1,0 +1,44 @@
+"""Options that commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segue.cli.console import err
+from segue.settings import Nested, compose
+from segue.settings.overrides import read_overrides
+
+Config = Annotated[Path | None, typer.Option("--config", help="Settings as TOML, a section a topic.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE, over --config. May be repeated.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there, once the new one is complete.")]
+Log = Annotated[
+    str,
+    typer.Argument(
+        help="CSV, TSV (also .gz), Parquet file or folder, FILE.duckdb::TABLE, or a known data set: "
+        "lastfm:FILE, xing:FILE, reddit:FILE, complete-journey:"
+    ),
+]
+Corpus = Annotated[Path, typer.Argument(help="A prepared corpus.")]
+Model = Annotated[Path, typer.Argument(help="A trained model.")]
+Items = Annotated[Path | None, typer.Option("--items", help="File of item_id, optional name, categorical columns.")]
+Users = Annotated[Path | None, typer.Option("--users", help="File of user_id, optional name, categorical columns.")]
+Drop = Annotated[bool, typer.Option("--drop-invalid", help="Drop and count rows without id or time.")]
+
+
+def overrides_of(config: Path | None, assignments: list[str] | None, drop_invalid: bool = False) -> Nested:
+    """The user's own wishes, from --config, --set and --drop-invalid."""
+    overrides = read_overrides(config, assignments or [])
+    if drop_invalid:
+        overrides.setdefault("preparation", {})["drop_invalid"] = True
+    return overrides
+
+
+def note_unused(overrides: Nested, what: str) -> None:
+    """Settings that a command takes like every other, but has no use for: checked all the same."""
+    compose(overrides)
+    if overrides:
+        err.print(f"note: {what} carries its own settings; --config and --set change nothing here")

@@ -1,0 +1,1 @@
+"""What every model offers to the rest of Segue, and what a model asks of a corpus."""

@@ -1,0 +1,192 @@
+"""What a log holds, what sessions it would give, and what in it cannot be right."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from segue.data import engine
+from segue.data.engine import one_row
+from segue.data.log import warnings as suspicion
+from segue.data.log.read import LogFacts, read_log
+from segue.data.log.warnings import OrderEvidence, Warnings
+from segue.data.sources import Source
+from segue.settings import Settings
+from segue.settings.units import milliseconds
+
+GAPS = ("10min", "30min", "1h", "8h", "1d")
+"""The gaps whose sessions are counted, beside the one that is set."""
+
+
+@dataclass(frozen=True)
+class SessionFigures:
+    """Sessions before any filter.
+
+    Attributes:
+        cut: the gap that cuts them, or ``session_id`` for the log's own.
+        mean_length: events a session.
+        share_of_three: share of the sessions with three events or more.
+    """
+
+    cut: str
+    sessions: int
+    mean_length: float
+    share_of_three: float
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What `check_log` found.
+
+    Attributes:
+        facts: how the log was read; rows with null ids or times are left out of everything below.
+        rows, users, items: what is left.
+        first, last: its span, ISO 8601 in UTC.
+        duplicates: rows that repeat an earlier row in every column that Segue reads.
+        sessions: a figure a cut.
+        repeats: share of the events whose item stands earlier in their session (its own id, or the gap that is set).
+        repeats_in_sessions: whether any session holds an item twice; where none does, items of the running session
+            are masked (``evaluation.mask_session``).
+        order: what speaks for or against the order inside the sessions.
+        warnings: what cannot be right, and what to do about it.
+    """
+
+    facts: LogFacts
+    rows: int
+    users: int
+    items: int
+    first: str
+    last: str
+    duplicates: int
+    sessions: tuple[SessionFigures, ...]
+    repeats: float
+    repeats_in_sessions: bool
+    order: OrderEvidence
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as one flat object, JSON-safe."""
+        report = asdict(self)
+        return {**report.pop("facts"), **report, "nulls": dict(self.facts.nulls)}
+
+    def lines(self) -> list[str]:
+        """The report as text for people."""
+        facts = self.facts
+        nulls = ", ".join(f"{column} {count:,}" for column, count in facts.nulls.items())
+        since = " (as if counted from 1970)" if facts.relative_times else ""
+        return [
+            f"{facts.source} ({facts.kind}): {facts.rows_read:,} rows",
+            f"  events kept   {self.rows:,}",
+            f"  users         {self.users:,}",
+            f"  items         {self.items:,}",
+            f"  span          {self.first} to {self.last}{since}",
+            f"  timestamps    {facts.timestamp_format}",
+            f"  row order     {facts.order}",
+            f"  duplicates    {self.duplicates:,} rows",
+            f"  nulls         {nulls}",
+            f"  repeats       {self.repeats:.1%} of events repeat an item of their session",
+            f"  one time      {self.order.one_time:.1%} of sessions of two events or more share one timestamp",
+            f"  sorted        {self.order.sorted_by_id:.1%} of sessions of three events or more are sorted by item id "
+            f"(chance {self.order.sorted_by_chance:.1%})",
+            "  sessions      cut by          sessions   mean length   with 3 events or more",
+            *(
+                f"                {cut.cut:<10}{cut.sessions:>14,}{cut.mean_length:>14.2f}{cut.share_of_three:>24.1%}"
+                for cut in self.sessions
+            ),
+            *(f"warning: {warning}" for warning in self.warnings),
+        ]
+
+
+def check_log(source: Any, settings: Settings, scratch: Path) -> CheckReport:
+    """Read a log and report on it. Rows with null ids or times are counted and left out, never refused here.
+
+    Args:
+        source: anything that ``read_log`` takes, or a known data set.
+        scratch: a folder for what does not fit into memory.
+
+    Raises LogError when the log cannot be read at all; UserMistake for a full disk or too little memory.
+    """
+    with engine.connect(settings.preparation, scratch) as connection, engine.guarded("checking the log"):
+        raw = source.read(connection, scratch, settings).events if isinstance(source, Source) else source
+        rare_users_train = settings.filters.rare_users == "train"
+        log = read_log(connection, raw, settings.columns, drop_invalid=True, allow_missing_user=rare_users_train)
+        return _report(connection, log.facts, settings)
+
+
+def _report(connection: duckdb.DuckDBPyConnection, facts: LogFacts, settings: Settings) -> CheckReport:
+    rows, users, items = one_row(
+        connection, "SELECT count(*), count(DISTINCT user_id), count(DISTINCT item_id) FROM log"
+    )
+    (distinct,) = one_row(
+        connection,
+        "SELECT count(*) FROM (SELECT DISTINCT user_id, item_id, time, session_id, event_type FROM log)",
+    )
+    figures = _given_sessions(connection) if facts.has_session_id else _gap_sessions(connection, settings.sessions.gap)
+    suspicion.mark_sessions(connection, facts.has_session_id, milliseconds(settings.sessions.gap))
+    (pairs,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT visit, item_id FROM visits)")
+    evidence = suspicion.order_evidence(connection)
+    warnings = Warnings(connection, facts, int(time.time() * 1000))
+    return CheckReport(
+        facts=facts,
+        rows=rows,
+        users=users,
+        items=items,
+        first=_iso(facts.first_time),
+        last=_iso(facts.last_time),
+        duplicates=rows - distinct,
+        sessions=tuple(figures),
+        repeats=(rows - pairs) / rows,
+        repeats_in_sessions=pairs < rows,
+        order=evidence,
+        warnings=tuple(warnings.collect(evidence, users=users, duplicates=rows - distinct)),
+    )
+
+
+def _given_sessions(connection: duckdb.DuckDBPyConnection) -> list[SessionFigures]:
+    figures = one_row(
+        connection,
+        """
+        SELECT count(*), avg(events), count(*) FILTER (events >= 3) / count(*)
+        FROM (SELECT count(*) AS events FROM log GROUP BY user_id, session_id)
+        """,
+    )
+    return [SessionFigures("session_id", *figures)]
+
+
+def _gap_sessions(connection: duckdb.DuckDBPyConnection, gap: str) -> list[SessionFigures]:
+    """One pass for all gaps: a session begins where the idle time before is too long, and has three events or more
+    where the two idle times after are not."""
+    cuts: Mapping[int, str] = {milliseconds(text): text for text in (*GAPS, gap)}
+    columns = ", ".join(
+        f"count(*) FILTER (idle IS NULL OR idle > {cut}), "
+        f"count(*) FILTER ((idle IS NULL OR idle > {cut}) AND next_idle <= {cut} AND second_idle <= {cut})"
+        for cut in sorted(cuts)
+    )
+    rows, *counts = one_row(
+        connection,
+        f"""
+        SELECT count(*), {columns} FROM (
+            SELECT time - lag(time) OVER visits AS idle,
+                   lead(time) OVER visits - time AS next_idle,
+                   lead(time, 2) OVER visits - lead(time) OVER visits AS second_idle
+            FROM log WINDOW visits AS (PARTITION BY user_id ORDER BY time, event_row)
+        )
+        """,
+    )
+    pairs = zip(sorted(cuts), counts[::2], counts[1::2], strict=True)
+    return [SessionFigures(cuts[cut], sessions, rows / sessions, long / sessions) for cut, sessions, long in pairs]
+
+
+def _iso(milliseconds_: int) -> str:
+    """ISO 8601 in UTC; the years that Python does not know stay a number."""
+    try:
+        moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds_)
+    except OverflowError:
+        return f"{milliseconds_} ms after 1970-01-01"
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

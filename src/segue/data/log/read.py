@@ -1,0 +1,223 @@
+"""From a source to the interaction log: the table ``log`` in the engine.
+
+::
+
+    user_id     VARCHAR   null only where allowed
+    item_id     VARCHAR
+    time        BIGINT    epoch milliseconds
+    session_id  VARCHAR   null throughout where the source has none
+    event_type  VARCHAR   null throughout where the source has none
+    event_row   BIGINT    a total order: the place in the source, or where that has no order, the place by
+                          (time, item_id, user_id, session_id, event_type)
+
+Ids are text; whole numbers stored as floats (12.0, as pandas makes them beside a missing value) become "12".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import duckdb
+
+from segue.data import engine
+from segue.data.engine import one_row
+from segue.data.log.opening import name_of, opened
+from segue.data.log.tabular import Tabular, as_text, column_types, place, quoted, require_column, stage
+from segue.data.log.timestamps import recognise
+from segue.errors import LogError
+from segue.settings import ColumnsSettings
+
+logger = logging.getLogger("segue")
+
+_ROWS = "log_rows"
+_OPTIONAL = ("session_id", "event_type")
+_IN_ORDER = "rowid"
+_WITHOUT_ORDER = "row_number() OVER (ORDER BY time, item_id, user_id, session_id, event_type) - 1"
+
+
+@dataclass(frozen=True)
+class LogFacts:
+    """What was found while a log was read.
+
+    Attributes:
+        source: the source as the user named it.
+        kind: CSV, TSV, Parquet, DuckDB table, data frame.
+        rows_read: rows of the source.
+        rows_dropped: rows left out because an id or time is null or empty.
+        nulls: column → rows in which it is null or empty; a row counts under each of its columns.
+        timestamp_format: the recognised format, in words.
+        dates_only: every time is a midnight.
+        relative_times: the times count from an unknown start.
+        order: what event_row follows, in words.
+        has_session_id, has_event_type: whether the source has such a column.
+        first_time, last_time: of the rows kept, epoch milliseconds.
+    """
+
+    source: str
+    kind: str
+    rows_read: int
+    rows_dropped: int
+    nulls: Mapping[str, int]
+    timestamp_format: str
+    dates_only: bool
+    relative_times: bool
+    order: str
+    has_session_id: bool
+    has_event_type: bool
+    first_time: int
+    last_time: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The facts as they stand in manifests: JSON-safe."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class InteractionLog:
+    """The log in the engine: the name of its table and what was found while reading."""
+
+    connection: duckdb.DuckDBPyConnection
+    facts: LogFacts
+    table: str = "log"
+
+
+def read_log(
+    connection: duckdb.DuckDBPyConnection,
+    source: Any,
+    columns: ColumnsSettings,
+    *,
+    drop_invalid: bool = False,
+    allow_missing_user: bool = False,
+) -> InteractionLog:
+    """Read a log into the table ``log``, replacing one that is there.
+
+    Args:
+        source: CSV or TSV (also .gz), Parquet, a folder of one of these, ``FILE.duckdb::TABLE``, or a frame
+            (anything with ``__arrow_c_stream__``: pandas, Polars, Arrow).
+        drop_invalid: leave out, and count, rows with a null or empty id or time instead of refusing the log.
+        allow_missing_user: let rows without a user pass where the log has session ids.
+
+    Raises LogError: a source that is missing, empty or damaged, a missing column, times that cannot be read or are of
+    mixed forms, null ids or times. UserMistake: a full disk, too little memory.
+    """
+    with engine.guarded(f"reading {name_of(source)}"), opened(connection, source) as table:
+        mapping = _mapping(table, columns)
+        stage(connection, table, mapping, _ROWS)
+        try:
+            facts = _write_log(connection, table, mapping, drop_invalid, allow_missing_user)
+        finally:
+            connection.execute(f"DROP TABLE {_ROWS}")
+    logger.info("%s: %s rows, timestamps: %s", facts.source, f"{facts.rows_read:,}", facts.timestamp_format)
+    if facts.rows_dropped:
+        logger.warning("%s: dropped %s rows with null ids or times", facts.source, f"{facts.rows_dropped:,}")
+    return InteractionLog(connection, facts)
+
+
+def _mapping(table: Tabular, columns: ColumnsSettings) -> dict[str, str]:
+    """Role → column of the source."""
+    named = columns.model_dump()
+    for role in _OPTIONAL:
+        if named[role] is None and role in table.columns:
+            named[role] = role
+    mapping = {role: column for role, column in named.items() if column is not None}
+    for role, column in mapping.items():
+        require_column(table, column, f"map it with --set columns.{role}={{}}")
+    return mapping
+
+
+def _write_log(
+    connection: duckdb.DuckDBPyConnection,
+    table: Tabular,
+    mapping: Mapping[str, str],
+    drop_invalid: bool,
+    allow_missing_user: bool,
+) -> LogFacts:
+    format_ = recognise(connection, _ROWS, "timestamp", table.name, lambda row: place(connection, table, row))
+    ids = _ids(connection, table, mapping)
+    expressions = {**ids, "timestamp": format_.sql}
+    users_may_miss = allow_missing_user and "session_id" in ids
+    required = {name: sql for name, sql in expressions.items() if name != "event_type"}
+    barred = [name for name in required if name != "user_id" or not users_may_miss]
+    nulls = _count_nulls(connection, required)
+    if not drop_invalid:
+        _refuse_nulls(connection, table, nulls, {name: mapping[name] for name in barred})
+    _create(connection, expressions, [name for name in barred if nulls.counts[name]], table.ordered)
+    kept, first, last = one_row(connection, "SELECT count(*), min(time), max(time) FROM log")
+    if not kept:
+        raise LogError(f"{table.name}: each of its {nulls.rows:,} rows has a null or empty id or time; nothing is left")
+    return LogFacts(
+        source=table.name,
+        kind=table.kind,
+        rows_read=nulls.rows,
+        rows_dropped=nulls.rows - kept,
+        nulls=nulls.counts,
+        timestamp_format=format_.words,
+        dates_only=format_.dates_only,
+        relative_times=format_.relative,
+        order="rows of the source" if table.ordered else "time, then ids (the source has no order of rows)",
+        has_session_id="session_id" in ids,
+        has_event_type="event_type" in ids,
+        first_time=first,
+        last_time=last,
+    )
+
+
+def _ids(connection: duckdb.DuckDBPyConnection, table: Tabular, mapping: Mapping[str, str]) -> dict[str, str]:
+    """Role → SQL of the id columns that the source has. Raises LogError for a type that is no id."""
+    kinds = column_types(connection, _ROWS)
+    expressions = {}
+    for role in ("user_id", "item_id", *_OPTIONAL):
+        if role in mapping:
+            text = as_text(quoted(role), kinds[role])
+            if text is None:
+                raise LogError(f"{table.name}: column '{mapping[role]}' holds {kinds[role]}; ids are text or numbers")
+            expressions[role] = text
+    return expressions
+
+
+@dataclass(frozen=True)
+class _Nulls:
+    """Rows of the source; per role the rows in which it is null or empty, and the first of these."""
+
+    rows: int
+    counts: dict[str, int]
+    firsts: dict[str, int]
+
+
+def _count_nulls(connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str]) -> _Nulls:
+    counts = ", ".join(
+        f"count(*) FILTER ({sql} IS NULL), min(rowid) FILTER ({sql} IS NULL)" for sql in expressions.values()
+    )
+    rows, *found = one_row(connection, f"SELECT count(*), {counts} FROM {_ROWS}")
+    return _Nulls(
+        rows, dict(zip(expressions, found[::2], strict=True)), dict(zip(expressions, found[1::2], strict=True))
+    )
+
+
+def _refuse_nulls(
+    connection: duckdb.DuckDBPyConnection, table: Tabular, nulls: _Nulls, columns: Mapping[str, str]
+) -> None:
+    for role, column in columns.items():
+        if nulls.counts[role]:
+            where = place(connection, table, nulls.firsts[role])
+            raise LogError(
+                f"{table.name}: column '{column}' is null or empty in {nulls.counts[role]:,} of {nulls.rows:,} rows, "
+                f"first in {where}; fill them, or leave such rows out with --drop-invalid"
+            )
+
+
+def _create(
+    connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str], incomplete: list[str], ordered: bool
+) -> None:
+    roles = {"user_id": "user_id", "item_id": "item_id", "timestamp": "time", **{name: name for name in _OPTIONAL}}
+    missing = "CAST(NULL AS VARCHAR)"
+    selected = ", ".join(f"{expressions.get(role, missing)} AS {column}" for role, column in roles.items())
+    valid = " AND ".join(f"{roles[role]} IS NOT NULL" for role in incomplete) or "true"
+    connection.execute(f"""
+        CREATE OR REPLACE TABLE log AS
+        SELECT {", ".join(roles.values())}, {_IN_ORDER if ordered else _WITHOUT_ORDER} AS event_row
+        FROM (SELECT {selected}, rowid FROM {_ROWS}) WHERE {valid}
+    """)

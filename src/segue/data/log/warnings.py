@@ -1,0 +1,160 @@
+"""What makes a log hard to believe: an order inside the sessions that nobody clicked, times that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import duckdb
+
+from segue.data.engine import one_row
+from segue.data.log.read import LogFacts
+from segue.data.log.timestamps import DAY, YEAR_1980
+
+_NEARLY_ALL = 0.9
+_ENOUGH = 5
+_SHUFFLE = "shuffle the events inside each session with a fixed seed, and draw no conclusion about order from this log"
+
+
+@dataclass(frozen=True)
+class OrderEvidence:
+    """What speaks for or against the order of events inside sessions.
+
+    Attributes:
+        of_two, of_three: sessions of at least two, three events.
+        one_time: share of the sessions of two or more whose events all carry one timestamp.
+        sorted_by_id: share of the sessions of three or more that rise strictly, or fall strictly, by item id (as
+            numbers or as text, whichever of the four is most common).
+        sorted_by_chance: what that share would be by chance, the mean of 1 / n! over the sessions.
+    """
+
+    of_two: int
+    of_three: int
+    one_time: float
+    sorted_by_id: float
+    sorted_by_chance: float
+
+
+def mark_sessions(connection: duckdb.DuckDBPyConnection, given: bool, gap: int) -> None:
+    """From the table ``log`` to ``visits``: visit (event_row of the session's first event), item_id, time, event_row.
+
+    Args:
+        given: sessions are those of (user_id, session_id); otherwise an idle time longer than `gap` opens one.
+        gap: milliseconds.
+    """
+    own = "user_id, session_id" if given else "user_id"
+    late = "false" if given else f"time - lag(time) OVER own > {gap}"
+    connection.execute(f"""
+        CREATE OR REPLACE TABLE visits AS
+        SELECT last_value(opening IGNORE NULLS) OVER (
+                   PARTITION BY {own} ORDER BY time, event_row ROWS UNBOUNDED PRECEDING
+               ) AS visit, item_id, time, event_row
+        FROM (
+            SELECT *, CASE WHEN lag(time) OVER own IS NULL OR {late} THEN event_row END AS opening
+            FROM log WINDOW own AS (PARTITION BY {own} ORDER BY time, event_row)
+        )
+    """)
+
+
+def order_evidence(connection: duckdb.DuckDBPyConnection) -> OrderEvidence:
+    """The evidence in the table ``visits``."""
+    ways = ("number > last_number", "number < last_number", "item_id > last_id", "item_id < last_id")
+    of_two, of_three, one_time, chance, *ordered = one_row(
+        connection,
+        f"""
+        SELECT count(*) FILTER (n >= 2), count(*) FILTER (n >= 3), count(*) FILTER (n >= 2 AND one_time),
+               avg(CASE WHEN n < 20 THEN 1 / factorial(CAST(n AS INTEGER)) ELSE 0 END) FILTER (n >= 3),
+               {", ".join(f"count(*) FILTER (n >= 3 AND steps{place} = n - 1)" for place in range(len(ways)))}
+        FROM (
+            SELECT count(*) AS n, min(time) = max(time) AS one_time,
+                   {", ".join(f"count(*) FILTER ({way}) AS steps{place}" for place, way in enumerate(ways))}
+            FROM (
+                SELECT *, lag(item_id) OVER own AS last_id, lag(number) OVER own AS last_number
+                FROM (SELECT *, TRY_CAST(item_id AS BIGINT) AS number FROM visits)
+                WINDOW own AS (PARTITION BY visit ORDER BY time, event_row)
+            )
+            GROUP BY visit
+        )
+        """,
+    )
+    return OrderEvidence(
+        of_two=of_two,
+        of_three=of_three,
+        one_time=one_time / of_two if of_two else 0.0,
+        sorted_by_id=max(ordered) / of_three if of_three else 0.0,
+        sorted_by_chance=chance or 0.0,
+    )
+
+
+@dataclass(frozen=True)
+class Warnings:
+    """The warnings that a log earns. `now`: epoch milliseconds."""
+
+    connection: duckdb.DuckDBPyConnection
+    facts: LogFacts
+    now: int
+
+    def collect(self, evidence: OrderEvidence, *, users: int, duplicates: int) -> list[str]:
+        """All of them; each says what was found and what to do."""
+        return [*self._rows(users, duplicates), *self._order(evidence), *self._times(), *self._shared_sessions()]
+
+    def _rows(self, users: int, duplicates: int) -> Iterator[str]:
+        if self.facts.rows_dropped:
+            dropped = f"{self.facts.rows_dropped:,}"
+            yield f"{dropped} rows have null ids or times: fill them, or leave them out with --drop-invalid"
+        if duplicates:
+            yield (
+                f"{duplicates:,} rows repeat an earlier row exactly: if they were logged twice, remove them; "
+                "sessions.drop_repeats removes those that follow each other"
+            )
+        if users < 2:
+            yield "all events are of one user: a log of two users or more is needed; is columns.user_id right?"
+
+    def _order(self, evidence: OrderEvidence) -> Iterator[str]:
+        if self.facts.dates_only:
+            yield (
+                "timestamps are dates only: the order inside a day is not known; give times, or give session ids and "
+                f"{_SHUFFLE}"
+            )
+        if evidence.of_two and evidence.one_time >= _NEARLY_ALL:
+            yield (
+                f"in {evidence.one_time:.1%} of the sessions of two events or more all events carry one timestamp, so "
+                f"their order is only that of the rows: unless the rows are known to stand in true order, {_SHUFFLE}"
+            )
+        if evidence.of_three >= _ENOUGH and evidence.sorted_by_id >= _NEARLY_ALL:
+            yield (
+                f"{evidence.sorted_by_id:.1%} of the sessions of three events or more are sorted by item id "
+                f"({evidence.sorted_by_chance:.1%} would be by chance): this order was made, not clicked, and gives "
+                f"the next item away; {_SHUFFLE}"
+            )
+
+    def _times(self) -> Iterator[str]:
+        if self.facts.relative_times:
+            yield (
+                "times count from an unknown start: gaps between events are right, calendar times are not; add the "
+                "start if it is known"
+            )
+            return
+        negative, early, future = one_row(
+            self.connection,
+            f"""
+            SELECT count(*) FILTER (time < 0), count(*) FILTER (time >= 0 AND time < {YEAR_1980}),
+                   count(*) FILTER (time > {self.now + DAY}) FROM log
+            """,
+        )
+        if negative:
+            yield f"{negative:,} events lie before 1970 (negative epoch times): mend or remove them"
+        if early:
+            yield f"{early:,} events lie in the years 1970 to 1979, often a sign of missing times: mend or remove them"
+        if future:
+            yield f"{future:,} events lie in the future: is the unit of the timestamps right? mend or remove them"
+
+    def _shared_sessions(self) -> Iterator[str]:
+        if not self.facts.has_session_id:
+            return
+        (shared,) = one_row(
+            self.connection,
+            "SELECT count(*) FROM (SELECT 1 FROM log GROUP BY session_id HAVING count(DISTINCT user_id) > 1)",
+        )
+        if shared:
+            yield f"{shared:,} session ids occur with several users: each user's part counts as a session of its own"

@@ -1,0 +1,1 @@
+"""From an interaction log to a corpus: sessions, filters, split, vocabularies."""

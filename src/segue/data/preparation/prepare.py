@@ -1,0 +1,175 @@
+"""From an interaction log to a corpus folder: the steps in order, written aside and renamed when done."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from segue.data import engine
+from segue.data.corpus import FILES, FORMAT, Part, read_manifest
+from segue.data.log.attributes import check_attributes, read_attributes
+from segue.data.log.read import read_log
+from segue.data.preparation.filters import apply_filters
+from segue.data.preparation.sessions import form_sessions
+from segue.data.preparation.split import split
+from segue.data.preparation.write import CorpusWriter, number_users_and_sessions, sizes
+from segue.data.sources import RawLog, Source
+from segue.errors import CorpusError, LogError, first_line
+from segue.settings import Settings
+from segue.system.folders import refuse_foreign, refuse_inputs_inside, refuse_nameless
+from segue.system.interrupts import interruptible, undisturbed
+
+logger = logging.getLogger("segue")
+
+_SECTIONS = {"columns", "sessions", "filters", "split", "preparation"}
+
+
+def prepare(
+    source: Any,
+    out: Path,
+    settings: Settings,
+    *,
+    items: Any = None,
+    users: Any = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Prepare a log and write the corpus folder `out`; see ``corpus.py`` for what is in it.
+
+    Args:
+        source: anything that ``read_log`` takes (a path, a frame), or a ``Source``: a known data set. A source's own
+            settings are the caller's to compose beneath the user's.
+        out: the folder to write. It appears, or is replaced, at the end and whole, or not at all.
+        items: what ``read_attributes`` takes: item_id, name, categorical columns; instead of what a ``Source`` brings.
+        users: the same with user_id.
+        overwrite: replace an existing corpus.
+
+    Returns:
+        The manifest. Its ``fingerprint`` depends on the prepared data alone.
+
+    Raises:
+        ConfigError: `settings.graph.attributes` names a column that items and users lack.
+        LogError: the log or an attribute file cannot be read or believed.
+        CorpusError: `out` is in the way or holds files of others, or no usable corpus survives the filters.
+        UserMistake: `out` cannot be written or holds the log, the disk is full, memory or the engine's limit is too
+            small.
+    """
+    refuse_nameless(out, CorpusError)
+    with engine.guarded(f"looking for {out}"):
+        _check_target(out, overwrite)
+        refuse_inputs_inside(out, source, items, users)
+    with engine.guarded(f"preparing the corpus {out}"), _folder_aside(out) as (folder, scratch):
+        with interruptible(), engine.connect(settings.preparation, scratch) as connection:
+            manifest = _prepare(connection, source, folder, scratch, settings, items=items, users=users)
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        _check_target(out, overwrite)  # again: it has been a while
+        with undisturbed():
+            _publish(folder, out)
+    logger.info("corpus %s: %s", out, ", ".join(f"{count:,} {name}" for name, count in manifest["sizes"].items()))
+    return manifest
+
+
+def _prepare(
+    connection: DuckDBPyConnection,
+    source: Any,
+    folder: Path,
+    scratch: Path,
+    settings: Settings,
+    *,
+    items: Any,
+    users: Any,
+) -> dict[str, Any]:
+    raw = _raw_log(connection, source, scratch, settings)
+    described_by = {"items": raw.items if items is None else items, "users": raw.users if users is None else users}
+    check_attributes(connection, settings.graph.attributes, **described_by)
+    item_attributes = read_attributes(connection, items, "item_id") if items is not None else raw.items
+    user_attributes = read_attributes(connection, users, "user_id") if users is not None else raw.users
+    log = read_log(
+        connection,
+        raw.events,
+        settings.columns,
+        drop_invalid=settings.preparation.drop_invalid,
+        allow_missing_user=settings.filters.rare_users == "train",
+    )
+    ledger = form_sessions(connection, settings.sessions, settings.filters)
+    connection.execute("DROP TABLE log")
+    apply_filters(connection, ledger, settings.sessions, settings.filters)
+    ledger.refuse_one_user()
+    removed = split(connection, ledger, settings.split)
+    number_users_and_sessions(connection)
+    writer = CorpusWriter(connection, folder)
+    described = {"items": writer.write_items(item_attributes), "users": writer.write_users(user_attributes)}
+    for part in Part:
+        with engine.guarded(f"writing {part.file}"):
+            writer.write_part(part)
+    return {
+        "format": FORMAT,
+        "segue": version("segue"),
+        "fingerprint": writer.fingerprint,
+        "log": log.facts.as_dict() | ({"source": source.name} if isinstance(source, Source) else {}),
+        "steps": ledger.as_dicts(),
+        "split": removed,
+        "sizes": sizes(connection),
+        "has_names": item_attributes is not None and "name" in item_attributes.column_names,
+        "described": described,
+        "settings": settings.model_dump(mode="json", include=_SECTIONS),
+    }
+
+
+def _raw_log(connection: DuckDBPyConnection, source: Any, scratch: Path, settings: Settings) -> RawLog:
+    if not isinstance(source, Source):
+        return RawLog(source)
+    try:
+        return source.read(connection, scratch, settings)
+    except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        raise LogError(f"cannot read the files of {source.name}: {first_line(error)}") from None
+
+
+def _check_target(out: Path, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise CorpusError(f"{out} exists already; name another folder, or overwrite it with --overwrite")
+    read_manifest(out)
+    refuse_foreign(out, lambda path: str(path) in FILES, CorpusError)
+
+
+@contextmanager
+def _folder_aside(out: Path) -> Iterator[tuple[Path, Path]]:
+    """A folder beside `out`, on the same disk, and one in it for intermediate files; both gone afterwards."""
+    made = [parent for parent in out.absolute().parents if not parent.exists()]
+    aside = out.parent / f".{out.name}.{secrets.token_hex(4)}.partial"
+    try:
+        aside.mkdir(mode=0o700, parents=True)
+        folder, scratch = aside / "corpus", aside / "scratch"
+        folder.mkdir()
+        scratch.mkdir()
+        yield folder, scratch
+    finally:
+        with undisturbed():
+            shutil.rmtree(aside, ignore_errors=True)
+            for parent in made:
+                with suppress(OSError):
+                    parent.rmdir()
+
+
+def _publish(folder: Path, out: Path) -> None:
+    """Put `folder` in the place of `out`; what stood there is back if that fails, and gone if it succeeds."""
+    former = folder.with_name("former")
+    if out.exists():
+        out.rename(former)
+    try:
+        folder.rename(out)
+    except OSError:
+        if former.exists():
+            former.rename(out)
+        raise

@@ -1,0 +1,164 @@
+"""From the log to sessions: keys for ids, sessions by gap or by given id, immediate repeats, length cap.
+
+Everything works on one table, ``events``, rewritten by each step::
+
+    session_key  the `event` that opened the session
+    user_key     place of the user's id in byte order; sessions without a user have a key each, after all users
+    item_key     place of the item's id in byte order
+    time         epoch milliseconds
+    event        place in the order (user_key, time, event_row): inside a user and inside a session, time order
+
+so that every later step compares whole numbers, and `event` alone orders the events of a session and a user's sessions.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+from duckdb import DuckDBPyConnection
+
+from segue.data.engine import one_row
+from segue.data.preparation.ledger import Ledger
+from segue.errors import LogError
+from segue.settings import FiltersSettings, SessionsSettings
+from segue.settings.units import milliseconds
+
+logger = logging.getLogger("segue")
+
+_MARKED = """
+    CREATE OR REPLACE TABLE events AS
+    SELECT event, user_key, item_key, time, session_id,
+           lag(event) OVER visit IS NULL OR (session_id IS NULL AND time - lag(time) OVER visit > {gap}) AS opens,
+           item_key = lag(item_key) OVER visit AS same_item
+    FROM events
+    WINDOW visit AS (PARTITION BY user_key, session_id ORDER BY event)
+"""
+_KEYED = """
+    CREATE OR REPLACE TABLE events AS
+    SELECT max(CASE WHEN opens THEN event END) OVER visit AS session_key,
+           user_key, item_key, time, event, session_id, NOT opens AND same_item AS repeats
+    FROM events
+    WINDOW visit AS (PARTITION BY user_key, session_id ORDER BY event ROWS UNBOUNDED PRECEDING)
+"""
+
+
+def form_sessions(connection: DuckDBPyConnection, sessions: SessionsSettings, filters: FiltersSettings) -> Ledger:
+    """From the table ``log`` to the table ``events``, in sessions: read, cut, without repeats, cut to length.
+
+    Event types, top items, sessions, immediate repeats, length cap; each applied once. The log's own session ids go
+    to the table ``session_ids`` (session_key, session_id), users and items to ``user_codes`` and ``item_codes``.
+
+    A session id seen with two users is two sessions. An event with neither user nor session id belongs to no
+    session and is removed, and counted.
+
+    Raises CorpusError when nothing is left, LogError when event types are asked of a log that has none.
+    """
+    ledger = _encode(connection)
+    if filters.event_types is not None:
+        _keep_event_types(connection, filters.event_types)
+        ledger.record("filters.event_types", in_sessions=False)
+    if filters.top_items is not None:
+        _keep_top_items(connection, filters.top_items)
+        ledger.record("filters.top_items", in_sessions=False)
+    _sessionise(connection, milliseconds(sessions.gap))
+    ledger.record("sessions")
+    kept = "NOT repeats" if sessions.drop_repeats else "true"
+    rewrite(connection, f"SELECT session_key, user_key, item_key, time, event FROM events WHERE {kept}")
+    ledger.record("sessions.drop_repeats")
+    _cap_length(connection, sessions.max_length, sessions.keep)
+    ledger.record("sessions.max_length")
+    return ledger
+
+
+def rewrite(connection: DuckDBPyConnection, query: str) -> None:
+    """Replace the table ``events`` by the rows of `query`, which may read it."""
+    connection.execute(f"CREATE OR REPLACE TABLE events AS {query}")
+
+
+def _encode(connection: DuckDBPyConnection) -> Ledger:
+    """Ids to keys in byte order, DuckDB's own order of VARCHAR."""
+    connection.execute("""
+        CREATE TABLE item_codes AS
+        SELECT CAST(row_number() OVER (ORDER BY item_id) - 1 AS INTEGER) AS item_key, item_id
+        FROM (SELECT DISTINCT item_id FROM log)
+    """)
+    connection.execute("""
+        CREATE TABLE user_codes AS
+        SELECT CAST(row_number() OVER (ORDER BY user_id NULLS LAST, visit) - 1 AS INTEGER) AS user_key, user_id, visit
+        FROM (SELECT DISTINCT user_id, CASE WHEN user_id IS NULL THEN session_id END AS visit FROM log)
+        WHERE user_id IS NOT NULL OR visit IS NOT NULL
+    """)
+    connection.execute("""
+        CREATE TABLE events AS
+        SELECT u.user_key, i.item_key, l.time, l.event_row, l.session_id, l.event_type
+        FROM log AS l
+        JOIN item_codes AS i ON l.item_id = i.item_id
+        LEFT JOIN user_codes AS u ON l.user_id IS NOT DISTINCT FROM u.user_id
+            AND CASE WHEN l.user_id IS NULL THEN l.session_id END IS NOT DISTINCT FROM u.visit
+    """)
+    (named_users,) = one_row(connection, "SELECT count(user_id) FROM user_codes")
+    ledger = Ledger(connection, named_users)
+    ledger.record("log", in_sessions=False)
+    return ledger
+
+
+def _keep_event_types(connection: DuckDBPyConnection, event_types: tuple[str, ...]) -> None:
+    (typed,) = one_row(connection, "SELECT count(event_type) FROM events")
+    if not typed:
+        raise LogError("filters.event_types is set, but the log has no event types; set columns.event_type")
+    connection.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT unnest(?) AS event_type", [list(event_types)])
+    rewrite(connection, "SELECT * FROM events SEMI JOIN wanted USING (event_type)")
+
+
+def _keep_top_items(connection: DuckDBPyConnection, top_items: int) -> None:
+    rewrite(
+        connection,
+        f"""
+        SELECT * FROM events SEMI JOIN (
+            SELECT item_key FROM events GROUP BY item_key ORDER BY count(*) DESC, item_key LIMIT {top_items}
+        ) AS top USING (item_key)
+        """,
+    )
+
+
+def _sessionise(connection: DuckDBPyConnection, gap: int) -> None:
+    rewrite(
+        connection,
+        """
+        SELECT row_number() OVER (ORDER BY user_key, time, event_row) AS event, user_key, item_key, time, session_id
+        FROM events WHERE user_key IS NOT NULL
+        """,
+    )
+    connection.execute(_MARKED.format(gap=gap))
+    connection.execute(_KEYED)
+    connection.execute("""
+        CREATE TABLE session_ids AS
+        SELECT session_key, session_id FROM events WHERE session_key = event AND session_id IS NOT NULL
+    """)
+    sessions, ids = one_row(connection, "SELECT count(*), count(DISTINCT session_id) FROM session_ids")
+    if ids < sessions:
+        logger.warning("%s session ids occur with several users; each user's part is a session", f"{sessions - ids:,}")
+
+
+def _cap_length(connection: DuckDBPyConnection, max_length: int, keep: Literal["last", "first", "drop"]) -> None:
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE too_long AS
+        SELECT session_key FROM events GROUP BY session_key HAVING count(*) > {max_length}
+    """)
+    short = "SELECT * FROM events ANTI JOIN too_long USING (session_key)"
+    if keep == "drop":
+        rewrite(connection, short)
+        return
+    direction = "DESC" if keep == "last" else "ASC"
+    rewrite(
+        connection,
+        f"""
+        {short}
+        UNION ALL
+        SELECT session_key, user_key, item_key, time, event FROM (
+            SELECT *, row_number() OVER (PARTITION BY session_key ORDER BY event {direction}) AS place
+            FROM events SEMI JOIN too_long USING (session_key)
+        ) WHERE place <= {max_length}
+        """,
+    )

@@ -1,0 +1,192 @@
+"""Train, validation, test: which part a session belongs to, and what that leaves of test."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+
+from duckdb import DuckDBPyConnection
+
+from segue.data.corpus import Part
+from segue.data.engine import one_row
+from segue.data.preparation.ledger import Ledger
+from segue.data.preparation.sessions import rewrite
+from segue.errors import CorpusError
+from segue.settings import SplitSettings
+
+logger = logging.getLogger("segue")
+
+_MIN_TEST_LENGTH = 2
+_WINDOWS = {
+    "user_80_20": ("PARTITION BY user_key", "ORDER BY first_event"),
+    "global_time": ("", "ORDER BY finish, first_event"),
+}
+
+
+def split(connection: DuckDBPyConnection, ledger: Ledger, settings: SplitSettings) -> dict[str, int | None]:
+    """From ``events`` to the tables ``sessions`` and ``vocabulary``; test events that cannot be asked are removed.
+
+    ``sessions`` has session_key, user_key, regular (neither of a rare user nor without a user), part, first_event,
+    start and finish (ms) and length. ``vocabulary`` has item_key and item, the number in the corpus: the items of
+    train and validation in byte order of their ids.
+
+    - ``user_80_20``: of a user's n regular sessions, in order of their start, the first floor((1 - test) n) are train.
+    - ``global_time``: the same with all regular sessions of the log, in order of their *end*.
+    - The last floor(validation n_train) of the n_train sessions are validation, at least one of three or more.
+    - Other sessions are train; under ``global_time`` only those that ended no later than the regular train sessions.
+
+    Returns what was removed from test: ``events_of_unknown_items``, ``short_sessions``, and the ``false_adjacencies``
+    that removing events inside sessions made (a, X, b became a, b); ``sessions_after_train`` left out (see above);
+    and, in epoch ms, ``last_train_end`` and ``first_test_end``, before test was cleaned. The first is never later than
+    the second under ``global_time``; under ``user_80_20`` it usually is: one user's train knows another's future.
+
+    Raises CorpusError when no session is left for train.
+    """
+    _summarise_sessions(connection)
+    _assign_parts(connection, settings)
+    _refuse_no_train(connection, settings)
+    facts = {"sessions_after_train": _drop_late_irregular_sessions(connection, settings)} | _boundary(connection)
+    connection.execute(f"""
+        CREATE TABLE vocabulary AS
+        SELECT item_key, CAST(row_number() OVER (ORDER BY item_key) - 1 AS INTEGER) AS item
+        FROM (SELECT DISTINCT e.item_key FROM events AS e JOIN sessions AS s USING (session_key)
+              WHERE s.part < {int(Part.TEST)})
+    """)
+    facts |= _clean_test(connection)
+    ledger.record("split")
+    for part, count in connection.execute("SELECT part, count(*) FROM sessions GROUP BY part ORDER BY part").fetchall():
+        logger.info("%s: %s sessions", Part(part).name.lower(), f"{count:,}")
+    return facts
+
+
+def _summarise_sessions(connection: DuckDBPyConnection) -> None:
+    connection.execute("""
+        CREATE TABLE summaries AS
+        SELECT session_key, min(user_key) AS user_key, min(event) AS first_event,
+               min(time) AS start, max(time) AS finish, count(*) AS length
+        FROM events GROUP BY session_key
+    """)
+
+
+def _assign_parts(connection: DuckDBPyConnection, settings: SplitSettings) -> None:
+    partition, order = _WINDOWS[settings.protocol]
+    train = _floor_share("total", 1 - _exact(settings.test))
+    validation = _floor_share("train", _exact(settings.validation))
+    connection.execute(f"""
+        CREATE TABLE sessions AS
+        WITH ranked AS (
+            SELECT session_key, row_number() OVER ({partition} {order}) AS place, count(*) OVER ({partition}) AS total
+            FROM summaries ANTI JOIN rare_users USING (user_key)
+        ), sized AS (
+            SELECT *, {train} AS train FROM ranked
+        ), parted AS (
+            SELECT session_key, place,
+                   train - CASE WHEN train >= 3 THEN greatest({validation}, 1) ELSE {validation} END AS fitted, train
+            FROM sized
+        )
+        SELECT s.*, p.session_key IS NOT NULL AS regular,
+               CAST(CASE WHEN p.place > p.train THEN {int(Part.TEST)}
+                         WHEN p.place > p.fitted THEN {int(Part.VALIDATION)}
+                         ELSE {int(Part.TRAIN)} END AS INTEGER) AS part
+        FROM summaries AS s LEFT JOIN parted AS p USING (session_key)
+    """)
+    connection.execute("DROP TABLE summaries")
+
+
+def _refuse_no_train(connection: DuckDBPyConnection, settings: SplitSettings) -> None:
+    total, train = one_row(
+        connection, f"SELECT count(*), count(*) FILTER (WHERE regular AND part = {int(Part.TRAIN)}) FROM sessions"
+    )
+    if not train:
+        raise CorpusError(
+            f"no train session: split.protocol={settings.protocol} with split.test={settings.test} leaves none of "
+            f"{total:,} sessions; lower split.test or the filters that take sessions"
+        )
+
+
+def _exact(share: float) -> Fraction:
+    """The share as written: 0.2 is one fifth, so that 80 % of 5 sessions are 4 and never 3."""
+    return Fraction(str(share)).limit_denominator(10**9)
+
+
+def _floor_share(count: str, share: Fraction) -> str:
+    return f"({count} * {share.numerator} // {share.denominator})"
+
+
+def _drop_late_irregular_sessions(connection: DuckDBPyConnection, settings: SplitSettings) -> int:
+    """Under global_time nothing in train may end after validation begins to."""
+    if settings.protocol != "global_time":
+        return 0
+    late = f"""
+        SELECT session_key FROM sessions WHERE NOT regular AND finish >
+            (SELECT coalesce(max(finish), 0) FROM sessions WHERE regular AND part = {int(Part.TRAIN)})
+    """
+    (count,) = one_row(connection, f"SELECT count(*) FROM ({late})")
+    if count:
+        rewrite(connection, f"SELECT * FROM events ANTI JOIN ({late}) AS late USING (session_key)")
+        connection.execute(f"DELETE FROM sessions WHERE session_key IN ({late})")
+        logger.info("%s sessions of rare or no users ended after train and are left out", f"{count:,}")
+    return int(count)
+
+
+def _boundary(connection: DuckDBPyConnection) -> dict[str, int | None]:
+    last_train_end, first_test_end = one_row(
+        connection,
+        f"""
+        SELECT max(finish) FILTER (WHERE part < {int(Part.TEST)}), min(finish) FILTER (WHERE part = {int(Part.TEST)})
+        FROM sessions
+        """,
+    )
+    return {"last_train_end": last_train_end, "first_test_end": first_test_end}
+
+
+def _clean_test(connection: DuckDBPyConnection) -> dict[str, int]:
+    """Events of items outside the vocabulary go first, then test sessions that have no event to predict."""
+    connection.execute(f"""
+        CREATE TEMP TABLE touched AS
+        SELECT session_key, count(v.item) AS kept, count(*) - count(v.item) AS lost
+        FROM events AS e JOIN sessions AS s USING (session_key) LEFT JOIN vocabulary AS v USING (item_key)
+        WHERE s.part = {int(Part.TEST)}
+        GROUP BY session_key HAVING kept < count(*) OR kept < {_MIN_TEST_LENGTH}
+    """)
+    unknown, short = one_row(
+        connection, f"SELECT coalesce(sum(lost), 0), count(*) FILTER (WHERE kept < {_MIN_TEST_LENGTH}) FROM touched"
+    )
+    (false_adjacencies,) = one_row(
+        connection,
+        """
+        WITH placed AS (
+            SELECT e.session_key, e.event, v.item, row_number() OVER visit AS place
+            FROM events AS e SEMI JOIN touched USING (session_key) LEFT JOIN vocabulary AS v USING (item_key)
+            WINDOW visit AS (PARTITION BY e.session_key ORDER BY e.event)
+        ), kept AS (
+            SELECT place - lag(place) OVER (PARTITION BY session_key ORDER BY event) AS step
+            FROM placed WHERE item IS NOT NULL
+        )
+        SELECT count(*) FROM kept WHERE step > 1
+        """,
+    )
+    _remove_from_test(connection)
+    counts = {"events_of_unknown_items": int(unknown), "short_sessions": short, "false_adjacencies": false_adjacencies}
+    logger.info("test: %s", ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()))
+    return counts
+
+
+def _remove_from_test(connection: DuckDBPyConnection) -> None:
+    """Rewrites ``events`` and ``sessions``; start and length of a session follow its events."""
+    rewrite(
+        connection,
+        f"""
+        SELECT e.* FROM events AS e
+        ANTI JOIN (SELECT session_key FROM touched WHERE kept < {_MIN_TEST_LENGTH}) AS short USING (session_key)
+        SEMI JOIN vocabulary USING (item_key)
+        """,
+    )
+    connection.execute("""
+        CREATE OR REPLACE TABLE sessions AS
+        SELECT s.session_key, s.user_key, s.regular, s.part, n.first_event, n.start, n.finish, n.length
+        FROM sessions AS s JOIN (
+            SELECT session_key, min(event) AS first_event, min(time) AS start, max(time) AS finish, count(*) AS length
+            FROM events GROUP BY session_key
+        ) AS n USING (session_key)
+    """)

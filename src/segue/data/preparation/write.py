@@ -1,0 +1,175 @@
+"""Writes the tables of the preparation as the corpus folder that ``corpus.py`` reads, hashing what it writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from duckdb import DuckDBPyConnection
+
+from segue.data.corpus import IntArray, Part, offsets_of
+from segue.data.engine import one_row, table_of
+from segue.errors import LogError
+
+_ROWS_PER_GROUP = 65_536
+_EVENTS_PER_READ = 1_000_000
+_SCHEMA = pa.schema(
+    [
+        ("session", pa.int64()),
+        ("user", pa.int32()),
+        ("session_id", pa.string()),
+        ("items", pa.list_(pa.int32())),
+        ("times", pa.list_(pa.int64())),
+    ]
+)
+
+
+class CorpusWriter:
+    """Writes items, users and the three parts into a folder.
+
+    The digest covers every value in reading order and nothing else: not how Parquet groups, encodes or compresses it.
+    """
+
+    def __init__(self, connection: DuckDBPyConnection, folder: Path) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._digest = hashlib.sha256()
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256, in hexadecimal, of what was written so far."""
+        return self._digest.hexdigest()
+
+    def write_items(self, attributes: pa.Table | None) -> int:
+        """items.parquet; returns how many items the attributes name.
+
+        Args:
+            attributes: item_id (unique), then any of name and categorical columns.
+        """
+        query = "SELECT c.item_id FROM vocabulary JOIN item_codes AS c USING (item_key) ORDER BY item"
+        return self._write_vocabulary("items", table_of(self._connection, query), attributes)
+
+    def write_users(self, attributes: pa.Table | None) -> int:
+        """users.parquet, from the table ``owners``; returns how many users the attributes name."""
+        query = 'SELECT user_id, known FROM owners ORDER BY "user"'
+        return self._write_vocabulary("users", table_of(self._connection, query), attributes)
+
+    def write_part(self, part: Part) -> None:
+        """train.parquet, validation.parquet or test.parquet, sessions in the order of their numbers."""
+        query = 'SELECT session, "user", session_id, length FROM numbered WHERE part = ? ORDER BY session'
+        sessions = table_of(self._connection, query, [int(part)])
+        events = _Events(self._connection, part)
+        with pq.ParquetWriter(self._folder / part.file, _SCHEMA, compression="zstd") as writer:
+            self._hash_text(part.name)
+            for start in range(0, len(sessions), _ROWS_PER_GROUP):
+                group = sessions.slice(start, _ROWS_PER_GROUP).combine_chunks()
+                writer.write_table(self._with_events(group, events))
+
+    def _with_events(self, group: pa.Table, events: _Events) -> pa.Table:
+        lengths = np.asarray(group.column("length"), dtype=np.int64)
+        items, times = events.take(int(lengths.sum()))
+        offsets = pa.array(offsets_of(lengths), type=pa.int32())
+        for values, kind in ((group.column("session"), "<i8"), (group.column("user"), "<i4"), (lengths, "<i8")):
+            self._digest.update(np.ascontiguousarray(values, dtype=kind).tobytes())
+        self._digest.update(items.astype("<i4").tobytes() + times.astype("<i8").tobytes())
+        self._hash_text(group.column("session_id").to_pylist())
+        lists = [pa.ListArray.from_arrays(offsets, pa.array(values)) for values in (items, times)]
+        columns = [group.column(name).cast(_SCHEMA.field(name).type) for name in ("session", "user", "session_id")]
+        return pa.Table.from_arrays([*columns, *lists], schema=_SCHEMA)
+
+    def _write_vocabulary(self, name: str, table: pa.Table, attributes: pa.Table | None) -> int:
+        table, matched = _with_attributes(table, attributes)
+        for column in table.column_names:
+            self._hash_text([name, column])
+            for start in range(0, len(table), _ROWS_PER_GROUP):
+                self._hash_text(table.column(column).slice(start, _ROWS_PER_GROUP).to_pylist())
+        pq.write_table(table, self._folder / f"{name}.parquet", compression="zstd")
+        return matched
+
+    def _hash_text(self, value: Any) -> None:
+        self._digest.update(json.dumps(value, ensure_ascii=True).encode())
+
+
+class _Events:
+    """The flat events of a part, in the order of its sessions, read a piece at a time."""
+
+    def __init__(self, connection: DuckDBPyConnection, part: Part) -> None:
+        self._batches: pa.RecordBatchReader = connection.sql(
+            """
+            SELECT v.item, e.time
+            FROM events AS e JOIN numbered AS n USING (session_key) JOIN vocabulary AS v USING (item_key)
+            WHERE n.part = ? ORDER BY n.session, e.event
+            """,
+            params=[int(part)],
+        ).to_arrow_reader(_EVENTS_PER_READ)
+        self._items = np.empty(0, dtype=np.int32)
+        self._times = np.empty(0, dtype=np.int64)
+
+    def take(self, count: int) -> tuple[np.ndarray[Any, np.dtype[np.int32]], IntArray]:
+        """The next `count` items and times."""
+        items, times, held = [self._items], [self._times], len(self._items)
+        while held < count:
+            batch = self._batches.read_next_batch()
+            items.append(np.asarray(batch.column(0), dtype=np.int32))
+            times.append(np.asarray(batch.column(1), dtype=np.int64))
+            held += len(batch)
+        all_items, all_times = np.concatenate(items), np.concatenate(times)
+        self._items, self._times = all_items[count:], all_times[count:]
+        return all_items[:count], all_times[:count]
+
+
+def number_users_and_sessions(connection: DuckDBPyConnection) -> None:
+    """The tables ``owners`` (user_key, user_id, known, user) and ``numbered`` (sessions with their corpus numbers).
+
+    Known users, those with regular train or validation sessions, come first, each group in byte order of the ids;
+    sessions without a user come last, a row each without an id, so that nobody's history holds them.
+    """
+    connection.execute(f"""
+        CREATE TABLE owners AS
+        SELECT user_key, c.user_id, known,
+               CAST(row_number() OVER (ORDER BY known DESC, user_key) - 1 AS INTEGER) AS "user"
+        FROM (SELECT user_key, bool_or(regular AND part < {int(Part.TEST)}) AS known FROM sessions GROUP BY user_key)
+        JOIN user_codes AS c USING (user_key)
+    """)
+    connection.execute("""
+        CREATE TABLE numbered AS
+        SELECT s.session_key, s.part, s.length, o."user", i.session_id,
+               row_number() OVER (ORDER BY o."user", s.first_event) - 1 AS session
+        FROM sessions AS s JOIN owners AS o USING (user_key) LEFT JOIN session_ids AS i USING (session_key)
+    """)
+
+
+def sizes(connection: DuckDBPyConnection) -> dict[str, int]:
+    """Items, users, and sessions and events by part, as the manifest gives them."""
+    (items,) = one_row(connection, "SELECT count(*) FROM vocabulary")
+    users, known = one_row(connection, "SELECT count(*), count(*) FILTER (WHERE known) FROM owners")
+    found = {"items": items, "users": users, "known_users": known}
+    for part in Part:
+        sessions, events = one_row(
+            connection, "SELECT count(*), coalesce(sum(length), 0) FROM numbered WHERE part = ?", [int(part)]
+        )
+        found |= {f"{part.name.lower()}_sessions": sessions, f"{part.name.lower()}_events": int(events)}
+    return found
+
+
+def _with_attributes(table: pa.Table, attributes: pa.Table | None) -> tuple[pa.Table, int]:
+    """The vocabulary with a name column (null where nothing is known) and the categorical columns."""
+    if attributes is None:
+        return table.append_column("name", pa.nulls(len(table), pa.string())), 0
+    key = table.column_names[0]
+    known_ids = attributes.column(key).cast(pa.string()).combine_chunks()
+    rows = pc.index_in(table.column(key).cast(pa.string()), value_set=known_ids).combine_chunks()
+    if "name" not in attributes.column_names:
+        table = table.append_column("name", pa.nulls(len(table), pa.string()))
+    for column in attributes.column_names:
+        if column in table.column_names and column != key:
+            raise LogError(f"an attribute of users cannot be called '{column}', the corpus says that itself; rename it")
+        if column != key:
+            table = table.append_column(column, attributes.column(column).combine_chunks().take(rows))
+    return table, len(rows) - rows.null_count

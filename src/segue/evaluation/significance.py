@@ -1,0 +1,189 @@
+"""Whether one model is better than another, or the users happened to be kind to it. Pure functions.
+
+The unit is the user: a user's events depend on one another, so with events as units every difference of 0.1 points
+would look certain. Of each user the mean metric over their events is taken, over the seeds of a model first; both
+models have seen identical events. Two tests look at the differences, the paired t-test and Wilcoxon's signed ranks;
+Holm's correction pays for all comparisons of a table; an interval comes from drawing whole users with replacement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from segue.data.corpus import IntArray
+from segue.evaluation.metrics import METRICS, FloatArray, Ranks
+
+ALPHA = 0.05
+"""A difference counts when both tests, corrected for all comparisons, fall below this."""
+RESAMPLES = 2_000
+
+
+@dataclass(frozen=True, eq=False)
+class UserMeans:
+    """The metrics of one model, user by user.
+
+    Attributes:
+        events: of each user, [users], users in ascending order. means: [users, metrics], in the order of METRICS.
+    """
+
+    events: IntArray
+    means: FloatArray
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Model minus reference in one metric.
+
+    Attributes:
+        users: how many there are. by_user, by_event: the mean difference over users and over events.
+        by_user_interval, by_event_interval: 95 %, users drawn with replacement.
+        t_test, wilcoxon: two-sided p. t_test_holm, wilcoxon_holm: the same, corrected over the family.
+        ranks_agree: whether the signed ranks point where the mean does.
+    """
+
+    users: int
+    by_user: float
+    by_user_interval: tuple[float, float]
+    by_event: float
+    by_event_interval: tuple[float, float]
+    t_test: float
+    wilcoxon: float
+    ranks_agree: bool
+    t_test_holm: float = 1.0
+    wilcoxon_holm: float = 1.0
+
+    @property
+    def significant(self) -> bool:
+        """Both tests agree that there is a difference, in the same direction."""
+        return self.ranks_agree and max(self.t_test_holm, self.wilcoxon_holm) < ALPHA
+
+
+def user_means(seeds: Sequence[Ranks], user: IntArray) -> UserMeans:
+    """The metrics of each user, averaged over seeds and over the user's events.
+
+    Args:
+        seeds: the ranks of one model, one [events] a seed, of identical events.
+        user: of each event, [events].
+    """
+    _, index, events = np.unique(user, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(events), len(METRICS)))
+    for rank in seeds:
+        sums += np.stack([np.bincount(index, metric(rank), len(events)) for metric in METRICS.values()], axis=1)
+    return UserMeans(events, sums / (len(seeds) * events[:, None]))
+
+
+def paired_t_test(difference: FloatArray) -> float:
+    """Two-sided p of Student's paired t-test; 1 where nothing varies from zero, or there is a single user."""
+    if len(difference) < 2 or not difference.any():
+        return 1.0
+    if np.ptp(difference) == 0:
+        return 0.0  # the same non-zero difference with every user: t is infinite
+    return float(stats.ttest_1samp(difference, 0.0).pvalue)
+
+
+def wilcoxon(difference: FloatArray) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test, zero differences left out; 1 where nothing else is left.
+
+    Exact for up to 50 differences of distinct size; else by the normal approximation, corrected for ties.
+    """
+    apart = difference[difference != 0]
+    if not len(apart):
+        return 1.0
+    exact = len(apart) <= 50 and len(np.unique(np.abs(apart))) == len(apart)
+    found = stats.wilcoxon(apart, method="exact") if exact else stats.wilcoxon(apart, method="approx")
+    return float(found.pvalue)
+
+
+def cluster_bootstrap(
+    difference: FloatArray, weight: IntArray | None = None, *, resamples: int = RESAMPLES, seed: int = 0
+) -> FloatArray:
+    """95 % intervals of weighted means, users drawn with replacement together with all their events.
+
+    Args:
+        difference: [users, metrics]. weight: [users], such as the events of each user; unset: all alike.
+
+    Returns:
+        [2, metrics]: the 2.5th and the 97.5th percentile.
+    """
+    users = len(difference)
+    weights = np.ones(users) if weight is None else weight.astype(np.float64)
+    random = np.random.default_rng(seed)
+    means = np.empty((resamples, difference.shape[1]))
+    for draw in range(resamples):
+        drawn = np.bincount(random.integers(users, size=users), minlength=users) * weights
+        means[draw] = drawn @ difference / drawn.sum()
+    return np.percentile(means, [2.5, 97.5], axis=0)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction (1979): each p times the number of hypotheses not yet rejected, never decreasing."""
+    order = np.argsort(p_values, kind="stable")
+    remaining = len(p_values) - np.arange(len(p_values))
+    stepped = np.maximum.accumulate(np.minimum(np.asarray(p_values)[order] * remaining, 1.0))
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = stepped
+    return [float(p) for p in adjusted]
+
+
+def differences(
+    subject: UserMeans, others: Mapping[str, UserMeans], *, seed: int = 0
+) -> dict[str, dict[str, Difference]]:
+    """Subject minus each other model, metric by metric; Holm's family is everything that is returned."""
+    raw = {label: _differences(subject, other, seed) for label, other in others.items()}
+    flat = [(label, name) for label, by_metric in raw.items() for name in by_metric]
+    t_tests = holm([raw[label][name].t_test for label, name in flat])
+    ranks = holm([raw[label][name].wilcoxon for label, name in flat])
+    for (label, name), t_test, signed in zip(flat, t_tests, ranks, strict=True):
+        raw[label][name] = replace(raw[label][name], t_test_holm=t_test, wilcoxon_holm=signed)
+    return raw
+
+
+def verdict(subject: str, other: str, metric: str, found: Difference) -> str:
+    """One sentence, in points (percent): which of the two is better, or that there is no significant difference."""
+    low, high = (100 * bound for bound in found.by_user_interval)
+    numbers = (
+        f"{metric} {100 * found.by_user:+.2f} points over {found.users:,} users [{low:+.2f}, {high:+.2f}],"
+        f" p of {_text(found.t_test_holm)} (t-test) and {_text(found.wilcoxon_holm)} (Wilcoxon) after Holm"
+    )
+    if found.significant:
+        return f"{subject} is {'better' if found.by_user > 0 else 'worse'} than {other}: {numbers}"
+    return f"no significant difference between {subject} and {other}: {numbers}"
+
+
+def _text(p: float) -> str:
+    """No p is zero; one that a float cannot hold is small."""
+    return f"{p:.2g}" if p else "under 1e-300"
+
+
+def _differences(subject: UserMeans, other: UserMeans, seed: int) -> dict[str, Difference]:
+    if not np.array_equal(subject.events, other.events):
+        raise ValueError("the two models were not measured on the same users and events")
+    apart = subject.means - other.means
+    # Sums of equal values may differ in the last bit from seed to seed; a tie must not become a rank.
+    apart[np.abs(apart) < 1e-12] = 0.0
+    events = subject.events
+    by_user = cluster_bootstrap(apart, seed=seed)
+    by_event = cluster_bootstrap(apart, events, seed=seed)
+    return {
+        name: Difference(
+            users=len(events),
+            by_user=float(apart[:, k].mean()),
+            by_user_interval=(float(by_user[0, k]), float(by_user[1, k])),
+            by_event=float(events @ apart[:, k] / events.sum()),
+            by_event_interval=(float(by_event[0, k]), float(by_event[1, k])),
+            t_test=paired_t_test(apart[:, k]),
+            wilcoxon=wilcoxon(apart[:, k]),
+            ranks_agree=bool(_signed_ranks(apart[:, k]) * apart[:, k].mean() > 0),
+        )
+        for k, name in enumerate(METRICS)
+    }
+
+
+def _signed_ranks(difference: FloatArray) -> float:
+    """Wilcoxon's statistic with its sign: ranks of the increases minus ranks of the decreases."""
+    apart = difference[difference != 0]
+    return float(np.sign(apart) @ stats.rankdata(np.abs(apart)))

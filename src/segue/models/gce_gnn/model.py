@@ -1,0 +1,273 @@
+"""GCE-GNN: the graph of the running session beside a global graph of all train sessions (Wang et al. 2020).
+
+What an item hears from its global neighbours is weighted by the session that asks. No user, no earlier session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from segue.contract.model import ModelConfig, Need, Overrides, SessionEncoder
+from segue.data.batches import Batch, Window
+from segue.data.corpus import Corpus
+from segue.graph.session import SessionGraph, prefix_graph
+from segue.models.gce_gnn.neighbours import Hop, nearest_items, reach
+from segue.nn.dropout import dropout
+from segue.nn.encoding import Encoding
+from segue.nn.segments import segment_softmax, segment_sum
+from segue.settings import GraphSettings, PreparationSettings
+from segue.settings.search_space import Between, Choice, Space, fixed_schedule
+
+SLOPE = 0.2
+"""Of every leaky ReLU."""
+LISTENERS_PER_CHUNK = 2048
+"""Nodes whose neighbours' vectors exist at the same time: they then stay in the cache, in training too."""
+
+
+class GCEGNNConfig(ModelConfig):
+    """Sizes, the global graph, regularisation."""
+
+    window: Window = Window(length=20)
+    dim: int = Field(100, ge=1, le=4096)
+    """d, the size of item vectors and everything computed from them."""
+    hops: int = Field(1, ge=1, le=3)
+    """How far the global graph is read; each hop has parameters of its own."""
+    neighbours: int = Field(12, ge=1, le=256)
+    """Global neighbours kept per item, the most frequent ones."""
+    distance: int = Field(3, ge=1, le=100)
+    """ε: clicks of a session that lie at most this far apart are neighbours."""
+    fill: Literal["mask", "repeat"] = "mask"
+    """Of an item with fewer neighbours, those alone; or, as the authors do, some drawn again up to the number."""
+    weights: Literal["count", "log1p"] = "count"
+    """How often two items were neighbours, as the attention sees it: the count itself, or log(1 + count)."""
+    dropout_gcn: float = Field(0.2, ge=0, lt=1)
+    """Share dropped of what a hop transforms."""
+    dropout_local: float = Field(0.0, ge=0, lt=1)
+    """Share dropped of the session graph's item vectors."""
+    dropout_global: float = Field(0.5, ge=0, lt=1)
+    """Share dropped of the global graph's item vectors."""
+
+
+class GlobalAttention(nn.Module):
+    """Global level: π_ij = softmax_j q · LeakyReLU(W_1 [s ⊙ h_j ‖ w_ij]), h'_i = ReLU(W_2 [h_i ‖ Σ_j π_ij h_j]).
+
+    W_1 is kept as its columns for s ⊙ h_j, applied once per node, and the one for w_ij, so no edge is concatenated.
+    """
+
+    def __init__(self, dim: int, dropout_gcn: float) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim, dim, bias=False)
+        self.of_weight = nn.Parameter(torch.empty(dim))
+        self.query = nn.Parameter(torch.empty(dim))
+        self.transform = nn.Linear(2 * dim, dim, bias=False)
+        self.dropout = dropout_gcn
+
+    def forward(self, h: Tensor, summary: Tensor, hop: Hop, weight: Tensor) -> Tensor:
+        """Of all nodes [wider, d] and sessions [events, d], the listeners' new states [listeners, d].
+
+        `weight` [listeners, size] is w. What exists only per edge is computed again for the backward pass.
+        """
+        projected = self.project(h * summary.index_select(0, hop.event))
+        nodes, listeners = _chunks(hop)
+        places, weights = torch.split(hop.near, listeners), torch.split(weight, listeners)
+        heard, first = [h[:0]], 0
+        for *part, near, w in zip(torch.split(h, nodes), torch.split(projected, nodes), places, weights, strict=True):
+            heard.append(checkpoint(self._heard, *part, near - first, w, use_reentrant=False, preserve_rng_state=False))
+            first += len(part[0])
+        both = torch.cat([h.index_select(0, hop.own), torch.cat(heard)], dim=1)
+        return torch.relu(self.transform(dropout(both, self.dropout, self.training)))
+
+    def _heard(self, h: Tensor, projected: Tensor, near: Tensor, weight: Tensor) -> Tensor:
+        """Σ_j π_ij h_j, [listeners, d]; a weight of 0 is no neighbour, and a node without any hears zeros."""
+        flat = near.flatten()
+        edges = projected.index_select(0, flat).view(*near.shape, -1) + weight[:, :, None] * self.of_weight
+        logits = functional.leaky_relu(edges, SLOPE) @ self.query
+        present = weight > 0
+        share = logits.masked_fill(~present, torch.finfo(h.dtype).min).softmax(1) * present
+        return torch.bmm(share[:, None], h.index_select(0, flat).view(*near.shape, -1)).squeeze(1)
+
+
+def _chunks(hop: Hop) -> tuple[list[int], list[int]]:
+    """Nodes and listeners of runs of whole events, about LISTENERS_PER_CHUNK listeners each."""
+    listening = hop.event.index_select(0, hop.own)
+    runs = (torch.searchsorted(listening, event) // LISTENERS_PER_CHUNK for event in (hop.event, listening))
+    nodes, listeners = (torch.unique_consecutive(run, return_counts=True)[1].tolist() for run in runs)
+    return nodes, listeners
+
+
+class LocalAttention(nn.Module):
+    """Session level: α_ij = softmax_j LeakyReLU(a_r · (h_i ⊙ h_j)) over an item itself and those clicked next to it."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.of_relation = nn.Parameter(torch.empty(4, dim))
+        """a_r of self, in, out, in-out."""
+
+    def forward(self, h: Tensor, graph: SessionGraph) -> Tensor:
+        """[nodes, d] → [nodes, d]."""
+        listener, speaker, relation = session_relations(graph)
+        near = h.index_select(0, speaker)
+        product = h.index_select(0, listener) * near * self.of_relation.index_select(0, relation)
+        share = segment_softmax(functional.leaky_relu(product.sum(1), SLOPE), listener, len(h))
+        return segment_sum(share[:, None] * near, listener, len(h))
+
+
+def session_relations(graph: SessionGraph) -> tuple[Tensor, Tensor, Tensor]:
+    """Every linked pair once each way, and every node with itself: listener, speaker, relation, all [pairs].
+
+    Relation 0: the node itself; 1: the speaker is clicked before the listener; 2: after; 3: both.
+    """
+    source, target, _ = graph.distinct_edges()
+    apart = source != target  # a repeated click adds nothing to the relation with itself
+    source, target = source[apart], target[apart]
+    itself = torch.arange(len(graph.item), device=source.device)
+    before, after = torch.ones_like(source), torch.full_like(source, 2)
+    listener, speaker = torch.cat([itself, target, source]), torch.cat([itself, source, target])
+    n_nodes = max(len(itself), 1)
+    pair, place = torch.unique(listener * n_nodes + speaker, return_inverse=True)
+    relation = torch.zeros_like(pair).index_add(0, place, torch.cat([torch.zeros_like(itself), before, after]))
+    return pair // n_nodes, pair % n_nodes, relation
+
+
+class Readout(nn.Module):
+    """Readout: β_i = q · σ(W_4 tanh(W_3 [h_i ‖ p_{l-i}]) + W_5 mean(h) + b), S = Σ_i β_i h_i over clicks.
+
+    Positions count from the last click, 0; β is not normalised.
+    """
+
+    def __init__(self, dim: int, length: int) -> None:
+        super().__init__()
+        self.position = nn.Embedding(length, dim)
+        self.placed = nn.Linear(2 * dim, dim, bias=False)
+        self.of_each = nn.Linear(dim, dim)
+        self.of_mean = nn.Linear(dim, dim, bias=False)
+        self.query = nn.Parameter(torch.empty(dim))
+
+    def forward(self, h: Tensor, event: Tensor, reversed_position: Tensor, lengths: Tensor) -> Tensor:
+        """Clicks [cells, d] and lengths of prefixes [events, 1] → [events, d]; zero where there is no click."""
+        mean = segment_sum(h, event, len(lengths)) / lengths
+        placed = torch.tanh(self.placed(torch.cat([h, self.position(reversed_position)], dim=1)))
+        gate = torch.sigmoid(self.of_each(placed) + self.of_mean(mean).index_select(0, event))
+        return segment_sum((gate @ self.query)[:, None] * h, event, len(lengths))
+
+
+class GCEGNN(SessionEncoder):
+    """score(i) = S · E[i]; h = local + global item vectors, both from E."""
+
+    Config = GCEGNNConfig
+    config: GCEGNNConfig
+    presets: ClassVar[Mapping[str, Overrides]] = {
+        # Two hops and the default shares dropped are the authors' for Diginetica. Not theirs: fill. Where they "repeat"
+        # neighbours, the seed decides which of them weigh more.
+        "official": {
+            "model": {"hops": 2, "fill": "mask"},
+            "training": {
+                "batch_events": 100, "weight_decay": 1e-5, "schedule": "step", "decay_every": 3,
+                "max_epochs": 20, "patience": 3, "shuffle": "events",
+            },
+        },
+        "hggnn": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+    }  # fmt: skip
+    space: ClassVar[Space] = {
+        "model.dim": Choice((32, 64, 96, 100, 128, 256)),
+        "model.hops": Choice((1, 2)),
+        "model.weights": Choice(("count", "log1p")),
+        "model.dropout_gcn": Between(0.0, 0.8),
+        "model.dropout_local": Between(0.0, 0.8),
+        "model.dropout_global": Between(0.0, 0.8),
+        "training.learning_rate": Between(1e-4, 1e-2, log=True),
+        "training.weight_decay": Choice((0.0, 1e-6, 1e-5, 1e-4)),
+        "training.schedule": Choice(("step", "constant")),
+    }
+    spaces: ClassVar[Mapping[str, Space]] = {"hggnn": fixed_schedule(space)}
+
+    embedding: nn.Embedding
+    neighbours: Tensor
+    counts: Tensor
+
+    def __init__(self, config: GCEGNNConfig, graph: GraphSettings) -> None:
+        super().__init__(config, graph)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """A global graph."""
+        return frozenset({"graph"})
+
+    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+        """Count the neighbours of train sessions and draw the parameters."""
+        super().fit(corpus, preparation)
+        config = self.config
+        table = nearest_items(corpus.train, corpus.n_items, size=config.neighbours, distance=config.distance)
+        self.neighbours, self.counts = torch.from_numpy(table.items), torch.from_numpy(table.counts)
+        if config.fill == "repeat":
+            self._repeat_neighbours()
+
+    def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
+        """S, [events, d]; zero after an empty prefix."""
+        prefixes = batch.prefixes()
+        graph, _ = prefix_graph(prefixes, self.n_items)
+        e = self.embedding(graph.item)
+        lengths = prefixes.mask.sum(1, keepdim=True).clamp(min=1)
+        clicks = torch.bincount(graph.node, minlength=len(e))[:, None]
+        summary = segment_sum(clicks * e, graph.event, len(batch)) / lengths
+        local = dropout(self.local(e, graph), self.config.dropout_local, self.training)
+        around = dropout(self._global(graph, summary), self.config.dropout_global, self.training)
+        event = graph.event.index_select(0, graph.node)
+        clicked = (local + around).index_select(0, graph.node)
+        return Encoding(self.readout(clicked, event, prefixes.reversed_position[prefixes.mask], lengths))
+
+    def item_vectors(self) -> Tensor:
+        """[items, d], as they are before any graph."""
+        return self.embedding.weight
+
+    def statistics(self) -> dict[str, Any]:
+        """Size of the network, and of the global graph."""
+        kept = self.counts > 0
+        return {
+            **super().statistics(),
+            "neighbours": int(kept.sum()),
+            "items_with_neighbours": int(kept.any(1).sum()),
+        }
+
+    def _global(self, graph: SessionGraph, summary: Tensor) -> Tensor:
+        """Item vectors after all hops, [nodes, d]; the outermost nodes speak first."""
+        hops: list[Hop] = []
+        event, item = graph.event, graph.item
+        for _ in self.hops:
+            hops.append(reach(event, item, self.neighbours, self.counts))
+            event, item = hops[-1].event, hops[-1].item
+        h: Tensor = self.embedding(item)
+        for attention, step in zip(self.hops, reversed(hops), strict=True):
+            weight = step.counts.to(h.dtype)
+            h = attention(h, summary, step, weight.log1p() if self.config.weights == "log1p" else weight)
+        return h
+
+    def _repeat_neighbours(self) -> None:
+        """Fill the rows of items with few neighbours by drawing among those, with replacement, once and for all."""
+        kept = (self.counts > 0).sum(1, keepdim=True)
+        drawn = torch.randint(2**31, self.counts.shape) % kept.clamp(min=1)
+        place = torch.arange(self.config.neighbours)
+        chosen = torch.where(place < kept, place, drawn)
+        self.neighbours, self.counts = self.neighbours.gather(1, chosen), self.counts.gather(1, chosen)
+
+    def _draw(self) -> None:
+        config, dim = self.config, self.config.dim
+        self.embedding = nn.Embedding(self.n_items, dim)
+        self.local = LocalAttention(dim)
+        self.hops = nn.ModuleList(GlobalAttention(dim, config.dropout_gcn) for _ in range(config.hops))
+        self.readout = Readout(dim, config.window.length)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -(dim**-0.5), dim**-0.5)
+        empty = torch.zeros(self.n_items, config.neighbours, dtype=torch.int32)
+        self.register_buffer("neighbours", empty)
+        self.register_buffer("counts", empty.clone())
+
+
+Model = GCEGNN

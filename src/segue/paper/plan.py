@@ -1,0 +1,134 @@
+"""What all studies of a call share: the corpus, the budget of a training, and the protocol in words."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from segue.data.corpus import load, read_manifest
+from segue.data.preparation.subsample import draw_corpus
+from segue.errors import ConfigError
+from segue.settings import Nested
+from segue.training.trainer import SELECTED_BY, Progress
+
+Protocol = Literal["preset", "tuned", "paper"]
+"""Where the settings of Table 2 come from: presets as they are, the same search for every model, the paper's grid."""
+
+QUICK_USERS, QUICK_EPOCHS, QUICK_MINUTES = 300, 4, 0.5
+"""The quick form: users drawn, epochs and minutes a training."""
+_DRAWN_BY = 0
+_OF_EVERY_RUN = ("training", "evaluation", "preparation")
+_SPLITS = {
+    "user_80_20": "of each user's sessions the last {test:.0%} are test",
+    "global_time": "of all sessions the {test:.0%} that end last are test",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One call of ``segue study``.
+
+    Attributes:
+        given: the corpus as named by the user. out: where sheets, models and a drawn corpus go.
+        quick: the form that runs in minutes. seeds: trainings of every run. minutes: of a training.
+        own: settings of the user's for every run, of training, evaluation and preparation.
+    """
+
+    given: Path
+    out: Path
+    quick: bool = False
+    seeds: int = 1
+    minutes: float | None = None
+    own: Nested = field(default_factory=dict)
+    progress: Callable[[Progress], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.out.resolve() == self.given.resolve():
+            raise ConfigError(f"{self.out} is the corpus itself; choose another --out")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ConfigError(f"--minutes must be a number of minutes above 0, found {self.minutes:g}")
+        for section in self.own:
+            if section not in _OF_EVERY_RUN:
+                raise ConfigError(
+                    f"a study sets [{section}] of each run itself; --config and --set may give"
+                    f" {', '.join(f'[{name}]' for name in _OF_EVERY_RUN)}"
+                )
+        if "seed" in self.own.get("training", {}):
+            raise ConfigError("a study trains with seeds 0, 1, ...; say how many with --seeds")
+
+    @cached_property
+    def corpus(self) -> Path:
+        """The corpus that is studied: in the quick form of users drawn by seed, where there are more of them."""
+        if not self.quick or read_manifest(self.given)["sizes"]["known_users"] <= QUICK_USERS:
+            return self.given
+        whole = load(self.given)
+        drawn = self.out / f"corpus-{QUICK_USERS}-{whole.fingerprint[:8]}"
+        if not drawn.exists():
+            draw_corpus(whole, drawn, QUICK_USERS, seed=_DRAWN_BY)
+        return drawn
+
+    @property
+    def source(self) -> str | None:
+        """The known data set that the corpus comes from."""
+        found = read_manifest(self.given)["log"].get("source")
+        return str(found) if found else None
+
+    @property
+    def refit(self) -> bool:
+        """Whether runs are fitted again on train + validation before test is opened."""
+        return not self.quick
+
+    def budget(self) -> Nested:
+        """The settings that every run shares."""
+        quick: dict[str, Any] = {"max_epochs": QUICK_EPOCHS, "max_minutes": QUICK_MINUTES} if self.quick else {}
+        minutes: dict[str, Any] = {"max_minutes": self.minutes} if self.minutes is not None else {}
+        own = {section: dict(values) for section, values in self.own.items()}
+        return {**own, "training": {**quick, **minutes, **own.get("training", {})}}
+
+    def data_caption(self) -> list[str]:
+        """What is said of the data under every table and figure."""
+        manifest = read_manifest(self.corpus)
+        sizes = manifest["sizes"]
+        drawn = f"quick form, users drawn by seed {_DRAWN_BY}: " if self.corpus != self.given else ""
+        split = manifest["settings"]["split"]
+        return [
+            f"Corpus {self.given.name}, {drawn}{sizes['users']:,} users, {sizes['items']:,} items. Split"
+            f" {split['protocol']}: {_SPLITS[split['protocol']].format(**split)},"
+            f" of the others the last {split['validation']:.0%} validation."
+        ]
+
+    def protocol_caption(self, result: Mapping[str, Any], how: str = "each at its preset, not tuned") -> list[str]:
+        """The protocol: split, history policy, selection, seeds, budget.
+
+        Args:
+            result: any evaluation of the table. how: how the settings of the rows came about.
+        """
+        training = self.budget()["training"]
+        limits = [f"at most {training['max_epochs']} epochs" if "max_epochs" in training else "epochs by preset"]
+        limits += [f"at most {training['max_minutes']:g} minutes"] if "max_minutes" in training else ["no time limit"]
+        again = "then fitted on train + validation for as many" if self.refit else "not fitted again on validation"
+        masked = "no candidates, for every model alike" if result["masked"] else "candidates like all others"
+        seeds = "seed 0" if self.seeds == 1 else f"means over {self.seeds} seeds (0 to {self.seeds - 1})"
+        return [
+            *self.data_caption(),
+            f"Measured on {result['events']:,} {result['split']} events of {result['sessions']:,} sessions, every"
+            " prefix an event, averaged over events; every item ranked, ties count against the model; items of the"
+            f" running session are {masked}. History {result['history']}.",
+            f"The epoch was selected by {SELECTED_BY} on validation, {again}; a training has {' and '.join(limits)};"
+            f" {seeds}. Settings: {how}.",
+            *(
+                ["Quick form: few users, epochs and minutes. Full runs may order models otherwise."]
+                if self.quick
+                else []
+            ),
+        ]
+
+
+def as_key(value: Any) -> str:
+    """A value as text that is equal for equal values."""
+    return json.dumps(value, sort_keys=True, default=str)

@@ -1,0 +1,153 @@
+"""One table or figure of a study: written as Markdown, JSON and HTML, its charts as SVG too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any, Literal
+
+from segue.paper.printed_numbers import DATA_SETS, Numbers
+from segue.report.html import figures, page, section, table
+from segue.system.atomic import write_text, writing
+
+Mark = Literal["", "best", "theirs", "shared", "personal"]
+_MARKDOWN: dict[Mark, str] = {"": "{}", "best": "**{}**", "theirs": "*{}*", "shared": "**{}**", "personal": "*{}*"}
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text and what is special about it: the best of its column, the paper's, or one of Figure 5's two kinds."""
+
+    text: str
+    mark: Mark = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """`columns` names the row labels first; every row has a cell for each further column, or fewer."""
+
+    columns: tuple[str, ...]
+    rows: Mapping[str, Sequence[Cell]]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table or figure, complete with its caption.
+
+    Attributes:
+        name: such as ``table2``. title: for people. caption: sentences; the protocol is among them.
+        charts: title → Vega-Lite. facts: all that the tables and charts show and more, JSON-safe.
+    """
+
+    name: str
+    title: str
+    caption: tuple[str, ...]
+    tables: tuple[Table, ...]
+    facts: dict[str, Any]
+    charts: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape."""
+        return {"name": self.name, "title": self.title, "caption": list(self.caption), **self.facts}
+
+    def markdown(self) -> str:
+        """The sheet as Markdown; charts are links to the SVG files beside it."""
+        parts = [f"# {self.title}", "\n".join(self.caption)]
+        for shown in self.tables:
+            parts += [f"**{shown.title}**"] if shown.title else []
+            parts.append(_markdown_table(shown))
+        parts += [f"![{title}]({file})" for title, file in self._files().items()]
+        return "\n\n".join(parts) + "\n"
+
+    def html(self) -> str:
+        """The sheet as a section of a page whose charts hold :attr:`charts`."""
+        notes = "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in self.caption)
+        drawn = figures(self.charts) if self.charts else ""
+        return section(self.title, notes, *map(_html_table, self.tables), drawn)
+
+    def write(self, out: Path) -> None:
+        """NAME.md, NAME.json, NAME.html and an SVG file for each chart, each written whole."""
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            for title, file in self._files().items():
+                from segue.report import charts
+
+                write_text(out / file, charts.svg(self.charts[title]))
+            write_text(out / f"{self.name}.json", json.dumps(self.as_dict(), indent=1) + "\n")
+            write_text(out / f"{self.name}.md", self.markdown())
+            write_text(out / f"{self.name}.html", html_page(f"Segue: {self.title}", [], [self]))
+
+    def _files(self) -> dict[str, str]:
+        """Title of each chart → its SVG file."""
+        numbered = len(self.charts) > 1
+        return {
+            title: f"{self.name}{f'-{place}' if numbered else ''}.svg"
+            for place, title in enumerate(self.charts, start=1)
+        }
+
+
+def html_page(title: str, notes: Sequence[str], sheets: Sequence[Sheet]) -> str:
+    """Sheets on one page that loads nothing; the script that draws is there only where something is drawn."""
+    drawn = {name: spec for sheet in sheets for name, spec in sheet.charts.items()}
+    script = ""
+    if drawn:
+        from segue.report import charts
+
+        script = charts.script()
+    return page(title, notes, [sheet.html() for sheet in sheets], drawn, script)
+
+
+def with_theirs(ours: Table, theirs: Numbers, names: Sequence[str], source: str | None) -> tuple[Table, ...]:
+    """Our table with the paper's numbers: as columns of it on the paper's own data set, else as a table below.
+
+    Args:
+        theirs: of the same rows, in the order of `names`.
+        source: where the corpus is from, as in its manifest.
+    """
+    data_set = DATA_SETS.get(source or "")
+    if data_set is not None and any(data_set in row for row in theirs.values()):
+        width = len(ours.columns) - 1
+        rows = {
+            label: [*cells, *[Cell("")] * (width - len(cells)), *_cells(theirs.get(label, {}).get(data_set, ()))]
+            for label, cells in ours.rows.items()
+        }
+        columns = tuple(f"the paper's {name}".strip() for name in names)
+        return (Table((*ours.columns, *columns), rows, ours.title),)
+    data_sets = list(dict.fromkeys(name for row in theirs.values() for name in row))
+    columns = tuple(f"{data_set} {name}".strip() for data_set in data_sets for name in names)
+    below = {label: [cell for values in row.values() for cell in _cells(values)] for label, row in theirs.items()}
+    title = "The paper's own numbers, on the paper's own data: not to be compared with ours digit by digit"
+    return (ours, Table((ours.columns[0], *columns), below, title))
+
+
+def _cells(values: Sequence[str]) -> list[Cell]:
+    return [Cell(value, "theirs") for value in values]
+
+
+def _markdown_table(shown: Table) -> str:
+    width = len(shown.columns)
+    lines = ["| " + " | ".join(map(_plain, shown.columns)) + " |", "|---" * width + "|"]
+    for label, cells in shown.rows.items():
+        texts = [_MARKDOWN[cell.mark].format(_plain(cell.text)) if cell.text else "" for cell in cells]
+        lines.append("| " + " | ".join([_plain(label), *texts, *[""] * (width - 1 - len(texts))]) + " |")
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;").split())
+
+
+def _html_table(shown: Table) -> str:
+    rows = {label: [_html_cell(cell) for cell in cells] for label, cells in shown.rows.items()}
+    return table(shown.columns, rows, shown.title)
+
+
+def _html_cell(cell: Cell) -> str:
+    is_number = cell.text[:1].isdigit() or cell.text[:1] in "+-−–"
+    classes = " ".join(filter(None, ["number" if is_number else "", cell.mark]))
+    return f'<td class="{classes}">{escape(cell.text)}</td>' if classes else f"<td>{escape(cell.text)}</td>"

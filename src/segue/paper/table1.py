@@ -1,0 +1,20 @@
+"""Table 1: statistics of the data."""
+
+from __future__ import annotations
+
+from segue.data.corpus import load
+from segue.data.stats import table1
+from segue.paper.plan import Plan
+from segue.paper.printed_numbers import STATISTICS
+from segue.paper.sheet import Cell, Sheet, Table, with_theirs
+
+
+def statistics(plan: Plan) -> Sheet:
+    """The statistics of the corpus; the paper's train sessions are train and validation here."""
+    found = table1(load(plan.corpus))
+    rows = {
+        label: [Cell(f"{value:,.2f}" if isinstance(value, float) else f"{value:,}")] for label, value in found.items()
+    }
+    tables = with_theirs(Table(("statistic", plan.given.name), rows), STATISTICS, ("",), plan.source)
+    caption = (*plan.data_caption(), "Train sessions include validation, as in the paper. Nothing is trained.")
+    return Sheet("table1", "Table 1: statistics of the data", caption, tables, {"statistics": found})

@@ -1,0 +1,53 @@
+"""Tables 4 and 5: the paper's model without one of its parts, and without one kind of node or edge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from segue.paper.plan import Plan
+from segue.paper.printed_numbers import GRAPH, LAYERS, METRICS, Numbers
+from segue.paper.rows import Wish, any_result, hg_gnn, measured, metric_table
+from segue.paper.sheet import Sheet, with_theirs
+from segue.settings import GraphSettings
+
+
+def _without(relation: str) -> Wish:
+    left = [name for name in GraphSettings().relations if name != relation]
+    return hg_gnn(graph={"relations": left})
+
+
+_LAYERS: dict[str, Wish] = {
+    "w/o HGNN": hg_gnn(model={"layers": 0}),
+    "w/o CPL": hg_gnn(model={"current_preference": False}),
+    "w/o GPL": hg_gnn(model={"general_preference": False}),
+    "HG-GNN": hg_gnn(),
+}
+_GRAPH: dict[str, Wish] = {
+    "w/o user nodes": hg_gnn(model={"user_nodes": False}),
+    "w/o in edges": _without("adjacent_in"),
+    "w/o out edges": _without("adjacent_out"),
+    "w/o similar edges": _without("similar"),
+    "HG-GNN": hg_gnn(),
+}
+
+
+def layers(plan: Plan) -> Sheet:
+    """Table 4: without the graph network, without current (CPL), without general preference learning (GPL)."""
+    return _ablation(plan, "table4", "Table 4: HG-GNN without one of its parts", _LAYERS, LAYERS)
+
+
+def graph(plan: Plan) -> Sheet:
+    """Table 5: without user nodes, without in, out or similar edges."""
+    return _ablation(plan, "table5", "Table 5: HG-GNN on a graph without one kind of node or edge", _GRAPH, GRAPH)
+
+
+def _ablation(plan: Plan, name: str, title: str, wishes: Mapping[str, Wish], theirs: Numbers) -> Sheet:
+    rows = measured(plan, wishes)
+    how = "preset paper, one switch each, not tuned again"
+    return Sheet(
+        name,
+        title,
+        tuple(plan.protocol_caption(any_result(rows), how)),
+        with_theirs(metric_table(rows, "setting"), theirs, METRICS, plan.source),
+        {"rows": {label: row.as_dict() for label, row in rows.items()}},
+    )

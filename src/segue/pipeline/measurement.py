@@ -1,0 +1,112 @@
+"""A trained model measured on a part of its corpus, and the measurement kept beside it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from segue import models
+from segue.artifact.model_folder import CORPUS, Artifact, check_seal, load_model
+from segue.data.corpus import Corpus, Part, Sessions, load
+from segue.errors import ArtifactError
+from segue.evaluation.full_ranking import Evaluation, evaluate
+from segue.system.atomic import aside, write_text, writing
+
+logger = logging.getLogger("segue")
+
+
+def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part = Part.TEST, **how: Any) -> Evaluation:
+    """Measure a trained model on one part of its corpus.
+
+    Args:
+        folder: the model. corpus_folder: by default the one it was trained on.
+        how: `history`, `mask_session`, `progress`, as for :func:`segue.evaluation.full_ranking`.
+
+    Raises ArtifactError when the model was trained on that part or on sessions of it, or does not know the corpus'
+    vocabulary.
+    """
+    artifact = load_model(folder)
+    if corpus_folder is None or corpus_folder.resolve() == (folder / CORPUS).resolve():
+        check_seal(folder, of_corpus=True)
+    return measure(artifact, corpus_folder, part, **how)
+
+
+def measure(artifact: Artifact, corpus_folder: Path | None = None, part: Part = Part.TEST, **how: Any) -> Evaluation:
+    """The same for a model that has been read, as that of a running run: no seal is looked at."""
+    facts, folder = artifact.facts, artifact.folder
+    trained_on = [Part[name.upper()] for name in facts["trained_on"]]
+    if part in trained_on:
+        raise ArtifactError(
+            f"{folder} was trained on the {part.name.lower()} part too; it cannot be measured there"
+            " (what was measured before is kept in its folder evaluation)"
+        )
+    own = folder / facts["corpus"]
+    if corpus_folder is None and not own.exists():
+        raise ArtifactError(f"the corpus of {folder} is no longer at {own}; say where it is with --corpus")
+    corpus = load(corpus_folder or own).with_train(trained_on)
+    if corpus.fingerprint != facts["corpus_fingerprint"]:
+        _check_vocabulary(artifact, corpus)
+        _check_sessions(artifact, corpus, part)
+    settings = artifact.settings.evaluation
+    options = {"history": settings.history, "mask_session": settings.mask_session, **how}
+    return evaluate(artifact.model, corpus, part, label=models.label(artifact.settings), **options)
+
+
+def write_evaluation(folder: Path, measured: Evaluation) -> dict[str, Any]:
+    """Keep a measurement beside the model: ``evaluation/SPLIT.json`` and ``SPLIT.ranks.parquet``."""
+    result = measured.as_dict()
+    with writing(folder):
+        (folder / "evaluation").mkdir(exist_ok=True)
+        with aside(folder / "evaluation" / f"{result['split']}.ranks.parquet") as ranks:
+            measured.write_ranks(ranks)
+        write_text(folder / "evaluation" / f"{result['split']}.json", json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def read_evaluation(folder: Path, split: str = "test") -> dict[str, Any]:
+    """A measurement that :func:`write_evaluation` kept."""
+    path = folder / "evaluation" / f"{split}.json"
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+        if not found.keys() >= {"metrics", "event_hash"}:
+            raise ValueError("it holds no measurement")
+        return found
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(f"cannot read {path} ({error}); measure again with: segue evaluate {folder}") from None
+
+
+def _check_vocabulary(artifact: Artifact, corpus: Corpus) -> None:
+    same = (
+        corpus.items.column("item_id").equals(artifact.items.column("item_id"))
+        and corpus.users.column("user_id").equals(artifact.users.column("user_id"))
+        and corpus.n_users == artifact.model.n_users
+    )
+    if not same:
+        raise ArtifactError(
+            f"{artifact.folder} was trained on another corpus (its items or users differ); pass its own with --corpus"
+        )
+
+
+def _check_sessions(artifact: Artifact, corpus: Corpus, part: Part) -> None:
+    """Another split of the same log would measure a model on what it has learned by heart."""
+    learned = set(_sessions(artifact.history))
+    played = _sessions(corpus.select(part))
+    known = sum(session in learned for session in played)
+    if known:
+        raise ArtifactError(
+            f"{artifact.folder} was trained on {known:,} of the {len(played):,} {part.name.lower()} sessions of this"
+            " corpus; measure it on its own corpus, or train a model on this one"
+        )
+    if learned != set(_sessions(corpus.train)):
+        logger.warning("%s was trained on other sessions than this corpus trains on", artifact.folder)
+
+
+def _sessions(sessions: Sessions) -> list[tuple[int, int, bytes]]:
+    """User, start and items of each session: what makes it the same one in two corpora of one vocabulary."""
+    cells = list(pairwise(sessions.offsets.tolist()))
+    starts = (int(sessions.times[first]) for first, _ in cells)
+    items = (sessions.items[first:last].tobytes() for first, last in cells)
+    return list(zip(sessions.user.tolist(), starts, items, strict=True))

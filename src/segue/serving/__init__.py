@@ -1,0 +1,1 @@
+"""A request and its answer: recommended items with their reasons."""

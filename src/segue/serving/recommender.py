@@ -1,0 +1,258 @@
+"""Answers requests: who is asking, what they looked at, what to show next, and why."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from segue.artifact.model_folder import Artifact, load_model, publish, refuse_existing
+from segue.contract.model import SessionEncoder
+from segue.data.batches import Batch, Past, request
+from segue.data.corpus import IntArray
+from segue.errors import ModelError, RequestError
+from segue.nn.encoding import ScoreParts
+from segue.serving.reasons import Reasons
+from segue.system.atomic import writing
+
+Seen = Literal["session", "history"]
+
+_NOBODY = "nothing is known of this session or user"
+_NO_ITEM = "neither the session nor the history holds an item that the model knows"
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One item, its raw logit, and where that comes from (see :meth:`Recommender.recommend`)."""
+
+    item: str
+    score: float
+    because: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape."""
+        return {"item": self.item, "score": self.score, "because": self.because}
+
+
+@dataclass(frozen=True)
+class Answer(Sequence[Recommendation]):
+    """The recommendations, best first, and what has to be said about the request."""
+
+    items: tuple[Recommendation, ...]
+    skipped: tuple[str, ...]
+    """Items of the request that the model does not know."""
+    user_known: bool
+    warnings: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> Recommendation: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Recommendation, ...]: ...
+    def __getitem__(self, index: int | slice) -> Recommendation | tuple[Recommendation, ...]:
+        return self.items[index]
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        return iter(self.items)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape that scripts rely on."""
+        return {
+            "items": [item.as_dict() for item in self.items],
+            "skipped": list(self.skipped),
+            "user_known": self.user_known,
+            "warnings": list(self.warnings),
+        }
+
+
+class Recommender:
+    """A trained model that answers. Make one with :func:`segue.load`."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self._keep_alive: object = None
+        self.model = artifact.model
+        if isinstance(self.model, SessionEncoder):
+            self.model.eval()
+            with torch.inference_mode():
+                self.model.snapshot()
+        self._item_ids: list[str] = artifact.items.column("item_id").to_pylist()
+        self._item_number = {item: number for number, item in enumerate(self._item_ids)}
+        user_ids = artifact.users.column("user_id").to_pylist()
+        self._user_number = {user: number for number, user in enumerate(user_ids)}
+        self._names = _names(artifact.items)
+        self._explained = Reasons(self.model, self._item_ids, self._names)
+        self._user_sessions = np.searchsorted(artifact.history.user, np.arange(len(user_ids) + 1))
+        self._trained_until = int(artifact.history.times.max()) if len(artifact.history.times) else 0
+        self._support = np.bincount(artifact.history.items, minlength=self.model.n_items)
+
+    @classmethod
+    def load(cls, folder: str | Path, keep_alive: object = None) -> Recommender:
+        """Read a trained model. Raises ArtifactError when it is missing or damaged.
+
+        `keep_alive` is held as long as the model: a temporary folder that ends with it.
+        """
+        model = cls(load_model(Path(folder)))
+        model._keep_alive = keep_alive
+        return model
+
+    def save(self, folder: str | Path) -> None:
+        """Copy the model to a new folder. Raises ArtifactError when that exists or cannot be written."""
+        out = Path(folder)
+        refuse_existing(out, overwrite=False)
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
+                publish(Path(shutil.copytree(self.artifact.folder, Path(beside) / "model")), out)
+
+    def name(self, item: str) -> str:
+        """The name from the items file, or the id."""
+        return self._names.get(item, item)
+
+    def recommend(
+        self,
+        user: str | None,
+        items: Sequence[str] = (),
+        k: int = 10,
+        exclude: Iterable[str] = (),
+        candidates: Iterable[str] | None = None,
+        *,
+        history: Sequence[str] | None = None,
+        exclude_seen: Seen | None = None,
+        time: int | None = None,
+    ) -> Answer:
+        """The k best next items.
+
+        Args:
+            user: id, or None for an anonymous session. An unknown id is answered like a new user.
+            items: the running session, oldest first. Unknown items are skipped and named in the answer. Empty: the
+                session starts from the user's last history items.
+            k: how many, at least 1. Fewer eligible items: all of them, with a warning.
+            exclude, candidates: items never shown, and the only ones that may be. Nothing is excluded by default.
+            history: earlier items of the user, oldest first, used instead of what training saw of them.
+            exclude_seen: "session" leaves out the session's items, "history" those of the history too.
+            time: epoch ms of the request; by default the end of the training data.
+
+        Returns:
+            An Answer. ``because`` of each item: ``text``; ``session``: per item of the session its exact contribution
+            to the score and the graph's relation from it to the recommended item; ``user`` and ``base``; ``terms``:
+            the same by term of the model. Contributions of session, user and base sum to the score.
+
+        Raises:
+            RequestError: k < 1, or one text where a list of ids is due.
+        """
+        if k < 1:
+            raise RequestError(f"k must be at least 1, found {k}")
+        shown, skipped = self._numbers(items)
+        number, past, known, past_skipped = self._past(user, history)
+        window = self.model.config.window
+        warnings: list[str] = []
+        session = shown
+        if not len(session) and len(past.items):
+            session = past.items[-window.length :]
+            warnings.append("the session is empty: it starts from the user's last history items")
+        fresh = history is not None or not known
+        now = self._trained_until if time is None else time
+        batch = request(session, number, now, past, window.length, fresh=fresh)
+        if not len(session) and not len(past.items):
+            missing = _NOBODY if history is None and not known else _NO_ITEM
+            warnings.append(f"{missing}: these are the most popular items")
+            scores = torch.from_numpy(self._support.astype(np.float32))
+        else:
+            scores = self._scores(batch)
+        barred = self._barred(exclude, exclude_seen, shown, past.items)
+        best = self._best(scores, barred, candidates, k, warnings)
+        because = self._reasons(batch, best, scores, personal=bool(len(session)))
+        found = [
+            Recommendation(self._item_ids[item], float(scores[item]), reason)
+            for item, reason in zip(best.tolist(), because, strict=True)
+        ]
+        return Answer(tuple(found), (*skipped, *past_skipped), known, tuple(warnings))
+
+    def _scores(self, batch: Batch) -> Tensor:
+        with torch.inference_mode():
+            scores = self.model.scores(batch)[0].clone()
+        if not bool(torch.isfinite(scores).all()):
+            raise ModelError(f"model {self.artifact.settings.model.name} gave a score that is not finite")
+        return scores
+
+    def _numbers(self, items: Iterable[str]) -> tuple[IntArray, list[str]]:
+        """Known items as numbers, and the unknown ones."""
+        if isinstance(items, str):
+            raise RequestError(f"items are a list of ids, found the text {items!r}; write [{items!r}]")
+        wanted = [str(item) for item in items]
+        known = [self._item_number[item] for item in wanted if item in self._item_number]
+        return np.array(known, dtype=np.int64), [item for item in wanted if item not in self._item_number]
+
+    def _past(self, user: str | None, history: Sequence[str] | None) -> tuple[int, Past, bool, list[str]]:
+        """The user's row, history, whether the model knows them, unknown history items."""
+        found = self._user_number.get(str(user)) if user is not None else None
+        n_users = self.model.n_users
+        number = min(found, n_users) if found is not None else n_users
+        if history is not None:
+            items, skipped = self._numbers(history)
+            times = np.full(len(items), self._trained_until, dtype=np.int64)
+            whole = np.array([0, len(items)] if len(items) else [0])  # without times: one session
+            return number, Past(items, times, whole), number < n_users, skipped
+        first, last = (self._user_sessions[found], self._user_sessions[found + 1]) if found is not None else (0, 0)
+        stored = self.artifact.history
+        cells = slice(int(stored.offsets[first]), int(stored.offsets[last]))
+        offsets = stored.offsets[first : last + 1] - stored.offsets[first]
+        past = Past(stored.items[cells].astype(np.int64), stored.times[cells], offsets)
+        return number, past, number < n_users, []
+
+    def _barred(self, exclude: Iterable[str], seen: Seen | None, shown: IntArray, past: IntArray) -> IntArray:
+        barred = [self._numbers(exclude)[0]]
+        if seen in ("session", "history"):
+            barred.append(shown)
+        if seen == "history":
+            barred.append(past)
+        return np.concatenate(barred)
+
+    def _best(
+        self, scores: Tensor, barred: IntArray, candidates: Iterable[str] | None, k: int, warnings: list[str]
+    ) -> Tensor:
+        """Numbers of the best eligible items; equal scores in the order of ids."""
+        eligible = torch.ones(len(scores), dtype=torch.bool)
+        if candidates is not None:
+            allowed, unknown = self._numbers(candidates)
+            eligible.fill_(False)
+            eligible[torch.from_numpy(allowed)] = True
+            if unknown:
+                warnings.append(f"{len(unknown)} candidates are unknown to the model, such as {unknown[0]!r}")
+        eligible[torch.from_numpy(barred)] = False
+        count = int(eligible.sum())
+        if count < k:
+            warnings.append(f"only {count} items are eligible, {k} were asked for")
+        ordered = torch.sort(scores.masked_fill(~eligible, float("-inf")), descending=True, stable=True).indices
+        return ordered[: min(k, count)]
+
+    def _reasons(self, batch: Batch, best: Tensor, scores: Tensor, *, personal: bool) -> list[dict[str, Any]]:
+        if not len(best):
+            return []
+        if not personal:
+            parts = ScoreParts(base=scores[best], popularity=True)
+        else:
+            with torch.inference_mode():
+                parts = self.model.parts(batch, best)
+        session = batch.items[0][batch.mask[0]].tolist()
+        # An anonymous session gets a user term too, that of everybody unknown: it speaks of no earlier session.
+        has_past = int(batch.user[0]) < self.model.n_users or bool(batch.past[0, 1] > batch.past[0, 0])
+        return self._explained.of(parts, best, session, has_past=has_past)
+
+
+def _names(items: pa.Table) -> dict[str, str]:
+    """What people call each item: its name, or its id where it has none."""
+    ids = items.column("item_id").to_pylist()
+    names = items.column("name").to_pylist() if "name" in items.column_names else ids
+    return {item: name or item for item, name in zip(ids, names, strict=True)}

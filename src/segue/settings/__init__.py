@@ -1,0 +1,33 @@
+"""What a run is asked to do: typed sections of settings, composed from defaults, presets, files and assignments."""
+
+from segue.settings.sections import (
+    ColumnsSettings,
+    EvaluationSettings,
+    FiltersSettings,
+    GraphSettings,
+    ModelSettings,
+    Nested,
+    PreparationSettings,
+    SessionsSettings,
+    Settings,
+    SplitSettings,
+    TrainingSettings,
+    compose,
+    merged,
+)
+
+__all__ = [
+    "ColumnsSettings",
+    "EvaluationSettings",
+    "FiltersSettings",
+    "GraphSettings",
+    "ModelSettings",
+    "Nested",
+    "PreparationSettings",
+    "SessionsSettings",
+    "Settings",
+    "SplitSettings",
+    "TrainingSettings",
+    "compose",
+    "merged",
+]

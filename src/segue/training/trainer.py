@@ -1,0 +1,296 @@
+"""The one training loop: Adam, decay, early stopping on validation, checkpoints that resume bit for bit."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segue.artifact.model_folder import CHECKPOINT, load_checkpoint, save_checkpoint
+from segue.contract.model import SessionEncoder
+from segue.data.batches import Batch
+from segue.data.corpus import Corpus, Part
+from segue.data.loader import Loader
+from segue.errors import ConfigError, ModelError
+from segue.evaluation.full_ranking import evaluate
+from segue.settings import EvaluationSettings, TrainingSettings
+from segue.system.interrupts import noted
+from segue.system.torch_runtime import deterministic, keep_large_buffers, pick_device, tensorboard
+from segue.training.epochs import write_epochs
+from segue.training.optimizers import optimizer_of
+
+SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
+"""The epoch is chosen by the first; the second decides where that is saturated, as on tiny catalogues."""
+
+logger = logging.getLogger("segue")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, told after every step."""
+
+    epoch: int
+    max_epochs: int
+    step: int
+    steps: int
+    events: int
+    seconds: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """An epoch of a refit: the learning rate, and the share of the epoch that selection got to play."""
+
+    learning_rate: float
+    share: float
+
+
+@dataclass
+class TrainingState:
+    """All of a run that is not a tensor. Saved with every checkpoint."""
+
+    learning_rate: float
+    epoch: int = 1
+    step: int = 0
+    loss_sum: float = 0.0
+    events: int = 0
+    seconds: float = 0.0
+    elapsed: float = 0.0
+    best: tuple[float, float] = (-1.0, -1.0)
+    best_epoch: int = 0
+    finished: bool = False
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains one encoder on one corpus.
+
+    Args:
+        model: already fitted, so that its tables and graph exist.
+        corpus: its train part is learned, its validation part selects. It must not hold test sessions.
+        folder: where checkpoint and metrics are written.
+        plan: None selects the best epoch on validation; otherwise exactly these epochs are played (a refit).
+        name: of the metrics file, ``metrics`` or ``refit``.
+        on_epoch: told the record of every epoch once it is saved; what it raises ends the run.
+    """
+
+    def __init__(
+        self,
+        model: SessionEncoder,
+        corpus: Corpus,
+        training: TrainingSettings,
+        evaluation: EvaluationSettings,
+        folder: Path,
+        *,
+        plan: list[EpochPlan] | None = None,
+        name: str = "metrics",
+        progress: Callable[[Progress], None] | None = None,
+        on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        if (corpus.part == Part.TEST).any():
+            raise ValueError("a corpus with test sessions was given to training")
+        self.model, self.corpus, self.training, self.evaluation = model, corpus, training, evaluation
+        self.folder, self.plan, self.name = folder, plan, name
+        self._progress = progress or (lambda _: None)
+        self._on_epoch = on_epoch or (lambda _: None)
+        self.device = pick_device(training.device)
+        model.to(self.device)
+        self.loader = Loader(
+            corpus, corpus.train, model.config.window.length,
+            shuffle=training.shuffle, order=model.order, device=self.device,
+        )  # fmt: skip
+        self.optimizer = optimizer_of(model.parameter_groups(), training)
+        self.state = TrainingState(training.learning_rate)
+        self.best_weights: dict[str, Tensor] = {}
+        self.carried: Tensor | None = None
+        self._saved_at = time.monotonic()
+
+    def run(self, *, resume: bool = False) -> list[EpochPlan]:
+        """Train to the end; the model then holds the weights of the best epoch. Returns what a refit should play."""
+        if resume and self.checkpoint.exists():
+            self._load()
+        else:
+            torch.manual_seed(self.training.seed)
+        keep_large_buffers()
+        with (
+            deterministic(self.device),
+            noted() as interrupted,
+            tensorboard(self.folder / "tensorboard" / self.name) as log,
+        ):
+            while not self.state.finished:
+                self._epoch(interrupted)
+                self._close_epoch(log)
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+        if self.plan is None and self.best_weights:
+            self.model.load_state_dict(self.best_weights)
+        return [
+            EpochPlan(record["learning_rate"], record["events"] / max(self.loader.n_events, 1))
+            for record in self.state.records[: self.state.best_epoch]
+        ]
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that a resumed run starts from."""
+        return self.folder / f"{self.name}{CHECKPOINT}"
+
+    @property
+    def max_epochs(self) -> int:
+        """The most epochs this run can play."""
+        return len(self.plan) if self.plan is not None else self.training.max_epochs
+
+    def _epoch(self, interrupted: threading.Event) -> None:
+        state, model = self.state, self.model
+        model.train()
+        batches = self.loader.plan(self.training.batch_events, (self.training.seed, state.epoch))
+        self.carried = self.carried if state.step else None
+        share = self.plan[state.epoch - 1].share if self.plan is not None else 1.0
+        steps = max(1, round(share * len(batches)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan[state.epoch - 1].learning_rate if self.plan is not None else state.learning_rate
+        while state.step < steps and not self._out_of_time():
+            started = time.monotonic()
+            batch = self.loader.collate(batches[state.step])
+            loss = self._step(batch)
+            state.step += 1
+            state.events += len(batch)
+            state.loss_sum += loss * len(batch)
+            state.seconds += time.monotonic() - started
+            state.elapsed += time.monotonic() - started
+            self._progress(Progress(state.epoch, self.max_epochs, state.step, steps, state.events, state.seconds, loss))
+            if interrupted.is_set():
+                self._save()
+                raise KeyboardInterrupt
+            if time.monotonic() - self._saved_at >= self.training.checkpoint_minutes * 60:
+                self._save()
+
+    def _step(self, batch: Batch) -> float:
+        self.optimizer.zero_grad(set_to_none=True)
+        encoding = self.model.encode(batch, self.carried)
+        loss = self.model.loss_of(encoding, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.carried = encoding.state.detach() if encoding.state is not None else None
+        self.optimizer.step()
+        self.model.after_step()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            rate = self.optimizer.param_groups[0]["lr"]
+            raise ConfigError(f"training diverged: the loss is {value}; lower training.learning_rate, found {rate:g}")
+        return value
+
+    def _out_of_time(self) -> bool:
+        limit = self.training.max_minutes
+        return self.plan is None and limit is not None and self.state.step > 0 and self.state.elapsed >= limit * 60
+
+    def _close_epoch(self, log: Callable[[dict[str, Any]], None]) -> None:
+        """Validate, record, decide whether to go on, save."""
+        state = self.state
+        started = time.monotonic()
+        validation = self._validate() if self.plan is None else {}
+        better = self._keep_best(validation)
+        record = {
+            "epoch": state.epoch,
+            "events": state.events,
+            "seconds": round(state.seconds, 3),
+            "loss": state.loss_sum / max(state.events, 1),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "validation": validation,
+            "best": better,
+        }
+        state.records.append(record)
+        state.elapsed += time.monotonic() - started
+        self._decay(stuck=bool(validation) and not better)
+        impatient = self.plan is None and state.epoch - state.best_epoch >= self.training.patience
+        state.finished = state.epoch >= self.max_epochs or impatient or self._out_of_time()
+        state.epoch, state.step, state.loss_sum, state.events, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
+        logger.info("%s", _summary(record))
+        log(record)
+        self._save()
+        self._on_epoch(record)
+
+    def _validate(self) -> dict[str, float]:
+        """Metrics on the validation part; empty where it holds no event."""
+        how = self.evaluation
+        try:
+            measured = evaluate(
+                self.model,
+                self.corpus,
+                Part.VALIDATION,
+                history=how.history,
+                mask_session=how.mask_session,
+                device=self.device,
+            )
+        except ModelError as error:
+            rate = self.optimizer.param_groups[0]["lr"]
+            raise ConfigError(f"training diverged: {error}; lower training.learning_rate, found {rate:g}") from None
+        return dict(measured.as_dict()["metrics"]) if len(measured.rank) else {}
+
+    def _keep_best(self, validation: dict[str, float]) -> bool:
+        """Whether this epoch is the best so far; if so, remember its weights."""
+        state = self.state
+        # Without validation events there is nothing to select by: the last epoch stands.
+        score = (validation[SELECTED_BY], validation[TIES_BY]) if validation else state.best
+        better = bool(validation) and score > tuple(state.best)
+        if better:
+            self.best_weights = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
+        if better or not validation:
+            state.best, state.best_epoch = score, state.epoch
+        return better
+
+    def _decay(self, *, stuck: bool) -> None:
+        training, state = self.training, self.state
+        due = {"constant": False, "plateau": stuck, "step": state.epoch % training.decay_every == 0}
+        if due[training.schedule]:
+            state.learning_rate *= training.decay
+
+    def _save(self) -> None:
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
+        for number, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in slots.items()}
+        if self.carried is not None:
+            tensors["carried"] = self.carried
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        save_checkpoint(self.checkpoint, tensors, asdict(self.state))
+        write_epochs(self.folder, self.state.records, self.name)
+        self._saved_at = time.monotonic()
+
+    def _load(self) -> None:
+        tensors, state = load_checkpoint(self.checkpoint)
+        self.state = TrainingState(**state)
+        self.model.load_state_dict(_under("model.", tensors))
+        self.best_weights = {name: t.to(self.device) for name, t in _under("best.", tensors).items()}
+        self.carried = tensors["carried"].to(self.device) if "carried" in tensors else None
+        saved = self.optimizer.state_dict()
+        for name, tensor in _under("optimizer.", tensors).items():
+            number, slot = name.split(".", 1)
+            saved["state"].setdefault(int(number), {})[slot] = tensor
+        self.optimizer.load_state_dict(saved)
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _summary(record: dict[str, Any]) -> str:
+    rate = record["events"] / max(record["seconds"], 1e-9)
+    text = f"epoch {record['epoch']}: loss {record['loss']:.4f}, {rate:,.0f} events/s"
+    if record["validation"]:
+        text += f", validation {SELECTED_BY} {record['validation'][SELECTED_BY]:.4f}" + (
+            " (best)" if record["best"] else ""
+        )
+    return text

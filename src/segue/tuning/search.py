@@ -1,0 +1,269 @@
+"""Trial after trial on train, each measured on validation, until trials or minutes are spent.
+
+A study that was stopped goes on where it was: every trial draws from the seed and its own number, and one that was
+interrupted is repeated. Test sessions are never opened.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from segue import models
+from segue.data.corpus import Part, load
+from segue.errors import ArtifactError, ConfigError, ModelError
+from segue.pipeline import fit as pipeline
+from segue.pipeline.fit import Options
+from segue.settings import Nested, merged
+from segue.settings.toml import as_toml
+from segue.system.atomic import write_text, writing
+from segue.system.folders import clear
+from segue.system.torch_runtime import pick_device
+from segue.training import epochs as records
+from segue.training.trainer import SELECTED_BY, EpochPlan, Progress
+from segue.tuning.journal import JOURNAL, epochs_of, keep_epochs, open_study, plan_of, quiet, row, settled
+from segue.tuning.ranges import Point, Search, all_points, distributions, preset_point, searched, with_point
+
+logger = logging.getLogger("segue")
+
+_RUNNING = "running"
+_OURS = (JOURNAL, "trials.json", "best.toml", "metrics.jsonl", _RUNNING)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a search may cost."""
+
+    trials: int = 40
+    minutes: float | None = None
+    search: Search = "tpe"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a search stands, told before the first trial and after each."""
+
+    trials: int
+    of: int
+    seconds: float
+    best: float | None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best settings found.
+
+    Attributes:
+        settings: to be given to a training, as ``best.toml`` holds them. point: what of them was searched.
+        value: their HR@10 on validation. plan: the epochs that a refit plays. seconds: spent on all trials.
+        trials: as in ``trials.json``.
+    """
+
+    settings: Nested
+    point: Point
+    value: float
+    plan: list[EpochPlan]
+    seconds: float
+    trials: list[dict[str, Any]]
+
+
+def tune(
+    corpus: Path,
+    out: Path,
+    overrides: Nested,
+    budget: Budget = Budget(),
+    *,
+    overwrite: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    watch: Callable[[Standing], None] | None = None,
+) -> Tuned:
+    """Search a model's space for the best validation HR@10; continues the study at `out` where there is one.
+
+    Args:
+        corpus: a prepared corpus, of which train and validation are read.
+        out: a folder for the study, ``trials.json``, ``best.toml`` and ``metrics.jsonl``, the epochs of the best
+            trial; the last three are written after every trial.
+        overrides: model, preset, and what is not to be searched.
+        overwrite: forget the study that is there.
+        progress, watch: told after every training step, and after every trial.
+
+    Raises ConfigError when no trial succeeds, ArtifactError when the study at `out` asked something else or another
+    process works on it, CorpusError when the model needs what the corpus lacks.
+    """
+    with quiet():
+        try:
+            return _Study(corpus, out, overrides, budget, progress, overwrite=overwrite).run(watch or (lambda _: None))
+        except optuna.exceptions.UpdateFinishedTrialError:
+            raise ArtifactError(
+                f"another process works on the study at {out}; wait until it ends, then repeat the command"
+            ) from None
+
+
+class _Study:
+    def __init__(
+        self,
+        corpus: Path,
+        out: Path,
+        overrides: Nested,
+        budget: Budget,
+        progress: Callable[[Progress], None] | None,
+        *,
+        overwrite: bool,
+    ) -> None:
+        self.folder, self.out, self.budget, self.progress = corpus, out, budget, progress
+        asked = pipeline.settings_for(corpus, overrides).model
+        self.space, shared = searched(budget.search, asked.name, asked.preset, overrides)
+        self.shared = merged(shared, {"model": {"name": asked.name, "preset": asked.preset}})
+        self.settings = pipeline.settings_for(corpus, self.shared)
+        pick_device(self.settings.training.device)
+        self.label = models.label(self.settings)
+        self.corpus = load(corpus, (Part.TRAIN, Part.VALIDATION))
+        grid = budget.search == "paper-grid"
+        self.points = all_points(self.space, None if grid else budget.trials, budget.seed)
+        self.first = None if grid else preset_point(self.settings, self.space)
+        if overwrite and (out / JOURNAL).exists():
+            clear(out, lambda path: path.parts[0].startswith(_OURS), corpus)
+        question = {
+            "corpus": self.corpus.fingerprint,
+            "settings": self.settings.model_dump(mode="json"),
+            "search": budget.search,
+            "seed": budget.seed,
+        }
+        self.study = open_study(out, question)
+
+    def run(self, watch: Callable[[Standing], None]) -> Tuned:
+        watch(self._standing())
+        while (left := self._seconds_left()) > 0 and len(settled(self.study)) < self.budget.trials and self._queue():
+            self._trial(left)
+            self._write()
+            watch(self._standing())
+        self._write()
+        best, trials = self._best(), [row(trial) for trial in settled(self.study)]
+        if best is None or best.value is None:
+            reasons = [trial["reason"] for trial in trials if "reason" in trial]
+            why = reasons[-1] if reasons else "allow it more than 0 trials and minutes"
+            raise ConfigError(f"no trial of {self.label} succeeded, of {len(trials)}: {why}")
+        settings, plan = with_point(self.shared, best.params), plan_of(best)
+        return Tuned(settings, dict(best.params), best.value, plan, self._seconds(), trials)
+
+    def _queue(self) -> bool:
+        """Queue what has to come next, where that is not the sampler's to say; False when nothing is left to try."""
+        tried = settled(self.study)
+        if self.study.get_trials(states=(TrialState.WAITING,)):
+            return True
+        if self.first is not None and not tried:
+            self.study.enqueue_trial(self.first)
+        elif self.points is not None:
+            left = [point for point in self.points if all(point != trial.params for trial in tried)]
+            if not left:
+                return False
+            self.study.enqueue_trial(left[0])
+        return True
+
+    def _trial(self, left: float) -> None:
+        """One trial, from the question to the answer that the journal keeps."""
+        before = settled(self.study)
+        draw = np.random.SeedSequence([self.budget.seed, len(before)]).generate_state(1)
+        self.study.sampler = optuna.samplers.TPESampler(seed=int(draw[0]))
+        # The first trial is the preset: what of it lies outside its range is not drawn.
+        asked = self.space if before or self.first is None else {key: self.space[key] for key in self.first}
+        trial = self.study.ask(distributions(asked))
+        twin = next((other for other in before if other.params == trial.params), None)
+        if twin is not None:
+            trial.set_user_attr("same_as", twin.number)
+            self.study.tell(trial, twin.value, state=twin.state)
+            return
+        started = time.monotonic()
+        value, state = self._measure(trial, left)
+        trial.set_user_attr("seconds", round(time.monotonic() - started, 3))
+        self.study.tell(trial, value, state=state)
+        point = ", ".join(f"{key.partition('.')[2]} {value}" for key, value in trial.params.items())
+        outcome = f"{SELECTED_BY} {value:.4f}" if value is not None else state.name.lower()
+        logger.info("trial %d of %d: %s (%s)", len(before) + 1, self._most(), outcome, point or "as it is")
+
+    def _measure(self, trial: optuna.Trial, left: float) -> tuple[float | None, TrialState]:
+        def watch(record: dict[str, Any]) -> None:
+            trial.set_user_attr("epochs", record["epoch"])
+            if record["validation"]:
+                trial.report(record["validation"][SELECTED_BY], record["epoch"])
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+
+        folder = self.out / _RUNNING
+        with writing(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        overrides = self._within(with_point(self.shared, trial.params), left)
+        options = Options(progress=self.progress, on_epoch=watch)
+        try:
+            found = pipeline.select(self.corpus, folder, pipeline.settings_for(self.folder, overrides), options)
+        except optuna.TrialPruned:
+            return None, TrialState.PRUNED
+        except (ConfigError, ModelError, torch.OutOfMemoryError) as error:
+            trial.set_user_attr("reason", " ".join(str(error).split()))
+            return None, TrialState.FAIL
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        trial.set_user_attr("metrics", found.metrics)
+        keep_epochs(trial, found)
+        return found.metrics[SELECTED_BY], TrialState.COMPLETE
+
+    def _within(self, overrides: Nested, left: float) -> Nested:
+        """A trial may use what is left of the minutes; its last epoch is then cut short, and measured."""
+        if math.isinf(left):
+            return overrides
+        own = self.settings.training.max_minutes
+        return merged(overrides, {"training": {"max_minutes": min(own or math.inf, left / 60)}})
+
+    def _seconds(self) -> float:
+        return math.fsum(trial.user_attrs.get("seconds", 0.0) for trial in settled(self.study))
+
+    def _seconds_left(self) -> float:
+        return math.inf if self.budget.minutes is None else 60 * self.budget.minutes - self._seconds()
+
+    def _most(self) -> int:
+        """Trials there can be; the preset is one more where it lies outside the space."""
+        if self.points is None:
+            return self.budget.trials
+        return min(self.budget.trials, len(self.points) + (self.first is not None and self.first not in self.points))
+
+    def _best(self) -> FrozenTrial | None:
+        """The first of the best."""
+        complete = [trial for trial in settled(self.study) if trial.value is not None]
+        return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+
+    def _standing(self) -> Standing:
+        best = self._best()
+        return Standing(len(settled(self.study)), self._most(), self._seconds(), best.value if best else None)
+
+    def _write(self) -> None:
+        """Bring trials.json and best.toml up to date."""
+        best, trials = self._best(), settled(self.study)
+        facts = {
+            "model": self.label,
+            "selected_by": f"{SELECTED_BY} on validation",
+            **asdict(self.budget),
+            "space": {key: asdict(values) for key, values in self.space.items()},
+            "seconds": round(self._seconds(), 3),
+            "best": best.number if best else None,
+            "trials": [row(trial) for trial in trials],
+        }
+        with writing(self.out):
+            write_text(self.out / "trials.json", json.dumps(facts, indent=1) + "\n")
+            if best:
+                comment = f"Trial {best.number} of {len(trials)}: {SELECTED_BY} {best.value:.4f} on validation."
+                write_text(self.out / "best.toml", as_toml(with_point(self.shared, best.params), comment))
+                records.write_epochs(self.out, epochs_of(best))

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from segue.data.log.check import CheckReport, check_log
+from segue.errors import LogError
+from segue.settings import compose
+
+START = 1_700_000_000
+Event = tuple[str, str, float]
+
+
+def check(
+    scratch: Path,
+    events: list[Event],
+    settings: dict[str, dict[str, Any]] | None = None,
+    **columns: list[Any],
+) -> CheckReport:
+    users, items, times = zip(*events, strict=True)
+    table = pa.table({"user_id": users, "item_id": items, "timestamp": times, **columns})
+    report = check_log(table, compose(settings or {}), scratch)
+    json.dumps(report.as_dict())
+    return report
+
+
+def warned(report: CheckReport, words: str) -> bool:
+    return any(words in warning for warning in report.warnings)
+
+
+def clicks(sessions: int, length: int, seed: int = 0) -> list[Event]:
+    """Believable sessions: random items a minute apart, two days between the sessions of a user."""
+    draw = random.Random(seed)
+    return [
+        (f"u{session % 3}", f"i{draw.randrange(1000)}", START + session * 172_800 + place * 60)
+        for session in range(sessions)
+        for place in range(length)
+    ]
+
+
+def test_figures_by_hand(tmp_path: Path) -> None:
+    minutes = {"a": [0, 5, 20, 400, 1500], "b": [0, 1, 2]}
+    events = [(user, f"i{m % 5}", START + m * 60) for user, all_ in minutes.items() for m in all_]
+    report = check(tmp_path, [*events, events[0]])
+    assert (report.rows, report.users, report.items, report.duplicates) == (9, 2, 3, 1)
+    assert (report.first, report.last) == ("2023-11-14T22:13:20.000Z", "2023-11-15T23:13:20.000Z")
+    assert report.facts.timestamp_format == "epoch seconds, UTC"
+    figures = {cut.cut: (cut.sessions, cut.mean_length, cut.share_of_three) for cut in report.sessions}
+    # The repeated first event makes user a's first visit longer by one, a gap of 0 apart.
+    assert figures == {
+        "10min": (5, 9 / 5, 2 / 5),
+        "30min": (4, 9 / 4, 2 / 4),
+        "1h": (4, 9 / 4, 2 / 4),
+        "8h": (3, 9 / 3, 2 / 3),
+        "1d": (2, 9 / 2, 2 / 2),
+    }
+
+
+def test_a_gap_is_strictly_longer_and_the_set_one_is_counted_too(tmp_path: Path) -> None:
+    events: list[Event] = [("a", "x", 0 + START), ("a", "y", 7200 + START), ("b", "x", START)]
+    report = check(tmp_path, events, {"sessions": {"gap": "2h"}})
+    figures = {cut.cut: cut.sessions for cut in report.sessions}
+    assert figures == {"10min": 3, "30min": 3, "1h": 3, "2h": 2, "8h": 2, "1d": 2}
+
+
+def test_given_sessions_are_counted_as_they_are(tmp_path: Path) -> None:
+    events = clicks(2, 3)
+    report = check(tmp_path, events, session_id=["p", "p", "q", "q", "q", "q"])
+    assert [(cut.cut, cut.sessions, cut.share_of_three) for cut in report.sessions] == [("session_id", 3, 1 / 3)]
+    assert warned(report, "1 session ids occur with several users")
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_repeats_count_inside_sessions_only(tmp_path: Path, given: bool) -> None:
+    day = 86_400 * 2
+    events: list[Event] = [
+        *[("a", item, START + place) for place, item in enumerate("xyxx")],
+        *[("a", item, START + day + place) for place, item in enumerate("xy")],
+        *[("b", item, START + place) for place, item in enumerate("xy")],
+    ]
+    columns = {"session_id": [*"11112233"]} if given else {}
+    report = check(tmp_path, events, **columns)
+    assert report.repeats == 2 / 8
+    assert report.repeats_in_sessions
+    assert not check(tmp_path, events[4:]).repeats_in_sessions
+
+
+def test_a_believable_log_earns_no_warning(tmp_path: Path) -> None:
+    report = check(tmp_path, clicks(60, 4))
+    assert report.warnings == ()
+    assert report.order.sorted_by_chance == pytest.approx(1 / 24)
+    assert report.order.sorted_by_id < 0.3
+    assert report.order.one_time == 0
+
+
+@pytest.mark.parametrize("falling", [False, True])
+@pytest.mark.parametrize("kind", ["number", "text"])
+def test_sessions_sorted_by_id_are_seen(tmp_path: Path, kind: str, falling: bool) -> None:
+    draw = random.Random(1)
+    events: list[Event] = []
+    for session in range(30):
+        numbers = draw.sample(range(2000), 5)
+        ids = sorted(numbers, reverse=falling) if kind == "number" else sorted(map(str, numbers), reverse=falling)
+        events += [(f"u{session % 3}", str(item), START + session * 172_800.0) for item in ids]
+    report = check(tmp_path, events)
+    assert report.order.sorted_by_id == 1
+    assert report.order.one_time == 1
+    assert warned(report, "sorted by item id")
+    assert warned(report, "carry one timestamp")
+    assert all("shuffle" in warning and "no conclusion about order" in warning for warning in report.warnings)
+
+
+def test_few_sorted_sessions_are_no_evidence(tmp_path: Path) -> None:
+    events: list[Event] = [("a", "1", START), ("a", "2", START + 5), ("a", "3", START + 9), ("b", "1", START)]
+    assert not warned(check(tmp_path, events), "sorted by item id")
+
+
+def test_a_repeat_breaks_a_sorted_session(tmp_path: Path) -> None:
+    events = [(f"u{n}", item, START + place) for n in range(8) for place, item in enumerate(["1", "1", "2"])]
+    assert check(tmp_path, events).order.sorted_by_id == 0
+
+
+def test_dates_only(tmp_path: Path) -> None:
+    days = ["2024-01-01", "2024-01-01", "2024-01-03", "2024-01-04"]
+    table = pa.table({"user_id": [*"aabb"], "item_id": [*"xyzx"], "timestamp": days})
+    report = check_log(table, compose({}), tmp_path)
+    assert warned(report, "timestamps are dates only")
+    assert report.facts.dates_only
+
+
+def test_times_that_cannot_be(tmp_path: Path) -> None:
+    times = [-5.5, 100.0, 200.0, START, 32_503_680_000.0]
+    report = check(tmp_path, [(f"u{n}", "x", time) for n, time in enumerate(times)])
+    assert warned(report, "1 events lie before 1970")
+    assert warned(report, "2 events lie in the years 1970 to 1979")
+    assert warned(report, "1 events lie in the future")
+    assert report.first == "1969-12-31T23:59:54.500Z"
+
+
+def test_an_unknown_start_is_said_and_no_calendar_is_judged(tmp_path: Path) -> None:
+    report = check(tmp_path, [("a", "x", 0), ("b", "y", 36), ("a", "z", 77)])
+    assert warned(report, "unknown start")
+    assert len(report.warnings) == 1
+
+
+def test_years_beyond_the_calendar_are_numbers(tmp_path: Path) -> None:
+    times = pa.array([START, 10**12], pa.timestamp("s"))
+    report = check_log(
+        pa.table({"user_id": ["a", "b"], "item_id": ["x", "y"], "timestamp": times}), compose({}), tmp_path
+    )
+    assert report.last == "1000000000000000 ms after 1970-01-01"
+
+
+def test_nulls_are_counted_not_refused(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "user_id": ["a", None, "b", "b"],
+            "item_id": ["x", "y", None, "z"],
+            "timestamp": pa.array([START, None, START, START + 1]),
+        }
+    )
+    report = check_log(table, compose({}), tmp_path)
+    assert report.facts.nulls == {"user_id": 1, "item_id": 1, "timestamp": 1}
+    assert (report.facts.rows_read, report.rows) == (4, 2)
+    assert warned(report, "2 rows have null ids or times")
+    assert report.as_dict()["nulls"] == report.facts.nulls
+
+
+def test_one_user_is_said(tmp_path: Path) -> None:
+    assert warned(check(tmp_path, [("a", "x", START), ("a", "y", START + 5)]), "all events are of one user")
+
+
+def test_the_report_reads_as_text(tmp_path: Path) -> None:
+    report = check(tmp_path, [*clicks(4, 3), ("u0", "i", 5.0)])
+    text = "\n".join(report.lines())
+    assert "13 rows" in text
+    assert "8h" in text
+    assert text.count("warning: ") == len(report.warnings) == 1
+    assert all("\n" not in line for line in report.lines())
+
+
+def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="no such file"):
+        check_log(tmp_path / "absent.csv", compose({}), tmp_path)

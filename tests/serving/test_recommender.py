@@ -1,0 +1,381 @@
+"""Requests and answers: who asks, what may be shown, and a reason that adds up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small_logs
+import torch
+
+import segue
+from segue.errors import ArtifactError, RequestError
+from segue.pipeline import fit as pipeline
+from segue.serving.recommender import Answer, Recommender
+from segue.settings import Nested
+
+KNOWN, TWIN, OTHER = small_logs.user(0), small_logs.user(2), small_logs.user(1)
+"""Two users of taste a and one of taste b."""
+RELATIONS = {"adjacent_in", "adjacent_out", "similar"}
+
+
+@cache
+def model() -> Recommender:
+    return segue.load(small_logs.fitted_model())
+
+
+@cache
+def counting(name: str, preset: str) -> Recommender:
+    return segue.load(small_logs.counting_model(name, preset))
+
+
+def ids(answer: Answer) -> list[str]:
+    return [entry.item for entry in answer]
+
+
+def scores(answer: Answer) -> dict[str, float]:
+    return {entry.item: entry.score for entry in answer}
+
+
+def everything(user: str | None, items: Sequence[str] = (), **how: Any) -> dict[str, float]:
+    return scores(model().recommend(user, items, k=len(model().artifact.items), **how))
+
+
+def test_a_known_user_gets_their_own_taste() -> None:
+    session = ["first3", "second3"]
+    for user, wanted in ((KNOWN, "a3"), (OTHER, "b3")):
+        answer = model().recommend(user, session, k=5)
+        assert answer.user_known
+        assert (answer.skipped, answer.warnings) == ((), ())
+        assert ids(answer)[0] == wanted
+        assert len(answer) == 5
+
+
+def test_a_new_user_is_known_by_their_history() -> None:
+    taste_b = [item for _, item, _ in small_logs.rows() if item.startswith("b")][:20]
+    session = ["first3", "second3"]
+    new = model().recommend("nobody", session, history=taste_b)
+    assert not new.user_known
+    assert scores(new) != scores(model().recommend(None, session))
+    assert scores(new) != scores(model().recommend("nobody", session, history=[i.replace("b", "a") for i in taste_b]))
+    ranked = everything("nobody", session, history=taste_b)
+    assert ranked["b3"] > ranked["a3"]
+
+
+def test_given_history_stands_in_for_the_stored_one() -> None:
+    session, history = ["first3", "second3"], ["b1", "b2", "b1"]
+    answer = model().recommend(KNOWN, session, history=history)
+    assert answer.user_known
+    assert scores(answer) != scores(model().recommend(KNOWN, session))
+
+
+def test_an_unknown_user_is_an_anonymous_one() -> None:
+    session = ["first3", "second3"]
+    unknown, anonymous = model().recommend("nobody", session), model().recommend(None, session)
+    assert unknown == anonymous
+    assert not anonymous.user_known
+    assert anonymous.warnings == ()
+
+
+def test_an_empty_session_starts_from_the_history() -> None:
+    answer = model().recommend(KNOWN)
+    assert answer.user_known
+    assert answer.warnings == ("the session is empty: it starts from the user's last history items",)
+    last = model().artifact.history
+    own = last.items[last.offsets[np.searchsorted(last.user, 1)] - 20 : last.offsets[np.searchsorted(last.user, 1)]]
+    shown = [model().artifact.items.column("item_id")[int(item)].as_py() for item in own]
+    assert [part["item"] for part in answer[0].because["session"]] == shown
+    assert scores(answer) != scores(model().recommend(OTHER))
+
+
+def test_a_history_of_items_starts_an_empty_session() -> None:
+    answer = model().recommend(None, [], history=["first3", "second3"])
+    assert [part["item"] for part in answer[0].because["session"]] == ["first3", "second3"]
+    assert len(answer.warnings) == 1
+
+
+@pytest.mark.parametrize("user", [None, "nobody"])
+@pytest.mark.parametrize("items", [[], ["not sold here"]])
+def test_nothing_known_is_popularity_and_says_so(user: str | None, items: list[str]) -> None:
+    answer = model().recommend(user, items, k=4)
+    train = model().artifact.history.items
+    count = np.bincount(train, minlength=len(model().artifact.items))
+    order = np.argsort(-count, kind="stable")[:4]
+    assert ids(answer) == [model().artifact.items.column("item_id")[int(item)].as_py() for item in order]
+    assert [entry.score for entry in answer] == count[order].tolist()
+    assert answer.warnings == ("nothing is known of this session or user: these are the most popular items",)
+    assert answer.skipped == tuple(items)
+    assert {entry.because["text"] for entry in answer} == {"popular with everybody"}
+
+
+@pytest.mark.parametrize(("user", "history"), [(KNOWN, []), (KNOWN, ["not sold here"]), ("nobody", []), (None, [])])
+def test_an_empty_history_says_what_is_missing(user: str | None, history: list[str]) -> None:
+    answer = model().recommend(user, [], history=history)
+    assert answer.user_known is (user == KNOWN)
+    assert answer.warnings == (
+        "neither the session nor the history holds an item that the model knows: these are the most popular items",
+    )
+
+
+def test_unknown_items_are_skipped_and_named() -> None:
+    answer = model().recommend(KNOWN, ["x", "first3", "y", "second3", "x"])
+    assert answer.skipped == ("x", "y", "x")
+    assert scores(answer) == scores(model().recommend(KNOWN, ["first3", "second3"]))
+    assert model().recommend(None, ["first3"], history=["z", "a1"]).skipped == ("z",)
+
+
+def test_only_the_last_items_of_a_long_session_count() -> None:
+    window = model().model.config.window.length
+    tail = ["first3", "second3"] * (window // 2)
+    long, short = model().recommend(KNOWN, ["b1", "b2", *tail]), model().recommend(KNOWN, tail)
+    assert scores(long) == scores(short)
+    assert len(long[0].because["session"]) == window
+
+
+def test_excluded_items_are_not_shown() -> None:
+    session = ["first3", "second3"]
+    full = ids(model().recommend(KNOWN, session, k=6))
+    assert ids(model().recommend(KNOWN, session, k=4, exclude=[full[0], full[2], "not sold here"])) == [
+        full[1], *full[3:6],
+    ]  # fmt: skip
+
+
+def test_nothing_is_excluded_by_default() -> None:
+    session = ["first3", "second3"]
+    assert set(session) < set(everything(KNOWN, session))
+    assert set(everything(KNOWN, session)) == set(model().artifact.items.column("item_id").to_pylist())
+
+
+def test_seen_items_can_be_left_out() -> None:
+    session = ["first3", "b3"]
+    assert set(everything(KNOWN, session, exclude_seen="session")) == set(everything(KNOWN, session)) - set(session)
+    left = set(everything(KNOWN, session, exclude_seen="history"))
+    assert left == {f"b{topic}" for topic in range(small_logs.TOPICS)} - {"b3"}
+
+
+def test_an_empty_session_has_seen_nothing_itself() -> None:
+    assert len(everything(KNOWN, [], exclude_seen="session")) == len(model().artifact.items)
+
+
+def test_candidates_are_the_only_ones() -> None:
+    answer = model().recommend(KNOWN, ["first3"], k=2, candidates=["b3", "a3", "second3", "a3"])
+    full = everything(KNOWN, ["first3"])
+    assert ids(answer) == sorted(["b3", "a3", "second3"], key=lambda item: -full[item])[:2]
+    assert answer.warnings == ()
+
+
+def test_unknown_candidates_are_warned_of() -> None:
+    answer = model().recommend(KNOWN, ["first3"], k=1, candidates=["b3", "x", "y"])
+    assert ids(answer) == ["b3"]
+    assert answer.warnings == ("2 candidates are unknown to the model, such as 'x'",)
+    assert answer.skipped == ()
+
+
+def test_fewer_eligible_items_than_asked_for() -> None:
+    answer = model().recommend(KNOWN, ["first3"], k=3, candidates=["b3", "a3"], exclude=["a3"])
+    assert ids(answer) == ["b3"]
+    assert answer.warnings == ("only 1 items are eligible, 3 were asked for",)
+    nothing = model().recommend(KNOWN, ["first3"], candidates=[])
+    assert (len(nothing), nothing.warnings) == (0, ("only 0 items are eligible, 10 were asked for",))
+    most = model().recommend(KNOWN, ["first3"], k=10_000)
+    assert len(most) == len(model().artifact.items)
+    assert len(most.warnings) == 1
+
+
+@pytest.mark.parametrize("k", [0, -3])
+def test_k_below_one_is_a_mistake(k: int) -> None:
+    with pytest.raises(RequestError, match=f"k must be at least 1, found {k}"):
+        model().recommend(KNOWN, ["first3"], k=k)
+
+
+def test_a_text_in_place_of_a_list_is_a_mistake() -> None:
+    for how in ({"items": "first3"}, {"history": "a1"}, {"exclude": "a1"}, {"candidates": "a1"}):
+        with pytest.raises(RequestError, match="list of ids"):
+            model().recommend(KNOWN, **{"items": ["first3"], **how})  # type: ignore[arg-type]
+
+
+def test_best_first_and_no_item_twice() -> None:
+    for user, session in ((KNOWN, ["first3", "first3"]), (None, ["b1"]), (KNOWN, [])):
+        answer = model().recommend(user, session, k=100)
+        assert len(set(ids(answer))) == len(answer)
+        found = [entry.score for entry in answer]
+        assert found == sorted(found, reverse=True)
+
+
+def test_equal_scores_stand_in_the_order_of_ids() -> None:
+    answer = counting("popularity", "session").recommend(None, ["second1", "a1"], k=100)
+    keys = [(-entry.score, entry.item) for entry in answer]
+    assert keys == sorted(keys)
+    assert len({entry.score for entry in answer}) < len(answer)
+
+
+@pytest.mark.parametrize(
+    ("user", "session", "history"),
+    [
+        (KNOWN, ["first3", "second3"], None),
+        (OTHER, ["first3"], None),
+        (None, ["first3", "first3", "b2"], None),
+        ("nobody", ["second1"], ["b1", "b2", "a1"]),
+        (KNOWN, [], None),
+        (None, [], None),
+    ],
+)
+def test_the_parts_of_a_reason_add_up(user: str | None, session: list[str], history: list[str] | None) -> None:
+    for recommender in (model(), counting("popularity", "mixed"), counting("item_knn", ""), counting("markov", "")):
+        for entry in recommender.recommend(user, session, k=32, history=history):
+            because = entry.because
+            assert list(because) == ["text", "session", "user", "base", "terms"]
+            by_item = sum(part["contribution"] for part in because["session"])
+            assert by_item + because["user"] + because["base"] == pytest.approx(entry.score, abs=1e-4, rel=1e-5)
+            assert sum(because["terms"].values()) + because["base"] == pytest.approx(entry.score, abs=1e-4, rel=1e-5)
+            assert because["text"]
+
+
+def test_a_relation_is_named_where_the_graph_has_the_edge() -> None:
+    graph = model().model.graph  # type: ignore[attr-defined]
+    numbers = {item: number for number, item in enumerate(model().artifact.items.column("item_id").to_pylist())}
+    seen: set[str | None] = set()
+    for entry in model().recommend(KNOWN, ["first3", "second3", "b5", "first0"], k=32):
+        for part in entry.because["session"]:
+            edges = {
+                name for name in RELATIONS if numbers[part["item"]] in _neighbours(graph.csr[name], numbers[entry.item])
+            }
+            assert part["relation"] in edges if edges else part["relation"] is None
+            seen.add(part["relation"])
+    assert None in seen
+    assert len(seen & RELATIONS) >= 2
+
+
+def _neighbours(csr: Any, node: int) -> list[int]:
+    return list(csr.indices[csr.offsets[node] : csr.offsets[node + 1]].tolist())
+
+
+def test_adjacent_in_means_right_before() -> None:
+    """In every visit second{t} comes right after first{t}."""
+    answer = model().recommend(KNOWN, ["first3"], k=32)
+    (entry,) = [entry for entry in answer if entry.item == "second3"]
+    assert entry.because["session"][0]["relation"] == "adjacent_in"
+    assert entry.because["text"] == "often comes right after The [first3]"
+
+
+TEXTS = {
+    None: "goes with",
+    "adjacent_in": "often comes right after",
+    "adjacent_out": "often comes right before",
+    "similar": "often shares sessions with",
+}
+
+
+@pytest.mark.parametrize("user", [KNOWN, None])
+def test_the_text_names_what_speaks_most(user: str | None) -> None:
+    """The user where they outweigh every item of the session, and then that item too; else the item alone."""
+    seen: set[bool] = set()
+    for entry in model().recommend(user, ["first3", "second3", "b5"], k=32):
+        because = entry.because
+        top = max(because["session"], key=lambda part: part["contribution"])
+        near = f"{TEXTS[top['relation']]} {model().name(top['item'])}" if top["contribution"] > 0 else ""
+        earlier = user is not None and because["user"] > max(top["contribution"], 0)
+        wanted = [*(["from this user's earlier sessions"] if earlier else []), *([near] if near else [])]
+        assert because["text"] == (", and ".join(wanted) or "popular with everybody")
+        seen.add(earlier)
+    assert seen == ({True, False} if user else {False})
+
+
+def test_a_user_who_speaks_most_leaves_room_for_the_session() -> None:
+    (entry,) = counting("popularity", "mixed").recommend(KNOWN, ["a3"], k=1, candidates=["a3"])
+    assert entry.because["user"] > entry.because["session"][0]["contribution"] > 0
+    assert entry.because["text"] == "from this user's earlier sessions, and goes with The [a3]"
+    (other,) = counting("popularity", "mixed").recommend(KNOWN, ["b3"], k=1, candidates=["a3"])
+    assert other.because["text"] == "from this user's earlier sessions"
+
+
+def test_a_model_that_cannot_tell_why_does_not_say_popular(tmp_path: Path) -> None:
+    network = small_logs.with_settings(model={"name": "gru4rec", "dim": 8}, training={"max_epochs": 1})
+    del network["model"]["dropout"]
+    answer = segue.load(pipeline.train(small_logs.corpus(), tmp_path / "m", network)).recommend(KNOWN, ["first3"])
+    assert {entry.because["text"] for entry in answer} == {"suits this session"}
+
+
+@pytest.mark.parametrize(("name", "fill"), [("markov", "none"), ("markov", "popularity"), ("item_knn", "popularity")])
+def test_what_fills_a_list_is_called_so(tmp_path: Path, name: str, fill: str) -> None:
+    """Nothing ever followed a0 or b0 in a session of these items but first1."""
+    out = pipeline.train(small_logs.corpus(), tmp_path / "m", {"model": {"name": name, "fill": fill}})
+    (entry,) = segue.load(out).recommend(None, ["a0"], candidates=["b5"], k=1)
+    words = {"none": "nothing speaks for it, it fills the list", "popularity": "popular with everybody"}
+    assert entry.because["text"] == words[fill]
+
+
+def test_midnight_of_1970_is_a_time_like_any_other(tmp_path: Path) -> None:
+    decaying: Nested = {"model": {"name": "popularity", "preset": "personal", "half_life": "1d"}}
+    recommender = segue.load(pipeline.train(small_logs.corpus(), tmp_path / "m", decaying))
+    begin, soon, late = (scores(recommender.recommend(KNOWN, ["first3"], k=32, time=t)) for t in (0, 1, None))
+    assert begin == soon != late
+
+
+def test_names_come_from_the_items_file() -> None:
+    assert model().name("a3") == "The [a3]"
+    assert model().name("a0") == "a0"
+    assert model().name("not sold here") == "not sold here"
+
+
+def test_the_json_shape() -> None:
+    answer = model().recommend(KNOWN, ["first3", "x"], k=3)
+    shape = json.loads(json.dumps(answer.as_dict(), allow_nan=False))
+    assert list(shape) == ["items", "skipped", "user_known", "warnings"]
+    assert shape["skipped"] == ["x"]
+    assert shape["user_known"] is True
+    assert [list(entry) for entry in shape["items"]] == [["item", "score", "because"]] * 3
+    assert all(isinstance(entry["item"], str) and isinstance(entry["score"], float) for entry in shape["items"])
+    (part,) = shape["items"][0]["because"]["session"]
+    assert list(part) == ["item", "contribution", "relation"]
+
+
+def test_an_answer_is_a_sequence() -> None:
+    answer = model().recommend(KNOWN, ["first3"], k=3)
+    assert list(answer) == [answer[0], answer[1], answer[2]]
+    assert answer[1:] == (answer[1], answer[2])
+
+
+def test_whole_numbers_will_do_as_ids(tmp_path: Path) -> None:
+    rows = [
+        (number + 100, item, 1_700_000_000 + 90_000 * visit + 60 * place)
+        for number in range(3)
+        for visit in range(6)
+        for place, item in enumerate((7, 8 + number, 20 + visit % 2))
+    ]
+    log = small_logs.write_csv(tmp_path / "log.csv", rows)
+    with_numbers = segue.fit(log, small_logs.with_settings(training={"max_epochs": 1}), out=tmp_path / "m")
+    as_text = with_numbers.recommend("101", ["7", "9"], exclude=["8"])
+    assert with_numbers.recommend(101, [7, 9], exclude=[8]) == as_text  # type: ignore[arg-type, list-item]
+    assert with_numbers.recommend(np.int64(101), np.array([7, 9]), exclude=[8]) == as_text  # type: ignore[arg-type]
+    assert as_text.user_known
+    assert as_text.skipped == ()
+
+
+def test_answers_are_the_same_every_time() -> None:
+    first = model().recommend(KNOWN, ["first3", "second3"])
+    torch.manual_seed(7)
+    assert segue.load(small_logs.fitted_model()).recommend(KNOWN, ["first3", "second3"]) == first
+
+
+def test_a_saved_copy_answers_alike(tmp_path: Path) -> None:
+    model().save(tmp_path / "deep" / "copy")
+    copy = segue.load(tmp_path / "deep" / "copy")
+    assert copy.recommend(KNOWN, ["first3"]) == model().recommend(KNOWN, ["first3"])
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["copy"]
+
+
+def test_saving_replaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "notes.txt").write_text("mine")
+    with pytest.raises(ArtifactError, match="exists already"):
+        model().save(tmp_path / "copy")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ArtifactError, match="cannot write"):
+        model().save(tmp_path / "file" / "copy")
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["notes.txt"]

@@ -1,0 +1,419 @@
+"""The search: what it varies, what it costs, what it keeps, and that it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_logs
+
+from segue import models
+from segue.data.corpus import Corpus
+from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
+from segue.models.gru4rec import GRU4Rec
+from segue.models.popularity import Popularity
+from segue.pipeline import fit as pipeline
+from segue.pipeline.fit import Options, Selection
+from segue.settings import Nested, Settings, compose
+from segue.settings.overrides import read_overrides
+from segue.settings.search_space import Between, Choice
+from segue.training import epochs as records
+from segue.tuning import Budget, Standing, Tuned, tune
+from segue.tuning.ranges import all_points, preset_point, searched, with_point
+
+GRU: Nested = {"model": {"name": "gru4rec"}, "training": {"max_epochs": 1, "batch_events": 64, "threads": 1}}
+COUNTS: Nested = {"model": {"name": "popularity"}}
+SPACE = {"model.dim": Choice((4, 8)), "model.dropout_embed": Between(0.0, 0.5)}
+Scripted = Callable[[Settings, Options], dict[str, float]]
+
+
+@pytest.fixture(autouse=True)
+def _spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GRU4Rec, "space", SPACE)
+    monkeypatch.setattr(Popularity, "space", {"model.session_weight": Choice((0.0, 1.0, 2.0))})
+    monkeypatch.setattr(Popularity, "spaces", {"personal": {}})
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, select: Scripted) -> None:
+    """Trials that cost nothing."""
+
+    def stand_in(corpus: Corpus, folder: Path, settings: Settings, options: Options) -> Selection:
+        return Selection(select(settings, options), [], [])
+
+    monkeypatch.setattr("segue.pipeline.fit.select", stand_in)
+
+
+def rate(settings: Settings, options: Options) -> dict[str, float]:
+    """A value that depends on the settings alone."""
+    return {"HR@10": float(settings.model.options.get("dropout_embed", 0.25))}
+
+
+def search(out: Path, overrides: Nested = GRU, **budget: Any) -> Tuned:
+    return tune(small_logs.corpus(), out, overrides, Budget(**budget))
+
+
+def told(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / "trials.json").read_text()))
+
+
+def test_the_best_trial_can_be_trained_again(tmp_path: Path) -> None:
+    found = search(tmp_path / "t", trials=3)
+    facts = told(tmp_path / "t")
+    values = [trial["value"] for trial in facts["trials"]]
+    assert len(values) == 3
+    assert found.value == max(values)
+    best = facts["trials"][facts["best"]]
+    assert (best["value"], best["settings"]) == (found.value, found.point)
+    overrides = read_overrides(tmp_path / "t" / "best.toml")
+    assert overrides == found.settings
+    folder = pipeline.train(small_logs.corpus(), tmp_path / "model", overrides)
+    assert records.training_facts(folder)["validation"] == best["metrics"]
+    kept = ["best.toml", "metrics.jsonl", "study.journal", "trials.json"]
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == kept
+    seen = [json.loads(line) for line in (tmp_path / "t" / "metrics.jsonl").read_text().splitlines()]
+    again = records.read_epochs(folder)
+    assert [epoch["validation"] for epoch in seen] == [epoch["validation"] for epoch in again]
+    chosen = max(epoch["epoch"] for epoch in seen if epoch["best"])
+    assert [epoch.learning_rate for epoch in found.plan] == [epoch["learning_rate"] for epoch in seen[:chosen]]
+
+
+def test_test_sessions_are_never_opened(tmp_path: Path) -> None:
+    corpus = shutil.copytree(small_logs.corpus(), tmp_path / "corpus")
+    (corpus / "test.parquet").unlink()
+    assert tune(corpus, tmp_path / "t", GRU, Budget(trials=2)).value > 0
+    assert tune(corpus, tmp_path / "p", COUNTS, Budget(trials=2)).value > 0
+
+
+def test_the_first_trial_is_the_preset_also_where_the_space_does_not_hold_it(tmp_path: Path) -> None:
+    found = search(tmp_path / "t", trials=1)
+    assert found.point["model.dropout_embed"] == 0.25
+    assert found.point["training.learning_rate"] == 1e-3
+    assert "model.dim" not in found.point, "the preset's 128 lies outside"
+    assert pipeline.settings_for(small_logs.corpus(), found.settings).model.options.get("dim", 128) == 128
+    assert "model.dim" in search(tmp_path / "t", trials=2).trials[1]["settings"]
+    assert search(tmp_path / "p", COUNTS, trials=1).point == {"model.session_weight": 0.0}
+
+
+def test_the_same_seed_searches_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, rate)
+    points = [
+        [trial["settings"] for trial in search(tmp_path / name, trials=15, seed=seed).trials]
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    assert points[0] == points[1]
+    assert points[0] != points[2]
+
+
+def test_the_search_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, rate)
+    found = search(tmp_path / "t", trials=30)
+    drawn = [trial["settings"]["model.dropout_embed"] for trial in found.trials]
+    assert sum(drawn[15:]) / 15 > sum(drawn[1:11]) / 10
+    assert found.value > 0.45
+
+
+@pytest.mark.parametrize("stop", ["ctrl-c", "killed"])
+def test_a_stopped_search_ends_as_if_it_never_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: str) -> None:
+    scripted(monkeypatch, rate)
+    whole = search(tmp_path / "whole", trials=14)
+    calls = []
+
+    def stopped(settings: Settings, options: Options) -> dict[str, float]:
+        calls.append(settings)
+        if len(calls) in (3, 12):
+            raise KeyboardInterrupt
+        return rate(settings, options)
+
+    scripted(monkeypatch, stopped)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            search(tmp_path / "t", trials=14)
+        if stop == "killed":
+            with (tmp_path / "t" / "study.journal").open("a") as journal:
+                journal.write('{"op_code":4,"worker')
+    resumed = search(tmp_path / "t", trials=14)
+    assert [(trial["settings"], trial["value"]) for trial in resumed.trials] == [
+        (trial["settings"], trial["value"]) for trial in whole.trials
+    ]
+    assert len(calls) == len(whole.trials) + 2
+    assert search(tmp_path / "t", trials=14).point == whole.point
+    assert len(calls) == len(whole.trials) + 2, "what is finished is not repeated"
+    assert len(search(tmp_path / "t", trials=16).trials) == 16
+
+
+def test_hopeless_trials_are_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[int] = []
+
+    def curve(settings: Settings, options: Options) -> dict[str, float]:
+        value = 0.5 if len(played) < 6 else 0.1
+        played.append(0)
+        for epoch in range(1, 5):
+            played[-1] = epoch
+            assert options.on_epoch is not None
+            options.on_epoch({"epoch": epoch, "validation": {"HR@10": value}})
+        return {"HR@10": value}
+
+    scripted(monkeypatch, curve)
+    found = search(tmp_path / "t", trials=8)
+    assert played[:6] == [4] * 6
+    assert played[6:] == [2, 2], "one epoch says too little; the second is below the median"
+    assert [trial["state"] for trial in found.trials[5:]] == ["complete", "pruned", "pruned"]
+    assert found.trials[6]["validation"] == [0.1, 0.1]
+    assert found.value == 0.5
+
+
+def test_a_diverging_trial_fails_and_the_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GRU4Rec, "space", {"training.learning_rate": Choice((1e-3, 1e30)), "model.dim": Choice((4,))})
+    found = search(tmp_path / "t", trials=5)
+    by_rate = {trial["settings"]["training.learning_rate"]: trial for trial in found.trials}
+    assert (by_rate[1e-3]["state"], by_rate[1e30]["state"]) == ("complete", "fail")
+    assert "lower training.learning_rate" in by_rate[1e30]["reason"] or "score" in by_rate[1e30]["reason"]
+    assert found.point["training.learning_rate"] == 1e-3
+
+
+def test_a_search_without_a_success_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(settings: Settings, options: Options) -> dict[str, float]:
+        raise ConfigError("training diverged")
+
+    scripted(monkeypatch, fail)
+    with pytest.raises(ConfigError, match=r"no trial of gru4rec/\S+ succeeded, of 3: training diverged"):
+        search(tmp_path / "t", trials=3)
+    assert not (tmp_path / "t" / "best.toml").exists()
+    assert len(told(tmp_path / "t")["trials"]) == 3
+
+
+def test_what_the_corpus_lacks_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(settings: Settings, options: Options) -> dict[str, float]:
+        raise CorpusError("the model needs history")
+
+    scripted(monkeypatch, lacks)
+    with pytest.raises(CorpusError, match="needs history"):
+        search(tmp_path / "t", trials=3)
+
+
+def test_minutes_are_spent_once(tmp_path: Path) -> None:
+    found = search(tmp_path / "t", minutes=1e-5)
+    assert [trial["state"] for trial in found.trials] == ["complete"]
+    assert found.trials[0]["seconds"] >= found.seconds > 0
+    assert "max_minutes" not in found.settings["training"], "the cut is the search's, not the model's"
+    assert len(search(tmp_path / "t", minutes=1e-5).trials) == 1
+
+
+def test_no_trial_outlasts_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+
+    def note(settings: Settings, options: Options) -> dict[str, float]:
+        limits.append(settings.training.max_minutes)
+        return {"HR@10": 0.5}
+
+    scripted(monkeypatch, note)
+    search(tmp_path / "a", trials=2, minutes=3.0)
+    assert limits[0] == 3.0
+    assert 2.9 < (limits[1] or 0) < 3.0
+    search(tmp_path / "b", {**GRU, "training": {**GRU["training"], "max_minutes": 0.5}}, trials=1, minutes=3.0)
+    search(tmp_path / "c", trials=1)
+    assert limits[2:] == [0.5, None]
+
+
+def test_a_small_space_is_searched_whole_and_once(tmp_path: Path) -> None:
+    seen: list[Standing] = []
+    found = tune(small_logs.corpus(), tmp_path / "t", COUNTS, Budget(trials=40), watch=seen.append)
+    weights = [trial["settings"]["model.session_weight"] for trial in found.trials]
+    assert weights[0] == 0.0
+    assert sorted(weights) == [0.0, 1.0, 2.0]
+    assert [(standing.trials, standing.of) for standing in seen] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert seen[-1].best == found.value
+
+
+def test_a_point_that_comes_again_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def note(settings: Settings, options: Options) -> dict[str, float]:
+        calls.append(settings)
+        return {"HR@10": 0.5}
+
+    scripted(monkeypatch, note)
+    found = search(tmp_path / "t", COUNTS, trials=2)  # fewer than there are points: the sampler draws
+    monkeypatch.setattr(Popularity, "space", {"model.session_weight": Choice((0.0, 1.0))})
+    assert len(found.trials) == 2
+    repeated = [trial for trial in found.trials if "same_as" in trial]
+    assert len(calls) == len(found.trials) - len(repeated)
+
+
+def test_a_second_process_in_the_same_study_ends_the_first_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one takes the running trial for one that was interrupted."""
+
+    def meanwhile(settings: Settings, options: Options) -> dict[str, float]:
+        scripted(monkeypatch, rate)
+        search(tmp_path / "t", trials=2)
+        return {"HR@10": 0.5}
+
+    scripted(monkeypatch, meanwhile)
+    with pytest.raises(ArtifactError, match="another process works on the study at"):
+        search(tmp_path / "t", trials=2)
+
+
+def test_another_question_is_refused_and_overwritten(tmp_path: Path) -> None:
+    search(tmp_path / "t", COUNTS, trials=1)
+    with pytest.raises(ArtifactError, match=r"started differently \(seed\); repeat its command, or drop it with"):
+        search(tmp_path / "t", COUNTS, trials=1, seed=1)
+    with pytest.raises(ArtifactError, match=r"\(settings\)"):
+        search(tmp_path / "t", GRU, trials=1)
+    found = tune(small_logs.corpus(), tmp_path / "t", COUNTS, Budget(trials=2, seed=1), overwrite=True)
+    assert told(tmp_path / "t")["seed"] == 1
+    assert len(found.trials) == 2
+
+
+def test_a_model_without_a_space_is_measured_as_it_is(tmp_path: Path) -> None:
+    found = search(tmp_path / "t", {"model": {"name": "popularity", "session_weight": 1.0}})
+    assert (len(found.trials), found.point) == (1, {})
+    assert found.settings["model"] == {"name": "popularity", "session_weight": 1.0, "preset": "global"}
+
+
+def test_the_paper_grid() -> None:
+    space, shared = searched("paper-grid", "hg_gnn", None, {"model": {"name": "hg_gnn"}})
+    points = all_points(space, None, seed=0)
+    assert points is not None
+    assert len(points) == 5 * 4 * 4
+    assert {point["model.dim"] for point in points} == {32, 64, 96, 128, 256}
+    assert {point["training.learning_rate"] for point in points} == {1e-4, 1e-3, 1e-2, 1e-1}
+    assert {point["model.layers"] for point in points} == {1, 2, 3, 4}
+    assert (shared["training"]["batch_events"], shared["training"]["optimizer"]) == (512, "adam")
+    assert points != all_points(space, None, seed=1)
+    assert searched("paper-grid", "markov", None, {}) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"), [("sr_gnn", "steps"), ("a_pgnn", "steps"), ("gce_gnn", "hops"), ("lessr", "layers")]
+)
+def test_the_papers_layers_are_searched_by_the_models_own_name_for_them(name: str, layers: str) -> None:
+    space, _ = searched("paper-grid", name, "hggnn", {"model": {"name": name, "preset": "hggnn"}})
+    assert set(space) == {"model.dim", "training.learning_rate", f"model.{layers}"}
+    assert space[f"model.{layers}"] == Choice((1, 2) if layers == "hops" else (1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("preset", "keys"),
+    [
+        ("paper", ["model.dim", "training.learning_rate", "model.layers"]),
+        ("no-users", ["model.dim", "training.learning_rate", "model.layers"]),
+        ("authors-code", ["model.dim", "training.learning_rate"]),
+        ("no-graph", ["model.dim", "training.learning_rate"]),
+        ("memory", ["training.learning_rate"]),
+    ],
+)
+def test_the_paper_grid_varies_what_a_preset_can_use(preset: str, keys: list[str]) -> None:
+    assert list(searched("paper-grid", "hg_gnn", preset, {})[0]) == keys
+
+
+def test_the_paper_grid_keeps_what_only_it_varies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's own space may have no layers, and neither then has that of a preset."""
+    monkeypatch.setattr(GRU4Rec, "spaces", {"official": SPACE})
+    assert "model.layers" in searched("paper-grid", "gru4rec", "official", {})[0]
+
+
+def test_the_paper_grid_is_played_point_by_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def note(settings: Settings, options: Options) -> dict[str, float]:
+        seen.append(settings)
+        return {"HR@10": 0.5}
+
+    scripted(monkeypatch, note)
+    small: Nested = {"model": {"name": "hg_gnn", "dim": 8}}
+    found = search(tmp_path / "t", small, search="paper-grid", trials=99)
+    assert len(found.trials) == len(seen) == 16, "dim is the user's"
+    assert all(settings.training.batch_events == 512 for settings in seen)
+    assert {settings.model.options["dim"] for settings in seen} == {8}
+
+
+def test_what_the_user_sets_is_not_searched() -> None:
+    space, _ = searched("tpe", "gru4rec", None, {"model": {"dim": 8}, "training": {"learning_rate": 0.1}})
+    assert list(space) == ["model.dropout_embed"]
+    assert list(searched("tpe", "popularity", None, {})[0]) == ["model.session_weight"], "nothing is learned at a rate"
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [(name, preset) for name in models.names() for preset in models.load(name).presets]
+)
+@pytest.mark.parametrize("kind", ["tpe", "paper-grid"])
+def test_every_value_that_is_searched_is_a_valid_setting(name: str, preset: str, kind: Any) -> None:
+    """The ends of every range and every choice, one at a time, beside the rest of the preset."""
+    space, shared = searched(kind, name, preset, {"model": {"name": name, "preset": preset}})
+    for key, values in space.items():
+        for value in values.values if isinstance(values, Choice) else (values.low, values.high):
+            settings = models.with_preset(with_point(shared, {key: value}))
+            models.build(settings)
+            assert preset_point(settings, {key: values}) == {key: value}
+
+
+def test_a_point_inside_a_table_leaves_the_rest_of_it_alone() -> None:
+    """The reminder's own weights differ from those that its table would have by itself."""
+    own: Nested = {"model": {"name": "reminder", "inner": {"name": "gru4rec"}}}
+    before = models.with_preset(own)
+    point = {"model.remind.sessions": 9, "model.remind.recency": 0.5}
+    found = with_point(own, point)
+    assert found["model"]["remind"] == {
+        **models.load("reminder").Config.parse(before.model.options).model_dump()["remind"],
+        "sessions": 9,
+        "recency": 0.5,
+    }
+    assert "remind" not in own["model"], "what was given is left as it is"
+    space = {key: Between(0.0, 10.0) for key in point}
+    assert preset_point(models.with_preset(found), space) == point
+    left, _ = searched("tpe", "reminder", None, {"model": {"remind": {"sessions": 2}}})
+    assert "model.remind.sessions" not in left
+    assert "model.remind.recency" in left
+
+
+def test_a_reminder_is_tuned(tmp_path: Path) -> None:
+    found = search(tmp_path / "t", {**GRU, "model": {"name": "reminder", "preset": "gru4rec_r"}}, trials=2)
+    assert [trial["state"] for trial in found.trials] == ["complete", "complete"]
+    assert read_overrides(tmp_path / "t" / "best.toml") == found.settings
+
+
+def test_points_and_presets_by_hand() -> None:
+    assert all_points({"a.x": Between(1, 3), "a.y": Choice(("u",))}, 3, 0) is not None
+    assert all_points({"a.x": Between(1, 4)}, 3, 0) is None
+    assert all_points({"a.x": Between(0.0, 1.0)}, 3, 0) is None
+    settings = compose({"model": {"name": "gru4rec", "layers": 2}})
+    ranges = {"model.layers": Between(1, 3), "model.dim": Choice((1,)), "training.weight_decay": Between(0.0, 1.0)}
+    assert preset_point(settings, ranges) == {"model.layers": 2, "training.weight_decay": 1e-5}
+    assert with_point({"model": {"dim": 1}}, {"model.dim": 2, "graph.sample_size": 3}) == {
+        "model": {"dim": 2},
+        "graph": {"sample_size": 3},
+    }
+
+
+def test_a_preset_stays_what_it_is() -> None:
+    assert searched("tpe", "popularity", "personal", {})[0] == {}
+    assert list(searched("tpe", "popularity", "mixed", {})[0]) == ["model.session_weight"]
+    varied = {preset: set(searched("tpe", "session_knn", preset, {})[0]) for preset in ("v_sknn", "stan", "vstan")}
+    assert not varied["v_sknn"] & {"model.snh", "model.inh", "model.cosine"}
+    assert varied["vstan"] - varied["stan"] == {"model.match_weighting", "model.ipw", "model.idf"}
+    for name in models.names():
+        model = models.load(name)
+        assert set(model.spaces) <= set(model.presets)
+
+
+def test_overwriting_a_study_loses_nothing_of_others(tmp_path: Path) -> None:
+    search(tmp_path, COUNTS, trials=1)
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserMistake, match=r"thesis.txt is not Segue's"):
+        tune(small_logs.corpus(), tmp_path, COUNTS, Budget(trials=1), overwrite=True)
+    assert (tmp_path / "study.journal").exists()
+
+
+@pytest.mark.parametrize("line", ["garbage\n", '{"op_code": 99}\n'])
+def test_a_damaged_journal_is_named(tmp_path: Path, line: str) -> None:
+    search(tmp_path, COUNTS, trials=1)
+    with (tmp_path / "study.journal").open("a") as journal:
+        journal.write(line)
+    with pytest.raises(ArtifactError, match=r"is damaged: study\.journal"):
+        search(tmp_path, COUNTS, trials=2)
