@@ -149,12 +149,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=20)
     steps = parser.parse_args().steps
-    from segue.pipeline.fit import prepare_log
+    from segue.data.preparation.prepare import prepare
+    from segue.pipeline.settings import settings_for_log
 
     with tempfile.TemporaryDirectory(prefix="segue-bench-") as folder:
         log, corpus = Path(folder) / "log.parquet", Path(folder) / "corpus"
         generate(log)
-        prepare_log(log, corpus, {})
+        source, settings = settings_for_log(log, {})
+        prepare(source, corpus, settings)
         floors = machine.floors()
         gflops = floors["matmul_f32_gflops"]
         training, evaluation = training_runs(corpus, steps, gflops), evaluation_runs(corpus, gflops)

@@ -12,18 +12,21 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import runs
 import small_logs
 import torch
 import worlds
 
 import segue
 from segue.artifact import model_folder as artifact
-from segue.artifact.model_folder import load_checkpoint, load_model, publish, save_checkpoint
+from segue.artifact.checkpoint import load_checkpoint, save_checkpoint
+from segue.artifact.model_folder import load_model
 from segue.data.corpus import Part, load
 from segue.errors import ArtifactError
-from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement as measuring
 from segue.pipeline.fit import Options
+from segue.pipeline.settings import settings_for_corpus
+from segue.system.folders import publish
 
 ONE_EPOCH = small_logs.with_settings(training={"max_epochs": 1})
 UNSEALED = {"manifest.json", "evaluation", "tensorboard", "report.html"}
@@ -57,7 +60,7 @@ def test_what_is_read_scores_like_what_was_written(tmp_path: Path) -> None:
     for overrides in (small_logs.SMALL, small_logs.with_settings(model={"preset": "paper"})):
         model = worlds.fitted(overrides, corpus)
         worlds.train(model, corpus, epochs=1)
-        settings = pipeline.settings_for(small_logs.corpus(), overrides)
+        settings = settings_for_corpus(small_logs.corpus(), overrides)
         folder = tmp_path / str(settings.model.preset)
         folder.mkdir()
         artifact.write_model(folder, model, corpus, settings, {"trained_on": ["train"], "corpus": ""})
@@ -196,9 +199,9 @@ def test_an_existing_model_is_refused_then_replaced(tmp_path: Path) -> None:
     out = copy(tmp_path)
     before = contents(out)
     with pytest.raises(ArtifactError, match=r"exists already.*--overwrite"):
-        pipeline.train(small_logs.corpus(), out, ONE_EPOCH)
+        runs.train(small_logs.corpus(), out, ONE_EPOCH)
     assert contents(out) == before
-    pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
+    runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
     assert load_model(out).facts["settings"]["training"]["max_epochs"] == 1
     assert not (out / "corpus").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -206,7 +209,7 @@ def test_an_existing_model_is_refused_then_replaced(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_not_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    load_model(pipeline.train(small_logs.corpus(), tmp_path / "model", ONE_EPOCH))
+    load_model(runs.train(small_logs.corpus(), tmp_path / "model", ONE_EPOCH))
 
 
 @pytest.mark.parametrize("kind", ["folder", "web app", "corpus", "file"])
@@ -221,7 +224,7 @@ def test_what_is_not_a_model_is_never_replaced(tmp_path: Path, kind: str) -> Non
         (out / ("manifest.json" if kind == "web app" else "notes.txt")).write_text('{"name": "mine"}')
     before = contents(tmp_path)
     with pytest.raises(ArtifactError, match="not a model that Segue wrote"):
-        pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
+        runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
     assert contents(tmp_path) == before
 
 
@@ -230,7 +233,7 @@ def test_a_neighbour_called_old_is_left_alone(tmp_path: Path) -> None:
     for name in ("model.old", ".model"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "notes.txt").write_text("mine")
-    pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
+    runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == [".model", "model", "model.old"]
     assert (tmp_path / "model.old" / "notes.txt").read_text() == "mine"
 
@@ -238,7 +241,7 @@ def test_a_neighbour_called_old_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", ".", ".."])
 def test_a_folder_without_a_name_is_refused(name: str) -> None:
     with pytest.raises(ArtifactError, match="no name for a new folder"):
-        pipeline.train(small_logs.corpus(), Path(name), ONE_EPOCH, Options(overwrite=True))
+        runs.train(small_logs.corpus(), Path(name), ONE_EPOCH, Options(overwrite=True))
 
 
 def _no_space(*_: Any, **__: Any) -> NoReturn:
@@ -264,12 +267,12 @@ def test_a_full_disk_leaves_the_old_model_as_it_was(
     name, resumable = WRITES[place]
     monkeypatch.setattr(name, _no_space)
     with pytest.raises(ArtifactError, match="No space left on device") as caught:
-        pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
+        runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
     assert contents(out) == before
     if resumable:
-        pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True, resume=True))
+        runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True, resume=True))
         assert load_model(out).facts["settings"]["training"]["max_epochs"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

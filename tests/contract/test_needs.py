@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import runs
 import small_logs
 import worlds
 from worlds import TEST, TRAIN, VALIDATION
@@ -17,7 +18,6 @@ from segue.contract.model import SessionModel
 from segue.contract.needs import check_needs
 from segue.data.corpus import Corpus
 from segue.errors import CorpusError
-from segue.pipeline import fit as pipeline
 from segue.settings import Nested
 
 
@@ -124,5 +124,5 @@ def test_markov_takes_a_corpus_without_time_history_or_transitions() -> None:
 def test_training_is_refused_before_anything_is_built(tmp_path: Path) -> None:
     wanting = small_logs.with_settings(graph={"attributes": ["user.town"]})
     with pytest.raises(CorpusError, match=r"needs attributes: .*'user\.town'"):
-        pipeline.train(small_logs.corpus(), tmp_path / "m", wanting)
+        runs.train(small_logs.corpus(), tmp_path / "m", wanting)
     assert list(tmp_path.iterdir()) == []

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import runs
 import small_logs
 import torch
 
 import segue
 from segue.errors import ArtifactError, RequestError
-from segue.pipeline import fit as pipeline
 from segue.serving.recommender import Answer, Recommender
 from segue.settings import Nested
 
@@ -297,14 +297,14 @@ def test_a_user_who_speaks_most_leaves_room_for_the_session() -> None:
 def test_a_model_that_cannot_tell_why_does_not_say_popular(tmp_path: Path) -> None:
     network = small_logs.with_settings(model={"name": "gru4rec", "dim": 8}, training={"max_epochs": 1})
     del network["model"]["dropout"]
-    answer = segue.load(pipeline.train(small_logs.corpus(), tmp_path / "m", network)).recommend(KNOWN, ["first3"])
+    answer = segue.load(runs.train(small_logs.corpus(), tmp_path / "m", network)).recommend(KNOWN, ["first3"])
     assert {entry.because["text"] for entry in answer} == {"suits this session"}
 
 
 @pytest.mark.parametrize(("name", "fill"), [("markov", "none"), ("markov", "popularity"), ("item_knn", "popularity")])
 def test_what_fills_a_list_is_called_so(tmp_path: Path, name: str, fill: str) -> None:
     """Nothing ever followed a0 or b0 in a session of these items but first1."""
-    out = pipeline.train(small_logs.corpus(), tmp_path / "m", {"model": {"name": name, "fill": fill}})
+    out = runs.train(small_logs.corpus(), tmp_path / "m", {"model": {"name": name, "fill": fill}})
     (entry,) = segue.load(out).recommend(None, ["a0"], candidates=["b5"], k=1)
     words = {"none": "nothing speaks for it, it fills the list", "popularity": "popular with everybody"}
     assert entry.because["text"] == words[fill]
@@ -312,7 +312,7 @@ def test_what_fills_a_list_is_called_so(tmp_path: Path, name: str, fill: str) ->
 
 def test_midnight_of_1970_is_a_time_like_any_other(tmp_path: Path) -> None:
     decaying: Nested = {"model": {"name": "popularity", "preset": "personal", "half_life": "1d"}}
-    recommender = segue.load(pipeline.train(small_logs.corpus(), tmp_path / "m", decaying))
+    recommender = segue.load(runs.train(small_logs.corpus(), tmp_path / "m", decaying))
     begin, soon, late = (scores(recommender.recommend(KNOWN, ["first3"], k=32, time=t)) for t in (0, 1, None))
     assert begin == soon != late
 

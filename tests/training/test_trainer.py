@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import runs
 import small_logs
 import torch
 import worlds
 from worlds import TEST, TRAIN, VALIDATION
 
-from segue.artifact.model_folder import load_checkpoint
+from segue.artifact.checkpoint import load_checkpoint
 from segue.contract.model import SessionEncoder
 from segue.data.corpus import Corpus
 from segue.errors import ArtifactError, ConfigError
-from segue.pipeline import fit as pipeline
 from segue.pipeline.fit import Options
 from segue.settings import EvaluationSettings, Nested, TrainingSettings
 from segue.training import trainer as training
@@ -101,7 +101,7 @@ class _Measured:
 
 def test_the_loss_goes_down(tmp_path: Path) -> None:
     trainer(tmp_path, max_epochs=8, patience=8).run()
-    losses = [record["loss"] for record in records(tmp_path)]
+    losses = [record.loss for record in records(tmp_path)]
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -110,11 +110,11 @@ def test_metrics_have_exactly_the_promised_keys(tmp_path: Path) -> None:
     run.run()
     found = records(tmp_path)
     assert [list(record) for record in found] == [KEYS] * 3
-    assert [record["epoch"] for record in found] == [1, 2, 3]
-    assert all(record["events"] == run.loader.n_events for record in found)
-    assert all(set(record["validation"]) == METRICS for record in found)
-    assert all(0 <= value <= 1 for record in found for value in record["validation"].values())
-    assert all(record["seconds"] > 0 and record["learning_rate"] == 0.01 for record in found)
+    assert [record.epoch for record in found] == [1, 2, 3]
+    assert all(record.events == run.loader.n_events for record in found)
+    assert all(set(record.validation) == METRICS for record in found)
+    assert all(0 <= value <= 1 for record in found for value in record.validation.values())
+    assert all(record.seconds > 0 and record.learning_rate == 0.01 for record in found)
     assert found[0]["best"] is True
 
 
@@ -125,14 +125,14 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path: Path, monkeypatch: pyt
     kept = run.model.state_dict()
     assert all(torch.equal(kept[name], seen[1][name]) for name in kept)
     assert not all(torch.equal(kept[name], seen[3][name]) for name in kept)
-    assert [record["best"] for record in records(tmp_path)] == [True, True, False, False]
+    assert [record.best for record in records(tmp_path)] == [True, True, False, False]
     assert plan == [EpochPlan(0.01, 1.0)] * 2
 
 
 def test_equal_hits_are_decided_by_the_reciprocal_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, [1.0, 1.0, 1.0, 0.9], [0.3, 0.5, 0.4, 0.9])
     trainer(tmp_path, max_epochs=4).run()
-    assert [record["best"] for record in records(tmp_path)] == [True, True, False, False]
+    assert [record.best for record in records(tmp_path)] == [True, True, False, False]
 
 
 def test_a_later_worse_epoch_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,19 +150,19 @@ def test_a_later_worse_epoch_changes_nothing(tmp_path: Path, monkeypatch: pytest
 def test_patience_ends_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, [0.1, 0.3, 0.2, 0.3, 0.9])
     assert len(trainer(tmp_path, max_epochs=30, patience=2).run()) == 2
-    assert [record["best"] for record in records(tmp_path)] == [True, True, False, False]
+    assert [record.best for record in records(tmp_path)] == [True, True, False, False]
 
 
 def test_the_rate_falls_by_steps(tmp_path: Path) -> None:
     trainer(tmp_path, max_epochs=5, patience=9, schedule="step", decay=0.1, decay_every=2).run()
-    rates = [record["learning_rate"] for record in records(tmp_path)]
+    rates = [record.learning_rate for record in records(tmp_path)]
     assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4])
 
 
 def test_the_rate_falls_on_a_plateau(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, [0.1, 0.1, 0.2, 0.1, 0.1])
     trainer(tmp_path, max_epochs=5, patience=9, schedule="plateau", decay=0.5).run()
-    rates = [record["learning_rate"] for record in records(tmp_path)]
+    rates = [record.learning_rate for record in records(tmp_path)]
     assert rates == pytest.approx([1e-2, 1e-2, 5e-3, 5e-3, 2.5e-3])
 
 
@@ -184,18 +184,18 @@ def test_without_validation_the_last_epoch_stands(tmp_path: Path) -> None:
     run = trainer(tmp_path, busy(TRAIN), schedule="plateau", patience=1, max_epochs=4)
     assert len(run.run()) == 4
     found = records(tmp_path)
-    assert [record["validation"] for record in found] == [{}] * 4
-    assert [record["best"] for record in found] == [False] * 4
-    assert [record["learning_rate"] for record in found] == [0.01] * 4
+    assert [record.validation for record in found] == [{}] * 4
+    assert [record.best for record in found] == [False] * 4
+    assert [record.learning_rate for record in found] == [0.01] * 4
 
 
 def test_max_minutes_cuts_an_epoch_short(tmp_path: Path) -> None:
     run = trainer(tmp_path, max_minutes=1e-9)
     plan = run.run()
     (record,) = records(tmp_path)
-    assert 0 < record["events"] < run.loader.n_events
-    assert plan == [EpochPlan(0.01, record["events"] / run.loader.n_events)]
-    assert record["validation"]
+    assert 0 < record.events < run.loader.n_events
+    assert plan == [EpochPlan(0.01, record.events / run.loader.n_events)]
+    assert record.validation
 
 
 def test_validation_counts_towards_max_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,22 +248,22 @@ def test_a_diverging_run_says_what_to_lower(tmp_path: Path) -> None:
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "cuda:x"])
 def test_a_device_that_is_not_there_is_a_mistake(tmp_path: Path, device: str) -> None:
     with pytest.raises(ConfigError, match=r"training\.device"):
-        pipeline.train(small_logs.corpus(), tmp_path / "m", small_logs.with_settings(training={"device": device}))
+        runs.train(small_logs.corpus(), tmp_path / "m", small_logs.with_settings(training={"device": device}))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_training_never_opens_test(tmp_path: Path) -> None:
     corpus = Path(shutil.copytree(small_logs.corpus(), tmp_path / "corpus"))
     (corpus / "test.parquet").unlink()
-    found = pipeline.train(corpus, tmp_path / "without", small_logs.SMALL, Options(refit=True))
-    wanted = pipeline.train(small_logs.corpus(), tmp_path / "with", small_logs.SMALL, Options(refit=True))
+    found = runs.train(corpus, tmp_path / "without", small_logs.SMALL, Options(refit=True))
+    wanted = runs.train(small_logs.corpus(), tmp_path / "with", small_logs.SMALL, Options(refit=True))
     assert (found / "model.safetensors").read_bytes() == (wanted / "model.safetensors").read_bytes()
 
 
 def test_the_seed_decides(tmp_path: Path) -> None:
     def weights(name: str, seed: int) -> bytes:
         overrides = small_logs.with_settings(model={"dropout": 0.5}, training={"max_epochs": 1, "seed": seed})
-        return (pipeline.train(small_logs.corpus(), tmp_path / name, overrides) / "model.safetensors").read_bytes()
+        return (runs.train(small_logs.corpus(), tmp_path / name, overrides) / "model.safetensors").read_bytes()
 
     first = weights("a", 1)
     assert weights("b", 1) == first
@@ -272,7 +272,7 @@ def test_the_seed_decides(tmp_path: Path) -> None:
 
 def test_the_number_of_threads_is_left_as_it_was(tmp_path: Path) -> None:
     torch.set_num_threads(2)
-    pipeline.train(small_logs.corpus(), tmp_path / "m", small_logs.with_settings(training={"max_epochs": 1}))
+    runs.train(small_logs.corpus(), tmp_path / "m", small_logs.with_settings(training={"max_epochs": 1}))
     assert torch.get_num_threads() == 2
 
 
@@ -284,7 +284,7 @@ def test_the_threads_asked_for_compute(asked: int, tmp_path: Path) -> None:
     torch.set_num_threads(2)
     try:
         options = Options(progress=lambda at: seen.append(torch.get_num_threads()))
-        pipeline.train(small_logs.corpus(), tmp_path / "m", overrides, options)
+        runs.train(small_logs.corpus(), tmp_path / "m", overrides, options)
         assert set(seen) == {asked}
         assert torch.get_num_threads() == 2
     finally:
@@ -297,7 +297,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     torch.set_num_threads(1)
     steps: list[Progress] = []
     out = tmp_path_factory.mktemp("whole") / "model"
-    pipeline.train(small_logs.corpus(), out, RANDOM, Options(refit=True, progress=steps.append))
+    runs.train(small_logs.corpus(), out, RANDOM, Options(refit=True, progress=steps.append))
     return out, len(steps)
 
 
@@ -331,16 +331,16 @@ def test_a_stopped_run_ends_as_if_it_never_was(tmp_path: Path, whole: tuple[Path
     out = tmp_path / "model"
     stop = stop_at(max(1, round(share * steps)), _stopped)
     with pytest.raises(Stopped):
-        pipeline.train(small_logs.corpus(), out, RANDOM, Options(refit=True, progress=stop))
+        runs.train(small_logs.corpus(), out, RANDOM, Options(refit=True, progress=stop))
     assert not out.exists()
-    pipeline.train(small_logs.corpus(), out, RANDOM, Options(refit=True, resume=True))
+    runs.train(small_logs.corpus(), out, RANDOM, Options(refit=True, resume=True))
     same_run(out, wanted)
 
 
 def test_the_best_weights_survive_a_stop(tmp_path: Path) -> None:
     """Stopped after the best epoch, which nothing later reproduces."""
-    wanted = pipeline.train(small_logs.corpus(), tmp_path / "wanted", RANDOM)
-    (best,) = [record["epoch"] for record in records(wanted) if record["best"]][-1:]
+    wanted = runs.train(small_logs.corpus(), tmp_path / "wanted", RANDOM)
+    (best,) = [record.epoch for record in records(wanted) if record.best][-1:]
     assert best < 3
     steps = iter(range(10_000))
 
@@ -349,8 +349,8 @@ def test_the_best_weights_survive_a_stop(tmp_path: Path) -> None:
             raise Stopped
 
     with pytest.raises(Stopped):
-        pipeline.train(small_logs.corpus(), tmp_path / "model", RANDOM, Options(progress=stop))
-    found = pipeline.train(small_logs.corpus(), tmp_path / "model", RANDOM, Options(resume=True))
+        runs.train(small_logs.corpus(), tmp_path / "model", RANDOM, Options(progress=stop))
+    found = runs.train(small_logs.corpus(), tmp_path / "model", RANDOM, Options(resume=True))
     assert (found / "model.safetensors").read_bytes() == (wanted / "model.safetensors").read_bytes()
 
 
@@ -387,7 +387,7 @@ def die_in_the_second_epoch(at):
         os.kill(os.getpid(), signal.SIGKILL)
 
 options = Options(refit=True, progress=die_in_the_second_epoch)
-pipeline.train(Path({str(small_logs.corpus())!r}), Path({str(out)!r}), {overrides!r}, options)
+runs.train(Path({str(small_logs.corpus())!r}), Path({str(out)!r}), {overrides!r}, options)
 """
     killed = subprocess.run([sys.executable, "-c", program], env=one_thread(), capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
@@ -398,7 +398,7 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path, whole: tuple[Path,
     killed_in_the_second_epoch(out, RANDOM)
     _, state = load_checkpoint(tmp_path / "model.partial" / "metrics.checkpoint")
     assert (state["epoch"], state["step"]) == (2, 1)
-    pipeline.train(small_logs.corpus(), out, RANDOM, Options(refit=True, resume=True))
+    runs.train(small_logs.corpus(), out, RANDOM, Options(refit=True, resume=True))
     same_run(out, whole[0])
 
 
@@ -422,7 +422,7 @@ def test_a_carried_state_survives_a_kill(tmp_path: Path, name: str) -> None:
     assert (state["epoch"], state["step"]) == (2, 1)
     assert tensors["carried"].any()
     for out in (found, wanted):
-        pipeline.train(small_logs.corpus(), out, overrides, Options(refit=True, resume=out == found))
+        runs.train(small_logs.corpus(), out, overrides, Options(refit=True, resume=out == found))
     same_run(found, wanted)
 
 
@@ -436,11 +436,11 @@ def test_ctrl_c_saves_the_step_it_came_in(tmp_path: Path, whole: tuple[Path, int
     interrupt = stop_at(3, lambda: signal.raise_signal(signal.SIGINT))
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.train(small_logs.corpus(), out, overrides, Options(refit=True, progress=interrupt))
+        runs.train(small_logs.corpus(), out, overrides, Options(refit=True, progress=interrupt))
     assert signal.getsignal(signal.SIGINT) is before
     _, state = load_checkpoint(tmp_path / "model.partial" / "metrics.checkpoint")
     assert (state["epoch"], state["step"]) == (1, 3)
-    pipeline.train(small_logs.corpus(), out, overrides, Options(refit=True, resume=True))
+    runs.train(small_logs.corpus(), out, overrides, Options(refit=True, resume=True))
     same_run(out, whole[0])
 
 
@@ -481,7 +481,7 @@ def test_ctrl_c_on_the_command_line_is_130_and_resumes(tmp_path: Path) -> None:
     assert "Traceback" not in errors
     _, state = load_checkpoint(checkpoint)
     assert not state["finished"]
-    pipeline.train(small_logs.corpus(), out, overrides, Options(resume=True))
+    runs.train(small_logs.corpus(), out, overrides, Options(resume=True))
     assert records(out)
     assert state["records"] == records(out)[: len(state["records"])]
 
@@ -489,27 +489,27 @@ def test_ctrl_c_on_the_command_line_is_130_and_resumes(tmp_path: Path) -> None:
 def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
     out = tmp_path / "model"
     with pytest.raises(ArtifactError, match="nothing to resume"):
-        pipeline.train(small_logs.corpus(), out, RANDOM, Options(resume=True))
+        runs.train(small_logs.corpus(), out, RANDOM, Options(resume=True))
     with pytest.raises(Stopped):
-        pipeline.train(small_logs.corpus(), out, RANDOM, Options(progress=stop_at(2, _stopped)))
+        runs.train(small_logs.corpus(), out, RANDOM, Options(progress=stop_at(2, _stopped)))
     with pytest.raises(ArtifactError, match=r"started differently \(settings\)"):
-        pipeline.train(small_logs.corpus(), out, small_logs.SMALL, Options(resume=True))
+        runs.train(small_logs.corpus(), out, small_logs.SMALL, Options(resume=True))
     with pytest.raises(ArtifactError, match=r"started differently \(refit\)"):
-        pipeline.train(small_logs.corpus(), out, RANDOM, Options(resume=True, refit=True))
+        runs.train(small_logs.corpus(), out, RANDOM, Options(resume=True, refit=True))
     with pytest.raises(ArtifactError, match="continue it with --resume or drop it with --overwrite"):
-        pipeline.train(small_logs.corpus(), out, RANDOM)
-    pipeline.train(small_logs.corpus(), out, small_logs.SMALL, Options(overwrite=True))
+        runs.train(small_logs.corpus(), out, RANDOM)
+    runs.train(small_logs.corpus(), out, small_logs.SMALL, Options(overwrite=True))
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_damaged_checkpoint_is_a_mistake(tmp_path: Path) -> None:
     out = tmp_path / "model"
     with pytest.raises(Stopped):
-        pipeline.train(small_logs.corpus(), out, RANDOM, Options(progress=stop_at(3, _stopped)))
+        runs.train(small_logs.corpus(), out, RANDOM, Options(progress=stop_at(3, _stopped)))
     checkpoint = tmp_path / "model.partial" / "metrics.checkpoint"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     with pytest.raises(ArtifactError, match=r"checkpoint .* cannot be read .*--overwrite"):
-        pipeline.train(small_logs.corpus(), out, RANDOM, Options(resume=True))
+        runs.train(small_logs.corpus(), out, RANDOM, Options(resume=True))
 
 
 def test_scores_that_run_away_before_the_loss_does_are_divergence(tmp_path: Path) -> None:
@@ -518,5 +518,5 @@ def test_scores_that_run_away_before_the_loss_does_are_divergence(tmp_path: Path
         "training": {"learning_rate": 1e30, "max_epochs": 1, "batch_events": 10**6},
     }
     with pytest.raises(ConfigError, match=r"training diverged: .*lower training\.learning_rate"):
-        pipeline.train(small_logs.corpus(), tmp_path / "m", reckless)
+        runs.train(small_logs.corpus(), tmp_path / "m", reckless)
     assert list(tmp_path.iterdir()) == []

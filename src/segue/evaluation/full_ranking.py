@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from segue.data.loader import Loader
 from segue.errors import CorpusError, ModelError
 from segue.evaluation.candidates import Candidates
 from segue.evaluation.coverage import Coverage
+from segue.evaluation.measurement import Measurement
 from segue.evaluation.metrics import all_finite, averages
 from segue.evaluation.slices import SLICES, Events, events_of, slice_columns
 from segue.nn.losses import events_per_chunk
@@ -114,33 +115,37 @@ class Evaluation:
         lenient, strict = averages(self.standard_rank), averages(self.rank)
         return {name: lenient[name] - strict[name] for name in TIE_METRICS}
 
-    def as_dict(self) -> dict[str, Any]:
-        """All averages, ready for JSON. Raises CorpusError when there was nothing to measure."""
+    def measurement(self) -> Measurement:
+        """All averages. Raises CorpusError when there was nothing to measure."""
         if not len(self.rank):
             raise CorpusError(
                 f"the {self.part.name.lower()} part of the corpus holds no session that can be measured;"
                 " prepare it with weaker filters or a larger share"
             )
         settings = self.corpus.manifest.get("settings", {})
-        return {
-            "split": self.part.name.lower(),
-            "protocol": settings.get("split", {}).get("protocol"),
-            "history": self.history,
-            "model": self.model,
-            "corpus_fingerprint": self.corpus.fingerprint,
-            "events": len(self.events),
-            "sessions": len(np.unique(self.events.session)),
-            "users": len(np.unique(self.events.user)),
-            "metrics": averages(self.rank),
-            "metrics_by_session": averages(self.rank, self.events.session),
-            "metrics_by_user": averages(self.rank, self.events.user),
-            "slices": {name: self._slice(name, labels) for name, labels in SLICES.items()},
-            "masked": self.masked,
-            "event_hash": _hash(self.events),
-            "tie_gap": self.tie_gap(),
-            "skipped": {"clicks": self.skipped.clicks, "sessions": self.skipped.sessions},
-            **({"coverage": dict(self.coverage)} if self.coverage is not None else {}),
-        }
+        return Measurement(
+            split=self.part.name.lower(),
+            protocol=settings.get("split", {}).get("protocol"),
+            history=self.history,
+            model=self.model,
+            corpus_fingerprint=self.corpus.fingerprint,
+            events=len(self.events),
+            sessions=len(np.unique(self.events.session)),
+            users=len(np.unique(self.events.user)),
+            metrics=averages(self.rank),
+            metrics_by_session=averages(self.rank, self.events.session),
+            metrics_by_user=averages(self.rank, self.events.user),
+            slices={name: self._slice(name, labels) for name, labels in SLICES.items()},
+            masked=self.masked,
+            event_hash=_hash(self.events),
+            tie_gap=self.tie_gap(),
+            skipped=asdict(self.skipped),
+            coverage=dict(self.coverage) if self.coverage is not None else None,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """All averages in the JSON shape. Raises CorpusError when there was nothing to measure."""
+        return self.measurement().as_dict()
 
     def _slice(self, name: str, labels: tuple[str, ...]) -> dict[str, dict[str, float]]:
         """Metrics of each slice; slices without an event are left out."""

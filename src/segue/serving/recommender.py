@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from segue.artifact.model_folder import Artifact, load_model, publish, refuse_existing
+from segue.artifact.model_folder import Artifact, load_model, publish_model, refuse_existing
 from segue.contract.model import SessionEncoder
 from segue.data.batches import Batch, Past, request
 from segue.data.corpus import IntArray
@@ -113,7 +113,7 @@ class Recommender:
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-                publish(Path(shutil.copytree(self.artifact.folder, Path(beside) / "model")), out)
+                publish_model(Path(shutil.copytree(self.artifact.folder, Path(beside) / "model")), out)
 
     def name(self, item: str) -> str:
         """The name from the items file, or the id."""

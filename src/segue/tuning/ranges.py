@@ -13,8 +13,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from segue import models
 from segue.contract.model import SessionEncoder
-from segue.settings import Nested, Settings, merged
+from segue.settings import Settings, merged
 from segue.settings.base import Config
+from segue.settings.overrides import changed, nested_from
 from segue.settings.search_space import Between, Choice, Space
 
 Search = Literal["tpe", "paper-grid"]
@@ -33,52 +34,38 @@ _PAPER_GRID: dict[str, Choice] = {
     "model.steps": Choice((1, 2, 3, 4)),
     "model.hops": Choice((1, 2)),
 }
-_PAPER_TRAINING: Nested = {"training": {"batch_events": 512, "optimizer": "adam", "momentum": 0.0}}
-"""Of all trials of the grid; a preset for another optimizer may carry a momentum, which Adam refuses."""
+_PAPER_TRAINING = {"training.batch_events": 512, "training.optimizer": "adam", "training.momentum": 0.0}
+"""Settings of all trials of the grid; a preset for another optimizer may carry a momentum, which Adam refuses."""
 
 
-def searched(search: Search, name: str, preset: str | None, overrides: Nested) -> tuple[Space, Nested]:
-    """The ranges for a preset of a model (None: its first), and the settings that all its trials share.
+def searched(search: Search, settings: Settings, fixed: frozenset[str]) -> tuple[Space, Settings, frozenset[str]]:
+    """What a search of these settings varies: the ranges, the settings that all trials share, and which are fixed.
 
-    What the user has set is not searched.
+    Fixed settings are not searched.
     The paper's grid keeps those of its three settings that the model has, less what the preset's own space leaves out.
     """
-    model = models.load(name)
+    model = models.load(settings.model.name)
     trained = issubclass(model, SessionEncoder)
-    own = model.spaces.get(preset or next(iter(model.presets), ""), model.space)
+    own = model.spaces.get(settings.model.preset or next(iter(model.presets), ""), model.space)
     if search == "paper-grid":
         fields = [_LEARNING_RATE, *(f"model.{field}" for field in model.Config.model_fields)] if trained else []
         usable = set(fields) - (set(model.space) - set(own))
         space: Space = {key: choice for key, choice in _PAPER_GRID.items() if key in usable}
-        shared = merged(_PAPER_TRAINING if trained else {}, overrides)
+        shared = {key: value for key, value in _PAPER_TRAINING.items() if key not in fixed} if trained else {}
+        settings, fixed = changed(settings, nested_from(shared)), fixed | shared.keys()
     else:
-        space, shared = {**(_COMMON if trained else {}), **own}, merged(overrides)
-    return {key: value for key, value in space.items() if not _is_set(overrides, key)}, shared
+        space = {**(_COMMON if trained else {}), **own}
+    return {key: values for key, values in space.items() if key not in fixed}, settings, fixed
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """The same for Optuna."""
+    """The ranges of a space as Optuna takes them."""
     return {key: _distribution(values) for key, values in space.items()}
 
 
-def with_point(overrides: Nested, point: Mapping[str, Any]) -> Nested:
-    """Settings with a point's values over them.
-
-    Of a table inside a section, such as ``model.remind``, what the point leaves out stays as it was.
-    """
-    nested = merged(overrides)
-    opened: Point = {}
-    for key, value in point.items():
-        section, *table, name = key.split(".")
-        place = nested.setdefault(section, {})
-        if table:
-            (inside,) = table
-            if inside not in opened:
-                whole = getattr(_section(models.with_preset(overrides), section), inside)
-                opened[inside] = place[inside] = whole.model_dump(mode="json")
-            place = opened[inside]
-        place[name] = value
-    return nested
+def with_point(settings: Settings, point: Mapping[str, Any]) -> Settings:
+    """The settings with the values of a point; what the point leaves out stays as it is. Raises ConfigError."""
+    return models.with_preset(merged(settings.model_dump(mode="json"), nested_from(point)))
 
 
 def preset_point(settings: Settings, space: Space) -> Point:
@@ -133,12 +120,3 @@ def _section(settings: Settings, section: str) -> Config:
     if section == "model":
         return models.load(settings.model.name).Config.parse(settings.model.options, "model")
     return cast(Config, getattr(settings, section))
-
-
-def _is_set(overrides: Nested, key: str) -> bool:
-    found: Any = overrides
-    for name in key.split("."):
-        if not isinstance(found, Mapping) or name not in found:
-            return False
-        found = found[name]
-    return True
