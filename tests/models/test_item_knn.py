@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-
 import worlds
+from torch import Tensor
+from worlds import TEST, TRAIN
+
 from segue.contract.model import SessionModel
 from segue.data.corpus import Corpus, Part
 from segue.models import item_knn
-from worlds import TEST, TRAIN
 
 COSINE = {"lam": 0.0, "a": 0.5}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-
 import small_logs
+import torch
 import worlds
+
 from segue import models
 from segue.contract.model import SessionEncoder
 from segue.data.corpus import Corpus

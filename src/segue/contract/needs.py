@@ -49,7 +49,7 @@ def _lacks_attributes(model: SessionModel, corpus: Corpus) -> str:
     tables = {"item": corpus.items, "user": corpus.users}
     known = [f"{owner}.{column}" for owner, table in tables.items() for column in categorical(table.column_names)]
     try:
-        check_names(model.graph_settings.attributes, known)
+        check_names(model.attribute_columns, known)
     except ConfigError as error:
         return str(error)
     return ""

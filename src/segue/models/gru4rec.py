@@ -21,7 +21,6 @@ from segue.data.corpus import Corpus
 from segue.data.schedules import Order
 from segue.nn.encoding import Encoding
 from segue.nn.sampled import Drawn, PopularitySampler, bpr_max, candidate_scores, cross_entropy, false_negatives
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Between, Choice, Space
 
 _WHOLE_SESSIONS = {"length": 1000}
@@ -74,6 +73,8 @@ class GRU4Rec(SessionEncoder):
 
     Config = GRU4RecConfig
     config: GRU4RecConfig
+    title: ClassVar[str] = "GRU4Rec"
+    depth: ClassVar[str | None] = "layers"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "full_softmax": {},
         # The defaults of the authors' code, for data they have no tuned settings for; the logQ correction is in all of
@@ -92,7 +93,7 @@ class GRU4Rec(SessionEncoder):
             },
             "training": _OFFICIAL_TRAINING,
         },
-        "hggnn": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
+        "paper_conditions": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
     }  # fmt: skip
     space: ClassVar[Space] = {
         "model.dim": Choice((64, 100, 128, 256, 512)),
@@ -115,8 +116,8 @@ class GRU4Rec(SessionEncoder):
     gru: nn.GRU
     sampler: PopularitySampler
 
-    def __init__(self, config: GRU4RecConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: GRU4RecConfig) -> None:
+        super().__init__(config)
         self.dropout_embed = nn.Dropout(config.dropout_embed)
         self.dropout_hidden = nn.Dropout(config.dropout_hidden)
 
@@ -125,9 +126,14 @@ class GRU4Rec(SessionEncoder):
         """Session-parallel where one step is taken at a time."""
         return "session_parallel" if self.config.bptt == "one_step" else "shuffled"
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    @property
+    def ranking_loss(self) -> bool:
+        """Whether the loss is BPR-max, which penalises the size of scores."""
+        return self.config.loss == "bpr_max"
+
+    def fit(self, corpus: Corpus) -> None:
         """Draw the parameters; of the log only the items' support is kept, to draw negatives by."""
-        super().fit(corpus, preparation)
+        super().fit(corpus)
         if self.config.loss != "full_softmax":
             self.sampler.count(torch.from_numpy(corpus.item_support))
 
@@ -193,7 +199,7 @@ class GRU4Rec(SessionEncoder):
             scores = scores - (self.config.logq * self.sampler.log_weights(target, drawn)).to(scores.dtype)
         return scores, positive, false_negatives(candidates, positive) if self.config.mask_duplicates else None
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         dim, layers = self.config.dim, self.config.layers
         between = self.config.dropout_hidden if layers > 1 else 0.0
         self.embedding = nn.Embedding(self.n_items, dim)

@@ -22,7 +22,6 @@ from segue.data.corpus import Corpus, Sessions
 from segue.data.schedules import Order
 from segue.nn.encoding import Encoding
 from segue.nn.sampled import Drawn, PopularitySampler, candidate_scores, false_negatives, top1
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Between, Choice, Space, fixed_schedule
 
 _USERS_AT_ONCE = 1024
@@ -70,9 +69,10 @@ class HRNN(SessionEncoder):
 
     Config = HRNNConfig
     config: HRNNConfig
+    title: ClassVar[str] = "H-RNN"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "full_softmax": {"training": {"learning_rate": 3e-3}},
-        "hggnn": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
+        "paper_conditions": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
         # The authors' settings for their small networks on Xing. Their batches of 50 and 100 users play an item a step;
         # here a step is a whole session of each user, so the other targets of the batch are negatives enough.
         # Not theirs: feed_last. The "final state" of their paper has seen the last item, that of their program has not.
@@ -96,7 +96,7 @@ class HRNN(SessionEncoder):
     # Where few users play at a time, the targets of a batch alone are few negatives.
     _OFFICIAL_SPACE: ClassVar[Space] = {**fixed_schedule(space), "model.n_sample": Choice((0, 512, 2048))}
     spaces: ClassVar[Mapping[str, Space]] = {
-        "hggnn": fixed_schedule(space),
+        "paper_conditions": fixed_schedule(space),
         "official": _OFFICIAL_SPACE,
         "official_all": _OFFICIAL_SPACE,
     }
@@ -108,8 +108,8 @@ class HRNN(SessionEncoder):
     n_sessions: Tensor
     """How many sessions that is, [users + 1]; -1: `end_state` is not that of these weights."""
 
-    def __init__(self, config: HRNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: HRNNConfig) -> None:
+        super().__init__(config)
         self.dropout_user, self.dropout_init, self.dropout_session = (
             nn.Dropout(p) for p in (config.dropout_user, config.dropout_init, config.dropout_session)
         )
@@ -126,9 +126,14 @@ class HRNN(SessionEncoder):
         """A row is a session; a slot plays a user's sessions in order of time."""
         return "user_sequential"
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    @property
+    def ranking_loss(self) -> bool:
+        """Whether the loss is TOP1, which is one half where all scores are in order."""
+        return self.config.loss == "top1"
+
+    def fit(self, corpus: Corpus) -> None:
         """Draw the parameters. The train sessions are kept at hand for the users' states at their end."""
-        super().fit(corpus, preparation)
+        super().fit(corpus)
         if self.config.loss == "top1":
             self.sampler.count(torch.from_numpy(corpus.item_support))
         self._train = corpus.train
@@ -257,7 +262,7 @@ class HRNN(SessionEncoder):
         self.n_sessions[:-1] = torch.from_numpy(np.bincount(train.user, minlength=self.n_users)[: self.n_users])
         self.train(training)
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         config, dim = self.config, self.config.dim
         self.embedding = nn.Embedding(self.n_items, dim)
         nn.init.uniform_(self.embedding.weight, -(dim**-0.5), dim**-0.5)

@@ -16,7 +16,6 @@ from segue.data.batches import Batch, Window, spans
 from segue.data.corpus import Corpus, IntArray, Sessions
 from segue.nn.encoding import ScoreParts
 from segue.nn.sparse_rows import SparseRows
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Between, Choice, Space
 from segue.settings.units import Neighbours
 
@@ -53,6 +52,8 @@ class ItemKNN(SessionModel):
 
     Config = ItemKNNConfig
     config: ItemKNNConfig
+    title: ClassVar[str] = "Item-KNN"
+    order_blind: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Overrides]] = {
         "session": {},
         # The form behind the published numbers: cosine to the last item.
@@ -66,12 +67,12 @@ class ItemKNN(SessionModel):
     }
     spaces: ClassVar[Mapping[str, Space]] = {"public": {}}
 
-    def __init__(self, config: ItemKNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: ItemKNNConfig) -> None:
+        super().__init__(config)
         self._similar = SparseRows.from_matrix(sparse.csr_array((0, 0)))
         self._fill = torch.zeros(0, dtype=torch.float64)
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         """Count the co-occurrences of train and keep the nearest neighbours of every item."""
         self.n_items, self.n_users = corpus.n_items, corpus.n_users
         incidence = _incidence(corpus.train, corpus.n_items, binary=self.config.binary)

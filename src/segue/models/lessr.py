@@ -129,7 +129,7 @@ class SGAT(nn.Module):
         return out
 
 
-class Readout(nn.Module):
+class AttentionReadout(nn.Module):
     """s = W_h drop(BN([x_last ‖ s_g])), s_g = PReLU(W_o Σ_i a_i f_i), f = drop(BN(x)).
 
     a = softmax over the nodes of a session of w · σ(W_u f_i + W_v f_last + b).
@@ -174,9 +174,11 @@ class LESSR(SessionEncoder):
 
     Config = LESSRConfig
     config: LESSRConfig
+    title: ClassVar[str] = "LESSR"
+    depth: ClassVar[str | None] = "layers"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "official": {"training": {"optimizer": "adamw", "batch_events": 512, "weight_decay": 1e-4, "patience": 2}},
-        "hggnn": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+        "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
     }
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 128, 256)),
@@ -186,11 +188,11 @@ class LESSR(SessionEncoder):
         "training.weight_decay": Choice((0.0, 1e-5, 1e-4, 1e-3)),
         "training.schedule": Choice(("constant", "step")),
     }
-    spaces: ClassVar[Mapping[str, Space]] = {"hggnn": fixed_schedule(space)}
+    spaces: ClassVar[Mapping[str, Space]] = {"paper_conditions": fixed_schedule(space)}
 
     embedding: nn.Embedding
     layers: nn.ModuleList
-    readout: Readout
+    readout: AttentionReadout
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
         """s, [events, d]."""
@@ -219,12 +221,12 @@ class LESSR(SessionEncoder):
         with torch.no_grad():
             self.embedding.weight.renorm_(2, 0, 1.0)
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         dim, layers, share = self.config.dim, self.config.layers, self.config.dropout
         self.embedding = nn.Embedding(self.n_items, dim)
         kinds = (EOPA, SGAT)
         self.layers = nn.ModuleList(kinds[n % 2](dim * (n + 1), dim, share) for n in range(layers))
-        self.readout = Readout(dim * (layers + 1), dim, share)
+        self.readout = AttentionReadout(dim * (layers + 1), dim, share)
         self.after_step()
 
 

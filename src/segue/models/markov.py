@@ -20,7 +20,6 @@ from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus, Sessions
 from segue.nn.encoding import ScoreParts
 from segue.nn.sparse_rows import SparseRows
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Between, Space
 
 
@@ -42,6 +41,7 @@ class Markov(SessionModel):
 
     Config = MarkovConfig
     config: MarkovConfig
+    title: ClassVar[str] = "Markov"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "first_order": {},
         "sequential_rules": {"model": {"steps": 10}},
@@ -49,12 +49,12 @@ class Markov(SessionModel):
     space: ClassVar[Space] = {"model.steps": Between(1, 20)}
     spaces: ClassVar[Mapping[str, Space]] = {"first_order": {}}
 
-    def __init__(self, config: MarkovConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: MarkovConfig) -> None:
+        super().__init__(config)
         self._transitions = SparseRows.from_matrix(sparse.csr_array((0, 0)))
         self._fill = torch.zeros(0, dtype=torch.float64)
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         """Count the pairs of train."""
         self.n_items, self.n_users = corpus.n_items, corpus.n_users
         self._transitions = SparseRows.from_matrix(_rules(corpus.train, corpus.n_items, self.config.steps))

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from segue.contract.model import ModelConfig, Overrides, SessionEncoder
 from segue.data.batches import Batch, Window
 from segue.nn.encoding import Encoding
-from segue.settings import GraphSettings
 from segue.settings.search_space import Between, Choice, Space
 
 
@@ -44,9 +43,10 @@ class NARM(SessionEncoder):
 
     Config = NARMConfig
     config: NARMConfig
+    title: ClassVar[str] = "NARM"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "official": {"training": {"learning_rate": 1e-3, "batch_events": 512, "weight_decay": 0.0, "max_epochs": 30}},
-        "hggnn": {
+        "paper_conditions": {
             "model": {"dim": 128, "hidden": 128},
             "training": {
                 "learning_rate": 1e-3,
@@ -74,8 +74,8 @@ class NARM(SessionEncoder):
     energy: nn.Linear
     decoder: nn.Linear
 
-    def __init__(self, config: NARMConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: NARMConfig) -> None:
+        super().__init__(config)
         self.dropout_embed = nn.Dropout(config.dropout_embed)
         self.dropout_session = nn.Dropout(config.dropout_session)
 
@@ -106,7 +106,7 @@ class NARM(SessionEncoder):
         weight = weight * seen
         return torch.bmm(weight[:, None], hidden.index_select(0, batch.row)).squeeze(1)
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         dim, hidden = self.config.dim, self.config.hidden
         self.embedding = nn.Embedding(self.n_items, dim)
         self.gru = nn.GRU(dim, hidden, batch_first=True)
@@ -114,9 +114,9 @@ class NARM(SessionEncoder):
         self.of_each = nn.Linear(hidden, hidden, bias=False)
         self.energy = nn.Linear(hidden, 1, bias=False)
         self.decoder = nn.Linear(2 * hidden, dim, bias=False)
-        self._draw_as_the_authors()
+        self._initialise_as_the_authors()
 
-    def _draw_as_the_authors(self) -> None:
+    def _initialise_as_the_authors(self) -> None:
         """N(0, 2 / n), n the rows of each matrix as the authors lay it out; recurrent matrices orthogonal, biases 0.
 
         All but the item table, whose rows are the items: at 2 / items it starts so near to zero that the other weights

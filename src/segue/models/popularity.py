@@ -18,7 +18,6 @@ from segue.contract.model import ModelConfig, Need, Overrides, SessionModel
 from segue.data.batches import Batch, Window, spans
 from segue.data.corpus import Corpus
 from segue.nn.encoding import ScoreParts
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Between, Choice, Space
 from segue.settings.units import Duration, milliseconds
 
@@ -57,6 +56,8 @@ class Popularity(SessionModel):
 
     Config = PopularityConfig
     config: PopularityConfig
+    title: ClassVar[str] = "Popularity"
+    order_blind: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Overrides]] = {
         "global": {},
         # News and shops turn over within days; on catalogues that live longer a longer half-life loses little.
@@ -82,8 +83,8 @@ class Popularity(SessionModel):
         "personal": {"model.half_life": _HALF_LIVES},
     }
 
-    def __init__(self, config: PopularityConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: PopularityConfig) -> None:
+        super().__init__(config)
         self._popularity = torch.zeros(0, dtype=torch.float64)
 
     @property
@@ -94,7 +95,7 @@ class Popularity(SessionModel):
         asked: dict[Need, Any] = {"history": config.history_weight, "time": ages}
         return frozenset(need for need, wanted in asked.items() if wanted)
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         """Count the events of train, each weighted by its age where recency_half_life is set."""
         train = corpus.train
         weight = np.ones(len(train.items))

@@ -7,7 +7,7 @@ items, see :mod:`segue.nn.reminders`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import field_validator
 from torch import Tensor
@@ -19,7 +19,7 @@ from segue.data.schedules import Order
 from segue.errors import ConfigError
 from segue.nn.encoding import Added, Encoding, ScoreParts
 from segue.nn.reminders import Reminding, added_reminders, parts_of
-from segue.settings import GraphSettings, ModelSettings, PreparationSettings
+from segue.settings import ModelSettings, Settings
 from segue.settings.search_space import Between, Space
 
 
@@ -50,6 +50,8 @@ class Reminder(SessionEncoder):
 
     Config = ReminderConfig
     config: ReminderConfig
+    title: ClassVar[str] = "Reminder"
+    wraps: ClassVar[str | None] = "inner"
     presets: ClassVar[Mapping[str, Overrides]] = {
         f"{name}_r": {"model": {"inner": {"name": name}}} for name in ("gru4rec", "narm", "sr_gnn")
     }
@@ -59,8 +61,8 @@ class Reminder(SessionEncoder):
         "model.remind.similarity": Between(0.0, 3.0),
     }
 
-    def __init__(self, config: ReminderConfig, graph: GraphSettings, inner: SessionModel) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: ReminderConfig, inner: SessionModel) -> None:
+        super().__init__(config)
         name = config.inner.name
         if not isinstance(inner, SessionEncoder):
             raise ConfigError(f"setting 'model.inner.name': reminders go around a trained model, '{name}' only counts")
@@ -71,19 +73,35 @@ class Reminder(SessionEncoder):
             )
         self.inner = inner
 
+    @classmethod
+    def from_settings(cls, settings: Settings, inner: SessionModel | None = None) -> Self:
+        """Reminders around the inner model."""
+        assert inner is not None, "the option inner has no default"
+        return cls(ReminderConfig.parse(settings.model.options, "model"), inner)
+
     @property
     def needs(self) -> frozenset[Need]:
         """A history, and whatever the model inside needs."""
         return self.inner.needs | {"history"}
 
     @property
+    def attribute_columns(self) -> tuple[str, ...]:
+        """Columns that the inner model reads."""
+        return self.inner.attribute_columns
+
+    @property
     def order(self) -> Order:
-        """That of the model inside."""
+        """Training order of the inner model."""
         return self.inner.order
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    @property
+    def ranking_loss(self) -> bool:
+        """Whether the loss of the inner model only compares scores."""
+        return self.inner.ranking_loss
+
+    def fit(self, corpus: Corpus) -> None:
         """Prepare the model inside."""
-        self.inner.fit(corpus, preparation)
+        self.inner.fit(corpus)
         self.n_items, self.n_users = corpus.n_items, corpus.n_users
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:

@@ -65,6 +65,8 @@ class SASRec(SessionEncoder):
 
     Config = SASRecConfig
     config: SASRecConfig
+    title: ClassVar[str] = "SASRec"
+    depth: ClassVar[str | None] = "layers"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "session": {"training": {"learning_rate": 1e-3, "weight_decay": 0.0}},
         "history": {
@@ -126,7 +128,7 @@ class SASRec(SessionEncoder):
         x = self.config.dim**0.5 * x + self.position(tokens.position)
         return dropout(x, self.config.dropout, self.training)
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         config, dim = self.config, self.config.dim
         self.embedding = nn.Embedding(self.n_items, dim)
         self.position = nn.Embedding(config.window.history + config.window.length, dim)

@@ -85,13 +85,15 @@ class SRGNN(SessionEncoder):
 
     Config = SRGNNConfig
     config: SRGNNConfig
+    title: ClassVar[str] = "SR-GNN"
+    depth: ClassVar[str | None] = "steps"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "official": {
             "training": {
                 "batch_events": 100, "weight_decay": 1e-5, "schedule": "step", "decay_every": 3, "patience": 10,
             },
         },
-        "hggnn": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+        "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
     }  # fmt: skip
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 100, 128, 256)),
@@ -100,7 +102,7 @@ class SRGNN(SessionEncoder):
         "training.weight_decay": Choice((0.0, 1e-6, 1e-5, 1e-4)),
         "training.schedule": Choice(("step", "constant")),
     }
-    spaces: ClassVar[Mapping[str, Space]] = {"hggnn": fixed_schedule(space)}
+    spaces: ClassVar[Mapping[str, Space]] = {"paper_conditions": fixed_schedule(space)}
 
     embedding: nn.Embedding
     propagation: GatedPropagation | None
@@ -129,7 +131,7 @@ class SRGNN(SessionEncoder):
             x = self.propagation(x, predecessors, successors)
         return x
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         dim = self.config.dim
         self.embedding = nn.Embedding(self.n_items, dim)
         self.propagation = GatedPropagation(dim) if self.config.steps else None

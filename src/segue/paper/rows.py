@@ -73,11 +73,11 @@ def hg_gnn(**sections: dict[str, Any]) -> Wish:
 
 
 def baseline(name: str) -> Wish:
-    """A model under the paper's conditions: its preset "hggnn" where it has one, else its default."""
+    """A model under the paper's conditions: its preset "paper_conditions" where it has one, else its default."""
 
     def wish() -> Asked:
-        presets = models.load(name).presets
-        return Asked({"model": {"name": name, **({"preset": "hggnn"} if "hggnn" in presets else {})}})
+        preset = {"preset": "paper_conditions"} if "paper_conditions" in models.load(name).presets else {}
+        return Asked({"model": {"name": name, **preset}})
 
     return wish
 

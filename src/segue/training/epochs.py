@@ -9,7 +9,6 @@ from typing import Any
 
 from segue import models
 from segue.errors import ArtifactError
-from segue.settings import Settings
 from segue.system.atomic import write_text
 
 _KEYS = {"epoch", "events", "seconds", "loss", "learning_rate", "validation", "best"}
@@ -41,7 +40,7 @@ def training_facts(folder: Path) -> dict[str, Any]:
     best = [epoch for epoch in epochs if epoch["best"]]
     return {
         "model": str(folder),
-        "label": models.label(Settings.parse(config["settings"])),
+        "label": models.label(models.stored(config["settings"])),
         "trained_on": config["trained_on"],
         "epochs": len(epochs),
         "best_epoch": best[-1]["epoch"] if best else len(epochs),

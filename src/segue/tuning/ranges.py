@@ -28,10 +28,6 @@ _COMMON: Space = {_LEARNING_RATE: Between(1e-4, 1e-2, log=True)}
 _PAPER_GRID: dict[str, Choice] = {
     "model.dim": Choice((32, 64, 96, 128, 256)),
     _LEARNING_RATE: Choice((1e-4, 1e-3, 1e-2, 1e-1)),
-    # The layers of a graph network, by the name that each model has for them.
-    "model.layers": Choice((1, 2, 3, 4)),
-    "model.steps": Choice((1, 2, 3, 4)),
-    "model.hops": Choice((1, 2)),
 }
 _PAPER_TRAINING: Nested = {"training": {"batch_events": 512, "optimizer": "adam", "momentum": 0.0}}
 """Of all trials of the grid; a preset for another optimizer may carry a momentum, which Adam refuses."""
@@ -49,7 +45,8 @@ def searched(search: Search, name: str, preset: str | None, overrides: Nested) -
     if search == "paper-grid":
         fields = [_LEARNING_RATE, *(f"model.{field}" for field in model.Config.model_fields)] if trained else []
         usable = set(fields) - (set(model.space) - set(own))
-        space: Space = {key: choice for key, choice in _PAPER_GRID.items() if key in usable}
+        layers = {f"model.{model.depth}": Choice(tuple(range(1, model.deepest + 1)))} if model.depth else {}
+        space: Space = {key: choice for key, choice in {**_PAPER_GRID, **layers}.items() if key in usable}
         shared = merged(_PAPER_TRAINING if trained else {}, overrides)
     else:
         space, shared = {**(_COMMON if trained else {}), **own}, merged(overrides)

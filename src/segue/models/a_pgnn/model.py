@@ -20,7 +20,6 @@ from segue.data.batches import Batch, UserWindow
 from segue.graph.propagation import Csr, neighbour_mean
 from segue.models.a_pgnn.graph import BehaviourGraph, behaviour_graph
 from segue.nn.encoding import Encoding
-from segue.settings import GraphSettings
 from segue.settings.search_space import Between, Choice, Space
 
 
@@ -126,6 +125,8 @@ class APGNN(SessionEncoder):
 
     Config = APGNNConfig
     config: APGNNConfig
+    title: ClassVar[str] = "A-PGNN"
+    depth: ClassVar[str | None] = "steps"
     presets: ClassVar[Mapping[str, Overrides]] = {
         # Not the authors': their program lost a transposition, so in and out are swapped and the weights not those of
         # their equations ("code"); it has no row for unknown users, and fails on them; it shuffles single events.
@@ -133,7 +134,7 @@ class APGNN(SessionEncoder):
             "model": {"norm": "row", "mask_users": 0.01},
             "training": {"batch_events": 100, "weight_decay": 0.0, "max_epochs": 30, "shuffle": "sessions"},
         },
-        "hggnn": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+        "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
     }
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 100, 128, 256)),
@@ -152,9 +153,6 @@ class APGNN(SessionEncoder):
     current: Pooling
     earlier: Pooling
     transform: nn.Linear
-
-    def __init__(self, config: APGNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -191,7 +189,7 @@ class APGNN(SessionEncoder):
             batch, self.n_items, max_items=config.window.history, max_sessions=config.max_sessions, spread=spread
         )
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         config, dim = self.config, self.config.dim
         self.embedding, self.users = nn.Embedding(self.n_items, dim), nn.Embedding(self.n_users + 1, config.dim_user)
         self.propagation = PersonalPropagation(dim, config.dim_user, config.norm)

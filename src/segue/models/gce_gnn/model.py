@@ -22,7 +22,6 @@ from segue.models.gce_gnn.neighbours import Hop, nearest_items, reach
 from segue.nn.dropout import dropout
 from segue.nn.encoding import Encoding
 from segue.nn.segments import segment_softmax, segment_sum
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Between, Choice, Space, fixed_schedule
 
 SLOPE = 0.2
@@ -136,7 +135,7 @@ def session_relations(graph: SessionGraph) -> tuple[Tensor, Tensor, Tensor]:
     return pair // n_nodes, pair % n_nodes, relation
 
 
-class Readout(nn.Module):
+class PositionReadout(nn.Module):
     """Readout: β_i = q · σ(W_4 tanh(W_3 [h_i ‖ p_{l-i}]) + W_5 mean(h) + b), S = Σ_i β_i h_i over clicks.
 
     Positions count from the last click, 0; β is not normalised.
@@ -163,6 +162,9 @@ class GCEGNN(SessionEncoder):
 
     Config = GCEGNNConfig
     config: GCEGNNConfig
+    title: ClassVar[str] = "GCE-GNN"
+    depth: ClassVar[str | None] = "hops"
+    deepest: ClassVar[int] = 2
     presets: ClassVar[Mapping[str, Overrides]] = {
         # Two hops and the default shares dropped are the authors' for Diginetica. Not theirs: fill. Where they "repeat"
         # neighbours, the seed decides which of them weigh more.
@@ -173,7 +175,7 @@ class GCEGNN(SessionEncoder):
                 "max_epochs": 20, "patience": 3, "shuffle": "events",
             },
         },
-        "hggnn": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+        "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
     }  # fmt: skip
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 100, 128, 256)),
@@ -186,23 +188,20 @@ class GCEGNN(SessionEncoder):
         "training.weight_decay": Choice((0.0, 1e-6, 1e-5, 1e-4)),
         "training.schedule": Choice(("step", "constant")),
     }
-    spaces: ClassVar[Mapping[str, Space]] = {"hggnn": fixed_schedule(space)}
+    spaces: ClassVar[Mapping[str, Space]] = {"paper_conditions": fixed_schedule(space)}
 
     embedding: nn.Embedding
     neighbours: Tensor
     counts: Tensor
-
-    def __init__(self, config: GCEGNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
 
     @property
     def needs(self) -> frozenset[Need]:
         """A global graph."""
         return frozenset({"graph"})
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         """Count the neighbours of train sessions and draw the parameters."""
-        super().fit(corpus, preparation)
+        super().fit(corpus)
         config = self.config
         table = nearest_items(corpus.train, corpus.n_items, size=config.neighbours, distance=config.distance)
         self.neighbours, self.counts = torch.from_numpy(table.items), torch.from_numpy(table.counts)
@@ -257,12 +256,12 @@ class GCEGNN(SessionEncoder):
         chosen = torch.where(place < kept, place, drawn)
         self.neighbours, self.counts = self.neighbours.gather(1, chosen), self.counts.gather(1, chosen)
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         config, dim = self.config, self.config.dim
         self.embedding = nn.Embedding(self.n_items, dim)
         self.local = LocalAttention(dim)
         self.hops = nn.ModuleList(GlobalAttention(dim, config.dropout_gcn) for _ in range(config.hops))
-        self.readout = Readout(dim, config.window.length)
+        self.readout = PositionReadout(dim, config.window.length)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -(dim**-0.5), dim**-0.5)
         empty = torch.zeros(self.n_items, config.neighbours, dtype=torch.int32)

@@ -14,9 +14,9 @@ from segue.nn.losses import Form
 from segue.settings import GraphSettings
 from segue.settings.units import Duration, Neighbours
 
-Source = Literal["session", "history", "transition", "cooccurrence"]
+MemorySource = Literal["session", "history", "transition", "cooccurrence"]
 LayerWeight = Annotated[float, Field(ge=-1e6, le=1e6)]
-SOURCES: tuple[Source, ...] = ("session", "history", "transition", "cooccurrence")
+SOURCES: tuple[MemorySource, ...] = ("session", "history", "transition", "cooccurrence")
 
 
 class HGGNNConfig(ModelConfig):
@@ -66,9 +66,9 @@ class HGGNNConfig(ModelConfig):
     """S' = S + g(S, q, x) * (W_u q): personal from the first click."""
     popularity: bool = False
     """b_i, starting at the log of the item's train frequency."""
-    memory: tuple[Source, ...] = ()
+    memory: tuple[MemorySource, ...] = ()
     """Counts as added scores."""
-    pointer: tuple[Source, ...] = ()
+    pointer: tuple[MemorySource, ...] = ()
     """Counts as distributions, mixed with the softmax by a gate."""
     memory_transitions: Neighbours = 200
     """Successors remembered per item, the most frequent ones."""
@@ -100,14 +100,14 @@ class HGGNNConfig(ModelConfig):
 
     @field_validator("memory", "pointer")
     @classmethod
-    def _each_once(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    def _each_once(cls, sources: tuple[MemorySource, ...]) -> tuple[MemorySource, ...]:
         if len(set(sources)) < len(sources):
             raise ValueError("name each source once")
         return sources
 
     @field_validator("pointer")
     @classmethod
-    def _softmax_alone(cls, pointer: tuple[Source, ...], info: ValidationInfo) -> tuple[Source, ...]:
+    def _softmax_alone(cls, pointer: tuple[MemorySource, ...], info: ValidationInfo) -> tuple[MemorySource, ...]:
         if pointer and info.data.get("loss") == "eq20":
             raise ValueError("loss 'eq20' is defined for a softmax alone; set pointer = []")
         return pointer

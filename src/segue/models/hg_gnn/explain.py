@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from segue.models.hg_gnn.config import Source
+from segue.models.hg_gnn.config import MemorySource
 from segue.models.hg_gnn.recall import Recalled
 from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder
 from segue.models.hg_gnn.terms import Terms
@@ -57,7 +57,7 @@ def _attention_parts(terms: Terms, encoder: PersonalisedSessionEncoder, candidat
     return parts
 
 
-def _pointer_parts(terms: Terms, item_vectors: Tensor, items: Tensor) -> dict[Source, Tensor]:
+def _pointer_parts(terms: Terms, item_vectors: Tensor, items: Tensor) -> dict[MemorySource, Tensor]:
     """The rise of each score through the pointer, by source and cell."""
     mixture = terms.encoding.mixture
     if mixture is None:
@@ -71,7 +71,7 @@ def _pointer_parts(terms: Terms, item_vectors: Tensor, items: Tensor) -> dict[So
     return {source: part * scale[:, None] for source, part in mass.items()}
 
 
-def _by_cell(terms: Terms, source: Source, value: Tensor, items: Tensor) -> Tensor:
+def _by_cell(terms: Terms, source: MemorySource, value: Tensor, items: Tensor) -> Tensor:
     """Values of the entries that suggest each of `items`, at the prefix cell they come from, [k, length]."""
     entries: Recalled = terms.recalled[source]
     length = terms.alias.shape[1]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from segue.data.batches import Batch, Prefixes, spans
 from segue.data.corpus import Corpus
 from segue.graph.tables import CsrTable
-from segue.models.hg_gnn.config import Source
+from segue.models.hg_gnn.config import MemorySource
 from segue.settings.units import milliseconds
 
 
@@ -37,7 +37,7 @@ class Recalled:
     decayed: Tensor | None = None
 
 
-class CountTable(nn.Module):
+class CountBuffers(nn.Module):
     """Per item the items it suggests, with counts: CSR as buffers."""
 
     offsets: Tensor
@@ -75,8 +75,8 @@ class Recall(nn.Module):
 
     def __init__(
         self,
-        transitions: CountTable,
-        cooccurrence: CountTable,
+        transitions: CountBuffers,
+        cooccurrence: CountBuffers,
         n_items: int,
         half_life: float,
         cooccurrence_items: int,
@@ -89,14 +89,14 @@ class Recall(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, batch: Batch, prefixes: Prefixes, sources: frozenset[Source]
-    ) -> tuple[dict[Source, Recalled], Tensor]:
+        self, batch: Batch, prefixes: Prefixes, sources: frozenset[MemorySource]
+    ) -> tuple[dict[MemorySource, Recalled], Tensor]:
         """The entries of each asked source, and the facts x of each event [events, 4]."""
         last = prefixes.items.gather(1, batch.position.clamp(min=0)[:, None]).squeeze(1)
         has_prefix = batch.position >= 0
         history_key, history = self._history(batch)
         transitions = self._transitions(batch, last, has_prefix)
-        recalled: dict[Source, Recalled] = {}
+        recalled: dict[MemorySource, Recalled] = {}
         if "session" in sources:
             event, cell = prefixes.mask.nonzero(as_tuple=True)
             item = prefixes.items[event, cell]

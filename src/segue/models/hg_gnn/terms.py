@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from segue.data.batches import Prefixes
-from segue.models.hg_gnn.config import Source
+from segue.models.hg_gnn.config import MemorySource
 from segue.models.hg_gnn.recall import Recalled
 from segue.models.hg_gnn.session_encoder import Reading
 from segue.nn.encoding import Encoding
@@ -29,9 +29,9 @@ class Terms:
     encoding: Encoding
     reading: Reading | None
     by_user: Mapping[str, Tensor]
-    recalled: Mapping[Source, Recalled]
-    values: Mapping[Source, Tensor]
-    pointed: Mapping[Source, Tensor]
+    recalled: Mapping[MemorySource, Recalled]
+    values: Mapping[MemorySource, Tensor]
+    pointed: Mapping[MemorySource, Tensor]
     p: Tensor
     alias: Tensor
     prefixes: Prefixes

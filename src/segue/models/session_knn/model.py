@@ -24,7 +24,6 @@ from segue.models.session_knn.config import (
 from segue.models.session_knn.index import Running, SessionIndex, Shared, cuts, ranges
 from segue.nn.encoding import Added, ScoreParts
 from segue.nn.reminders import added_reminders, parts_of
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Space
 from segue.settings.units import milliseconds
 
@@ -48,12 +47,14 @@ class SessionKNN(SessionModel):
 
     Config = SessionKNNConfig
     config: SessionKNNConfig
+    title: ClassVar[str] = "Session-KNN"
+    order_blind: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Overrides]] = PRESETS
     space: ClassVar[Space] = SPACE
     spaces: ClassVar[Mapping[str, Space]] = SPACES
 
-    def __init__(self, config: SessionKNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: SessionKNNConfig) -> None:
+        super().__init__(config)
         self._index: SessionIndex
         self._item_factor: FloatArray
         self._fill = torch.zeros(0, dtype=torch.float64)
@@ -65,7 +66,7 @@ class SessionKNN(SessionModel):
         personal = config.extend or config.boost or config.remind
         return frozenset({"time", "history"} if personal else {"time"})
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         """Order the sessions of train by their end, and index them by item."""
         support = corpus.item_support
         popularity = support / (support.max(initial=0) + 1.0) - 1.0  # below every score
