@@ -28,7 +28,8 @@ import torch
 import machine
 from segue import models
 from segue.contract.model import SessionModel
-from segue.data.corpus import FORMAT, Corpus, IntArray, Part, Sessions, offsets_of
+from segue.data.arrays import IntArray, offsets_of
+from segue.data.corpus import FORMAT, Corpus, Part, Sessions
 from segue.evaluation.full_ranking import evaluate
 from segue.evaluation.metrics import averages
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from segue import models
 from segue.contract.model import SessionEncoder, SessionModel
+from segue.data.arrays import IntArray, offsets_of
 from segue.data.batches import Batch, HistoryPolicy, Past, request
-from segue.data.corpus import FORMAT, Corpus, IntArray, Part, Sessions, offsets_of
+from segue.data.corpus import FORMAT, Corpus, Part, Sessions
 from segue.data.loader import Loader
 from segue.settings import Nested
 

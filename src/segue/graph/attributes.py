@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segue.data.corpus import offsets_of
+from segue.data.arrays import offsets_of
 from segue.data.log.attributes import categorical, check_names
 from segue.graph.tables import ITEM, USER, CsrTable
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
-from segue.data.batches import spans
+from segue.data.tensors import offsets_of, spans
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Csr:
         keys = rows * n_columns + columns
         keys = keys.sort().values if parallel else torch.unique(keys)
         lengths = torch.bincount(keys // n_columns, minlength=n_rows)
-        return cls(running_sum(lengths), keys % n_columns, n_columns)
+        return cls(offsets_of(lengths), keys % n_columns, n_columns)
 
     @property
     def n_rows(self) -> int:
@@ -56,13 +56,13 @@ class Csr:
         owner = torch.repeat_interleave(self.offsets.diff(), output_size=self.n_edges)
         order = torch.argsort(self.indices, stable=True)
         lengths = torch.bincount(self.indices, minlength=self.n_columns)
-        return Csr(running_sum(lengths), owner[order], self.n_rows)
+        return Csr(offsets_of(lengths), owner[order], self.n_rows)
 
     def select(self, rows: Tensor) -> Csr:
         """The chosen rows, in the given order; columns keep their numbers."""
         lengths = self.offsets[rows + 1] - self.offsets[rows]
         positions, _ = csr_rows(self.offsets, rows)
-        return Csr(running_sum(lengths), self.indices[positions], self.n_columns)
+        return Csr(offsets_of(lengths), self.indices[positions], self.n_columns)
 
     def relabelled(self, number: Tensor, n_columns: int) -> Csr:
         """Columns renumbered: column c becomes ``number[c]``."""
@@ -76,11 +76,6 @@ class Csr:
     def to(self, device: torch.device | str) -> Csr:
         """The same lists on another device."""
         return Csr(self.offsets.to(device), self.indices.to(device), self.n_columns)
-
-
-def running_sum(lengths: Tensor) -> Tensor:
-    """Running sum with a leading zero, [n] → int64 [n + 1]."""
-    return torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
 
 
 def csr_rows(offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

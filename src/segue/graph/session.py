@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from segue.data.batches import Prefixes, spans
+from segue.data.batches import Prefixes
+from segue.data.tensors import spans
 
 
 class SessionGraph(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from segue.data.corpus import offsets_of
+from segue.data.arrays import IntArray, offsets_of
 
 ITEM, USER = "item", "user"
 
@@ -58,7 +58,7 @@ class CsrTable:
     Shapes: offsets int64 [rows + 1]; ids int32 and values (int64 counts or float64 weights) [entries].
     """
 
-    offsets: npt.NDArray[np.int64]
+    offsets: IntArray
     ids: npt.NDArray[np.int32]
     values: npt.NDArray[Any]
 
@@ -72,7 +72,7 @@ class CsrTable:
         return len(self.offsets) - 1
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
+    def lengths(self) -> IntArray:
         """Entries in each row, [rows]."""
         return np.diff(self.offsets)
 
@@ -92,8 +92,7 @@ class CsrTable:
         """Every id as often as it was counted. Weights that are no counts, those of eq. (1), repeat nothing."""
         if not np.issubdtype(self.values.dtype, np.integer):
             return self
-        ends = np.zeros(len(self.values) + 1, dtype=np.int64)
-        np.cumsum(self.values, out=ends[1:])
+        ends = offsets_of(self.values)
         return CsrTable(ends[self.offsets], np.repeat(self.ids, self.values), np.repeat(self.values, self.values))
 
 
@@ -108,14 +107,13 @@ class CountTable:
     """
 
     kept: CsrTable
-    total: npt.NDArray[np.int64]
-    degree: npt.NDArray[np.int64]
+    total: IntArray
+    degree: IntArray
 
     @classmethod
     def whole(cls, table: CsrTable) -> CountTable:
         """Nothing cut yet."""
-        sums = np.zeros(len(table.values) + 1, dtype=np.int64)
-        np.cumsum(table.values, out=sums[1:])
+        sums = offsets_of(table.values)
         return cls(table, np.diff(sums[table.offsets]), table.lengths)
 
     def top(self, k: int) -> CountTable:
@@ -143,7 +141,7 @@ class EdgeTables:
     transitions: CsrTable
     user_items: CsrTable
     cooccurrence: CountTable
-    item_sessions: npt.NDArray[np.int64]
+    item_sessions: IntArray
     cooccurrence_top: int
 
     @property

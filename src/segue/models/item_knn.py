@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,16 +12,17 @@ from scipy import sparse
 from torch import Tensor
 
 from segue.contract.model import ModelConfig, Overrides, SessionModel
-from segue.data.batches import Batch, Window, spans
-from segue.data.corpus import Corpus, IntArray, Sessions
+from segue.data.arrays import PAIRS_PER_BLOCK, FloatArray, IntArray, blocks, offsets_of
+from segue.data.batches import Batch, Window
+from segue.data.corpus import Corpus, Sessions
+from segue.data.tensors import spans
 from segue.nn.encoding import ScoreParts
+from segue.nn.popularity import relative_popularity
 from segue.nn.sparse_rows import SparseRows
 from segue.settings.search_space import Between, Choice, Space
 from segue.settings.units import Neighbours
 
 DIGITS = 12
-PAIRS_PER_BLOCK = 4_000_000
-"""Bound on the co-occurrences that are formed at a time; each takes about 100 bytes while it is sorted."""
 
 
 class ItemKNNConfig(ModelConfig):
@@ -77,8 +78,7 @@ class ItemKNN(SessionModel):
         self.n_items, self.n_users = corpus.n_items, corpus.n_users
         incidence = _incidence(corpus.train, corpus.n_items, binary=self.config.binary)
         self._similar = SparseRows.from_matrix(_neighbours(incidence, self.config))
-        support = corpus.item_support
-        popularity = support / (support.max(initial=0) + 1.0) - 1.0  # below every similarity
+        popularity = relative_popularity(corpus.item_support) - 1.0  # below every similarity
         self._fill = torch.from_numpy(popularity * (self.config.fill == "popularity"))
 
     def scores(self, batch: Batch) -> Tensor:
@@ -140,8 +140,10 @@ def _neighbours(incidence: sparse.csr_array, config: ItemKNNConfig) -> sparse.cs
     by_item = incidence.T.tocsr()
     support = np.asarray(incidence.sum(axis=0)).ravel()
     left, right = (support + config.lam) ** config.a, (support + config.lam) ** (1 - config.a)
-    blocks = []
-    for rows in _row_blocks(by_item, np.diff(incidence.indptr)):
+    # Co-occurrences of each item, counted before equal pairs are merged.
+    pairs_per_item = np.diff(offsets_of(np.diff(incidence.indptr)[by_item.indices])[by_item.indptr])
+    parts = []
+    for rows in blocks(pairs_per_item, PAIRS_PER_BLOCK):
         pairs = (by_item[rows] @ incidence).tocoo()
         item, other = pairs.row + rows.start, pairs.col
         apart = item != other
@@ -149,26 +151,13 @@ def _neighbours(incidence: sparse.csr_array, config: ItemKNNConfig) -> sparse.cs
         # Rounded so that equal fractions are equal floats: a tie must not be broken by the last bit.
         sim = np.round(pairs.data[apart] / (left[item] * right[other]), DIGITS)
         kept = _nearest(item, other, sim, config.n_sims)
-        blocks.append((sim[kept], item[kept], other[kept]))
-    data, item, other = (np.concatenate(column) for column in zip(*blocks, strict=True))
+        parts.append((sim[kept], item[kept], other[kept]))
+    data, item, other = (np.concatenate(column) for column in zip(*parts, strict=True))
     n_items = incidence.shape[1]
     return sparse.coo_array((data, (item, other)), shape=(n_items, n_items)).tocsr()
 
 
-def _row_blocks(by_item: sparse.csr_array, session_lengths: IntArray) -> Iterator[slice]:
-    """Consecutive items whose co-occurrences, counted before any merge, stay within PAIRS_PER_BLOCK."""
-    pairs = np.zeros(len(by_item.indices) + 1, dtype=np.int64)
-    np.cumsum(session_lengths[by_item.indices], out=pairs[1:])
-    until = pairs[by_item.indptr]
-    first = 0
-    while first < by_item.shape[0]:
-        last = int(np.searchsorted(until, until[first] + PAIRS_PER_BLOCK, side="right")) - 1
-        last = max(last, first + 1)
-        yield slice(first, last)
-        first = last
-
-
-def _nearest(item: IntArray, other: IntArray, sim: np.ndarray[Any, np.dtype[Any]], n_sims: int) -> IntArray:
+def _nearest(item: IntArray, other: IntArray, sim: FloatArray, n_sims: int) -> IntArray:
     """Which pairs stay: per item the n_sims largest similarities, ties by ascending id of the other."""
     order = np.lexsort((other, -sim, item))
     counts = np.bincount(item)

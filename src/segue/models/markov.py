@@ -19,6 +19,7 @@ from segue.contract.model import ModelConfig, Overrides, SessionModel
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus, Sessions
 from segue.nn.encoding import ScoreParts
+from segue.nn.popularity import relative_popularity
 from segue.nn.sparse_rows import SparseRows
 from segue.settings.search_space import Between, Space
 
@@ -58,9 +59,9 @@ class Markov(SessionModel):
         """Count the pairs of train."""
         self.n_items, self.n_users = corpus.n_items, corpus.n_users
         self._transitions = SparseRows.from_matrix(_rules(corpus.train, corpus.n_items, self.config.steps))
-        support = corpus.item_support * (self.config.fill == "popularity")
+        popularity = relative_popularity(corpus.item_support) * (self.config.fill == "popularity")
         smallest = 1 / math.lcm(*range(1, self.config.steps + 1))
-        self._fill = torch.from_numpy(support / (support.max(initial=0) + 1.0) * smallest)
+        self._fill = torch.from_numpy(popularity * smallest)
 
     def scores(self, batch: Batch) -> Tensor:
         """[events, items] float64; an empty prefix gets the fill alone."""

@@ -15,9 +15,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from segue.contract.model import ModelConfig, Need, Overrides, SessionModel
-from segue.data.batches import Batch, Window, spans
+from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
+from segue.data.tensors import spans
 from segue.nn.encoding import ScoreParts
+from segue.nn.popularity import relative_popularity
 from segue.settings.search_space import Between, Choice, Space
 from segue.settings.units import Duration, milliseconds
 
@@ -103,7 +105,7 @@ class Popularity(SessionModel):
             age = train.times.max() - train.times
             weight = np.exp2(-age / milliseconds(self.config.recency_half_life))
         support = np.bincount(train.items, weights=weight, minlength=corpus.n_items)
-        self._popularity = torch.from_numpy(support / (support.max(initial=0.0) + 1.0))
+        self._popularity = torch.from_numpy(relative_popularity(support))
         self.n_items, self.n_users = corpus.n_items, corpus.n_users
 
     def scores(self, batch: Batch) -> Tensor:

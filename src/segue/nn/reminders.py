@@ -13,7 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from segue.data.batches import Batch, spans
+from segue.data.batches import Batch
+from segue.data.tensors import spans
 from segue.nn.encoding import Added, ScoreParts
 from segue.settings.base import Config
 

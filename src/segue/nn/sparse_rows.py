@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from segue.data.batches import spans
+from segue.data.tensors import spans
 
 
 @dataclass(frozen=True)

@@ -229,3 +229,13 @@ def test_two_trainings_from_one_seed_are_equal_to_the_bit(preset: str) -> None:
         torch.use_deterministic_algorithms(False)
     assert runs[0].keys() == runs[1].keys()
     assert all(torch.equal(runs[0][key], runs[1][key]) for key in runs[0])
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_graph_section_and_the_memory_limit_reach_the_model_that_builds_a_graph(inside: bool) -> None:
+    options = {"name": "reminder", "inner": {"name": "hg_gnn"}} if inside else {"name": "hg_gnn"}
+    sections = {"graph": {"sample_size": 3}, "preparation": {"memory_limit": "64MiB"}}
+    model = models.build(models.with_preset({"model": options, **sections}))
+    model = getattr(model, "inner", model)
+    assert isinstance(model, HGGNN)
+    assert (model.graph_settings.sample_size, model.preparation.memory_limit) == (3, "64MiB")

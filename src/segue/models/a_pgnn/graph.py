@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from segue.data.batches import Batch, spans
+from segue.data.batches import Batch
+from segue.data.tensors import find, spans
 from segue.graph.propagation import Csr, csr_rows
 from segue.graph.session import SessionGraph, session_graph
 
@@ -47,7 +48,7 @@ class _Copies:
         self.keys, self.past, self.n_items = keys, past, n_items
         self.event, self.item = keys // n_items, keys % n_items
         self.row = event_row.index_select(0, self.event)
-        base, found = _find(past.event * n_items + past.item, self.row * n_items + self.item)
+        base, found = find(past.event * n_items + past.item, self.row * n_items + self.item)
         self.copied = found.nonzero().squeeze(1)
         """Those that the row has a node for,"""
         self.base = base.index_select(0, self.copied)
@@ -55,7 +56,7 @@ class _Copies:
 
     def place(self, event: Tensor, base: Tensor) -> Tensor:
         """The node that stands for a row's node in an event: the copy where there is one."""
-        copy, found = _find(self.keys, event * self.n_items + self.past.item.index_select(0, base))
+        copy, found = find(self.keys, event * self.n_items + self.past.item.index_select(0, base))
         return torch.where(found, copy + len(self.past.item), base)
 
     def heard(self, lists: Csr) -> tuple[Tensor, Tensor]:
@@ -127,7 +128,7 @@ def _sessions(
     known = place < count[:, None]
     sessions = ((torch.cumsum(of_row, 0) - of_row)[batch.row, None] + place) * known
     events = torch.arange(len(batch), device=count.device)[:, None]
-    number, found = _find(differing, events * max(n_past, 1) + sessions)
+    number, found = find(differing, events * max(n_past, 1) + sessions)
     return (
         torch.cat([past.node, member]),
         torch.cat([session, again + n_past]),
@@ -135,11 +136,3 @@ def _sessions(
         torch.where(found & known, number + n_past, sessions),
         known,
     )
-
-
-def _find(keys: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each wanted key stands among distinct sorted keys, and whether it does."""
-    if not len(keys):
-        return torch.zeros_like(wanted), torch.zeros_like(wanted, dtype=torch.bool)
-    place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
-    return place, keys[place] == wanted

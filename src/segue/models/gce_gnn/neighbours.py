@@ -13,10 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from segue.data.corpus import IntArray, Sessions, offsets_of
-
-PAIRS_PER_BLOCK = 4_000_000
-"""Bound on the pairs that are formed at a time (a single item may exceed it); each takes about 50 bytes."""
+from segue.data.arrays import PAIRS_PER_BLOCK, IntArray, blocks, offsets_of
+from segue.data.corpus import Sessions
 
 
 class NeighbourTable(NamedTuple):
@@ -37,14 +35,11 @@ def nearest_items(sessions: Sessions, n_items: int, *, size: int, distance: int)
     table = NeighbourTable(np.zeros((n_items, size), np.int32), np.zeros((n_items, size), np.int32))
     session = np.repeat(np.arange(len(sessions)), sessions.lengths)
     clicks = np.argsort(sessions.items, kind="stable")
-    until = offsets_of(np.bincount(sessions.items, minlength=n_items))
-    first = 0
-    while first < n_items:
-        within = np.searchsorted(until, until[first] + PAIRS_PER_BLOCK // (2 * distance), side="right") - 1
-        last = max(int(within), first + 1)
-        chosen = clicks[until[first] : until[last]]
+    support = np.bincount(sessions.items, minlength=n_items)
+    until = offsets_of(support)
+    for block in blocks(support * 2 * distance, PAIRS_PER_BLOCK):
+        chosen = clicks[until[block.start] : until[block.stop]]
         _keep_nearest(table, *_counts(sessions.items, session, chosen, distance, n_items))
-        first = last
     return table
 
 

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segue.data.batches import Batch, Prefixes, spans
+from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
+from segue.data.tensors import find, spans
 from segue.graph.tables import CsrTable
 from segue.models.hg_gnn.config import MemorySource
 from segue.settings.units import milliseconds
@@ -169,8 +170,8 @@ def lookup(keys: Tensor, values: Tensor, query: Tensor) -> Tensor:
     """The value of each queried key, 0 where it is not among the sorted distinct `keys`."""
     if not len(keys):
         return torch.zeros_like(query)
-    place = torch.searchsorted(keys, query).clamp(max=len(keys) - 1)
-    return values.take(place) * (keys.take(place) == query)
+    index, found = find(keys, query)
+    return values.take(index) * found
 
 
 def half_life(asked: str | None, corpus: Corpus) -> float:

@@ -9,14 +9,13 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from segue.contract.model import ModelConfig, Overrides
+from segue.data.arrays import FloatArray, IntArray
 from segue.data.batches import Window
-from segue.data.corpus import IntArray
 from segue.nn.reminders import Reminding
 from segue.settings.search_space import Between, Choice, Space
 from segue.settings.units import Duration
 
 Shape = Literal["same", "div", "quadratic", "log", "exp"]
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 Places = Annotated[float, Field(ge=1e-3, le=1e6)]
 """In which a weight falls by e: from nothing but the place itself to all places alike."""
 

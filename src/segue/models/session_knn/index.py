@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segue.data.corpus import IntArray, Sessions, offsets_of
-
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+from segue.data.arrays import FloatArray, IntArray, blocks, offsets_of, spans
+from segue.data.corpus import Sessions
 
 
 class Running(NamedTuple):
@@ -118,9 +116,9 @@ class SessionIndex:
         # No session beyond an item's own `sample` most recent ones can be among those of all items.
         count = np.minimum(stop - np.searchsorted(self._postings, base), sample)
         cells = np.bincount(running.event, weights=count, minlength=len(time)).astype(np.int64)
-        for events in cuts(cells, bound):
+        for events in blocks(cells, bound):
             entries = slice(*np.searchsorted(running.event, (events.start, events.stop)))
-            posting, entry = ranges((stop - count)[entries], count[entries])
+            posting, entry = spans((stop - count)[entries], count[entries])
             entry += entries.start
             cell = self._postings[posting] - base[entry]
             found = self._merged(running, entry, cell)
@@ -148,16 +146,3 @@ class SessionIndex:
             last=entry[last],
             place=self.place[cell[last]].astype(np.int64),
         )
-
-
-def ranges(start: IntArray, length: IntArray) -> tuple[IntArray, IntArray]:
-    """Expand slices: start[i] .. start[i] + length[i] - 1 of every i, and i for each; both flat."""
-    owner = np.repeat(np.arange(len(start)), length)
-    return np.arange(len(owner)) + (start - np.cumsum(length) + length)[owner], owner
-
-
-def cuts(sizes: IntArray, bound: int) -> Iterator[slice]:
-    """Consecutive groups of about `bound` in all, one more element at most; no element is in two."""
-    group = (np.cumsum(sizes) - sizes) // bound
-    edges = np.flatnonzero(np.diff(group, prepend=-1, append=-1))
-    return (slice(int(first), int(last)) for first, last in pairwise(edges))

@@ -10,19 +10,21 @@ import torch
 from torch import Tensor
 
 from segue.contract.model import Need, Overrides, SessionModel
-from segue.data.batches import Batch, spans
-from segue.data.corpus import Corpus, IntArray, offsets_of
+from segue.data import arrays, tensors
+from segue.data.arrays import FloatArray, IntArray, blocks, offsets_of
+from segue.data.batches import Batch
+from segue.data.corpus import Corpus
 from segue.models.session_knn.config import (
     PRESETS,
     SPACE,
     SPACES,
-    FloatArray,
     SessionKNNConfig,
     item_weight,
     match_weight,
 )
-from segue.models.session_knn.index import Running, SessionIndex, Shared, cuts, ranges
+from segue.models.session_knn.index import Running, SessionIndex, Shared
 from segue.nn.encoding import Added, ScoreParts
+from segue.nn.popularity import relative_popularity
 from segue.nn.reminders import added_reminders, parts_of
 from segue.settings.search_space import Space
 from segue.settings.units import milliseconds
@@ -68,8 +70,7 @@ class SessionKNN(SessionModel):
 
     def fit(self, corpus: Corpus) -> None:
         """Order the sessions of train by their end, and index them by item."""
-        support = corpus.item_support
-        popularity = support / (support.max(initial=0) + 1.0) - 1.0  # below every score
+        popularity = relative_popularity(corpus.item_support) - 1.0  # below every score
         fill = torch.from_numpy(popularity * (self.config.fill == "popularity"))
         index = SessionIndex.of(corpus.train, corpus.n_items)
         self.restore({**index.arrays(), "fill": fill}, corpus.n_items, corpus.n_users)
@@ -124,7 +125,7 @@ class SessionKNN(SessionModel):
         of_row = torch.bincount(history.row, minlength=len(batch.user))
         own = batch.position + 1
         before = torch.minimum(of_row[batch.row], (self.config.extend - own).clamp(min=0))
-        cell, event = spans(torch.zeros_like(own), before + own)
+        cell, event = tensors.spans(torch.zeros_like(own), before + own)
         # Prefixes lie row by row in batch.items, histories row by row behind them.
         behind = batch.items.numel() + torch.cumsum(of_row, 0)[batch.row] - before
         place = cell - before[event]
@@ -159,9 +160,9 @@ class SessionKNN(SessionModel):
         config, index = self.config, self._index
         place, length = running.place[near.last], running.length[near.last]
         given = sim * match_weight(config.match_weighting, config.ipw, place, length)
-        for part in cuts(index.lengths[near.session], CELLS_PER_BLOCK):
+        for part in blocks(index.lengths[near.session], CELLS_PER_BLOCK):
             session = near.session[part]
-            cell, pair = ranges(index.offsets[session], index.lengths[session])
+            cell, pair = arrays.spans(index.offsets[session], index.lengths[session])
             item, value = index.item[cell], given[part][pair]
             if config.inh is not None:
                 value *= np.exp(-np.abs(index.place[cell] - near.place[part][pair]) / config.inh)
