@@ -1,4 +1,4 @@
-"""What a model asks of a corpus, checked before anything is built: one line instead of a model of nothing."""
+"""Check of what a model needs against what a corpus holds, before anything is built."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _lacks_time(_: SessionModel, corpus: Corpus) -> str:
 
 
 def _lacks_graph(_: SessionModel, corpus: Corpus) -> str:
-    """Transitions and co-occurrences both take a session of two different items."""
+    """Say so if no session holds two different items, which transitions and co-occurrences both need."""
     train = corpus.train
     first = np.repeat(train.items[train.offsets[:-1]], train.lengths)
     return (

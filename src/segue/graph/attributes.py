@@ -1,4 +1,4 @@
-"""Attribute nodes (end of section 4.2): one node for each value of a categorical column."""
+"""Attribute nodes (end of section 4.2): one node per value of a categorical column."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Attribute:
     n_values: int
 
     def edges(self, n_owners: int) -> dict[str, CsrTable]:
-        """Both directions: attribute value → owner and owner → attribute value.
+        """Edges in both directions: attribute value → owner and owner → attribute value.
 
         Args:
             n_owners: rows of the owner's type (users: one more than are known).

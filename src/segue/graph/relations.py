@@ -1,4 +1,4 @@
-"""Train sessions → edge tables: counts, top-S transitions, eq. (1)-(3), user-item edges. SQL on DuckDB.
+"""From train sessions to edge tables: counts, top-S transitions, eq. (1)-(3), user-item edges. SQL on DuckDB.
 
 Every sum is over whole numbers and every top-k has a total order (weight descending, then id), so the tables do not
 depend on the order of the sessions, on threads, or on how often the engine spilled to disk.
@@ -27,10 +27,10 @@ from segue.settings import GraphSettings, PreparationSettings
 logger = logging.getLogger("segue")
 
 COOCCURRENCE_TOP = 100
-"""Co-occurring items kept an item for the memory of preset `segue` (spec: top 100 per item)."""
+"""Co-occurring items kept per item for the memory of preset `segue`."""
 
 _LARGEST_HEAP = 999_999
-"""The query engine refuses to keep more of a group."""
+"""Most rows that the query engine keeps per group."""
 
 # A self transition (v, v) is dropped: eq. (5) joins every item with itself already.
 _TRANSITIONS = """
@@ -113,7 +113,7 @@ def build_relations(
 
     Args:
         items, users: the corpus's tables, for the columns that ``settings.attributes`` names.
-        cooccurrence_top: co-occurring items kept an item for the memory.
+        cooccurrence_top: co-occurring items kept per item for the memory.
         scratch: folder for what does not fit into ``preparation.memory_limit``; unset: that of the running
             :func:`segue.data.engine.spilling`, else the system's temporary folder.
 
@@ -146,7 +146,7 @@ def build_relations(
 
 
 def _events(sessions: Sessions) -> pa.Table:
-    """One row an event, with the item that follows it in its session (-1 at the end)."""
+    """One row per event, with the item that follows it in its session (-1 at the end)."""
     lengths = sessions.lengths
     following = np.full(len(sessions.items), -1, dtype=np.int32)
     following[:-1] = sessions.items[1:]
@@ -163,7 +163,7 @@ def _events(sessions: Sessions) -> pa.Table:
 
 
 def _adjacency(connection: duckdb.DuckDBPyConnection, settings: GraphSettings, n_items: int) -> dict[str, CsrTable]:
-    """adjacent_in and adjacent_out: for each destination the S most frequent predecessors and successors."""
+    """Edges of adjacent_in and adjacent_out: the S most frequent predecessors and successors per destination."""
     connection.execute(_TRANSITIONS)
     ends = {
         "adjacent_in": "SELECT item AS source, next AS destination, weight FROM transitions",
@@ -179,7 +179,7 @@ def _adjacency(connection: duckdb.DuckDBPyConnection, settings: GraphSettings, n
 def _user_edges(
     connection: duckdb.DuckDBPyConnection, settings: GraphSettings, n_nodes: dict[str, int]
 ) -> dict[str, CsrTable]:
-    """interacted_by (user → item, bounded when asked) and interact (item → user)."""
+    """Edges of interacted_by (user → item, bounded by max_users_per_item) and interact (item → user)."""
     connection.execute(_USER_ITEMS.format(n_users=n_nodes[USER] - 1))
     listened = 'SELECT "user" AS source, item AS destination, weight FROM user_items'
     if settings.max_users_per_item is not None:
@@ -192,7 +192,7 @@ def _user_edges(
 
 
 def _support(connection: duckdb.DuckDBPyConnection, n_items: int) -> IntArray:
-    """|N(v)|: how many sessions hold each item, [n_items]."""
+    """Number of sessions |N(v)| that hold each item, [n_items]."""
     connection.execute(_INCIDENCE)
     connection.execute(_SUPPORT)
     return _by_item(_columns(connection, "FROM support"), "sessions", n_items)
@@ -207,7 +207,7 @@ def _pairs_per_item(sessions: Sessions, n_items: int) -> IntArray:
 def _cooccurrence(
     connection: duckdb.DuckDBPyConnection, items_at_once: list[slice], n_items: int, best: str
 ) -> tuple[CsrTable, CountTable]:
-    """Eq. (1)-(3) and the most frequent companions of each item, block by block of items."""
+    """Similar items by eq. (1)-(3), and the most frequent companions of each item, block by block of items."""
     similar, companions, sums = [], [], []
     # Blocks also keep the hash table of the pairs near the processor's cache.
     for number, block in enumerate(items_at_once, 1):

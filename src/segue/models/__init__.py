@@ -93,7 +93,7 @@ def _inner(settings: ModelSettings) -> Any:
 
 
 def _renamed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a model, and of any model inside it, with the preset under its present name."""
+    """Options of a model, and of its inner model if any, with the preset under its present name."""
     within = load(options["name"]).wraps
     inner = {key: _renamed(value) for key, value in options.items() if key == within}
     preset = {"preset": _RENAMED_PRESETS[options["preset"]]} if options.get("preset") in _RENAMED_PRESETS else {}

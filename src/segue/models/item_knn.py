@@ -26,22 +26,24 @@ DIGITS = 12
 
 
 class ItemKNNConfig(ModelConfig):
-    """Similarity, and how those of several items combine."""
+    """Options of Item-KNN: the similarity, and how the similarities of several items combine."""
 
     window: Window = Window(length=20)
+    """Items of the running session that are looked at."""
     n_sims: Neighbours = 100
-    """Neighbours kept per item; no fewer than the longest list that is asked for."""
+    """Neighbours kept per item; use no fewer than the longest list of recommendations."""
     lam: float = Field(20.0, ge=0, le=1e9)
-    """Shrinks the similarity of rare items."""
+    """Shrinkage, which lowers the similarity of rare items."""
     a: float = Field(0.5, ge=0, le=1)
-    """0.5 with lam 0 is the cosine, 1 the confidence of the rule i → j."""
+    """Exponent of the support of item i; 0.5 with lam 0 is the cosine, 1 the confidence of the rule i → j."""
     mode: Literal["last", "sum", "decay"] = "sum"
-    """The last item alone; all items alike; all items, each weighted w times the one after it."""
+    """Items of the prefix that count: the last; all alike; all, each with w times the weight of the one after it."""
     w: float = Field(0.5, gt=0, le=1)
+    """Weight of an item in mode "decay", as a share of the weight of the item after it."""
     binary: bool = True
-    """An item counts once a session. False: every pair of events counts, over the support in events."""
+    """Whether an item counts once per session; false: every pair of events counts, over the support in events."""
     fill: Literal["none", "popularity"] = "none"
-    """popularity: items without similarity rank below all others, by train popularity."""
+    """Ranking of items without similarity: "popularity" puts them below all others, by train popularity."""
 
 
 class ItemKNN(SessionModel):
@@ -82,7 +84,7 @@ class ItemKNN(SessionModel):
         self._fill = torch.from_numpy(popularity * (self.config.fill == "popularity"))
 
     def scores(self, batch: Batch) -> Tensor:
-        """[events, items] float64."""
+        """Scores of all items, [events, items] float64."""
         device = batch.items.device
         scores = torch.zeros(len(batch), self.n_items, dtype=torch.float64, device=device)
         self._similar.to(device).add_to(scores, *self._weighted(batch))
@@ -106,17 +108,17 @@ class ItemKNN(SessionModel):
         return {**self._similar.arrays(), "fill": self._fill}
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
+        """Take back what :meth:`arrays` returned."""
         self._similar, self._fill = SparseRows.from_arrays(arrays), arrays["fill"]
         self.n_items, self.n_users = n_items, n_users
 
     def statistics(self) -> dict[str, Any]:
-        """How many pairs are kept, and how many items have a neighbour at all."""
+        """Number of pairs kept, and of items with any neighbour."""
         with_neighbours = int((torch.diff(self._similar.offsets) > 0).sum())
         return {"neighbours": len(self._similar.items), "items_with_neighbours": with_neighbours}
 
     def _weighted(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Event, item and weight of everything that speaks for an event, oldest first; flat."""
+        """Event, item and weight of the clicks that count for an event, oldest first; flat."""
         length = batch.position + 1
         used = length.clamp(max=1) if self.config.mode == "last" else length
         cells, event = spans(batch.row * batch.items.shape[1] + length - used, used)
@@ -126,7 +128,7 @@ class ItemKNN(SessionModel):
 
 
 def _incidence(sessions: Sessions, n_items: int, *, binary: bool) -> sparse.csr_array:
-    """X [sessions, items]: whether, or how often, an item occurs in a session."""
+    """Incidence matrix X [sessions, items]: whether, or how often, an item occurs in a session."""
     session = np.repeat(np.arange(len(sessions)), sessions.lengths)
     cells = (np.ones(len(session)), (session, sessions.items))
     incidence: sparse.csr_array = sparse.coo_array(cells, shape=(len(sessions), n_items)).tocsr()
@@ -158,7 +160,7 @@ def _neighbours(incidence: sparse.csr_array, config: ItemKNNConfig) -> sparse.cs
 
 
 def _nearest(item: IntArray, other: IntArray, sim: FloatArray, n_sims: int) -> IntArray:
-    """Which pairs stay: per item the n_sims largest similarities, ties by ascending id of the other."""
+    """Indices of the pairs that stay: the n_sims largest similarities per item, ties by ascending id of the other."""
     order = np.lexsort((other, -sim, item))
     counts = np.bincount(item)
     place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,4 +1,4 @@
-"""What a search varies: a model's declared space, or the grid of the paper's section 5.1.4."""
+"""The ranges of a search: a model's declared space, or the grid of the paper's section 5.1.4."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ Point = dict[str, Any]
 
 _LEARNING_RATE = "training.learning_rate"
 _COMMON: Space = {_LEARNING_RATE: Between(1e-4, 1e-2, log=True)}
-"""What every trained model is searched for, where its own space says nothing else."""
+"""Ranges for every trained model, unless its own space says something else."""
 
 _PAPER_GRID: dict[str, Choice] = {
     "model.dim": Choice((32, 64, 96, 128, 256)),
     _LEARNING_RATE: Choice((1e-4, 1e-3, 1e-2, 1e-1)),
 }
+"""Ranges of section 5.1.4; the number of layers joins them under the name that each model has for it."""
 _PAPER_TRAINING: Nested = {"training": {"batch_events": 512, "optimizer": "adam", "momentum": 0.0}}
-"""Of all trials of the grid; a preset for another optimizer may carry a momentum, which Adam refuses."""
+"""Training settings of all trials of the grid; a preset for another optimizer may set a momentum, which Adam refuses."""
 
 
 def searched(search: Search, name: str, preset: str | None, overrides: Nested) -> tuple[Space, Nested]:
     """The ranges for a preset of a model (None: its first), and the settings that all its trials share.
 
-    What the user has set is not searched.
-    The paper's grid keeps those of its three settings that the model has, less what the preset's own space leaves out.
+    Settings that the user has set are not searched. The paper's grid keeps those of its three settings that the model
+    has, without those that the preset's own space leaves out.
     """
     model = models.load(name)
     trained = issubclass(model, SessionEncoder)
@@ -54,14 +55,14 @@ def searched(search: Search, name: str, preset: str | None, overrides: Nested) -
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """The same for Optuna."""
+    """Ranges as distributions of Optuna."""
     return {key: _distribution(values) for key, values in space.items()}
 
 
 def with_point(overrides: Nested, point: Mapping[str, Any]) -> Nested:
-    """Settings with a point's values over them.
+    """Settings overridden by the values of a point.
 
-    Of a table inside a section, such as ``model.remind``, what the point leaves out stays as it was.
+    In a table inside a section, such as ``model.remind``, the keys that the point leaves out stay as they were.
     """
     nested = merged(overrides)
     opened: Point = {}
@@ -79,7 +80,7 @@ def with_point(overrides: Nested, point: Mapping[str, Any]) -> Nested:
 
 
 def preset_point(settings: Settings, space: Space) -> Point:
-    """Where in the space a run stands as it is; settings that lie outside their range are left out."""
+    """The point of the space at which a run starts; settings that lie outside their range are left out."""
     point = {}
     for key, values in space.items():
         section, _, path = key.partition(".")
@@ -90,7 +91,7 @@ def preset_point(settings: Settings, space: Space) -> Point:
 
 
 def all_points(space: Space, at_most: int | None, seed: int) -> list[Point] | None:
-    """Every point of a space of at most so many, shuffled by seed; None where there are more, or no end of them."""
+    """Every point of a space with at most `at_most` points, shuffled by seed; None where there are more."""
     choices = [_choices(values) for values in space.values()]
     size = math.prod(len(values) if values is not None else math.inf for values in choices)
     if math.isinf(size) or (at_most is not None and size > at_most):

@@ -1,9 +1,9 @@
-"""A score taken apart exactly: S is a weighted sum of item vectors, so its product with an item splits by item.
+"""Exact parts of a score: S is a weighted sum of item vectors, so its product with an item splits by item.
 
     S · p_i⁰ = Σ_j (α_c * α_j p'_j) · p_i⁰ + Σ_j ((1 - α_c) * γ_j p_j) · p_i⁰
 
-That holds whether the weights α and γ sum to one or not. The user's terms, the popularity and every memory entry are
-summands already. A pointer raises the score of an item by logaddexp; that rise is shared among the sources in
+This holds whether the weights α and γ sum to one or not. The user's terms, the popularity and every memory entry are
+summands already. A pointer raises the score of an item by logaddexp; that increase is divided among the sources in
 proportion to the probability each gave.
 """
 
@@ -58,7 +58,7 @@ def _attention_parts(terms: Terms, encoder: PersonalisedSessionEncoder, candidat
 
 
 def _pointer_parts(terms: Terms, item_vectors: Tensor, items: Tensor) -> dict[MemorySource, Tensor]:
-    """The rise of each score through the pointer, by source and cell."""
+    """Increase of each score through the pointer, by source and cell."""
     mixture = terms.encoding.mixture
     if mixture is None:
         return {}

@@ -1,4 +1,4 @@
-"""The memory of preset `segue`: recalled counts as added scores and as distributions, weighed by the event."""
+"""The memory of preset `segue`: recalled counts as added scores and as distributions, weighted by the event."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class AddedMemory(nn.Module):
 
 class PointerMemory(nn.Module):
     """Counts as distributions, mixed with the softmax by a gate softmax(W z): session copy, history, transition row,
-    co-occurrence. A source that recalls nothing for an event gets no share there."""
+    co-occurrence. A source that recalls nothing for an event gets no share of that event."""
 
     def __init__(self, sources: tuple[MemorySource, ...], features: int, length: int, cooccurrence_items: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class PointerMemory(nn.Module):
     def forward(
         self, z: Tensor, recalled: Mapping[MemorySource, Recalled]
     ) -> tuple[Tensor, dict[MemorySource, Tensor]]:
-        """log share of the softmax [events], and the gated probability of every recalled entry, by source."""
+        """Log share of the softmax [events], and the gated probability of every recalled entry, by source."""
         shares = [self._shares(source, recalled[source], z) for source in self.sources]
         totals = torch.stack([total for _, total in shares], 1)
         open_gates = torch.cat([totals.new_ones(len(z), 1), totals], 1) > 0
@@ -112,7 +112,7 @@ class PointerMemory(nn.Module):
 
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
-    """values[index] for a vector, with a gradient that is summed in a fixed order."""
+    """Entries ``values[index]`` of a vector, with a gradient that is summed in a fixed order."""
     return values.index_select(0, index)
 
 

@@ -75,7 +75,7 @@ class HGGNN(SessionEncoder):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """A graph where it propagates, and the columns whose values are nodes of it. Users may all be unknown."""
+        """Needs a graph where it propagates, and the columns whose values are nodes; all users may be unknown."""
         propagates = self.config.embeddings and self.config.layers
         asked: dict[Need, Any] = {"graph": propagates, "attributes": self.attribute_columns}
         return frozenset(need for need, wanted in asked.items() if wanted)
@@ -122,7 +122,7 @@ class HGGNN(SessionEncoder):
             self.pointer = PointerMemory(config.pointer, features, length, config.cooccurrence_items)
 
     def _embed(self, features: int) -> None:
-        """Everything that has to do with vectors: tables and layers, session encoder, user term."""
+        """Build everything that has vectors: tables and layers, session encoder, user term."""
         config, dim = self.config, self.config.dim
         self.hgnn = HGNN(
             self.graph.n_nodes, self.graph.relations, dim, config.alphas,
@@ -140,18 +140,18 @@ class HGGNN(SessionEncoder):
             nn.init.uniform_(parameter, -1 / math.sqrt(dim), 1 / math.sqrt(dim))
 
     def item_vectors(self) -> Tensor:
-        """P⁰ [items, d]; with popularity the bias is one more coordinate, [items, d + 1]; without embeddings alone."""
+        """Item vectors P⁰ [items, d]; the popularity bias is a further coordinate, the only one without embeddings."""
         if not self.config.embeddings:
             return self.bias[:, None]
         initial = self.hgnn.embedding[ITEM]
         return torch.cat([initial, self.bias[:, None]], 1) if self.config.popularity else initial
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
-        """Eq. (4)-(18) for every event, then the added terms."""
+        """Encode every event by eq. (4)-(18), then add the further terms."""
         return self.terms(batch).encoding
 
     def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
-        """Cross entropy, or eq. (20) as written; over the items, and with `user_classes` the known users too."""
+        """Cross entropy, or eq. (20) as written, over the items; with `user_classes` over the known users too."""
         classes = self.item_vectors()
         if self.config.user_classes:
             users = self.hgnn.embedding[USER][: self.n_users]  # popular with nobody: no bias
@@ -186,7 +186,7 @@ class HGGNN(SessionEncoder):
     def _recalled(
         self, batch: Batch, prefixes: Prefixes, reading: Reading | None, q: Tensor
     ) -> tuple[Tensor, dict[MemorySource, Recalled]]:
-        """z = [S ‖ q ‖ x], of what there is, and the entries of the memory; nothing where no term asks for either."""
+        """Gate input z = [S ‖ q ‖ x] (parts that exist) and the memory's entries; both empty if no term needs them."""
         if not hasattr(self, "recall"):
             return q[:, :0], {}
         recalled, facts = self.recall(batch, prefixes, frozenset((*self.config.memory, *self.config.pointer)))
@@ -194,8 +194,10 @@ class HGGNN(SessionEncoder):
         return torch.cat([*known, facts.to(q.dtype)], 1), recalled
 
     def _nodes(self, batch: Batch, prefixes: Prefixes) -> tuple[Tensor, Tensor, Tensor]:
-        """p of the distinct items [n, d], the place of each cell among them, and q of each event [events, d], zeros
-        where nothing asks for it; no columns without embeddings."""
+        """Vectors p of the distinct items [n, d], the row of each cell among them, and q of each event [events, d].
+
+        q is zero where no term needs it; without embeddings p and q have no columns.
+        """
         items, alias = torch.unique(prefixes.items, return_inverse=True)
         if not self.config.embeddings:
             return self.bias.new_zeros(len(items), 0), alias, self.bias.new_zeros(len(batch), 0)
@@ -212,7 +214,7 @@ class HGGNN(SessionEncoder):
         return refined[ITEM], alias, functional.embedding(row_place[batch.row], refined[USER])
 
     def _refined(self, items: Tensor, users: Tensor, extra: ExtraUsers | None) -> Tables:
-        """Eq. (8) for the asked nodes, extra users before the others: from the snapshot where there is one."""
+        """Refined vectors of eq. (8) for some nodes, extra users first; from the snapshot where there is one."""
         if self._snapshot is None:
             refined: Tables = self.hgnn(receptive_field(self.graph, items, users, len(self.hgnn.layers), extra))
             return refined
@@ -223,7 +225,7 @@ class HGGNN(SessionEncoder):
         return refined
 
     def _extra_users(self, batch: Batch, fresh: Tensor) -> ExtraUsers:
-        """The marked rows as users known by the items of their history."""
+        """Rows marked `fresh` as users known by the items of their history."""
         past = batch.history(self.config.window.history)
         number = torch.cumsum(fresh, 0) - 1
         kept = fresh[past.row]
@@ -238,7 +240,7 @@ class HGGNN(SessionEncoder):
             self._snapshot = self.hgnn.propagate(full_field(self.graph, len(self.hgnn.layers)))
 
     def forget_snapshot(self) -> None:
-        """Back to the receptive field of each batch."""
+        """Drop the snapshot: each batch propagates its own receptive field again."""
         self._snapshot = None
 
     def arrays(self) -> dict[str, Tensor]:
@@ -247,7 +249,7 @@ class HGGNN(SessionEncoder):
         return {**super().arrays(), **graph}
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """Rebuild from what :meth:`arrays` gave."""
+        """Take back what :meth:`arrays` returned."""
         graph = {k.removeprefix("graph."): v for k, v in arrays.items() if k.startswith("graph.")}
         state = {k: v for k, v in arrays.items() if not k.startswith("graph.")}
         transitions = CountBuffers.stored(state, "recall.transitions.")
@@ -256,7 +258,7 @@ class HGGNN(SessionEncoder):
         self.load_state_dict(state)
 
     def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
-        """Exact contributions, see :mod:`segue.models.hg_gnn.explain`."""
+        """Exact parts of the scores, see :mod:`segue.models.hg_gnn.explain`."""
         encoder = self.encoder if self.config.embeddings else None
         return take_apart(self.terms(batch), encoder, self.item_vectors(), items)
 

@@ -1,4 +1,4 @@
-"""Everything that the scores of a batch are made of, kept apart."""
+"""The separate terms that the scores of a batch are made of."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Terms:
     """The terms of a batch.
 
     Attributes:
-        encoding: what ranks.
+        encoding: the sum of all terms, which ranks.
         reading: S of eq. (18) and its parts; None without embeddings. by_user: what the user's terms add to S, by
             name: "user_term" g * (W_u q), "add_user" q; [events, d] each.
         recalled: entries of the memory by source. values: what each adds to a score. pointed: its probability.
-        p, alias, prefixes: refined vectors of the distinct items, the place of each cell, the prefixes.
+        p, alias, prefixes: refined vectors of the distinct items, the row of each cell among them, the prefixes.
     """
 
     encoding: Encoding

@@ -1,4 +1,4 @@
-"""The train sessions by the items they hold, and for a running session those of them that share an item."""
+"""Index of the train sessions by item, which finds the sessions that share an item with a running one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from segue.data.corpus import Sessions
 
 
 class Running(NamedTuple):
-    """The items of running sessions, flat: each item of an event once, at its last place, events and places ascending.
+    """Items of running sessions, flat: each item of an event once, at its last position; in order of event, position.
 
-    event, item, place (from 1), length (places of the whole session): [n]; weight: [n] float64.
+    event, item, place (position from 1), length (of the whole session): [n]; weight: [n] float64.
     """
 
     event: IntArray
@@ -32,7 +32,7 @@ class Shared(NamedTuple):
     """Pairs of an event and a session that share an item; by event, then the session that ended first; all [n].
 
     weight: Σ of the running session's weights of the shared items; last: which entry of the running sessions is the
-    last shared item; place: where that stands in the session, from 1.
+    last shared item; place: its position in the session, from 1.
     """
 
     event: IntArray
@@ -49,9 +49,9 @@ class Shared(NamedTuple):
 
 @dataclass(frozen=True)
 class SessionIndex:
-    """Sessions in the order in which they ended, each item of a session once, at its last place.
+    """Sessions in the order in which they ended, each item of a session once, at its last position.
 
-    Shapes: offsets [sessions + 1]; item, place (from 1) [cells]; end (epoch ms), user [sessions].
+    Shapes: offsets [sessions + 1]; item, place (position from 1) [cells]; end (epoch ms), user [sessions].
     """
 
     offsets: IntArray
@@ -78,11 +78,11 @@ class SessionIndex:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Tensor]) -> Self:
-        """The inverse of :meth:`arrays`."""
+        """Take back what :meth:`arrays` returned."""
         return cls(*(arrays[name].numpy() for name in cls.__annotations__))
 
     def arrays(self) -> dict[str, Tensor]:
-        """What has to be stored."""
+        """Everything that has to be stored, as tensors."""
         return {name: torch.from_numpy(getattr(self, name)) for name in type(self).__annotations__}
 
     def __len__(self) -> int:
@@ -104,11 +104,11 @@ class SessionIndex:
         return np.sort(self.item * np.int64(len(self.item)) + np.arange(len(self.item)))
 
     def shared(self, running: Running, time: IntArray, sample: int, bound: int) -> Iterator[Shared]:
-        """For each event the `sample` most recent sessions that share an item and ended before its time.
+        """The `sample` most recent sessions of each event that share an item and ended before its time.
 
         Args:
             time: [events], epoch ms.
-            bound: events are looked up together as long as they share no more cells than this.
+            bound: most cells that events looked up together may share.
         """
         before = self.offsets[np.searchsorted(self.end, time, side="left")][running.event]
         base = running.item * len(self.item)
@@ -126,7 +126,7 @@ class SessionIndex:
             yield found.take(np.flatnonzero(behind <= sample))
 
     def _merged(self, running: Running, entry: IntArray, cell: IntArray) -> Shared:
-        """One pair for all the entries and cells of the same event and session."""
+        """One pair per event and session, from all their entries and cells."""
         # Sorted as whole numbers that carry their place, which is far cheaper than finding the order of pairs.
         bits = len(cell).bit_length()
         event = running.event[entry]
