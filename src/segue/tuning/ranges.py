@@ -31,7 +31,7 @@ _PAPER_GRID: dict[str, Choice] = {
 }
 """Ranges of section 5.1.4; the number of layers joins them under the name that each model has for it."""
 _PAPER_TRAINING: Nested = {"training": {"batch_events": 512, "optimizer": "adam", "momentum": 0.0}}
-"""Training settings of all trials of the grid; a preset for another optimizer may set a momentum, which Adam refuses."""
+"""Training settings of all trials of the grid; a preset may set a momentum, which Adam refuses."""
 
 
 def searched(search: Search, name: str, preset: str | None, overrides: Nested) -> tuple[Space, Nested]:
