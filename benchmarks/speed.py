@@ -45,7 +45,7 @@ def train_steps(corpus_folder: Path, overrides: Nested, steps: int) -> dict[str,
     corpus = load(corpus_folder, (Part.TRAIN, Part.VALIDATION))
     model = models.build(settings)
     assert isinstance(model, SessionEncoder)
-    model.fit(corpus, settings.preparation)
+    model.fit(corpus)
     seen: list[Progress] = []
 
     def watch(at: Progress) -> None:
@@ -75,7 +75,7 @@ def evaluate_test(corpus_folder: Path, overrides: Nested, sessions: int, threads
     settings = models.with_preset(overrides)
     corpus = load(corpus_folder)
     model = models.build(settings)
-    model.fit(corpus, settings.preparation)
+    model.fit(corpus)
     test = np.flatnonzero(corpus.part == Part.TEST)
     drawn = np.random.default_rng(0).permutation(test)[:sessions]
     kept = np.sort(np.concatenate([np.flatnonzero(corpus.part != Part.TEST), drawn]))

@@ -50,6 +50,7 @@ ATTRIBUTES = ("item.kind", "user.town")
         (asking("hg_gnn", ATTRIBUTES), {"graph", "attributes"}),
         (asking("hg_gnn", ["user.town"], user_nodes=False), {"graph"}),
         (asking("gru4rec", ATTRIBUTES), set()),
+        (asking("reminder", ATTRIBUTES, inner={"name": "hg_gnn"}), {"history", "graph", "attributes"}),
     ],
 )
 def test_a_configuration_needs_what_it_uses(settings: Nested, needs: set[str]) -> None:
@@ -93,6 +94,11 @@ GRAPH = asking("hg_gnn")
         (TIME, all_at_once, "needs time: all [0-9]+ train events carry the same timestamp"),
         (GRAPH, without_transitions, "needs graph: none of the 4 train sessions holds two different items"),
         (asking("hg_gnn", ["item.kind"]), worlds.busy, "needs attributes: .*no column 'item.kind'"),
+        (
+            asking("reminder", ["item.kind"], inner={"name": "hg_gnn"}),
+            worlds.busy,
+            "needs attributes: .*no column 'item.kind'",
+        ),
         (asking("markov"), validation_alone, "no train sessions"),
     ],
 )

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds import TEST, TRAIN, VALIDATION
 
-import worlds
-from segue.data.batches import Batch, Past, request, spans
+from segue.data.batches import Batch, Past, request
 from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
-from worlds import TEST, TRAIN, VALIDATION
 
 HOUR = 3_600_000
 NO_HISTORY = Past(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.array([0]))
@@ -185,11 +185,6 @@ def test_a_request_is_cut_to_its_last_items() -> None:
     assert events(batch) == [((3, 4), -1)]
     assert batch.history(1).items.tolist() == [9]
     assert batch.history(1).times.tolist() == [6]
-
-
-def test_spans_expand_slices() -> None:
-    cells, owner = spans(torch.tensor([4, 0, 7]), torch.tensor([2, 0, 3]))
-    assert (cells.tolist(), owner.tolist()) == ([4, 5, 7, 8, 9], [0, 0, 2, 2, 2])
 
 
 def test_a_plan_fills_batches_to_the_wanted_number_of_events() -> None:

@@ -101,7 +101,7 @@ def test_a_mistake_is_one_clear_line(options: dict[str, object], says: str) -> N
 
 
 def test_the_model_inside_has_a_name() -> None:
-    with pytest.raises(ConfigError, match=r"'model\.inner': name the model inside"):
+    with pytest.raises(ConfigError, match=r"'model\.inner': name the inner model"):
         ReminderConfig.parse({"inner": {"dim": 8}}, "model")
 
 

@@ -307,7 +307,7 @@ def test_the_paper_grid() -> None:
     ("name", "layers"), [("sr_gnn", "steps"), ("a_pgnn", "steps"), ("gce_gnn", "hops"), ("lessr", "layers")]
 )
 def test_the_papers_layers_are_searched_by_the_models_own_name_for_them(name: str, layers: str) -> None:
-    space, _ = ranges("paper-grid", name, "hggnn")
+    space, _ = ranges("paper-grid", name, "paper_conditions")
     assert set(space) == {"model.dim", "training.learning_rate", f"model.{layers}"}
     assert space[f"model.{layers}"] == Choice((1, 2) if layers == "hops" else (1, 2, 3, 4))
 

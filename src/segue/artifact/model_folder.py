@@ -97,7 +97,7 @@ def read_model(folder: Path) -> Artifact:
         arrays = load_file(folder / "model.safetensors")
         history = {name: tensor.numpy() for name, tensor in load_file(folder / "history.safetensors").items()}
         items, users = (pq.read_table(folder / f"{name}.parquet") for name in ("items", "users"))
-        settings = Settings.parse(facts["settings"])
+        settings = models.stored(facts["settings"])
         model = models.build(settings)
         model.restore(arrays, facts["n_items"], facts["n_users"])
     except (OSError, ValueError, KeyError, SafetensorError, pa.ArrowInvalid, RuntimeError) as error:

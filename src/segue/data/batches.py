@@ -16,7 +16,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from segue.data.corpus import IntArray, Sessions
+from segue.data.arrays import IntArray
+from segue.data.corpus import Sessions
+from segue.data.tensors import spans
 from segue.settings.base import Config
 
 HistoryPolicy = Literal["frozen", "rolling"]
@@ -159,13 +161,6 @@ def look_back(store: Store, past: Tensor, max_items: int, max_sessions: int | No
     # Where the cut falls into a session, its first item left begins it.
     begins = begins.index_fill(0, (row.diff(prepend=row[:1] - 1) != 0).nonzero().squeeze(1), True)
     return History(store.items.index_select(0, cells), store.times.index_select(0, cells), begins, row)
-
-
-def spans(start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """Expand slices: the positions start[i] .. start[i] + length[i] - 1 of every i, and i for each; both flat."""
-    owner = torch.repeat_interleave(length)
-    first = torch.cumsum(length, 0) - length
-    return torch.arange(len(owner), device=start.device) + (start - first).index_select(0, owner), owner
 
 
 class Past(NamedTuple):

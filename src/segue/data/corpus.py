@@ -29,11 +29,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segue.data.arrays import IntArray, offsets_of
 from segue.errors import CorpusError
 
 FORMAT = "segue-corpus-1"
-
-IntArray = npt.NDArray[np.int64]
 
 
 class Part(IntEnum):
@@ -87,13 +86,6 @@ class Sessions:
         lengths = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64) if len(self) else self.lengths
         kept = Sessions(self.items[keep], self.times[keep], offsets_of(lengths), self.user, self.number)
         return kept.take(np.flatnonzero(lengths >= min_length))
-
-
-def offsets_of(lengths: npt.NDArray[Any]) -> IntArray:
-    """Running sum with a leading zero, [n] → [n + 1]."""
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets
 
 
 @dataclass(frozen=True)

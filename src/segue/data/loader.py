@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from segue.data.arrays import IntArray, offsets_of
 from segue.data.batches import Batch, HistoryPolicy, Store, long_tensor
-from segue.data.corpus import Corpus, IntArray, Part, Sessions, offsets_of
+from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.schedules import Order, Schedule, session_parallel, user_sequential
 
 

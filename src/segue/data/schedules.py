@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from segue.data.corpus import IntArray, Sessions
+from segue.data.arrays import IntArray
+from segue.data.corpus import Sessions
 
 Order = Literal["shuffled", "session_parallel", "user_sequential"]
 

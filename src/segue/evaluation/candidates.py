@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segue.data.batches import spans
 from segue.data.corpus import Sessions
+from segue.data.tensors import spans
 from segue.evaluation.metrics import CUTOFFS, conservative_rank, standard_rank
 from segue.evaluation.slices import Events, first_occurrences
 

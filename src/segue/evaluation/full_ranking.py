@@ -22,8 +22,9 @@ import torch
 from torch import Tensor
 
 from segue.contract.model import SessionEncoder, SessionModel
+from segue.data.arrays import IntArray
 from segue.data.batches import HistoryPolicy
-from segue.data.corpus import Corpus, IntArray, Part, Sessions
+from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.loader import Loader
 from segue.errors import CorpusError, ModelError
 from segue.evaluation.candidates import Candidates

@@ -15,9 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from segue.data.corpus import IntArray
+from segue.data.arrays import FloatArray, IntArray
 
-FloatArray = npt.NDArray[np.float64]
 Ranks = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 _BLOCK_CELLS = 2**20

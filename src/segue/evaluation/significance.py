@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from segue.data.corpus import IntArray
-from segue.evaluation.metrics import METRICS, FloatArray, Ranks
+from segue.data.arrays import FloatArray, IntArray
+from segue.evaluation.metrics import METRICS, Ranks
 
 ALPHA = 0.05
 """A difference counts when both tests, corrected for all comparisons, fall below this."""

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segue.data.corpus import Corpus, IntArray, Sessions, offsets_of
+from segue.data.arrays import IntArray, offsets_of
+from segue.data.corpus import Corpus, Sessions
 
 SLICES: dict[str, tuple[str, ...]] = {
     "prefix_length": ("1", "2-3", "4+"),

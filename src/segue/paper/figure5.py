@@ -11,7 +11,8 @@ import numpy as np
 from scipy import sparse
 
 from segue.compare.row import EntrantRow
-from segue.data.corpus import Corpus, IntArray, Part, Sessions, load
+from segue.data.arrays import IntArray
+from segue.data.corpus import Corpus, Part, Sessions, load
 from segue.errors import UserMistake
 from segue.paper.plan import Plan
 from segue.paper.rows import any_result, baseline, hg_gnn, measured

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from segue.compare import named_models
+from segue.data.arrays import FloatArray
 from segue.errors import ConfigError
 from segue.evaluation.metrics import METRICS as ALL_METRICS
-from segue.evaluation.metrics import FloatArray
 from segue.evaluation.significance import paired_t_test
 from segue.paper.plan import Plan, Protocol
 from segue.paper.printed_numbers import COMPARISON, METRICS

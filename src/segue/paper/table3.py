@@ -137,7 +137,7 @@ def _measure(plan: Plan, whole: Corpus, settings: Settings, run: Path) -> dict[s
         raise UserMistake(f"{settings.model.name} is not trained in epochs")
     started = time.monotonic()
     with spilling(run / "scratch"):
-        model.fit(corpus, settings.preparation)
+        model.fit(corpus)
     building = time.monotonic() - started
     trainer = Trainer(model, corpus, settings.training, settings.evaluation, run, progress=plan.progress)
     collating = _Collating(trainer)

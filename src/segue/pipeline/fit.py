@@ -159,7 +159,7 @@ def _stage(
     check_needs(model, corpus)
     with threads(settings.training.threads), enough_memory(f"training {models.label(settings)}"):
         with spilling(partial / "scratch"):
-            model.fit(corpus, settings.preparation)
+            model.fit(corpus)
         if not isinstance(model, SessionEncoder):
             return model, []
         trainer = Trainer(

@@ -16,7 +16,8 @@ from segue import models
 from segue.artifact.model_folder import Artifact, load_model
 from segue.artifact.names import CORPUS
 from segue.artifact.seal import check_seal
-from segue.data.corpus import Corpus, IntArray, Part, Sessions, load
+from segue.data.arrays import IntArray
+from segue.data.corpus import Corpus, Part, Sessions, load
 from segue.errors import ArtifactError
 from segue.evaluation.full_ranking import Evaluation, evaluate
 from segue.evaluation.measurement import Measurement

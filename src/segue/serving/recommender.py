@@ -16,8 +16,8 @@ from torch import Tensor
 
 from segue.artifact.model_folder import Artifact, load_model, publish_model, refuse_existing
 from segue.contract.model import SessionEncoder
+from segue.data.arrays import IntArray
 from segue.data.batches import Batch, Past, request
-from segue.data.corpus import IntArray
 from segue.errors import ModelError, RequestError
 from segue.nn.encoding import ScoreParts
 from segue.serving.reasons import Reasons

@@ -10,7 +10,6 @@ from typing import Any, Self
 
 from segue import models
 from segue.errors import ArtifactError
-from segue.settings import Settings
 from segue.system.atomic import write_text
 
 
@@ -96,7 +95,7 @@ def training_facts(folder: Path) -> TrainingFacts:
     best = [epoch for epoch in epochs if epoch.best]
     return TrainingFacts(
         model=str(folder),
-        label=models.label(Settings.parse(config["settings"])),
+        label=models.label(models.stored(config["settings"])),
         trained_on=config["trained_on"],
         epochs=len(epochs),
         best_epoch=best[-1].epoch if best else len(epochs),

@@ -1,4 +1,4 @@
-"""What a search varies: a model's declared space, or the grid of the paper's section 5.1.4."""
+"""The ranges of a search: a model's declared space, or the grid of the paper's section 5.1.4."""
 
 from __future__ import annotations
 
@@ -24,16 +24,13 @@ Point = dict[str, Any]
 
 _LEARNING_RATE = "training.learning_rate"
 _COMMON: Space = {_LEARNING_RATE: Between(1e-4, 1e-2, log=True)}
-"""What every trained model is searched for, where its own space says nothing else."""
+"""Ranges for every trained model, unless its own space says something else."""
 
 _PAPER_GRID: dict[str, Choice] = {
     "model.dim": Choice((32, 64, 96, 128, 256)),
     _LEARNING_RATE: Choice((1e-4, 1e-3, 1e-2, 1e-1)),
-    # The layers of a graph network, by the name that each model has for them.
-    "model.layers": Choice((1, 2, 3, 4)),
-    "model.steps": Choice((1, 2, 3, 4)),
-    "model.hops": Choice((1, 2)),
 }
+"""Ranges of section 5.1.4; the number of layers joins them under the name that each model has for it."""
 _PAPER_TRAINING = {"training.batch_events": 512, "training.optimizer": "adam", "training.momentum": 0.0}
 """Settings of all trials of the grid; a preset for another optimizer may carry a momentum, which Adam refuses."""
 
@@ -50,7 +47,8 @@ def searched(search: Search, settings: Settings, fixed: frozenset[str]) -> tuple
     if search == "paper-grid":
         fields = [_LEARNING_RATE, *(f"model.{field}" for field in model.Config.model_fields)] if trained else []
         usable = set(fields) - (set(model.space) - set(own))
-        space: Space = {key: choice for key, choice in _PAPER_GRID.items() if key in usable}
+        layers = {f"model.{model.depth}": Choice(tuple(range(1, model.deepest + 1)))} if model.depth else {}
+        space: Space = {key: choice for key, choice in {**_PAPER_GRID, **layers}.items() if key in usable}
         shared = {key: value for key, value in _PAPER_TRAINING.items() if key not in fixed} if trained else {}
         settings, fixed = changed(settings, nested_from(shared)), fixed | shared.keys()
     else:
@@ -69,7 +67,7 @@ def with_point(settings: Settings, point: Mapping[str, Any]) -> Settings:
 
 
 def preset_point(settings: Settings, space: Space) -> Point:
-    """Where in the space a run stands as it is; settings that lie outside their range are left out."""
+    """The point of the space at which a run starts; settings that lie outside their range are left out."""
     point = {}
     for key, values in space.items():
         section, _, path = key.partition(".")
@@ -80,7 +78,7 @@ def preset_point(settings: Settings, space: Space) -> Point:
 
 
 def all_points(space: Space, at_most: int | None, seed: int) -> list[Point] | None:
-    """Every point of a space of at most so many, shuffled by seed; None where there are more, or no end of them."""
+    """Every point of a space with at most `at_most` points, shuffled by seed; None where there are more."""
     choices = [_choices(values) for values in space.values()]
     size = math.prod(len(values) if values is not None else math.inf for values in choices)
     if math.isinf(size) or (at_most is not None and size > at_most):

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection
 
-from segue.data.corpus import IntArray, Part, offsets_of
+from segue.data.arrays import IntArray, offsets_of
+from segue.data.corpus import Part
 from segue.data.engine import one_row, table_of
 from segue.errors import LogError
 
