@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds import TEST, TRAIN, VALIDATION
 
-import worlds
 from segue.data.batches import Batch, Past, request, spans
 from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
-from worlds import TEST, TRAIN, VALIDATION
 
 HOUR = 3_600_000
 NO_HISTORY = Past(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.array([0]))

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 import worlds
+from worlds import TEST, TRAIN, VALIDATION
+
 from segue.data import corpus as corpora
 from segue.data.corpus import Corpus, Part, offsets_of
 from segue.errors import CorpusError
-from worlds import TEST, TRAIN, VALIDATION
 
 
 @pytest.fixture

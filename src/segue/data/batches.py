@@ -23,19 +23,19 @@ HistoryPolicy = Literal["frozen", "rolling"]
 
 
 class Window(Config):
-    """What a model looks at: it belongs to the model's configuration and travels in the artifact."""
+    """How far back a model looks: part of the model's configuration, and stored with the trained model."""
 
     length: int = Field(20, ge=1, le=1_000_000)
-    """Last items of the running session."""
+    """Number of last items of the running session that the model looks at."""
     history: int = Field(0, ge=0, le=1_000_000_000)
-    """Last items of the user's earlier sessions; 0: none."""
+    """Number of last items of the user's earlier sessions that the model looks at; 0 is no history."""
 
 
 class UserWindow(Window):
-    """Of a model that is nothing without the user's earlier sessions."""
+    """Window of a model that cannot do without the user's earlier sessions."""
 
     history: int = Field(1000, ge=1, le=1_000_000_000)
-    """Last items of the user's earlier sessions."""
+    """Number of last items of the user's earlier sessions that the model looks at, at least one."""
 
 
 class History(NamedTuple):
