@@ -193,8 +193,7 @@ def _sessions_ended_before(sessions: Sessions) -> IntArray:
     # Ranks of the times instead of the times: with a far-off one among them, user * span would overflow.
     distinct, rank = np.unique(np.concatenate([start, end]), return_inverse=True)
     start, end = rank[: len(start)], rank[len(start) :]
-    base, span = 0, len(distinct) + 1
-    user = sessions.user.astype(np.int64) * span
-    latest_end = np.maximum.accumulate(user + (end - base))
-    before = np.searchsorted(latest_end, user + (start - base), side="left")
+    user = sessions.user.astype(np.int64) * (len(distinct) + 1)
+    latest_end = np.maximum.accumulate(user + end)
+    before = np.searchsorted(latest_end, user + start, side="left")
     return np.minimum(before, np.arange(len(sessions))) - np.searchsorted(sessions.user, sessions.user, side="left")

@@ -1,8 +1,8 @@
 """From scores to ranks, from ranks to metrics. Pure functions.
 
-A rank counts from 1. Items that tie with the target are ranked before it (conservative), after it (standard) or half
-and half (median), as in the official GRU4Rec. The conservative rank is the headline: a model that gives every item the
-same score must not look perfect.
+A rank counts from 1. Items that tie with the target are ranked before it (conservative) or after it (standard), as in
+the official GRU4Rec. Results are reported with the conservative rank: a model that gives every item the same score must
+not look perfect.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from torch import Tensor
 from segue.data.corpus import IntArray
 
 FloatArray = npt.NDArray[np.float64]
-Ranks = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 _BLOCK_CELLS = 2**20
 """Scores compared at a time: few enough for the cache, so that the matrix is read from memory once."""
@@ -40,11 +39,6 @@ def conservative_rank(scores: Tensor, target: Tensor) -> Tensor:
 def standard_rank(scores: Tensor, target: Tensor) -> Tensor:
     """1 + #(score > score of the target): ties count for the model. Shapes as :func:`conservative_rank`."""
     return 1 + _count(scores, target, torch.gt)
-
-
-def median_rank(scores: Tensor, target: Tensor) -> Tensor:
-    """Half way between the standard and the conservative rank, float64 [events]."""
-    return (standard_rank(scores, target) + conservative_rank(scores, target)).double() / 2
 
 
 def all_finite(scores: Tensor) -> bool:
@@ -69,17 +63,17 @@ def _count(scores: Tensor, target: Tensor, compare: Callable[..., Tensor]) -> Te
     return total
 
 
-def hit_rate(rank: Ranks, k: int) -> FloatArray:
+def hit_rate(rank: IntArray, k: int) -> FloatArray:
     """1[rank <= k] for each event; with one target this is also Recall@k and what the literature calls P@k."""
     return (rank <= k).astype(np.float64)
 
 
-def reciprocal_rank(rank: Ranks, k: int) -> FloatArray:
+def reciprocal_rank(rank: IntArray, k: int) -> FloatArray:
     """1[rank <= k] / rank for each event; their mean is MRR@k."""
     return hit_rate(rank, k) / rank
 
 
-def discounted_gain(rank: Ranks, k: int) -> FloatArray:
+def discounted_gain(rank: IntArray, k: int) -> FloatArray:
     """1[rank <= k] / log2(rank + 1) for each event: NDCG@k with one target."""
     return hit_rate(rank, k) / np.log2(rank.astype(np.float64) + 1)
 
@@ -87,7 +81,7 @@ def discounted_gain(rank: Ranks, k: int) -> FloatArray:
 CUTOFFS = (5, 10, 20)
 """Lengths of the lists that metrics look at."""
 
-METRICS: dict[str, Callable[[Ranks], FloatArray]] = {
+METRICS: dict[str, Callable[[IntArray], FloatArray]] = {
     **{f"HR@{k}": partial(hit_rate, k=k) for k in CUTOFFS},
     **{f"MRR@{k}": partial(reciprocal_rank, k=k) for k in CUTOFFS},
     **{f"NDCG@{k}": partial(discounted_gain, k=k) for k in CUTOFFS},
@@ -95,7 +89,7 @@ METRICS: dict[str, Callable[[Ranks], FloatArray]] = {
 """What is reported, in this order: rank [events] → value of each event [events]."""
 
 
-def averages(rank: Ranks, group: IntArray | None = None) -> dict[str, float]:
+def averages(rank: IntArray, group: IntArray | None = None) -> dict[str, float]:
     """All :data:`METRICS`, averaged over events; with `group` [events] first within each group, then over groups.
 
     Raises ValueError when there is no event.

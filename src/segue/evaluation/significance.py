@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from segue.data.corpus import IntArray
-from segue.evaluation.metrics import METRICS, FloatArray, Ranks
+from segue.evaluation.metrics import METRICS, FloatArray
 
 ALPHA = 0.05
 """A difference counts when both tests, corrected for all comparisons, fall below this."""
@@ -62,7 +62,7 @@ class Difference:
         return self.ranks_agree and max(self.t_test_holm, self.wilcoxon_holm) < ALPHA
 
 
-def user_means(seeds: Sequence[Ranks], user: IntArray) -> UserMeans:
+def user_means(seeds: Sequence[IntArray], user: IntArray) -> UserMeans:
     """The metrics of each user, averaged over seeds and over the user's events.
 
     Args:

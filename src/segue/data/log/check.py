@@ -16,6 +16,7 @@ from segue.data.engine import one_row
 from segue.data.log import warnings as suspicion
 from segue.data.log.read import LogFacts, read_log
 from segue.data.log.warnings import OrderEvidence, Warnings
+from segue.data.session_gap import IDLE, opens, visit
 from segue.data.sources import Source
 from segue.settings import Settings
 from segue.settings.units import milliseconds
@@ -128,7 +129,7 @@ def _report(connection: duckdb.DuckDBPyConnection, facts: LogFacts, settings: Se
         "SELECT count(*) FROM (SELECT DISTINCT user_id, item_id, time, session_id, event_type FROM log)",
     )
     figures = _given_sessions(connection) if facts.has_session_id else _gap_sessions(connection, settings.sessions.gap)
-    suspicion.mark_sessions(connection, facts.has_session_id, milliseconds(settings.sessions.gap))
+    suspicion.mark_sessions(connection, milliseconds(settings.sessions.gap))
     (pairs,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT visit, item_id FROM visits)")
     evidence = suspicion.order_evidence(connection)
     warnings = Warnings(connection, facts, int(time.time() * 1000))
@@ -160,22 +161,22 @@ def _given_sessions(connection: duckdb.DuckDBPyConnection) -> list[SessionFigure
 
 
 def _gap_sessions(connection: duckdb.DuckDBPyConnection, gap: str) -> list[SessionFigures]:
-    """One pass for all gaps: a session begins where the idle time before is too long, and has three events or more
-    where the two idle times after are not."""
+    """One pass for all gaps: a session has three events or more where neither of the two events after its first one
+    opens a session."""
     cuts: Mapping[int, str] = {milliseconds(text): text for text in (*GAPS, gap)}
     columns = ", ".join(
-        f"count(*) FILTER (idle IS NULL OR idle > {cut}), "
-        f"count(*) FILTER ((idle IS NULL OR idle > {cut}) AND next_idle <= {cut} AND second_idle <= {cut})"
+        f"count(*) FILTER ({opens(cut, 'idle')}), "
+        f"count(*) FILTER ({opens(cut, 'idle')} AND NOT {opens(cut, 'next_idle')} AND NOT {opens(cut, 'second_idle')})"
         for cut in sorted(cuts)
     )
     rows, *counts = one_row(
         connection,
         f"""
         SELECT count(*), {columns} FROM (
-            SELECT time - lag(time) OVER visits AS idle,
-                   lead(time) OVER visits - time AS next_idle,
-                   lead(time, 2) OVER visits - lead(time) OVER visits AS second_idle
-            FROM log WINDOW visits AS (PARTITION BY user_id ORDER BY time, event_row)
+            SELECT session_id, {IDLE} AS idle,
+                   lead(time) OVER visit - time AS next_idle,
+                   lead(time, 2) OVER visit - lead(time) OVER visit AS second_idle
+            FROM log WINDOW {visit("time, event_row")}
         )
         """,
     )

@@ -10,6 +10,7 @@ import duckdb
 from segue.data.engine import one_row
 from segue.data.log.read import LogFacts
 from segue.data.log.timestamps import DAY, YEAR_1980
+from segue.data.session_gap import opens, visit
 
 _NEARLY_ALL = 0.9
 _ENOUGH = 5
@@ -35,24 +36,20 @@ class OrderEvidence:
     sorted_by_chance: float
 
 
-def mark_sessions(connection: duckdb.DuckDBPyConnection, given: bool, gap: int) -> None:
-    """From the table ``log`` to ``visits``: visit (event_row of the session's first event), item_id, time, event_row.
+def mark_sessions(connection: duckdb.DuckDBPyConnection, gap: int) -> None:
+    """Make the table ``visits`` from ``log``: visit (event_row of the session's first event), item_id, time, event_row.
 
     Args:
-        given: sessions are those of (user_id, session_id); otherwise an idle time longer than `gap` opens one.
-        gap: milliseconds.
+        gap: milliseconds; see :mod:`segue.data.session_gap`.
     """
-    own = "user_id, session_id" if given else "user_id"
-    late = "false" if given else f"time - lag(time) OVER own > {gap}"
+    order = "time, event_row"
     connection.execute(f"""
         CREATE OR REPLACE TABLE visits AS
-        SELECT last_value(opening IGNORE NULLS) OVER (
-                   PARTITION BY {own} ORDER BY time, event_row ROWS UNBOUNDED PRECEDING
-               ) AS visit, item_id, time, event_row
+        SELECT last_value(opening IGNORE NULLS) OVER visit AS visit, item_id, time, event_row
         FROM (
-            SELECT *, CASE WHEN lag(time) OVER own IS NULL OR {late} THEN event_row END AS opening
-            FROM log WINDOW own AS (PARTITION BY {own} ORDER BY time, event_row)
+            SELECT *, CASE WHEN {opens(gap)} THEN event_row END AS opening FROM log WINDOW {visit(order)}
         )
+        WINDOW {visit(order, frame="ROWS UNBOUNDED PRECEDING")}
     """)
 
 

@@ -20,27 +20,12 @@ from duckdb import DuckDBPyConnection
 
 from segue.data.engine import one_row
 from segue.data.preparation.ledger import Ledger
+from segue.data.session_gap import opens, visit
 from segue.errors import LogError
 from segue.settings import FiltersSettings, SessionsSettings
 from segue.settings.units import milliseconds
 
 logger = logging.getLogger("segue")
-
-_MARKED = """
-    CREATE OR REPLACE TABLE events AS
-    SELECT event, user_key, item_key, time, session_id,
-           lag(event) OVER visit IS NULL OR (session_id IS NULL AND time - lag(time) OVER visit > {gap}) AS opens,
-           item_key = lag(item_key) OVER visit AS same_item
-    FROM events
-    WINDOW visit AS (PARTITION BY user_key, session_id ORDER BY event)
-"""
-_KEYED = """
-    CREATE OR REPLACE TABLE events AS
-    SELECT max(CASE WHEN opens THEN event END) OVER visit AS session_key,
-           user_key, item_key, time, event, session_id, NOT opens AND same_item AS repeats
-    FROM events
-    WINDOW visit AS (PARTITION BY user_key, session_id ORDER BY event ROWS UNBOUNDED PRECEDING)
-"""
 
 
 def form_sessions(connection: DuckDBPyConnection, sessions: SessionsSettings, filters: FiltersSettings) -> Ledger:
@@ -130,8 +115,22 @@ def _sessionise(connection: DuckDBPyConnection, gap: int) -> None:
         FROM events WHERE user_key IS NOT NULL
         """,
     )
-    connection.execute(_MARKED.format(gap=gap))
-    connection.execute(_KEYED)
+    rewrite(
+        connection,
+        f"""
+        SELECT event, user_key, item_key, time, session_id, {opens(gap)} AS opens,
+               item_key = lag(item_key) OVER visit AS same_item
+        FROM events WINDOW {visit("event", user="user_key")}
+        """,
+    )
+    rewrite(
+        connection,
+        f"""
+        SELECT max(CASE WHEN opens THEN event END) OVER visit AS session_key,
+               user_key, item_key, time, event, session_id, NOT opens AND same_item AS repeats
+        FROM events WINDOW {visit("event", user="user_key", frame="ROWS UNBOUNDED PRECEDING")}
+        """,
+    )
     connection.execute("""
         CREATE TABLE session_ids AS
         SELECT session_key, session_id FROM events WHERE session_key = event AND session_id IS NOT NULL

@@ -13,6 +13,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from segue.data.engine import one_row
+from segue.data.session_gap import opens, visit
 from segue.data.sources import RawLog, Source, columns_of, raw_file, write_events
 from segue.errors import LogError
 from segue.settings import Nested, Settings
@@ -50,12 +51,11 @@ def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Se
         connection,
         f"""
             WITH marked AS (
-                SELECT *, coalesce(time - lag(time) OVER visit > {milliseconds(settings.sessions.gap)}, true) AS opens
-                FROM interactions WINDOW visit AS (PARTITION BY user_id ORDER BY time, line)
+                SELECT *, {opens(milliseconds(settings.sessions.gap))} AS opens
+                FROM interactions WINDOW {visit("time, line")}
             ), numbered AS (
-                SELECT *, count(*) FILTER (WHERE opens) OVER
-                    (PARTITION BY user_id ORDER BY time, line ROWS UNBOUNDED PRECEDING) AS visit
-                FROM marked
+                SELECT *, count(*) FILTER (WHERE opens) OVER visit AS visit
+                FROM marked WINDOW {visit("time, line", frame="ROWS UNBOUNDED PRECEDING")}
             ), distinct_events AS (
                 SELECT * FROM numbered
                 QUALIFY row_number() OVER (PARTITION BY user_id, visit, item_id, event_type ORDER BY time, line) = 1
@@ -86,7 +86,7 @@ def _load(file: Path, connection: DuckDBPyConnection) -> None:
         f"""
         CREATE TEMP TABLE interactions AS
         SELECT row_number() OVER () AS line, {user} AS user_id, {item} AS item_id, {kind} AS event_type,
-               CAST({time} AS BIGINT) * 1000 AS time
+               CAST({time} AS BIGINT) * 1000 AS time, CAST(NULL AS VARCHAR) AS session_id
         FROM {_INTERACTIONS} WHERE CAST({kind} AS INTEGER) <> {_DELETE}
         """,
         [str(file)],
