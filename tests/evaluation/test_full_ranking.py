@@ -66,7 +66,7 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, part: Part, mas
     corpus = busy()
     results = []
     for batch_events in (1, 7, 10_000):
-        monkeypatch.setattr("segue.evaluation.full_ranking.events_per_chunk", lambda n_items, size=batch_events: size)
+        monkeypatch.setattr("segue.evaluation.ranking.events_per_chunk", lambda n_items, size=batch_events: size)
         measured = evaluate(arbitrary(corpus.n_items), corpus, part, mask_session=mask_session)
         results.append((measured.rank.tolist(), measured.as_dict()))
     assert results[0] == results[1] == results[2]
@@ -266,7 +266,7 @@ def test_history_is_frozen_or_rolling() -> None:
 
 
 def test_progress_counts_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segue.evaluation.full_ranking.events_per_chunk", lambda n_items: 1)
+    monkeypatch.setattr("segue.evaluation.ranking.events_per_chunk", lambda n_items: 1)
     calls: list[tuple[int, int]] = []
     evaluate(oracle(40), two_users(), TEST, progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (4, 4)

@@ -16,7 +16,8 @@ import torch
 import segue
 from segue.errors import ArtifactError, RequestError
 from segue.pipeline import fit as pipeline
-from segue.serving.recommender import Answer, Recommender
+from segue.serving.answer import Answer
+from segue.serving.recommender import Recommender
 from segue.settings import Nested
 
 KNOWN, TWIN, OTHER = small_logs.user(0), small_logs.user(2), small_logs.user(1)

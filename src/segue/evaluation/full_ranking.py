@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,19 +17,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from torch import Tensor
 
-from segue.contract.model import SessionEncoder, SessionModel
+from segue.contract.model import SessionModel
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Corpus, IntArray, Part, Sessions
 from segue.data.loader import Loader
-from segue.errors import CorpusError, ModelError
+from segue.errors import CorpusError
 from segue.evaluation.candidates import Candidates
-from segue.evaluation.coverage import Coverage
-from segue.evaluation.metrics import all_finite, averages
+from segue.evaluation.metrics import averages
+from segue.evaluation.ranking import Ranking
 from segue.evaluation.slices import SLICES, Events, events_of, slice_columns
-from segue.nn.losses import events_per_chunk
-from segue.system.torch_runtime import keep_large_buffers
 
 logger = logging.getLogger("segue")
 
@@ -166,10 +161,10 @@ def evaluate(
         model: fitted or trained on the train part of `corpus`; its training mode is as before afterwards.
         history: what the model may look back at: train alone, or every earlier session of the user.
         mask_session: whether items of the running session are no candidates; auto: where no train session repeats one.
-        progress: called with (events done, events in all).
+        progress: called with (number of events done, number of all events).
         device: where the model is; unset: the CPU.
-        label: name of the model in the result; unset: its module's.
-        coverage: also find which items stand in the lists, which takes a sort more.
+        label: name of the model in the result; unset: the name of its module.
+        coverage: also measure which items stand in the lists, which takes one more sort.
 
     Raises ModelError when scores are not finite, or not [events, items].
     """
@@ -178,63 +173,13 @@ def evaluate(
     label = label or type(model).__module__.rpartition(".")[2]
     masked = not corpus.repeats_in_sessions if mask_session == "auto" else mask_session
     loader = Loader(corpus, sessions, model.config.window.length, policy=history, device=device)
-    candidates = Candidates(sessions, events, masked)
-    ranks = np.empty((2, len(events)), dtype=np.int64)
-    shown = Coverage(corpus.n_items) if coverage else None
-    done = 0
-    keep_large_buffers()
-    started = time.monotonic()
-    with _ready(model):
-        seconds = time.monotonic() - started
-        for batch in loader.batches(events_per_chunk(corpus.n_items)):
-            rows = slice(done, done + len(batch))
-            started = time.monotonic()
-            scores = model.scores(batch)
-            _check(scores, (len(batch), corpus.n_items), label, events, rows)  # waits for the device, too
-            seconds += time.monotonic() - started
-            if shown:
-                shown.add(scores, *candidates.barred(rows, scores.device))
-            ranks[:, rows] = candidates.ranks(scores, batch.target, rows).cpu().numpy()
-            done = rows.stop
-            if progress:
-                progress(done, len(events))
-    slices = slice_columns(corpus, events)
-    found = shown.shares() if shown else None
-    evaluation = Evaluation(
-        label, part, history, masked, corpus, events, skipped, ranks[0], ranks[1], slices, seconds, found
-    )
+    ranking = Ranking(model, label, events, Candidates(sessions, events, masked), corpus.n_items, coverage=coverage)
+    ranking.run(loader, progress)
+    (rank, standard_rank), slices = ranking.ranks, slice_columns(corpus, events)
+    measured = (rank, standard_rank, slices, ranking.seconds, ranking.shares())
+    evaluation = Evaluation(label, part, history, masked, corpus, events, skipped, *measured)
     _report_ties(evaluation)
     return evaluation
-
-
-@contextmanager
-def _ready(model: SessionModel) -> Iterator[None]:
-    """Inference mode, with the snapshot and without dropout where the model is a network; back as it was afterwards."""
-    with torch.inference_mode():
-        if not isinstance(model, SessionEncoder):
-            yield
-            return
-        training = model.training
-        model.eval()
-        try:
-            model.snapshot()
-            yield
-        finally:
-            model.forget_snapshot()
-            model.train(training)
-
-
-def _check(scores: Tensor, shape: tuple[int, int], label: str, events: Events, rows: slice) -> None:
-    if tuple(scores.shape) != shape:
-        raise ModelError(f"{label}: scores must be [events, items] = {list(shape)}, found {list(scores.shape)}")
-    if all_finite(scores):
-        return
-    event, item = torch.nonzero(~torch.isfinite(scores))[0].tolist()
-    session, position = events.session[rows][event], events.position[rows][event]
-    raise ModelError(
-        f"{label}: the score of item {item} is {float(scores[event, item])} for the event at position {position} of"
-        f" session {session}; a rank computed from such scores would mean nothing"
-    )
 
 
 def _report_ties(evaluation: Evaluation) -> None:

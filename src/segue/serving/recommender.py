@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +16,12 @@ from torch import Tensor
 
 from segue.artifact.model_folder import Artifact, load_model, publish, refuse_existing
 from segue.contract.model import SessionEncoder
-from segue.data.batches import Batch, Past, request
+from segue.data.batches import Batch, Past
+from segue.data.batches import request as request_batch
 from segue.data.corpus import IntArray
 from segue.errors import ModelError, RequestError
 from segue.nn.encoding import ScoreParts
+from segue.serving.answer import Answer, Recommendation
 from segue.serving.reasons import Reasons
 from segue.system.atomic import writing
 
@@ -30,49 +32,25 @@ _NO_ITEM = "neither the session nor the history holds an item that the model kno
 
 
 @dataclass(frozen=True)
-class Recommendation:
-    """One item, its raw logit, and where that comes from (see :meth:`Recommender.recommend`)."""
+class _Request:
+    """A request in the model's numbers.
 
-    item: str
-    score: float
-    because: dict[str, Any]
+    Attributes:
+        batch: what the model reads.
+        session: items that the recommendations follow; empty where nothing is known.
+        shown: known items of the running session, empty where `session` starts from the history.
+        past: items of the user's history.
+        skipped: ids of the request that the model does not know.
+        warnings: what has to be said about the request; answering it may add more.
+    """
 
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON shape."""
-        return {"item": self.item, "score": self.score, "because": self.because}
-
-
-@dataclass(frozen=True)
-class Answer(Sequence[Recommendation]):
-    """The recommendations, best first, and what has to be said about the request."""
-
-    items: tuple[Recommendation, ...]
-    skipped: tuple[str, ...]
-    """Items of the request that the model does not know."""
+    batch: Batch
+    session: IntArray
+    shown: IntArray
+    past: IntArray
     user_known: bool
-    warnings: tuple[str, ...] = field(default=())
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    @overload
-    def __getitem__(self, index: int) -> Recommendation: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Recommendation, ...]: ...
-    def __getitem__(self, index: int | slice) -> Recommendation | tuple[Recommendation, ...]:
-        return self.items[index]
-
-    def __iter__(self) -> Iterator[Recommendation]:
-        return iter(self.items)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON shape that scripts rely on."""
-        return {
-            "items": [item.as_dict() for item in self.items],
-            "skipped": list(self.skipped),
-            "user_known": self.user_known,
-            "warnings": list(self.warnings),
-        }
+    skipped: tuple[str, ...]
+    warnings: list[str]
 
 
 class Recommender:
@@ -143,45 +121,50 @@ class Recommender:
             exclude_seen: "session" leaves out the session's items, "history" those of the history too.
             time: epoch ms of the request; by default the end of the training data.
 
-        Returns:
-            An Answer. ``because`` of each item: ``text``; ``session``: per item of the session its exact contribution
-            to the score and the graph's relation from it to the recommended item; ``user`` and ``base``; ``terms``:
-            the same by term of the model. Contributions of session, user and base sum to the score.
-
         Raises:
             RequestError: k < 1, or one text where a list of ids is due.
         """
         if k < 1:
             raise RequestError(f"k must be at least 1, found {k}")
+        request = self._request(user, items, history, time)
+        scores = self._scores(request)
+        barred = self._barred(exclude, exclude_seen, request)
+        best = self._best(scores, barred, candidates, k, request.warnings)
+        return self._answer(request, best, scores)
+
+    def _request(
+        self, user: str | None, items: Sequence[str], history: Sequence[str] | None, time: int | None
+    ) -> _Request:
+        """The request in the model's numbers, with what has to be said about it."""
         shown, skipped = self._numbers(items)
         number, past, known, past_skipped = self._past(user, history)
-        window = self.model.config.window
+        length = self.model.config.window.length
         warnings: list[str] = []
         session = shown
         if not len(session) and len(past.items):
-            session = past.items[-window.length :]
+            session = past.items[-length:]
             warnings.append("the session is empty: it starts from the user's last history items")
-        fresh = history is not None or not known
-        now = self._trained_until if time is None else time
-        batch = request(session, number, now, past, window.length, fresh=fresh)
-        if not len(session) and not len(past.items):
+        if not len(session):
             missing = _NOBODY if history is None and not known else _NO_ITEM
             warnings.append(f"{missing}: these are the most popular items")
-            scores = torch.from_numpy(self._support.astype(np.float32))
-        else:
-            scores = self._scores(batch)
-        barred = self._barred(exclude, exclude_seen, shown, past.items)
-        best = self._best(scores, barred, candidates, k, warnings)
-        because = self._reasons(batch, best, scores, personal=bool(len(session)))
-        found = [
-            Recommendation(self._item_ids[item], float(scores[item]), reason)
-            for item, reason in zip(best.tolist(), because, strict=True)
-        ]
-        return Answer(tuple(found), (*skipped, *past_skipped), known, tuple(warnings))
+        now = self._trained_until if time is None else time
+        batch = request_batch(session, number, now, past, length, fresh=history is not None or not known)
+        return _Request(batch, session, shown, past.items, known, (*skipped, *past_skipped), warnings)
 
-    def _scores(self, batch: Batch) -> Tensor:
+    def _answer(self, request: _Request, best: Tensor, scores: Tensor) -> Answer:
+        reasons = self._reasons(request, best, scores)
+        items = [
+            Recommendation(self._item_ids[item], float(scores[item]), reason)
+            for item, reason in zip(best.tolist(), reasons, strict=True)
+        ]
+        return Answer(tuple(items), request.skipped, request.user_known, tuple(request.warnings))
+
+    def _scores(self, request: _Request) -> Tensor:
+        """Scores of all items, [items]: the model's, or popularity where nothing is known to ask the model about."""
+        if not len(request.session):
+            return torch.from_numpy(self._support.astype(np.float32))
         with torch.inference_mode():
-            scores = self.model.scores(batch)[0].clone()
+            scores = self.model.scores(request.batch)[0].clone()
         if not bool(torch.isfinite(scores).all()):
             raise ModelError(f"model {self.artifact.settings.model.name} gave a score that is not finite")
         return scores
@@ -211,12 +194,13 @@ class Recommender:
         past = Past(stored.items[cells].astype(np.int64), stored.times[cells], offsets)
         return number, past, number < n_users, []
 
-    def _barred(self, exclude: Iterable[str], seen: Seen | None, shown: IntArray, past: IntArray) -> IntArray:
+    def _barred(self, exclude: Iterable[str], seen: Seen | None, request: _Request) -> IntArray:
+        """Numbers of the items that must not be recommended."""
         barred = [self._numbers(exclude)[0]]
         if seen in ("session", "history"):
-            barred.append(shown)
+            barred.append(request.shown)
         if seen == "history":
-            barred.append(past)
+            barred.append(request.past)
         return np.concatenate(barred)
 
     def _best(
@@ -237,10 +221,11 @@ class Recommender:
         ordered = torch.sort(scores.masked_fill(~eligible, float("-inf")), descending=True, stable=True).indices
         return ordered[: min(k, count)]
 
-    def _reasons(self, batch: Batch, best: Tensor, scores: Tensor, *, personal: bool) -> list[dict[str, Any]]:
+    def _reasons(self, request: _Request, best: Tensor, scores: Tensor) -> list[dict[str, Any]]:
         if not len(best):
             return []
-        if not personal:
+        batch = request.batch
+        if not len(request.session):
             parts = ScoreParts(base=scores[best], popularity=True)
         else:
             with torch.inference_mode():
