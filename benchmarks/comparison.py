@@ -22,7 +22,7 @@ from segue.compare import Plan, contest, entrants, markdown, standing, write_pag
 from segue.data import sources
 from segue.data.corpus import load
 from segue.data.preparation.prepare import prepare
-from segue.data.preparation.subsample import drawn_users
+from segue.data.preparation.subsample import subsample_users
 from segue.data.stats import table1
 from segue.pipeline.fit import prepare_log
 from segue.settings import Nested, compose
@@ -52,7 +52,7 @@ def drawn_corpus(log: str, users: int | None, seed: int, folder: Path, overrides
     drawn = folder / f"corpus-{users}-{seed}"
     if not drawn.exists():
         ids = [user for user in load(whole).user_ids if user is not None]
-        events = _events_of(log, drawn_users(ids, users, seed), folder, overrides)
+        events = _events_of(log, subsample_users(ids, users, seed), folder, overrides)
         source = sources.find(log)
         prepare(events, drawn, compose(source.settings if source else {}, overrides))
     return drawn

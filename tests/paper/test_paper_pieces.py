@@ -16,7 +16,7 @@ from worlds import TEST, TRAIN, busy, corpus_of
 
 from segue import models
 from segue.data.corpus import load
-from segue.data.preparation.subsample import draw_corpus, drawn_users
+from segue.data.preparation.subsample import subsample_corpus, subsample_users
 from segue.errors import ModelError, UserMistake
 from segue.paper import plan
 from segue.paper import printed_numbers as paper
@@ -254,14 +254,14 @@ def test_a_corpus_without_overlapping_sessions_is_refused() -> None:
 
 def test_users_are_drawn_by_seed_whatever_their_order() -> None:
     ids = [f"user{number}" for number in range(50)]
-    assert drawn_users(ids, 5, 0) == drawn_users(ids[::-1], 5, 0)
-    assert drawn_users(ids, 5, 0) != drawn_users(ids, 5, 1)
-    assert len(drawn_users(ids, 80, 0)) == 50
+    assert subsample_users(ids, 5, 0) == subsample_users(ids[::-1], 5, 0)
+    assert subsample_users(ids, 5, 0) != subsample_users(ids, 5, 1)
+    assert len(subsample_users(ids, 80, 0)) == 50
 
 
 def test_a_drawn_corpus_holds_the_sessions_of_its_users(tmp_path: Path) -> None:
     whole = load(small_logs.corpus())
-    draw_corpus(whole, tmp_path / "drawn", 5, seed=0)
+    subsample_corpus(whole, tmp_path / "drawn", 5, seed=0)
     drawn = load(tmp_path / "drawn")
     assert drawn.n_users == 5
     assert sessions_by_user(drawn).items() <= sessions_by_user(whole).items()

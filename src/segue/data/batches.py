@@ -39,7 +39,7 @@ class UserWindow(Window):
 
 
 class History(NamedTuple):
-    """What came before the running sessions of a batch, flat and row by row, the oldest first.
+    """The history of the rows of a batch: earlier items of their users, flat and row by row, the oldest first.
 
     items, times (epoch ms); `begins` marks the first item of each session; `row` is the row each belongs to.
     """
@@ -51,7 +51,7 @@ class History(NamedTuple):
 
 
 class Prefixes(NamedTuple):
-    """The prefix of every event by itself, oldest item first, padded on the right: all [events, length]."""
+    """Every event's prefix as a row of its own, oldest item first, padded on the right; all [events, length]."""
 
     items: Tensor
     mask: Tensor
@@ -70,7 +70,7 @@ class Store:
 
     @classmethod
     def of(cls, sessions: Sessions, device: torch.device) -> Self:
-        """All events of some sessions."""
+        """The store of some sessions."""
         begins = beginnings(sessions.offsets)
         return cls(*(t.to(device) for t in (long_tensor(sessions.items), long_tensor(sessions.times), begins)))
 
@@ -88,9 +88,11 @@ class Batch:
         target: [events] int64 (-1 for a request). time: [events] int64, epoch ms of the last item of the prefix.
         past: [rows, 2] the slice of `store` with the user's history. past_sessions: [rows] sessions in it.
         own: [rows, 2] the slice of `store` with the whole running session, empty unless it was counted by the model.
-        fresh: [rows] bool; the history is not what the model was fitted on (an unknown user, a rolling history).
-        slot: [rows] int64; continues: [rows] bool; for models that carry a state: where a row's is kept, and whether
-            what lies there is its own (the same session an item earlier, or the same user a session earlier).
+        fresh: [rows] bool; whether the history differs from what the model was fitted on (an unknown user, a rolling
+            history).
+        slot: [rows] int64; for models that carry a state: index of the state that belongs to the row.
+        continues: [rows] bool; whether the state at `slot` is from the row's own past (its session one item earlier, or
+            its user one session earlier).
     """
 
     items: Tensor
@@ -123,7 +125,7 @@ class Batch:
         return self.store.items[cells], row
 
     def prefixes(self) -> Prefixes:
-        """The prefix of every event as a row of its own."""
+        """Every event's prefix as a row of its own."""
         length = int(self.position.max()) + 1 if len(self) else 0
         cell = torch.arange(max(length, 1), device=self.items.device)
         reversed_position = self.position[:, None] - cell
@@ -132,7 +134,7 @@ class Batch:
         return Prefixes(items, mask, reversed_position.clamp(min=0))
 
     def anonymise(self, rows: Tensor, unknown_user: int) -> Self:
-        """The marked rows (bool [rows]) as sessions of an unknown user without history."""
+        """This batch with the marked rows (bool [rows]) as sessions of an unknown user without history."""
         return replace(
             self,
             user=self.user.masked_fill(rows, unknown_user),
@@ -141,7 +143,7 @@ class Batch:
         )
 
     def to(self, device: torch.device) -> Self:
-        """The same batch on another device; the store must be there already."""
+        """This batch on another device; the store must be there already."""
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "store"}
         return replace(self, **moved)
 
@@ -185,13 +187,13 @@ def request(
     *,
     fresh: bool = True,
 ) -> Batch:
-    """A served request: a batch with one event.
+    """Make the batch of a served request: a batch with one event.
 
     Args:
         items: known items of the running session, oldest first; may be empty.
         user: the user's number, or ``n_users`` for an unknown one.
         time: epoch ms.
-        history: what came before.
+        history: the user's earlier sessions.
         length: Window.length of the model.
         fresh: False when `history` is what the model was fitted on.
     """
@@ -224,4 +226,5 @@ def beginnings(offsets: IntArray) -> Tensor:
 
 
 def long_tensor(values: npt.NDArray[np.integer]) -> Tensor:
+    """Whole numbers as an int64 tensor."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64))

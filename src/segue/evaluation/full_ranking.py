@@ -1,4 +1,4 @@
-"""A model against events it has not seen: the rank of every target among all items, and what follows from the ranks.
+"""The measurement of a model on events it has not seen: the rank of every target among all items, and metrics of it.
 
 All items are candidates, ties count against the model, non-finite scores are refused, and every model sees the same
 events: :func:`event_hash` says so. Test data enters a program here and nowhere else.
@@ -32,12 +32,13 @@ logger = logging.getLogger("segue")
 
 TIE_METRICS = ("HR@20", "MRR@20")
 SUSPICIOUS_GAP = 0.0005
-"""A difference between standard and conservative ties beyond this means saturated or constant scores."""
+"""Largest difference between standard and conservative metrics that is not reported; a larger one means saturated or
+constant scores."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """What was left out because a model could not know it: clicks on items unseen in train, sessions then too short."""
+    """Numbers of clicks on items unseen in train, and of sessions too short without these; no model could know them."""
 
     clicks: int = 0
     sessions: int = 0
@@ -53,8 +54,8 @@ def evaluation_sessions(corpus: Corpus, part: Part) -> tuple[Sessions, Skipped]:
     if part != Part.VALIDATION:
         return sessions, Skipped()
     seen = corpus.item_support[sessions.items] > 0
-    kept = sessions.keep_events(seen, min_length=2)
-    return kept, Skipped(int((~seen).sum()), len(sessions) - len(kept))
+    playable = sessions.keep_events(seen, min_length=2)
+    return playable, Skipped(int((~seen).sum()), len(sessions) - len(playable))
 
 
 def event_hash(sessions: Sessions) -> str:
@@ -72,12 +73,13 @@ class Evaluation:
     """The ranks of one model on one part of a corpus.
 
     Attributes:
-        model: label of the model. masked: whether items of the running session were no candidates.
-        rank: conservative, from 1, int64 [events]; where the target itself was masked, one beyond every cut-off.
-        standard_rank: the same with ties counted for the model.
+        model: label of the model.
+        masked: whether items of the running session were no candidates.
+        rank: conservative rank, from 1, int64 [events]; where the target itself was masked, one beyond every cut-off.
+        standard_rank: the rank with ties counted for the model, int64 [events].
         slices: for each of ``slices.SLICES`` the slice of each event, [events].
-        seconds: spent on scores, from the snapshot on; ranking them is not counted.
-        coverage: share of the items that any top-k list shows, where that was asked for.
+        seconds: time spent on scores, from the snapshot on; ranking them is not counted.
+        coverage: share of the items that any top-k list shows, where that was measured.
     """
 
     model: str
@@ -94,7 +96,7 @@ class Evaluation:
     coverage: Mapping[str, float] | None = None
 
     def write_ranks(self, path: Path) -> None:
-        """Parquet, one row an event: user (id), session (number), position, target (item id), rank."""
+        """Write Parquet with one row per event: user (id), session (number), position, target (item id), rank."""
         columns = {
             "user": _ids(self.corpus.user_ids, self.events.user),
             "session": pa.array(self.events.session),

@@ -20,7 +20,7 @@ from segue.data.corpus import IntArray
 FloatArray = npt.NDArray[np.float64]
 
 _BLOCK_CELLS = 2**20
-"""Scores compared at a time: few enough for the cache, so that the matrix is read from memory once."""
+"""Number of scores compared at a time: few enough for the cache, so that the matrix is read from memory once."""
 
 
 def conservative_rank(scores: Tensor, target: Tensor) -> Tensor:
@@ -42,12 +42,12 @@ def standard_rank(scores: Tensor, target: Tensor) -> Tensor:
 
 
 def all_finite(scores: Tensor) -> bool:
-    """Whether no score is NaN or infinite. The sum tells at the speed of memory; only a doubtful one is looked into."""
+    """Whether no score is NaN or infinite. Their sum tells it quickly; only where that is not finite all are tested."""
     return bool(torch.isfinite(scores.sum())) or bool(torch.isfinite(scores).all())
 
 
 def _count(scores: Tensor, target: Tensor, compare: Callable[..., Tensor]) -> Tensor:
-    """How many items of each event compare so with the target, int64 [events]; in blocks along the slow dimension."""
+    """Number of items per event whose score passes `compare` with the target's, int64 [events]; counted in blocks."""
     at_target = scores.gather(1, target[:, None])
     by_item = scores.stride(0) < scores.stride(1)
     width = len(scores) if by_item else scores.shape[1]
@@ -56,7 +56,8 @@ def _count(scores: Tensor, target: Tensor, compare: Callable[..., Tensor]) -> Te
     buffer = torch.empty((rows, width), dtype=torch.float32, device=scores.device)
     if not by_item:
         pairs = zip(torch.split(scores, rows), torch.split(at_target, rows), strict=True)
-        return torch.cat([compare(block, own, out=buffer[: len(block)]).sum(1) for block, own in pairs]).long()
+        counts = [compare(block, score, out=buffer[: len(block)]).sum(1) for block, score in pairs]
+        return torch.cat(counts).long()
     total = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
     for block in torch.split(scores.t(), rows):
         total += compare(block, at_target.t(), out=buffer[: len(block)]).sum(0).long()
@@ -86,7 +87,7 @@ METRICS: dict[str, Callable[[IntArray], FloatArray]] = {
     **{f"MRR@{k}": partial(reciprocal_rank, k=k) for k in CUTOFFS},
     **{f"NDCG@{k}": partial(discounted_gain, k=k) for k in CUTOFFS},
 }
-"""What is reported, in this order: rank [events] → value of each event [events]."""
+"""The reported metrics, in order of report: rank [events] → value of each event [events]."""
 
 
 def averages(rank: IntArray, group: IntArray | None = None) -> dict[str, float]:

@@ -84,7 +84,7 @@ class Ranking:
 
 @contextmanager
 def _ready(model: SessionModel) -> Iterator[None]:
-    """Inference mode, with the snapshot and without dropout where the model is a network; back as it was afterwards."""
+    """Inference mode; a network has its snapshot and no dropout inside the block, and is as before afterwards."""
     with torch.inference_mode():
         if not isinstance(model, SessionEncoder):
             yield

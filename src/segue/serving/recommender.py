@@ -1,4 +1,4 @@
-"""Answers requests: who is asking, what they looked at, what to show next, and why."""
+"""Answers requests: from a user and the items of the running session to the next items, with reasons."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Recommender:
     def load(cls, folder: str | Path, keep_alive: object = None) -> Recommender:
         """Read a trained model. Raises ArtifactError when it is missing or damaged.
 
-        `keep_alive` is held as long as the model: a temporary folder that ends with it.
+        `keep_alive` is an object that lives as long as the model, such as a temporary folder that is removed after it.
         """
         model = cls(load_model(Path(folder)))
         model._keep_alive = keep_alive
@@ -109,7 +109,7 @@ class Recommender:
         exclude_seen: Seen | None = None,
         time: int | None = None,
     ) -> Answer:
-        """The k best next items.
+        """Recommend the k best next items, best first.
 
         Args:
             user: id, or None for an anonymous session. An unknown id is answered like a new user.
@@ -170,7 +170,7 @@ class Recommender:
         return scores
 
     def _numbers(self, items: Iterable[str]) -> tuple[IntArray, list[str]]:
-        """Known items as numbers, and the unknown ones."""
+        """The numbers of the known items, and the ids of the unknown ones."""
         if isinstance(items, str):
             raise RequestError(f"items are a list of ids, found the text {items!r}; write [{items!r}]")
         wanted = [str(item) for item in items]
@@ -178,16 +178,16 @@ class Recommender:
         return np.array(known, dtype=np.int64), [item for item in wanted if item not in self._item_number]
 
     def _past(self, user: str | None, history: Sequence[str] | None) -> tuple[int, Past, bool, list[str]]:
-        """The user's row, history, whether the model knows them, unknown history items."""
-        found = self._user_number.get(str(user)) if user is not None else None
+        """The user's number, their history, whether the model knows the user, and unknown items of the history."""
+        row = self._user_number.get(str(user)) if user is not None else None
         n_users = self.model.n_users
-        number = min(found, n_users) if found is not None else n_users
+        number = min(row, n_users) if row is not None else n_users
         if history is not None:
             items, skipped = self._numbers(history)
             times = np.full(len(items), self._trained_until, dtype=np.int64)
             whole = np.array([0, len(items)] if len(items) else [0])  # without times: one session
             return number, Past(items, times, whole), number < n_users, skipped
-        first, last = (self._user_sessions[found], self._user_sessions[found + 1]) if found is not None else (0, 0)
+        first, last = (self._user_sessions[row], self._user_sessions[row + 1]) if row is not None else (0, 0)
         stored = self.artifact.history
         cells = slice(int(stored.offsets[first]), int(stored.offsets[last]))
         offsets = stored.offsets[first : last + 1] - stored.offsets[first]
@@ -206,7 +206,7 @@ class Recommender:
     def _best(
         self, scores: Tensor, barred: IntArray, candidates: Iterable[str] | None, k: int, warnings: list[str]
     ) -> Tensor:
-        """Numbers of the best eligible items; equal scores in the order of ids."""
+        """Numbers of the best eligible items, best first; items with equal scores in the order of their ids."""
         eligible = torch.ones(len(scores), dtype=torch.bool)
         if candidates is not None:
             allowed, unknown = self._numbers(candidates)
@@ -237,7 +237,7 @@ class Recommender:
 
 
 def _names(items: pa.Table) -> dict[str, str]:
-    """What people call each item: its name, or its id where it has none."""
+    """Item id → name for people; the id itself where an item has no name."""
     ids = items.column("item_id").to_pylist()
     names = items.column("name").to_pylist() if "name" in items.column_names else ids
     return {item: name or item for item, name in zip(ids, names, strict=True)}

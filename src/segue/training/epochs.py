@@ -1,4 +1,4 @@
-"""What a training leaves on record: a line an epoch, and the facts of the model it made."""
+"""The records of a training: one line per epoch, and the facts of the trained model."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _KEYS = {"epoch", "events", "seconds", "loss", "learning_rate", "validation", "b
 
 
 def write_epochs(folder: Path, epochs: Iterable[dict[str, Any]], name: str = "metrics") -> None:
-    """Replace ``metrics.jsonl`` (or ``refit.jsonl``), a line a record."""
+    """Replace ``metrics.jsonl`` (or ``refit.jsonl``), one line per record."""
     write_text(folder / f"{name}.jsonl", "".join(json.dumps(epoch) + "\n" for epoch in epochs))
 
 
 def read_epochs(folder: Path, name: str = "metrics") -> list[dict[str, Any]]:
-    """The records of :func:`write_epochs`; none where nothing was trained."""
+    """Read the records of :func:`write_epochs`; an empty list where nothing was trained."""
     path = folder / f"{name}.jsonl"
     if not path.exists():
         return []
@@ -35,7 +35,7 @@ def read_epochs(folder: Path, name: str = "metrics") -> list[dict[str, Any]]:
 
 
 def training_facts(folder: Path) -> dict[str, Any]:
-    """What a trained model was made of, for people and scripts."""
+    """Facts about a trained model and its training, for people and scripts."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     epochs = read_epochs(folder)
     best = [epoch for epoch in epochs if epoch["best"]]

@@ -46,11 +46,11 @@ def prepare(
     """Prepare a log and write the corpus folder `out`; see ``corpus.py`` for what is in it.
 
     Args:
-        source: anything that ``read_log`` takes (a path, a frame), or a ``Source``: a known data set. A source's own
-            settings are the caller's to compose beneath the user's.
+        source: anything that ``read_log`` takes (a path, a frame), or a ``Source``: a known data set. The caller
+            composes the settings of a data set beneath the user's.
         out: the folder to write. It appears, or is replaced, at the end and whole, or not at all.
         items: what ``read_attributes`` takes: item_id, name, categorical columns; instead of what a ``Source`` brings.
-        users: the same with user_id.
+        users: what ``read_attributes`` takes: user_id, name, categorical columns; instead of a ``Source``'s own.
         overwrite: replace an existing corpus.
 
     Returns:
@@ -145,7 +145,7 @@ def _check_target(out: Path, overwrite: bool) -> None:
 
 @contextmanager
 def _folder_aside(out: Path) -> Iterator[tuple[Path, Path]]:
-    """A folder beside `out`, on the same disk, and one in it for intermediate files; both gone afterwards."""
+    """A folder for the corpus beside `out`, on the same disk, and one for intermediate files; both gone afterwards."""
     made = [parent for parent in out.absolute().parents if not parent.exists()]
     aside = out.parent / f".{out.name}.{secrets.token_hex(4)}.partial"
     try:
@@ -163,7 +163,7 @@ def _folder_aside(out: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _publish(folder: Path, out: Path) -> None:
-    """Put `folder` in the place of `out`; what stood there is back if that fails, and gone if it succeeds."""
+    """Rename `folder` to `out`. The former `out` is restored if that fails, and gone if it succeeds."""
     former = folder.with_name("former")
     if out.exists():
         out.rename(former)

@@ -38,7 +38,8 @@ def source(path: Path | None) -> Source:
 
 
 def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Settings) -> RawLog:
-    """Deletions go; of a session's equal interactions with a posting the first stays; then items below 20 go.
+    """Read the interactions. Deletions are left out; of a session's equal interactions with a posting the first stays;
+    then items with fewer than 20 interactions are left out.
 
     The support is of the raw data in that it is counted before the length cap and before short sessions leave, which
     is why ``filters.min_item_support`` asks for nothing more. A click followed by a bookmark of the same posting
@@ -77,11 +78,11 @@ def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Se
 
 
 def _load(file: Path, connection: DuckDBPyConnection) -> None:
-    found = {name.rpartition(".")[2]: name for name in columns_of(connection, _INTERACTIONS, file)}
-    missing = [name for name in _COLUMNS if name not in found]
+    headers = {name.rpartition(".")[2]: name for name in columns_of(connection, _INTERACTIONS, file)}
+    missing = [name for name in _COLUMNS if name not in headers]
     if missing:
         raise LogError(f"{file}: no column {', '.join(missing)} in its tab-separated header; is it the raw {FILE}?")
-    user, item, kind, time = (f'"{found[name]}"' for name in _COLUMNS)
+    user, item, kind, time = (f'"{headers[name]}"' for name in _COLUMNS)
     connection.execute(
         f"""
         CREATE TEMP TABLE interactions AS
