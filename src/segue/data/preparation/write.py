@@ -125,10 +125,10 @@ class _Events:
 
 
 def number_users_and_sessions(connection: DuckDBPyConnection) -> None:
-    """Make the tables ``owners`` (user_key, user_id, known, user) and ``numbered`` (sessions with their corpus numbers).
+    """Make the tables ``owners`` (user_key, user_id, known, user) and ``numbered`` (sessions by their corpus numbers).
 
-    Known users, those with regular train or validation sessions, come first, each group in byte order of the ids;
-    sessions without a user come last, each a row without an id, so that they are nobody's history.
+    Known users, those with regular train or validation sessions, come first, each group in byte order of the ids. Each
+    session without a user is a user row of its own at the end, without an id, so that it is nobody's history.
     """
     connection.execute(f"""
         CREATE TABLE owners AS
