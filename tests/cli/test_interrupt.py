@@ -7,10 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import duckdb
@@ -18,11 +17,13 @@ import pytest
 import small_logs
 
 from segue.data import corpus as corpora
-from segue.data import engine
-from segue.system.interrupts import undisturbed
 
 Process = subprocess.Popen[str]
+
+
 ROWS = 1_000_000
+
+
 LIMIT = ["--set", "preparation.memory_limit=256MiB"]
 
 
@@ -52,6 +53,8 @@ def press():
 from segue.__main__ import main
 main()
 """
+
+
 AT_LINE = """
 record_of = logging.getLogRecordFactory()
 
@@ -63,6 +66,8 @@ def press_at_line(*args, **kwargs):
 
 logging.setLogRecordFactory(press_at_line)
 """
+
+
 AT_IMPORT = """
 def press_at_import(event, args, seen=[]):
     if event == "import" and args[0] == {module!r} and not seen:
@@ -71,6 +76,8 @@ def press_at_import(event, args, seen=[]):
 
 sys.addaudithook(press_at_import)
 """
+
+
 AT_FILE = """
 import pyarrow.parquet as pq
 opens = pq.ParquetWriter.__init__
@@ -82,6 +89,8 @@ def press_at_file(self, where, *args, **kwargs):
 
 pq.ParquetWriter.__init__ = press_at_file
 """
+
+
 HANGING = 600  # seconds: limit for a process that hangs, far beyond what any machine needs
 
 
@@ -167,83 +176,3 @@ def test_ignored_stays_ignored(tmp_path: Path, log: Path) -> None:
         run.communicate(timeout=HANGING)
         assert run.returncode == 0
     assert corpora.load(tmp_path / "corpus").n_items
-
-
-def press() -> None:
-    signal.raise_signal(signal.SIGINT)
-
-
-def swallowed() -> None:
-    with suppress(KeyboardInterrupt):
-        press()
-
-
-def renamed() -> None:
-    try:
-        press()
-    except KeyboardInterrupt:
-        raise RuntimeError("Query interrupted") from None
-
-
-@pytest.mark.parametrize("step", [press, swallowed, renamed])
-def test_an_interrupt_is_not_lost_on_its_way(step: Callable[[], None]) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), engine.guarded("counting"), engine.guarded("reading"):
-        step()
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_an_interrupted_query_is_an_interrupt() -> None:
-    """The engine calls it a RuntimeError. The query itself presses Ctrl-C: it is pressed while the query runs."""
-    connection = duckdb.connect()
-
-    def press_once(key: int) -> int:
-        if key == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-        return key
-
-    connection.create_function("press_once", press_once, ["BIGINT"], "BIGINT")  # type: ignore[list-item, arg-type]
-    with pytest.raises(KeyboardInterrupt), engine.guarded("sorting"):
-        connection.execute("CREATE TABLE sorted AS SELECT press_once(range) AS key FROM range(200000) ORDER BY key")
-
-
-def test_pressed_again_it_does_not_break_into_the_cleaning_up() -> None:
-    cleaned = []
-
-    def step() -> None:
-        try:
-            press()
-        finally:
-            press()
-            cleaned.append(True)
-
-    with pytest.raises(KeyboardInterrupt), engine.guarded("preparing"):
-        step()
-    assert cleaned
-
-
-def test_what_must_not_be_half_done_is_done_first() -> None:
-    done = []
-
-    def step() -> None:
-        with undisturbed():
-            press()
-            done.append("published")
-        done.append("afterwards")
-
-    with pytest.raises(KeyboardInterrupt), engine.guarded("preparing"):
-        step()
-    assert done == ["published"]
-
-
-def test_in_another_thread_the_main_thread_keeps_its_answer() -> None:
-    found = []
-
-    def work() -> None:
-        with engine.guarded("counting"), undisturbed():
-            found.append(signal.getsignal(signal.SIGINT))
-
-    thread = Thread(target=work)
-    thread.start()
-    thread.join()
-    assert found == [signal.getsignal(signal.SIGINT)]
