@@ -21,7 +21,7 @@ import machine
 from segue.compare import ComparisonPlan, Summary, compare, markdown, named_models, standing, write_page
 from segue.data.corpus import load
 from segue.data.preparation.prepare import prepare
-from segue.data.preparation.subsample import drawn_users
+from segue.data.preparation.subsample import subsample_users
 from segue.data.sources import Source
 from segue.data.stats import table1
 from segue.pipeline.settings import settings_for_log
@@ -53,7 +53,7 @@ def drawn_corpus(log: str, users: int | None, seed: int, folder: Path, overrides
     drawn = folder / f"corpus-{users}-{seed}"
     if not drawn.exists():
         ids = [user for user in load(whole).user_ids if user is not None]
-        events = _events_of(log, drawn_users(ids, users, seed), folder, overrides)
+        events = _events_of(log, subsample_users(ids, users, seed), folder, overrides)
         _, settings = settings_for_log(log, overrides)
         prepare(events, drawn, settings)
     return drawn

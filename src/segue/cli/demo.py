@@ -20,7 +20,8 @@ from segue.data.stats import table1
 from segue.errors import UserMistake
 from segue.pipeline.settings import settings_for_log
 from segue.report.evaluation_page import write_report
-from segue.serving.recommender import Answer, Recommender
+from segue.serving.answer import Answer
+from segue.serving.recommender import Recommender
 from segue.settings import Nested
 from segue.training.epochs import EpochRecord, read_epochs, training_facts
 from segue.version import __version__

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segue.data.corpus import load, read_manifest
-from segue.data.preparation.subsample import draw_corpus
+from segue.data.preparation.subsample import subsample_corpus
 from segue.errors import ConfigError
 from segue.evaluation.measurement import Measurement
 from segue.settings import Nested
@@ -71,7 +71,7 @@ class Plan:
         whole = load(self.given)
         drawn = self.out / f"corpus-{QUICK_USERS}-{whole.fingerprint[:8]}"
         if not drawn.exists():
-            draw_corpus(whole, drawn, QUICK_USERS, seed=_DRAWN_BY)
+            subsample_corpus(whole, drawn, QUICK_USERS, seed=_DRAWN_BY)
         return drawn
 
     @property

@@ -19,7 +19,7 @@ from segue.contract.needs import check_needs
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part, load
 from segue.data.engine import spilling
-from segue.data.loader import Rows
+from segue.data.loader import BatchRows
 from segue.errors import SegueError, UserMistake
 from segue.evaluation.full_ranking import evaluate
 from segue.paper.plan import Plan, digest
@@ -117,7 +117,7 @@ class _Collating:
     def seconds_per_event(self) -> float:
         return self._seconds / max(self._events, 1)
 
-    def _watched(self, rows: Rows) -> Batch:
+    def _watched(self, rows: BatchRows) -> Batch:
         started = time.monotonic()
         batch = self._collate(rows)
         self._seconds += time.monotonic() - started

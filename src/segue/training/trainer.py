@@ -1,4 +1,4 @@
-"""The one training loop: Adam, decay, early stopping on validation, checkpoints that resume bit for bit."""
+"""The one training loop: updates, decay, early stopping on validation, checkpoints that resume bit for bit."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from segue.training.epochs import EpochRecord, write_epochs
 from segue.training.optimizers import optimizer_of
 
 SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
-"""The epoch is chosen by the first; the second decides where that is saturated, as on tiny catalogues."""
+"""Validation metrics that choose the epoch; the second one decides where the first is equal, as on tiny catalogues."""
 
 logger = logging.getLogger("segue")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands, told after every step."""
+    """The progress of a run, reported after every step."""
 
     epoch: int
     max_epochs: int
@@ -49,7 +49,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """An epoch of a refit: the learning rate, and the share of the epoch that selection got to play."""
+    """One epoch of a refit: its learning rate, and the share of the epoch that was played when it was selected."""
 
     learning_rate: float
     share: float
@@ -57,7 +57,7 @@ class EpochPlan:
 
 @dataclass
 class TrainingState:
-    """All of a run that is not a tensor. Saved with every checkpoint."""
+    """The state of a run beside its tensors; saved with every checkpoint."""
 
     learning_rate: float
     epoch: int = 1
@@ -76,12 +76,13 @@ class Trainer:
     """Trains one encoder on one corpus.
 
     Args:
-        model: already fitted, so that its tables and graph exist.
-        corpus: its train part is learned, its validation part selects. It must not hold test sessions.
-        folder: where checkpoint and metrics are written.
+        model: a fitted model, whose tables and graph exist.
+        corpus: its train part is learned, its validation part selects the epoch. It must not hold test sessions.
+        folder: folder of the checkpoint and the metrics.
         plan: None selects the best epoch on validation; otherwise exactly these epochs are played (a refit).
-        name: of the metrics file, ``metrics`` or ``refit``.
-        on_epoch: told the record of every epoch once it is saved; what it raises ends the run.
+        name: name of the metrics file, ``metrics`` or ``refit``.
+        progress: called after every step.
+        on_epoch: called with the record of every epoch once it is saved; an error that it raises ends the run.
     """
 
     def __init__(
@@ -193,7 +194,7 @@ class Trainer:
         return self.plan is None and limit is not None and self.state.step > 0 and self.state.elapsed >= limit * 60
 
     def _close_epoch(self, log: Callable[[dict[str, Any]], None]) -> None:
-        """Validate, record, decide whether to go on, save."""
+        """Validate the epoch, record it, decide whether to go on, and save."""
         state = self.state
         started = time.monotonic()
         validation = self._validate() if self.plan is None else {}

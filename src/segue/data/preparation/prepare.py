@@ -47,11 +47,11 @@ def prepare(
     """Prepare a log and write the corpus folder `out`; see ``corpus.py`` for what is in it.
 
     Args:
-        source: anything that ``read_log`` takes (a path, a frame), or a ``Source``: a known data set. A source's own
-            settings are the caller's to compose beneath the user's.
+        source: anything that ``read_log`` takes (a path, a frame), or a ``Source``: a known data set. The caller
+            composes the settings of a data set beneath the user's.
         out: the folder to write. It appears, or is replaced, at the end and whole, or not at all.
         items: what ``read_attributes`` takes: item_id, name, categorical columns; instead of what a ``Source`` brings.
-        users: the same with user_id.
+        users: what ``read_attributes`` takes: user_id, name, categorical columns; instead of a ``Source``'s own.
         overwrite: replace an existing corpus.
 
     Returns:
