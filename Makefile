@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PINS := pyproject.toml constraints.txt
-BUILD_DOCS = $(BIN)/python docs/site_pages.py build && NO_COLOR=1 $(BIN)/zensical build --strict --clean --config-file build/zensical.toml
+BUILD_DOCS = $(BIN)/python docs/site_pages.py build
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo study test check docs bench clean

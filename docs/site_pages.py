@@ -1,9 +1,9 @@
-"""Lay the pages of the documentation site out for the generator: python docs/site_pages.py build.
+"""Build the documentation site: ``python docs/site_pages.py build`` writes it to build/site.
 
-The folder gets `pages/`, laid out like the repository, so that the links between pages work in both places, and
-`zensical.toml`, which is docs/site.toml with the navigation. Two kinds of pages are made here: one page of API
-reference per package of src/segue, and one for the names that ``import segue`` offers. A dotted name of Segue in
-backticks becomes a link into the API reference, so a name that does not exist breaks the build.
+First the pages are laid out for the generator: `pages/`, in the folders of the repository, so that the links between
+pages work in both places, and `zensical.toml`, which is docs/site.toml with the navigation. Two kinds of pages are made
+here: one page of API reference per package of src/segue, and one for the names that ``import segue`` offers. A dotted
+name of Segue in backticks becomes a link into the API reference, so a name that does not exist breaks the build.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import ast
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -147,9 +148,8 @@ def navigation(pages: Path) -> Nav:
     ]
 
 
-def main() -> None:
+def lay_out(out: Path) -> None:
     """Write pages and configuration anew."""
-    out = Path(sys.argv[1])
     pages = out / "pages"
     shutil.rmtree(pages, ignore_errors=True)
     pages.mkdir(parents=True)
@@ -157,6 +157,19 @@ def main() -> None:
     nav = ", ".join(_inline(entry) for entry in navigation(pages))
     settings = (DOCS / "site.toml").read_text(encoding="utf-8")
     (out / "zensical.toml").write_text(settings.replace("nav = []", f"nav = [{nav}]"), encoding="utf-8")
+
+
+def generate(out: Path) -> int:
+    """Run the generator on what was laid out; its exit status is not 0 where a link or a name leads nowhere.
+
+    It writes colours and a traceback wherever it prints to, so that its messages are cleaned here.
+    """
+    program = str(Path(sys.executable).parent / "zensical")
+    command = [program, "build", "--strict", "--clean", "--config-file", str(out / "zensical.toml")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    messages = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    print(messages.partition("Traceback (most recent call last)")[0].rstrip())
+    return done.returncode
 
 
 def _inline(entry: dict[str, Any]) -> str:
@@ -167,4 +180,6 @@ def _inline(entry: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    folder = Path(sys.argv[1])
+    lay_out(folder)
+    sys.exit(generate(folder))

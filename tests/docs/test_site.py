@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -21,16 +20,11 @@ GENERATOR = Path(sys.executable).parent / "zensical"
 @pytest.fixture
 def laid_out(tmp_path: Path) -> Path:
     """A folder with the pages and the configuration, ready to be built."""
-    (tmp_path / "src").symlink_to(ROOT / "src")
+    for folder in ("src", "docs"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     build = tmp_path / "build"
-    subprocess.run([sys.executable, str(ROOT / "docs" / "site_pages.py"), str(build)], check=True)
+    site_pages.lay_out(build)
     return build
-
-
-def generate(build: Path) -> subprocess.CompletedProcess[str]:
-    """Run the generator as `make docs` does."""
-    command = [str(GENERATOR), "build", "--strict", "--clean", "--config-file", str(build / "zensical.toml")]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_every_package_has_a_page_with_all_its_modules(laid_out: Path) -> None:
@@ -65,9 +59,10 @@ def test_a_link_to_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not GENERATOR.exists(), reason="the tools for the site are not installed")
-def test_the_site_builds_fetches_nothing_and_notices_dead_links(laid_out: Path) -> None:
-    done = generate(laid_out)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_site_builds_fetches_nothing_and_notices_dead_links(
+    laid_out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site_pages.generate(laid_out) == 0, capsys.readouterr().out
     built = [page.read_text(encoding="utf-8") for page in (laid_out / "site").rglob("*.html")]
     assert built
     assert [
@@ -78,4 +73,4 @@ def test_the_site_builds_fetches_nothing_and_notices_dead_links(laid_out: Path) 
     shutil.copy(page, kept)
     for bad in ("[a](nothing.md)", "[a](guide/settings.md#nothing)", "[`a`][segue.graph.nothing]", "[a](#nothing)"):
         page.write_text(f"{kept.read_text(encoding='utf-8')}\n{bad}\n", encoding="utf-8")
-        assert generate(laid_out).returncode != 0, bad
+        assert site_pages.generate(laid_out) != 0, bad
