@@ -18,15 +18,16 @@ import torch
 import worlds
 
 import segue
+from segue.artifact import checkpoint
 from segue.artifact import model_folder as artifact
 from segue.artifact.checkpoint import load_checkpoint, save_checkpoint
-from segue.artifact.model_folder import load_model
+from segue.artifact.model_folder import load_model, publish_model
+from segue.artifact.seal import seal
 from segue.data.corpus import Part, load
 from segue.errors import ArtifactError
 from segue.pipeline import measurement as measuring
 from segue.pipeline.fit import Options
 from segue.pipeline.settings import settings_for_corpus
-from segue.system.folders import publish
 
 ONE_EPOCH = small_logs.with_settings(training={"max_epochs": 1})
 UNSEALED = {"manifest.json", "evaluation", "tensorboard", "report.html"}
@@ -64,7 +65,7 @@ def test_what_is_read_scores_like_what_was_written(tmp_path: Path) -> None:
         folder = tmp_path / str(settings.model.preset)
         folder.mkdir()
         artifact.write_model(folder, model, corpus, settings, {"trained_on": ["train"], "corpus": ""})
-        artifact.seal(folder)
+        seal(folder)
         stored = load_model(folder)
         stored.model.eval()  # type: ignore[attr-defined]
         batch = worlds.events_of(model, corpus)
@@ -251,9 +252,9 @@ def _no_space(*_: Any, **__: Any) -> NoReturn:
 # The places where a run writes, in their order, and whether the run can be resumed from there.
 WRITES = {
     "the note": ("segue.artifact.partial_run.write_text", False),
-    "the first checkpoint": ("segue.artifact.model_folder.save_file", False),
+    "the first checkpoint": ("segue.artifact.checkpoint.save_file", False),
     "the vocabulary": ("segue.artifact.model_folder.pq.write_table", True),
-    "the seal": ("segue.artifact.model_folder._sha256", True),
+    "the seal": ("segue.artifact.seal._sha256", True),
     "the last rename": ("pathlib.Path.rename", True),
 }
 
@@ -288,7 +289,7 @@ def test_a_failed_rename_puts_the_old_model_back(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(ArtifactError, match="No space left"):
-        publish(new, out)
+        publish_model(new, out)
     assert contents(out) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "new"]
 
@@ -296,13 +297,13 @@ def test_a_failed_rename_puts_the_old_model_back(tmp_path: Path, monkeypatch: py
 def test_a_failed_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "metrics.checkpoint"
     save_checkpoint(path, {"x": torch.arange(3)}, {"step": 1})
-    real = artifact.save_file
+    real = checkpoint.save_file
 
     def half(tensors: Any, file: Path, metadata: Any) -> None:
         real(tensors, file, metadata)
         _no_space()
 
-    monkeypatch.setattr(artifact, "save_file", half)
+    monkeypatch.setattr(checkpoint, "save_file", half)
     with pytest.raises(ArtifactError, match="No space left"):
         save_checkpoint(path, {"x": torch.arange(4)}, {"step": 2})
     tensors, state = load_checkpoint(path)

@@ -101,7 +101,7 @@ def test_train_and_evaluate(capsys: Capture, tmp_path: Path) -> None:
     for split in ("test", "validation"):
         result = as_json(capsys, "evaluate", out, "--split", split)
         assert result["split"] == split
-        assert result == measuring.read_evaluation(out, split)
+        assert result == measuring.read_evaluation(out, split).as_dict()
     rolling = as_json(capsys, "evaluate", out, "--history", "rolling", "--corpus", small_logs.corpus())
     assert rolling["history"] == "rolling"
     same = as_json(capsys, "evaluate", out, "--set", "evaluation.history=rolling", "--set", "training.seed=3")
@@ -118,7 +118,7 @@ def test_fit(capsys: Capture, tmp_path: Path) -> None:
     popular = ["--set", "model.name=popularity"]
     result = as_json(capsys, "fit", small_logs.log(), "--out", out, "--refit", "--final", *popular)
     assert result["trained_on"] == ["train", "validation", "test"]
-    assert result["evaluation"] == measuring.read_evaluation(out)
+    assert result["evaluation"] == measuring.read_evaluation(out).as_dict()
     text, err = run(capsys, "fit", small_logs.log(), "--out", out, "--overwrite", *popular)
     assert "popularity/global" in text
     assert err.splitlines()[-1] == f"model: {out}   report: {out / 'report.html'}"

@@ -423,7 +423,7 @@ def test_a_final_model_cannot_be_measured(tmp_path: Path, capsys: pytest.Capture
     "step",
     [
         "segue.artifact.model_folder.save_file",
-        "segue.data.preparation.prepare._publish",
+        "segue.data.preparation.prepare.publish",
         "segue.report.evaluation_page.write_text",
     ],
 )

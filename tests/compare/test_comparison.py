@@ -164,9 +164,9 @@ def test_a_model_that_the_corpus_does_not_suit_leaves_its_reason(
 
 def test_a_model_whose_preset_refuses_the_shared_settings_leaves_its_reason(tmp_path: Path) -> None:
     momentum = ComparisonPlan(seeds=(0,), overrides={"training": {**ONE_EPOCH["training"], "optimizer": "adam"}})
-    summary = compare(tmp_path, ["gru4rec/official", "popularity"], momentum)
+    summary = compare(tmp_path, ["hrnn/official_all", "popularity"], momentum)
     assert list(summary.rows) == ["popularity/global"]
-    assert "training.momentum" in summary.failed["gru4rec/official"]
+    assert "training.momentum" in summary.failed["hrnn/official_all"]
 
 
 def test_every_model_gets_the_same_budget(tmp_path: Path) -> None:

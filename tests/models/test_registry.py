@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import runs
 import small_logs
 import torch
 
 from segue import models
-from segue.artifact.model_folder import load_model, seal
+from segue.artifact.model_folder import load_model
+from segue.artifact.seal import seal
 from segue.contract.model import SessionModel
 from segue.errors import ConfigError
-from segue.pipeline import fit as pipeline
 from segue.training.epochs import training_facts
 
 PAPER_MAP = (Path(__file__).parents[2] / "docs" / "paper-map.md").read_text(encoding="utf-8")
@@ -79,7 +80,7 @@ def test_a_model_stored_under_the_former_name_of_its_preset_loads(
 ) -> None:
     """Such a folder holds the same files, but for the name in config.json and the hash of it in the manifest."""
     written = {"model": settings, "training": {"max_epochs": 1}}
-    folder = pipeline.train(small_logs.corpus(), tmp_path / "m", written)
+    folder = runs.train(small_logs.corpus(), tmp_path / "m", written)
     wanted = load_model(folder)
     config = folder / "config.json"
     config.write_text(config.read_text(encoding="utf-8").replace('"paper_conditions"', '"hggnn"'), encoding="utf-8")
@@ -88,7 +89,7 @@ def test_a_model_stored_under_the_former_name_of_its_preset_loads(
     found = load_model(folder)
     assert found.settings == wanted.settings
     assert models.label(found.settings) == label
-    assert training_facts(folder)["label"] == label
+    assert training_facts(folder).label == label
     read, expected = found.model.arrays(), wanted.model.arrays()
     assert read.keys() == expected.keys()
     assert all(torch.equal(read[key], expected[key]) for key in expected)

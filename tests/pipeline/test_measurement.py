@@ -30,7 +30,7 @@ POPULARITY: Nested = {**small_logs.SMALL, "model": {"name": "popularity"}}
 
 def test_an_evaluation_has_the_promised_shape() -> None:
     folder = small_logs.fitted_model()
-    result = measuring.read_evaluation(folder)
+    result = measuring.read_evaluation(folder).as_dict()
     assert list(result)[: len(PROMISED)] == PROMISED
     assert (result["split"], result["protocol"], result["history"]) == ("test", "user_80_20", "frozen")
     assert result["model"] == "hg_gnn/segue"
@@ -55,7 +55,7 @@ def test_validation_of_a_selected_model_is_what_selection_saw(tmp_path: Path) ->
     out = runs.train(small_logs.corpus(), tmp_path / "m", ONE_EPOCH)
     (epoch,) = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     measured = measuring.evaluate_model(out, part=Part.VALIDATION).as_dict()["metrics"]
-    assert measured == pytest.approx(epoch.validation, abs=1e-9)
+    assert measured == pytest.approx(epoch["validation"], abs=1e-9)
 
 
 def test_another_corpus_is_refused(tmp_path: Path) -> None:

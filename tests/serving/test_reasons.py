@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import runs
 import small_logs
 from served import KNOWN, OTHER, counting, model
 
 import segue
-from segue.pipeline import fit as pipeline
 
 RELATIONS = {"adjacent_in", "adjacent_out", "similar"}
 
@@ -98,14 +98,14 @@ def test_a_user_who_speaks_most_leaves_room_for_the_session() -> None:
 def test_a_model_that_cannot_tell_why_does_not_say_popular(tmp_path: Path) -> None:
     network = small_logs.with_settings(model={"name": "gru4rec", "dim": 8}, training={"max_epochs": 1})
     del network["model"]["dropout"]
-    answer = segue.load(pipeline.train(small_logs.corpus(), tmp_path / "m", network)).recommend(KNOWN, ["first3"])
+    answer = segue.load(runs.train(small_logs.corpus(), tmp_path / "m", network)).recommend(KNOWN, ["first3"])
     assert {entry.because["text"] for entry in answer} == {"suits this session"}
 
 
 @pytest.mark.parametrize(("name", "fill"), [("markov", "none"), ("markov", "popularity"), ("item_knn", "popularity")])
 def test_what_fills_a_list_is_called_so(tmp_path: Path, name: str, fill: str) -> None:
     """Nothing ever followed a0 or b0 in a session of these items but first1."""
-    out = pipeline.train(small_logs.corpus(), tmp_path / "m", {"model": {"name": name, "fill": fill}})
+    out = runs.train(small_logs.corpus(), tmp_path / "m", {"model": {"name": name, "fill": fill}})
     (entry,) = segue.load(out).recommend(None, ["a0"], candidates=["b5"], k=1)
     words = {"none": "nothing speaks for it, it fills the list", "popularity": "popular with everybody"}
     assert entry.because["text"] == words[fill]

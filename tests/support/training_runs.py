@@ -15,6 +15,7 @@ from worlds import TRAIN, VALIDATION
 
 from segue.contract.model import SessionEncoder
 from segue.data.corpus import Corpus
+from segue.evaluation.measurement import Measurement
 from segue.settings import EvaluationSettings, TrainingSettings
 from segue.training import trainer as training
 from segue.training.trainer import EpochPlan, Trainer
@@ -28,7 +29,7 @@ def busy(*parts: worlds.Part) -> Corpus:
 
 
 def trainer(folder: Path, corpus: Corpus | None = None, plan: list[EpochPlan] | None = None, **keys: Any) -> Trainer:
-    """GRU4Rec on the busy world, several batches an epoch."""
+    """GRU4Rec on the busy world, several batches per epoch."""
     corpus = corpus or busy(TRAIN, VALIDATION)
     model = worlds.fitted(worlds.small("gru4rec", "full_softmax"), corpus)
     assert isinstance(model, SessionEncoder)
@@ -37,6 +38,7 @@ def trainer(folder: Path, corpus: Corpus | None = None, plan: list[EpochPlan] | 
 
 
 def records(folder: Path, name: str = "metrics") -> list[dict[str, Any]]:
+    """The lines of a file of epochs, as they stand there."""
     return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
 
 
@@ -48,24 +50,18 @@ def scripted(
 
     def evaluate(model: SessionEncoder, *args: Any, **how: Any) -> Any:
         measured = real(model, *args, **how)
-        shown = {
-            **measured.as_dict(),
-            "metrics": {
-                **measured.as_dict()["metrics"],
-                "HR@10": hits[len(seen)],
-                "MRR@10": ranks[len(seen)] if ranks else 0.1,
-            },
-        }
+        whole = measured.measurement()
+        scripted_metrics = {"HR@10": hits[len(seen)], "MRR@10": ranks[len(seen)] if ranks else 0.1}
         seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
-        return _Measured(measured.rank, shown)
+        return _Measured(measured.rank, replace(whole, metrics={**whole.metrics, **scripted_metrics}))
 
     monkeypatch.setattr(training, "evaluate", evaluate)
     return seen
 
 
 class _Measured:
-    def __init__(self, rank: Any, shown: dict[str, Any]) -> None:
+    def __init__(self, rank: Any, shown: Measurement) -> None:
         self.rank, self._shown = rank, shown
 
-    def as_dict(self) -> dict[str, Any]:
+    def measurement(self) -> Measurement:
         return self._shown

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import runs
 import small_logs
 import torch
 from training_runs import records, scripted, trainer
 
-from segue.artifact.model_folder import load_checkpoint
+from segue.artifact.checkpoint import load_checkpoint
 from segue.errors import ArtifactError
-from segue.pipeline import fit as pipeline
 from segue.pipeline.fit import Options
 from segue.settings import Nested
 from segue.training import trainer as training
@@ -44,7 +44,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     torch.set_num_threads(1)
     steps: list[Progress] = []
     out = tmp_path_factory.mktemp("whole") / "model"
-    pipeline.train(small_logs.corpus(), out, RANDOM, Options(refit=True, progress=steps.append))
+    runs.train(small_logs.corpus(), out, RANDOM, Options(refit=True, progress=steps.append))
     return out, len(steps)
 
 
@@ -78,15 +78,15 @@ def test_a_stopped_run_ends_as_if_it_never_was(tmp_path: Path, whole: tuple[Path
     out = tmp_path / "model"
     stop = stop_at(max(1, round(share * steps)), _stopped)
     with pytest.raises(Stopped):
-        pipeline.train(small_logs.corpus(), out, RANDOM, Options(refit=True, progress=stop))
+        runs.train(small_logs.corpus(), out, RANDOM, Options(refit=True, progress=stop))
     assert not out.exists()
-    pipeline.train(small_logs.corpus(), out, RANDOM, Options(refit=True, resume=True))
+    runs.train(small_logs.corpus(), out, RANDOM, Options(refit=True, resume=True))
     same_run(out, wanted)
 
 
 def test_the_best_weights_survive_a_stop(tmp_path: Path) -> None:
     """Stopped after the best epoch, which nothing later reproduces."""
-    wanted = pipeline.train(small_logs.corpus(), tmp_path / "wanted", RANDOM)
+    wanted = runs.train(small_logs.corpus(), tmp_path / "wanted", RANDOM)
     (best,) = [record["epoch"] for record in records(wanted) if record["best"]][-1:]
     assert best < 3
     steps = iter(range(10_000))
@@ -96,8 +96,8 @@ def test_the_best_weights_survive_a_stop(tmp_path: Path) -> None:
             raise Stopped
 
     with pytest.raises(Stopped):
-        pipeline.train(small_logs.corpus(), tmp_path / "model", RANDOM, Options(progress=stop))
-    found = pipeline.train(small_logs.corpus(), tmp_path / "model", RANDOM, Options(resume=True))
+        runs.train(small_logs.corpus(), tmp_path / "model", RANDOM, Options(progress=stop))
+    found = runs.train(small_logs.corpus(), tmp_path / "model", RANDOM, Options(resume=True))
     assert (found / "model.safetensors").read_bytes() == (wanted / "model.safetensors").read_bytes()
 
 
@@ -126,7 +126,7 @@ def killed_in_the_second_epoch(out: Path, overrides: Nested) -> None:
     program = f"""
 import os, signal
 from pathlib import Path
-from segue.pipeline import fit as pipeline
+import runs
 from segue.pipeline.fit import Options
 
 def die_in_the_second_epoch(at):
@@ -134,7 +134,7 @@ def die_in_the_second_epoch(at):
         os.kill(os.getpid(), signal.SIGKILL)
 
 options = Options(refit=True, progress=die_in_the_second_epoch)
-pipeline.train(Path({str(small_logs.corpus())!r}), Path({str(out)!r}), {overrides!r}, options)
+runs.train(Path({str(small_logs.corpus())!r}), Path({str(out)!r}), {overrides!r}, options)
 """
     killed = subprocess.run([sys.executable, "-c", program], env=one_thread(), capture_output=True, timeout=600)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
@@ -145,7 +145,7 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path, whole: tuple[Path,
     killed_in_the_second_epoch(out, RANDOM)
     _, state = load_checkpoint(tmp_path / "model.partial" / "metrics.checkpoint")
     assert (state["epoch"], state["step"]) == (2, 1)
-    pipeline.train(small_logs.corpus(), out, RANDOM, Options(refit=True, resume=True))
+    runs.train(small_logs.corpus(), out, RANDOM, Options(refit=True, resume=True))
     same_run(out, whole[0])
 
 
@@ -169,12 +169,13 @@ def test_a_carried_state_survives_a_kill(tmp_path: Path, name: str) -> None:
     assert (state["epoch"], state["step"]) == (2, 1)
     assert tensors["carried"].any()
     for out in (found, wanted):
-        pipeline.train(small_logs.corpus(), out, overrides, Options(refit=True, resume=out == found))
+        runs.train(small_logs.corpus(), out, overrides, Options(refit=True, resume=out == found))
     same_run(found, wanted)
 
 
 def one_thread() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
+    """The environment of a process with one thread, which may import what tests share."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def test_ctrl_c_saves_the_step_it_came_in(tmp_path: Path, whole: tuple[Path, int]) -> None:
@@ -183,11 +184,11 @@ def test_ctrl_c_saves_the_step_it_came_in(tmp_path: Path, whole: tuple[Path, int
     interrupt = stop_at(3, lambda: signal.raise_signal(signal.SIGINT))
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.train(small_logs.corpus(), out, overrides, Options(refit=True, progress=interrupt))
+        runs.train(small_logs.corpus(), out, overrides, Options(refit=True, progress=interrupt))
     assert signal.getsignal(signal.SIGINT) is before
     _, state = load_checkpoint(tmp_path / "model.partial" / "metrics.checkpoint")
     assert (state["epoch"], state["step"]) == (1, 3)
-    pipeline.train(small_logs.corpus(), out, overrides, Options(refit=True, resume=True))
+    runs.train(small_logs.corpus(), out, overrides, Options(refit=True, resume=True))
     same_run(out, whole[0])
 
 
@@ -240,7 +241,7 @@ def test_ctrl_c_on_the_command_line_is_130_and_resumes(tmp_path: Path) -> None:
             raise Stopped
 
     with pytest.raises(Stopped):
-        pipeline.train(small_logs.corpus(), out, overrides, Options(resume=True, progress=stop))
+        runs.train(small_logs.corpus(), out, overrides, Options(resume=True, progress=stop))
     assert (seen[0].epoch, seen[0].step) in {(state["epoch"], state["step"] + 1), (state["epoch"] + 1, 1)}
     assert state["records"] == records(tmp_path / "model.partial")[: len(state["records"])]
 
@@ -248,24 +249,24 @@ def test_ctrl_c_on_the_command_line_is_130_and_resumes(tmp_path: Path) -> None:
 def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
     out = tmp_path / "model"
     with pytest.raises(ArtifactError, match="nothing to resume"):
-        pipeline.train(small_logs.corpus(), out, RANDOM, Options(resume=True))
+        runs.train(small_logs.corpus(), out, RANDOM, Options(resume=True))
     with pytest.raises(Stopped):
-        pipeline.train(small_logs.corpus(), out, RANDOM, Options(progress=stop_at(2, _stopped)))
+        runs.train(small_logs.corpus(), out, RANDOM, Options(progress=stop_at(2, _stopped)))
     with pytest.raises(ArtifactError, match=r"started differently \(settings\)"):
-        pipeline.train(small_logs.corpus(), out, small_logs.SMALL, Options(resume=True))
+        runs.train(small_logs.corpus(), out, small_logs.SMALL, Options(resume=True))
     with pytest.raises(ArtifactError, match=r"started differently \(refit\)"):
-        pipeline.train(small_logs.corpus(), out, RANDOM, Options(resume=True, refit=True))
+        runs.train(small_logs.corpus(), out, RANDOM, Options(resume=True, refit=True))
     with pytest.raises(ArtifactError, match="continue it with --resume or drop it with --overwrite"):
-        pipeline.train(small_logs.corpus(), out, RANDOM)
-    pipeline.train(small_logs.corpus(), out, small_logs.SMALL, Options(overwrite=True))
+        runs.train(small_logs.corpus(), out, RANDOM)
+    runs.train(small_logs.corpus(), out, small_logs.SMALL, Options(overwrite=True))
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_damaged_checkpoint_is_a_mistake(tmp_path: Path) -> None:
     out = tmp_path / "model"
     with pytest.raises(Stopped):
-        pipeline.train(small_logs.corpus(), out, RANDOM, Options(progress=stop_at(3, _stopped)))
+        runs.train(small_logs.corpus(), out, RANDOM, Options(progress=stop_at(3, _stopped)))
     checkpoint = tmp_path / "model.partial" / "metrics.checkpoint"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     with pytest.raises(ArtifactError, match=r"checkpoint .* cannot be read .*--overwrite"):
-        pipeline.train(small_logs.corpus(), out, RANDOM, Options(resume=True))
+        runs.train(small_logs.corpus(), out, RANDOM, Options(resume=True))

@@ -23,7 +23,7 @@ from segue.training.trainer import EpochPlan, Progress
 
 def test_the_loss_goes_down(tmp_path: Path) -> None:
     trainer(tmp_path, max_epochs=8, patience=8).run()
-    losses = [record.loss for record in records(tmp_path)]
+    losses = [record["loss"] for record in records(tmp_path)]
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -34,14 +34,14 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path: Path, monkeypatch: pyt
     kept = run.model.state_dict()
     assert all(torch.equal(kept[name], seen[1][name]) for name in kept)
     assert not all(torch.equal(kept[name], seen[3][name]) for name in kept)
-    assert [record.best for record in records(tmp_path)] == [True, True, False, False]
+    assert [record["best"] for record in records(tmp_path)] == [True, True, False, False]
     assert plan == [EpochPlan(0.01, 1.0)] * 2
 
 
 def test_equal_hits_are_decided_by_the_reciprocal_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, [1.0, 1.0, 1.0, 0.9], [0.3, 0.5, 0.4, 0.9])
     trainer(tmp_path, max_epochs=4).run()
-    assert [record.best for record in records(tmp_path)] == [True, True, False, False]
+    assert [record["best"] for record in records(tmp_path)] == [True, True, False, False]
 
 
 def test_a_later_worse_epoch_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,19 +59,19 @@ def test_a_later_worse_epoch_changes_nothing(tmp_path: Path, monkeypatch: pytest
 def test_patience_ends_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, [0.1, 0.3, 0.2, 0.3, 0.9])
     assert len(trainer(tmp_path, max_epochs=30, patience=2).run()) == 2
-    assert [record.best for record in records(tmp_path)] == [True, True, False, False]
+    assert [record["best"] for record in records(tmp_path)] == [True, True, False, False]
 
 
 def test_the_rate_falls_by_steps(tmp_path: Path) -> None:
     trainer(tmp_path, max_epochs=5, patience=9, schedule="step", decay=0.1, decay_every=2).run()
-    rates = [record.learning_rate for record in records(tmp_path)]
+    rates = [record["learning_rate"] for record in records(tmp_path)]
     assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4])
 
 
 def test_the_rate_falls_on_a_plateau(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, [0.1, 0.1, 0.2, 0.1, 0.1])
     trainer(tmp_path, max_epochs=5, patience=9, schedule="plateau", decay=0.5).run()
-    rates = [record.learning_rate for record in records(tmp_path)]
+    rates = [record["learning_rate"] for record in records(tmp_path)]
     assert rates == pytest.approx([1e-2, 1e-2, 5e-3, 5e-3, 2.5e-3])
 
 
@@ -93,18 +93,18 @@ def test_without_validation_the_last_epoch_stands(tmp_path: Path) -> None:
     run = trainer(tmp_path, busy(TRAIN), schedule="plateau", patience=1, max_epochs=4)
     assert len(run.run()) == 4
     found = records(tmp_path)
-    assert [record.validation for record in found] == [{}] * 4
-    assert [record.best for record in found] == [False] * 4
-    assert [record.learning_rate for record in found] == [0.01] * 4
+    assert [record["validation"] for record in found] == [{}] * 4
+    assert [record["best"] for record in found] == [False] * 4
+    assert [record["learning_rate"] for record in found] == [0.01] * 4
 
 
 def test_max_minutes_cuts_an_epoch_short(tmp_path: Path) -> None:
     run = trainer(tmp_path, max_minutes=1e-9)
     plan = run.run()
     (record,) = records(tmp_path)
-    assert 0 < record.events < run.loader.n_events
-    assert plan == [EpochPlan(0.01, record.events / run.loader.n_events)]
-    assert record.validation
+    assert 0 < record["events"] < run.loader.n_events
+    assert plan == [EpochPlan(0.01, record["events"] / run.loader.n_events)]
+    assert record["validation"]
 
 
 def test_validation_counts_towards_max_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
