@@ -8,9 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PINS := pyproject.toml constraints.txt
+BUILD_DOCS = $(BIN)/python docs/site_pages.py build
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo study test check bench clean
+.PHONY: help install install-dev demo study test check docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,12 +32,17 @@ test: $(VENV)/.installed-dev ## set up, run the checks, then all tests
 	@$(MAKE) --no-print-directory check
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-check: ## lint, format, types and import rules (needs make install-dev once)
+check: ## lint, format, types, import rules and the links of all pages (needs make install-dev once)
 	@test -x $(BIN)/ruff || { echo "The tools are not installed: run make install-dev"; exit 1; }
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy src benchmarks
+	$(BIN)/mypy src benchmarks docs
 	$(BIN)/lint-imports
+	$(BUILD_DOCS)
+
+docs: $(VENV)/.installed-dev ## build the documentation site into build/site; a broken link is an error
+	$(BUILD_DOCS)
+	@echo "Open build/site/index.html in a browser."
 
 bench: $(VENV)/.installed-dev ## run the benchmarks and rewrite docs/benchmarks
 	$(BIN)/python benchmarks/run_all.py

@@ -18,14 +18,14 @@ from typing import Any
 import duckdb
 
 import machine
-from segue.compare import Plan, contest, entrants, markdown, standing, write_page
-from segue.data import sources
+from segue.compare import ComparisonPlan, Summary, compare, markdown, named_models, standing, write_page
 from segue.data.corpus import load
 from segue.data.preparation.prepare import prepare
-from segue.data.preparation.subsample import drawn_users
+from segue.data.preparation.subsample import subsample_users
+from segue.data.sources import Source
 from segue.data.stats import table1
-from segue.pipeline.fit import prepare_log
-from segue.settings import Nested, compose
+from segue.pipeline.settings import settings_for_log
+from segue.settings import Nested
 from segue.settings.overrides import read_overrides
 
 # fmt: off
@@ -46,23 +46,24 @@ def drawn_corpus(log: str, users: int | None, seed: int, folder: Path, overrides
     """Prepare the log, or only the given number of the users that survive its filters, drawn by seed."""
     whole = folder / "corpus"
     if not whole.exists():
-        prepare_log(log, whole, overrides)
+        source, settings = settings_for_log(log, overrides)
+        prepare(source, whole, settings)
     if users is None:
         return whole
     drawn = folder / f"corpus-{users}-{seed}"
     if not drawn.exists():
         ids = [user for user in load(whole).user_ids if user is not None]
-        events = _events_of(log, drawn_users(ids, users, seed), folder, overrides)
-        source = sources.find(log)
-        prepare(events, drawn, compose(source.settings if source else {}, overrides))
+        events = _events_of(log, subsample_users(ids, users, seed), folder, overrides)
+        _, settings = settings_for_log(log, overrides)
+        prepare(events, drawn, settings)
     return drawn
 
 
 def _events_of(log: str, ids: list[str], folder: Path, overrides: Nested) -> Path:
     """The rows of the drawn users, as a Parquet log."""
     connection = duckdb.connect()
-    source = sources.find(log)
-    path = source.read(connection, folder, compose(source.settings, overrides)).events if source else Path(log)
+    source, settings = settings_for_log(log, overrides)
+    path = source.read(connection, folder, settings).events if isinstance(source, Source) else Path(log)
     user = overrides.get("columns", {}).get("user_id", "user_id")
     out = folder / "drawn.parquet"
     connection.execute("CREATE TABLE chosen AS SELECT unnest(?) AS id", [ids])
@@ -81,7 +82,7 @@ def facts_of_first_start(folder: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def page(title: str, drawn: str, command: str, summary: dict[str, Any], facts: dict[str, Any]) -> str:
+def page(title: str, drawn: str, command: str, summary: Summary, facts: dict[str, Any]) -> str:
     """The Markdown page: the table of ``segue compare``, and what the corpus is."""
     rows = "\n".join(
         f"| {label} | {value:,.2f} |" if isinstance(value, float) else f"| {label} | {value:,} |"
@@ -98,12 +99,13 @@ def page(title: str, drawn: str, command: str, summary: dict[str, Any], facts: d
 """
 
 
-def without_paths(summary: dict[str, Any]) -> dict[str, Any]:
+def without_paths(summary: Summary) -> dict[str, Any]:
     """The summary as it may leave this machine."""
     models = {
-        label: {key: value for key, value in row.items() if key != "runs"} for label, row in summary["models"].items()
+        label: {key: value for key, value in row.as_dict().items() if key != "runs"}
+        for label, row in summary.rows.items()
     }
-    return {**summary, "models": models}
+    return {**summary.as_dict(), "models": models}
 
 
 def main() -> None:
@@ -129,13 +131,13 @@ def main() -> None:
     overrides = read_overrides(None, chosen.set)
     corpus = drawn_corpus(chosen.log, chosen.users, chosen.draw, folder, overrides)
     shared = {section: values for section, values in overrides.items() if section in ("training", "evaluation")}
-    plan = Plan(chosen.minutes, chosen.trials, seeds=tuple(range(chosen.seeds)), overrides=shared)
+    plan = ComparisonPlan(chosen.minutes, chosen.trials, seeds=tuple(range(chosen.seeds)), overrides=shared)
     out = folder / "comparison"
-    summary = standing(out) if chosen.show else contest(corpus, out, entrants(chosen.models), plan)
+    summary = standing(out) if chosen.show else compare(corpus, out, named_models(chosen.models), plan)
     write_page(out / "report.html", summary)
     users = f"--users {chosen.users} " if chosen.users else ""
     drawn = f"{chosen.users:,} users drawn by seed {chosen.draw}." if chosen.users else "All users."
-    asked, own = summary["plan"], "".join(f" --set {text}" for text in chosen.set)
+    asked, own = summary.plan, "".join(f" --set {text}" for text in chosen.set)
     command = (
         f"benchmarks/comparison.py {chosen.name} LOG {users}--minutes {asked['minutes']:g} --trials {asked['trials']}"
         f" --seeds {chosen.seeds}{own}"

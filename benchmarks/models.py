@@ -35,11 +35,11 @@ PREFIXES, WANTED_GRAPH_MILLISECONDS = 512, 20.0
 def trained(corpus: Path, names: list[str], steps: int) -> list[dict[str, Any]]:
     """Each trained model in a process of its own, on all cores."""
     from segue import models
-    from segue.compare import entrants
+    from segue.compare import named_models
     from segue.contract.model import SessionEncoder
 
     rows = []
-    for label, entrant in sorted(entrants(names or [*models.names(), *BESIDE_DEFAULTS]).items()):
+    for label, entrant in sorted(named_models(names or [*models.names(), *BESIDE_DEFAULTS]).items()):
         name = entrant["model"]["name"]
         kind = models.load(name)
         if not issubclass(kind, SessionEncoder):
@@ -100,12 +100,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--models", nargs="+", default=[], help="only these; the page is not written")
     chosen = parser.parse_args()
-    from segue.pipeline.fit import prepare_log
+    from segue.data.preparation.prepare import prepare
+    from segue.pipeline.settings import settings_for_log
 
     with tempfile.TemporaryDirectory(prefix="segue-bench-") as folder:
         log, corpus = Path(folder) / "log.parquet", Path(folder) / "corpus"
         generate(log)
-        prepare_log(log, corpus, {})
+        source, settings = settings_for_log(log, {})
+        prepare(source, corpus, settings)
         rows = trained(corpus, chosen.models, chosen.steps)
         near = [] if chosen.models else neighbours(corpus)
         graphs = session_graphs(corpus)

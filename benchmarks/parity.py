@@ -28,10 +28,10 @@ import torch
 import machine
 from segue import models
 from segue.contract.model import SessionModel
-from segue.data.corpus import FORMAT, Corpus, IntArray, Part, Sessions, offsets_of
+from segue.data.arrays import IntArray, offsets_of
+from segue.data.corpus import FORMAT, Corpus, Part, Sessions
 from segue.evaluation.full_ranking import evaluate
 from segue.evaluation.metrics import averages
-from segue.settings import PreparationSettings
 
 METRICS = ("HR@5", "MRR@5", "HR@10", "MRR@10", "HR@20", "MRR@20")
 SIZES = {"diginetica": (719_470, 43_097, 60_858), "tmall": (351_268, 40_727, 25_898)} | {
@@ -164,7 +164,7 @@ def measure(data: str, corpus: Corpus) -> list[Row]:
     for name in REFERENCE[data]:
         method, began = METHODS[name], time.perf_counter()
         model = models.build(models.with_preset({"model": dict(method.options)}))
-        model.fit(corpus, PreparationSettings())
+        model.fit(corpus)
         if method.first_come:
             order_by_first_seen(model, corpus)
         found = averages(evaluate(model, corpus, Part.TEST, mask_session=False).rank)

@@ -87,7 +87,7 @@ def _trained(corpus: Corpus, settings: Settings, plan: Any) -> tuple[SessionEnco
     torch.manual_seed(settings.training.seed)
     model = models.build(settings)
     assert isinstance(model, SessionEncoder)
-    model.fit(corpus, settings.preparation)
+    model.fit(corpus)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(model, corpus, settings.training, settings.evaluation, Path(folder), plan=plan)
         return model, trainer.run()

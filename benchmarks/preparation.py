@@ -22,12 +22,14 @@ WANTED = {1: {"seconds": 60.0, "peak_gib": 2.0}, 10: {"peak_gib": 5.0}}
 def prepare_and_build(log: Path, corpus_folder: Path, cap: str) -> dict[str, Any]:
     """The measured part: Parquet log → corpus on disk → edge tables."""
     from segue.data.corpus import Part, load
+    from segue.data.preparation.prepare import prepare
     from segue.graph.relations import build_relations
-    from segue.pipeline.fit import prepare_log
+    from segue.pipeline.settings import settings_for_log
     from segue.settings import GraphSettings, PreparationSettings
 
     began = time.perf_counter()
-    prepare_log(log, corpus_folder, {"preparation": {"memory_limit": cap}})
+    source, settings = settings_for_log(log, {"preparation": {"memory_limit": cap}})
+    prepare(source, corpus_folder, settings)
     prepared = time.perf_counter()
     corpus = load(corpus_folder, (Part.TRAIN, Part.VALIDATION))
     tables = build_relations(

@@ -45,7 +45,7 @@ def train_steps(corpus_folder: Path, overrides: Nested, steps: int) -> dict[str,
     corpus = load(corpus_folder, (Part.TRAIN, Part.VALIDATION))
     model = models.build(settings)
     assert isinstance(model, SessionEncoder)
-    model.fit(corpus, settings.preparation)
+    model.fit(corpus)
     seen: list[Progress] = []
 
     def watch(at: Progress) -> None:
@@ -75,7 +75,7 @@ def evaluate_test(corpus_folder: Path, overrides: Nested, sessions: int, threads
     settings = models.with_preset(overrides)
     corpus = load(corpus_folder)
     model = models.build(settings)
-    model.fit(corpus, settings.preparation)
+    model.fit(corpus)
     test = np.flatnonzero(corpus.part == Part.TEST)
     drawn = np.random.default_rng(0).permutation(test)[:sessions]
     kept = np.sort(np.concatenate([np.flatnonzero(corpus.part != Part.TEST), drawn]))
@@ -149,12 +149,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=20)
     steps = parser.parse_args().steps
-    from segue.pipeline.fit import prepare_log
+    from segue.data.preparation.prepare import prepare
+    from segue.pipeline.settings import settings_for_log
 
     with tempfile.TemporaryDirectory(prefix="segue-bench-") as folder:
         log, corpus = Path(folder) / "log.parquet", Path(folder) / "corpus"
         generate(log)
-        prepare_log(log, corpus, {})
+        source, settings = settings_for_log(log, {})
+        prepare(source, corpus, settings)
         floors = machine.floors()
         gflops = floors["matmul_f32_gflops"]
         training, evaluation = training_runs(corpus, steps, gflops), evaluation_runs(corpus, gflops)

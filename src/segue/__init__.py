@@ -14,7 +14,8 @@ from segue.version import __version__
 
 if TYPE_CHECKING:
     from segue.api import fit, load
-    from segue.serving.recommender import Answer, Recommendation, Recommender
+    from segue.serving.answer import Answer, Recommendation
+    from segue.serving.recommender import Recommender
 
 # Before torch starts its threads: let waiting threads sleep. The default, spinning, costs nothing on idle cores, but
 # where others use the machine too it made training several times slower (docs/decisions/0006).
@@ -39,8 +40,8 @@ __all__ = [
 _HOMES = {
     "fit": "segue.api",
     "load": "segue.api",
-    "Answer": "segue.serving.recommender",
-    "Recommendation": "segue.serving.recommender",
+    "Answer": "segue.serving.answer",
+    "Recommendation": "segue.serving.answer",
     "Recommender": "segue.serving.recommender",
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 from segue.errors import ConfigError
 from segue.pipeline import fit as pipeline
 from segue.pipeline.fit import Options
+from segue.pipeline.settings import settings_for_log
 from segue.serving.recommender import Recommender
 from segue.settings import Nested
 from segue.settings.overrides import read_overrides
@@ -42,10 +43,11 @@ def fit(
     """
     scratch = None if out is not None else tempfile.TemporaryDirectory(prefix="segue-model-")
     folder = Path(scratch.name) / "model" if scratch else Path(out or "")
+    source, complete = settings_for_log(str(log) if isinstance(log, Path) else log, _nested(settings))
     pipeline.fit(
-        str(log) if isinstance(log, Path) else log,
+        source,
         folder,
-        _nested(settings),
+        complete,
         Options(refit=refit, final=final, overwrite=overwrite),
         items=Path(items) if items else None,
         users=Path(users) if users else None,

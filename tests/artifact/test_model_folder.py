@@ -12,18 +12,22 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import runs
 import small_logs
 import torch
 import worlds
 
 import segue
+from segue.artifact import checkpoint
 from segue.artifact import model_folder as artifact
-from segue.artifact.model_folder import load_checkpoint, load_model, publish, save_checkpoint
+from segue.artifact.checkpoint import load_checkpoint, save_checkpoint
+from segue.artifact.model_folder import load_model, publish_model
+from segue.artifact.seal import seal
 from segue.data.corpus import Part, load
 from segue.errors import ArtifactError
-from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement as measuring
 from segue.pipeline.fit import Options
+from segue.pipeline.settings import settings_for_corpus
 
 ONE_EPOCH = small_logs.with_settings(training={"max_epochs": 1})
 UNSEALED = {"manifest.json", "evaluation", "tensorboard", "report.html"}
@@ -57,11 +61,11 @@ def test_what_is_read_scores_like_what_was_written(tmp_path: Path) -> None:
     for overrides in (small_logs.SMALL, small_logs.with_settings(model={"preset": "paper"})):
         model = worlds.fitted(overrides, corpus)
         worlds.train(model, corpus, epochs=1)
-        settings = pipeline.settings_for(small_logs.corpus(), overrides)
+        settings = settings_for_corpus(small_logs.corpus(), overrides)
         folder = tmp_path / str(settings.model.preset)
         folder.mkdir()
         artifact.write_model(folder, model, corpus, settings, {"trained_on": ["train"], "corpus": ""})
-        artifact.seal(folder)
+        seal(folder)
         stored = load_model(folder)
         stored.model.eval()  # type: ignore[attr-defined]
         batch = worlds.events_of(model, corpus)
@@ -196,9 +200,9 @@ def test_an_existing_model_is_refused_then_replaced(tmp_path: Path) -> None:
     out = copy(tmp_path)
     before = contents(out)
     with pytest.raises(ArtifactError, match=r"exists already.*--overwrite"):
-        pipeline.train(small_logs.corpus(), out, ONE_EPOCH)
+        runs.train(small_logs.corpus(), out, ONE_EPOCH)
     assert contents(out) == before
-    pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
+    runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
     assert load_model(out).facts["settings"]["training"]["max_epochs"] == 1
     assert not (out / "corpus").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -206,7 +210,7 @@ def test_an_existing_model_is_refused_then_replaced(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_not_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    load_model(pipeline.train(small_logs.corpus(), tmp_path / "model", ONE_EPOCH))
+    load_model(runs.train(small_logs.corpus(), tmp_path / "model", ONE_EPOCH))
 
 
 @pytest.mark.parametrize("kind", ["folder", "web app", "corpus", "file"])
@@ -221,7 +225,7 @@ def test_what_is_not_a_model_is_never_replaced(tmp_path: Path, kind: str) -> Non
         (out / ("manifest.json" if kind == "web app" else "notes.txt")).write_text('{"name": "mine"}')
     before = contents(tmp_path)
     with pytest.raises(ArtifactError, match="not a model that Segue wrote"):
-        pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
+        runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
     assert contents(tmp_path) == before
 
 
@@ -230,7 +234,7 @@ def test_a_neighbour_called_old_is_left_alone(tmp_path: Path) -> None:
     for name in ("model.old", ".model"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "notes.txt").write_text("mine")
-    pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
+    runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == [".model", "model", "model.old"]
     assert (tmp_path / "model.old" / "notes.txt").read_text() == "mine"
 
@@ -238,7 +242,7 @@ def test_a_neighbour_called_old_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", ".", ".."])
 def test_a_folder_without_a_name_is_refused(name: str) -> None:
     with pytest.raises(ArtifactError, match="no name for a new folder"):
-        pipeline.train(small_logs.corpus(), Path(name), ONE_EPOCH, Options(overwrite=True))
+        runs.train(small_logs.corpus(), Path(name), ONE_EPOCH, Options(overwrite=True))
 
 
 def _no_space(*_: Any, **__: Any) -> NoReturn:
@@ -248,9 +252,9 @@ def _no_space(*_: Any, **__: Any) -> NoReturn:
 # The places where a run writes, in their order, and whether the run can be resumed from there.
 WRITES = {
     "the note": ("segue.artifact.partial_run.write_text", False),
-    "the first checkpoint": ("segue.artifact.model_folder.save_file", False),
+    "the first checkpoint": ("segue.artifact.checkpoint.save_file", False),
     "the vocabulary": ("segue.artifact.model_folder.pq.write_table", True),
-    "the seal": ("segue.artifact.model_folder._sha256", True),
+    "the seal": ("segue.artifact.seal._sha256", True),
     "the last rename": ("pathlib.Path.rename", True),
 }
 
@@ -264,12 +268,12 @@ def test_a_full_disk_leaves_the_old_model_as_it_was(
     name, resumable = WRITES[place]
     monkeypatch.setattr(name, _no_space)
     with pytest.raises(ArtifactError, match="No space left on device") as caught:
-        pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
+        runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True))
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
     assert contents(out) == before
     if resumable:
-        pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True, resume=True))
+        runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True, resume=True))
         assert load_model(out).facts["settings"]["training"]["max_epochs"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
@@ -285,7 +289,7 @@ def test_a_failed_rename_puts_the_old_model_back(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(ArtifactError, match="No space left"):
-        publish(new, out)
+        publish_model(new, out)
     assert contents(out) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "new"]
 
@@ -293,13 +297,13 @@ def test_a_failed_rename_puts_the_old_model_back(tmp_path: Path, monkeypatch: py
 def test_a_failed_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "metrics.checkpoint"
     save_checkpoint(path, {"x": torch.arange(3)}, {"step": 1})
-    real = artifact.save_file
+    real = checkpoint.save_file
 
     def half(tensors: Any, file: Path, metadata: Any) -> None:
         real(tensors, file, metadata)
         _no_space()
 
-    monkeypatch.setattr(artifact, "save_file", half)
+    monkeypatch.setattr(checkpoint, "save_file", half)
     with pytest.raises(ArtifactError, match="No space left"):
         save_checkpoint(path, {"x": torch.arange(4)}, {"step": 2})
     tensors, state = load_checkpoint(path)

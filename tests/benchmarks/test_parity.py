@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 import torch
+import worlds
 
 import parity
-import worlds
 
 
 @pytest.mark.parametrize("steps", [1, 3])

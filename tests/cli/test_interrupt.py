@@ -6,11 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread, Timer
 from typing import Any
 
 import duckdb
@@ -18,10 +17,13 @@ import pytest
 import small_logs
 
 from segue.data import corpus as corpora
-from segue.data import engine
-from segue.system.interrupts import undisturbed
+
+Process = subprocess.Popen[str]
+
 
 ROWS = 1_000_000
+
+
 LIMIT = ["--set", "preparation.memory_limit=256MiB"]
 
 
@@ -39,10 +41,64 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+# The command in a process that presses Ctrl-C itself when it comes to an event, so that no test depends on speed. It is
+# pressed by a thread, as by another process: at any moment of what the main thread does next.
+PRESSING = """
+import logging, os, signal, sys, threading
+
+def press():
+    threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()
+
+{event}
+from segue.__main__ import main
+main()
+"""
+
+
+AT_LINE = """
+record_of = logging.getLogRecordFactory()
+
+def press_at_line(*args, **kwargs):
+    record = record_of(*args, **kwargs)
+    if record.getMessage().startswith({line!r}):
+        press()
+    return record
+
+logging.setLogRecordFactory(press_at_line)
+"""
+
+
+AT_IMPORT = """
+def press_at_import(event, args, seen=[]):
+    if event == "import" and args[0] == {module!r} and not seen:
+        seen.append(True)
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.addaudithook(press_at_import)
+"""
+
+
+AT_FILE = """
+import pyarrow.parquet as pq
+opens = pq.ParquetWriter.__init__
+
+def press_at_file(self, where, *args, **kwargs):
+    opens(self, where, *args, **kwargs)
+    if str(where).endswith({file!r}):
+        press()
+
+pq.ParquetWriter.__init__ = press_at_file
+"""
+
+
+HANGING = 600  # seconds: limit for a process that hangs, far beyond what any machine needs
+
+
 @contextmanager
-def started(*arguments: str, answer: Any = signal.default_int_handler) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str, event: str = "", answer: Any = signal.default_int_handler) -> Iterator[Process]:
+    """The command in a process of its own, which presses Ctrl-C at `event`; killed at the end if it still runs."""
     run = subprocess.Popen(
-        [*small_logs.COMMAND, *arguments],
+        [sys.executable, "-c", PRESSING.format(event=event), *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -56,10 +112,9 @@ def started(*arguments: str, answer: Any = signal.default_int_handler) -> Iterat
         run.communicate()
 
 
-def interrupted(run: subprocess.Popen[str]) -> str:
-    """Interrupt the command; it says so in its last line and returns 130. Returns all that it said on stderr."""
-    run.send_signal(signal.SIGINT)
-    said, errors = run.communicate(timeout=120)
+def interrupted(run: Process) -> str:
+    """The interrupted command says so in its last line and returns 130. Returns all that it said on stderr."""
+    said, errors = run.communicate(timeout=HANGING)
     assert run.returncode == 130, (run.returncode, errors)
     assert said == ""
     assert "Traceback" not in errors
@@ -68,18 +123,10 @@ def interrupted(run: subprocess.Popen[str]) -> str:
     return errors
 
 
-def reaching(run: subprocess.Popen[str], line: str) -> None:
-    """Wait until the command says a line that begins so."""
-    assert run.stderr is not None
-    assert any(said.startswith(line) for said in run.stderr), f"it ended before it said {line!r}"
-
-
-@pytest.mark.parametrize("library", ["numpy", "libtorch_cpu", "duckdb"])
-def test_during_the_imports(library: str, tmp_path: Path, log: Path) -> None:
-    with started("prepare", str(log), "--out", str(tmp_path / "corpus"), *LIMIT) as run:
-        while library not in Path(f"/proc/{run.pid}/maps").read_text():
-            assert run.poll() is None
-            time.sleep(0.001)
+@pytest.mark.parametrize("module", ["numpy", "torch", "duckdb"])
+def test_during_the_imports(module: str, tmp_path: Path, log: Path) -> None:
+    event = AT_IMPORT.format(module=module)
+    with started("prepare", str(log), "--out", str(tmp_path / "corpus"), *LIMIT, event=event) as run:
         interrupted(run)
     assert list(tmp_path.iterdir()) == []
 
@@ -87,8 +134,7 @@ def test_during_the_imports(library: str, tmp_path: Path, log: Path) -> None:
 @pytest.mark.parametrize("line", ["log:", "sessions:", "filters.min_item_support:", "split:", "test: "])
 def test_during_the_preparation(line: str, tmp_path: Path, log: Path) -> None:
     out = tmp_path / "new" / "corpus"
-    with started("prepare", str(log), "--out", str(out), *LIMIT) as run:
-        reaching(run, line)
+    with started("prepare", str(log), "--out", str(out), *LIMIT, event=AT_LINE.format(line=line)) as run:
         interrupted(run)
     assert list(tmp_path.iterdir()) == []
 
@@ -98,20 +144,15 @@ def test_while_the_corpus_is_written(file: str, tmp_path: Path, log: Path) -> No
     """The corpus that is to be replaced stays as it was."""
     out = tmp_path / "corpus"
     shutil.copytree(small_logs.corpus(), out)
-    with started("prepare", str(log), "--out", str(out), "--overwrite", *LIMIT) as run:
-        while not list(tmp_path.glob(f".corpus.*/corpus/{file}.parquet")):
-            assert run.poll() is None, run.communicate()
-            time.sleep(0.001)
+    event = AT_FILE.format(file=f"corpus/{file}.parquet")
+    with started("prepare", str(log), "--out", str(out), "--overwrite", *LIMIT, event=event) as run:
         interrupted(run)
     assert list(tmp_path.iterdir()) == [out]
     assert corpora.load(out).fingerprint == corpora.load(small_logs.corpus()).fingerprint
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.2])
-def test_during_check(delay: float, tmp_path: Path, log: Path) -> None:
-    with started("check", str(log), *LIMIT) as run:
-        reaching(run, str(log))
-        time.sleep(delay)
+def test_during_check(log: Path) -> None:
+    with started("check", str(log), *LIMIT, event=AT_LINE.format(line=str(log))) as run:
         interrupted(run)
 
 
@@ -119,95 +160,19 @@ def test_during_check(delay: float, tmp_path: Path, log: Path) -> None:
 def test_a_fit_interrupted_in_its_preparation_resumes(tmp_path: Path, log: Path) -> None:
     out = tmp_path / "model"
     command = ["fit", str(log), "--out", str(out), *LIMIT, "--set", "model.name=popularity"]
-    with started(*command) as run:
-        reaching(run, "sessions:")
+    with started(*command, event=AT_LINE.format(line="sessions:")) as run:
         interrupted(run)
     assert [path.name for path in tmp_path.rglob("*")] == ["model.partial", "run.json"]
     with started(*command, "--resume") as run:
-        _, errors = run.communicate(timeout=300)
+        _, errors = run.communicate(timeout=HANGING)
         assert run.returncode == 0, errors
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_ignored_stays_ignored(tmp_path: Path, log: Path) -> None:
     """As for ``segue prepare ... &`` in a script: its Ctrl-C is not meant for it."""
-    with started("prepare", str(log), "--out", str(tmp_path / "corpus"), *LIMIT, answer=signal.SIG_IGN) as run:
-        reaching(run, "log:")
-        run.send_signal(signal.SIGINT)
-        run.communicate(timeout=120)
+    out, event = tmp_path / "corpus", AT_LINE.format(line="log:")
+    with started("prepare", str(log), "--out", str(out), *LIMIT, event=event, answer=signal.SIG_IGN) as run:
+        run.communicate(timeout=HANGING)
         assert run.returncode == 0
     assert corpora.load(tmp_path / "corpus").n_items
-
-
-def press() -> None:
-    signal.raise_signal(signal.SIGINT)
-
-
-def swallowed() -> None:
-    with suppress(KeyboardInterrupt):
-        press()
-
-
-def renamed() -> None:
-    try:
-        press()
-    except KeyboardInterrupt:
-        raise RuntimeError("Query interrupted") from None
-
-
-@pytest.mark.parametrize("step", [press, swallowed, renamed])
-def test_an_interrupt_is_not_lost_on_its_way(step: Callable[[], None]) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), engine.guarded("counting"), engine.guarded("reading"):
-        step()
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_an_interrupted_query_is_an_interrupt() -> None:
-    """The engine itself calls it a RuntimeError."""
-    connection = duckdb.connect()
-    Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt), engine.guarded("sorting"):
-        connection.execute("CREATE TABLE sorted AS SELECT hash(range) AS key FROM range(4000000) ORDER BY key")
-
-
-def test_pressed_again_it_does_not_break_into_the_cleaning_up() -> None:
-    cleaned = []
-
-    def step() -> None:
-        try:
-            press()
-        finally:
-            press()
-            cleaned.append(True)
-
-    with pytest.raises(KeyboardInterrupt), engine.guarded("preparing"):
-        step()
-    assert cleaned
-
-
-def test_what_must_not_be_half_done_is_done_first() -> None:
-    done = []
-
-    def step() -> None:
-        with undisturbed():
-            press()
-            done.append("published")
-        done.append("afterwards")
-
-    with pytest.raises(KeyboardInterrupt), engine.guarded("preparing"):
-        step()
-    assert done == ["published"]
-
-
-def test_in_another_thread_the_main_thread_keeps_its_answer() -> None:
-    found = []
-
-    def work() -> None:
-        with engine.guarded("counting"), undisturbed():
-            found.append(signal.getsignal(signal.SIGINT))
-
-    thread = Thread(target=work)
-    thread.start()
-    thread.join()
-    assert found == [signal.getsignal(signal.SIGINT)]

@@ -423,7 +423,7 @@ def test_a_final_model_cannot_be_measured(tmp_path: Path, capsys: pytest.Capture
     "step",
     [
         "segue.artifact.model_folder.save_file",
-        "segue.data.preparation.prepare._publish",
+        "segue.data.preparation.prepare.publish",
         "segue.report.evaluation_page.write_text",
     ],
 )
@@ -459,7 +459,7 @@ def test_a_disk_that_is_really_full(tiny_disk: Path, refused: Refused) -> None:
 
 def test_a_process_says_it_in_one_line(tmp_path: Path) -> None:
     command = [*small_logs.COMMAND, "fit", str(tmp_path / "nowhere.csv"), "--out", str(tmp_path / "m")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert (done.stdout, done.stderr) == ("", f"segue: no such file: {tmp_path / 'nowhere.csv'}\n")
     assert list(tmp_path.iterdir()) == []

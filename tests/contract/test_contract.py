@@ -20,7 +20,6 @@ from segue.data.loader import Loader
 
 CASES = [(name, preset) for name in models.names() for preset in models.load(name).presets]
 COUNTING = [(name, preset) for name, preset in CASES if not issubclass(models.load(name), SessionEncoder)]
-ORDER_BLIND = {"popularity", "item_knn", "session_knn"}
 
 case = pytest.mark.parametrize(("name", "preset"), CASES)
 counting_case = pytest.mark.parametrize(("name", "preset"), COUNTING)
@@ -254,7 +253,7 @@ def test_an_item_of_test_alone_ranks_above_nothing(name: str, preset: str) -> No
 
 @case
 def test_the_cycle_is_learned(name: str, preset: str) -> None:
-    if name in ORDER_BLIND:
+    if models.load(name).order_blind:
         pytest.skip("it does not look at order")
     corpus = worlds.cycle()
     model = worlds.fitted(worlds.small(name, preset), corpus)

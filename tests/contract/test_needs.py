@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import runs
 import small_logs
 import worlds
 from worlds import TEST, TRAIN, VALIDATION
@@ -17,7 +18,6 @@ from segue.contract.model import SessionModel
 from segue.contract.needs import check_needs
 from segue.data.corpus import Corpus
 from segue.errors import CorpusError
-from segue.pipeline import fit as pipeline
 from segue.settings import Nested
 
 
@@ -50,6 +50,7 @@ ATTRIBUTES = ("item.kind", "user.town")
         (asking("hg_gnn", ATTRIBUTES), {"graph", "attributes"}),
         (asking("hg_gnn", ["user.town"], user_nodes=False), {"graph"}),
         (asking("gru4rec", ATTRIBUTES), set()),
+        (asking("reminder", ATTRIBUTES, inner={"name": "hg_gnn"}), {"history", "graph", "attributes"}),
     ],
 )
 def test_a_configuration_needs_what_it_uses(settings: Nested, needs: set[str]) -> None:
@@ -93,6 +94,11 @@ GRAPH = asking("hg_gnn")
         (TIME, all_at_once, "needs time: all [0-9]+ train events carry the same timestamp"),
         (GRAPH, without_transitions, "needs graph: none of the 4 train sessions holds two different items"),
         (asking("hg_gnn", ["item.kind"]), worlds.busy, "needs attributes: .*no column 'item.kind'"),
+        (
+            asking("reminder", ["item.kind"], inner={"name": "hg_gnn"}),
+            worlds.busy,
+            "needs attributes: .*no column 'item.kind'",
+        ),
         (asking("markov"), validation_alone, "no train sessions"),
     ],
 )
@@ -124,5 +130,5 @@ def test_markov_takes_a_corpus_without_time_history_or_transitions() -> None:
 def test_training_is_refused_before_anything_is_built(tmp_path: Path) -> None:
     wanting = small_logs.with_settings(graph={"attributes": ["user.town"]})
     with pytest.raises(CorpusError, match=r"needs attributes: .*'user\.town'"):
-        pipeline.train(small_logs.corpus(), tmp_path / "m", wanting)
+        runs.train(small_logs.corpus(), tmp_path / "m", wanting)
     assert list(tmp_path.iterdir()) == []

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 import worlds
-from segue.data import corpus as corpora
-from segue.data.corpus import Corpus, Part, offsets_of
-from segue.errors import CorpusError
 from worlds import TEST, TRAIN, VALIDATION
+
+from segue.data import corpus as corpora
+from segue.data.corpus import Corpus, Part
+from segue.errors import CorpusError
 
 
 @pytest.fixture
@@ -138,8 +138,3 @@ def test_left_out_events_may_leave_a_session_too_short(small: Corpus) -> None:
     assert kept.items.tolist() == [1, 2, 1, 2, 3, 3]
     assert kept.number.tolist() == [0, 2, 3]
     assert kept.offsets.tolist() == [0, 2, 4, 6]
-
-
-def test_offsets_are_a_running_sum() -> None:
-    assert offsets_of(np.array([2, 0, 3])).tolist() == [0, 2, 2, 5]
-    assert offsets_of(np.zeros(0, dtype=np.int64)).tolist() == [0]

@@ -1,8 +1,7 @@
-"""docs/paper-map.md is complete, and every name on it exists; so are the switches of the guide to preset `segue`."""
+"""docs/paper-map.md is complete, and its settings and commands exist; so are the switches of the guides to presets."""
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -18,34 +17,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "paper-map.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 CODE = re.findall(r"`([^`]+)`", TEXT)
-NAMES = sorted({name for code in CODE for name in re.findall(r"segue(?:\.\w+)+", code)})
 SECTIONS = "|".join(Settings.model_fields)
 KEYS = sorted({key for code in CODE for key in re.findall(rf"(?<![\w.])((?:{SECTIONS})\.[a-z_0-9]+)", code)})
-
-
-def resolve(name: str) -> Any:
-    """The module, class, function or attribute of that dotted name."""
-    parts = name.split(".")
-    for length in range(len(parts), 0, -1):
-        try:
-            found: Any = importlib.import_module(".".join(parts[:length]))
-        except ModuleNotFoundError:
-            continue
-        for attribute in parts[length:]:
-            found = getattr(found, attribute)
-        return found
-    raise ModuleNotFoundError(name)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_name_exists(name: str) -> None:
-    assert resolve(name) is not None
-
-
-def test_a_wrong_name_would_be_noticed() -> None:
-    for name in ("segue.graph.relations.no_such_function", "segue.no_such_module.thing"):
-        with pytest.raises(AttributeError):
-            resolve(name)
 
 
 @pytest.mark.parametrize("key", KEYS)

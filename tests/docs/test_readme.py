@@ -1,4 +1,4 @@
-"""What the README says can be done: its commands, its Python, its links."""
+"""What the README says can be done: its commands, its Python, its figures, its links."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 import small_logs
 
+import readme
+from segue import models
 from segue.cli import app as cli
 from segue.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line.strip().partition(" #")[0] for line in README.splitlines() if line.startswith("    segue ")]
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EXAMPLE = readme.example(README)
+PYTHON = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if block != EXAMPLE]
 EPOCH = ["--set", "training.max_epochs=1"]
 QUICK = {"fit": EPOCH, "tune": [*EPOCH, "--trials", "1"], "compare": [*EPOCH, "--minutes", "0", "--seeds", "1"]} | {
     "study": [*EPOCH, "--minutes", "0.02"]
@@ -47,6 +50,29 @@ def test_the_python_runs_as_it_stands(with_clicks: Path, capsys: pytest.CaptureF
     for block in PYTHON:
         exec(compile(block, "README.md", "exec"), {})
     assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_the_example_prints_what_stands_below_it() -> None:
+    """One line of the six may differ: rounding on another processor can swap two items of nearly equal score."""
+    shown = README.split("```text\n")[1].partition("\n```")[0].splitlines()
+    printed = readme.printed_by(EXAMPLE).splitlines()
+    assert len(shown) == len(printed) == 6
+    assert len(set(shown) - set(printed)) <= 1
+
+
+def test_the_figures_are_those_of_the_benchmark_pages() -> None:
+    pages = readme.measured_pages()
+    assert readme.between(README, "tables", readme.short_table(pages)) == README
+    assert readme.COMPARISONS.read_text(encoding="utf-8") == readme.comparisons_page(pages)
+
+
+def test_every_model_is_named_as_on_the_command_line() -> None:
+    named = set(re.findall(r"`(\w+)`", README.split("Models: ")[1].split("\n\n")[0]))
+    assert named == set(models.names())
+
+
+def test_the_first_screen_is_short() -> None:
+    assert len(README.splitlines()) <= 125
 
 
 def test_the_make_targets_exist() -> None:

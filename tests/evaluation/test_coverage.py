@@ -29,7 +29,7 @@ def _mostly_the_same(n_items: int) -> Scorer:
 def test_the_share_of_items_in_any_list(mask_session: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = busy(n_items=60)
     model = _mostly_the_same(60)
-    monkeypatch.setattr("segue.evaluation.full_ranking.events_per_chunk", lambda n_items: 5)
+    monkeypatch.setattr("segue.evaluation.ranking.events_per_chunk", lambda n_items: 5)
     measured = evaluate(model, corpus, TEST, mask_session=mask_session, coverage=True)
     (batch,) = Loader(corpus, corpus.select(TEST), 100).batches(10_000)
     scores, prefixes = model.scores(batch), batch.prefixes()

@@ -202,7 +202,7 @@ def test_the_order_of_sessions_does_not_matter(order):
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_threads_and_blocks_do_not_matter(monkeypatch, threads):
+def test_threads_and_blocks_do_not_matter(monkeypatch, caplog, threads):
     log, users = random_sessions(seed=4, n_sessions=400, n_items=60, n_users=9)
     expected = tables_of(log, users, 60, 8, sample_size=3, top_k_similar=5)
     connect = relations.connect
@@ -213,9 +213,10 @@ def test_threads_and_blocks_do_not_matter(monkeypatch, threads):
         return connection
 
     monkeypatch.setattr(relations, "connect", connect_with_threads)
-    monkeypatch.setattr(relations, "_PAIRS_A_BLOCK", 300)
-    assert len(relations._blocks(sessions_of(log, users), 60)) > 5
-    assert_equal(tables_of(log, users, 60, 8, sample_size=3, top_k_similar=5), expected)
+    monkeypatch.setattr(relations, "PAIRS_PER_BLOCK", 300)
+    with caplog.at_level("INFO", logger="segue"):
+        assert_equal(tables_of(log, users, 60, 8, sample_size=3, top_k_similar=5), expected)
+    assert len([message for message in caplog.messages if ", block " in message]) > 5
 
 
 def test_test_and_validation_sessions_leave_no_trace():

@@ -6,10 +6,10 @@ import itertools
 from collections import Counter
 
 import torch
+import worlds
 from hypothesis import given
 from hypothesis import strategies as st
 
-import worlds
 from segue.data.batches import Batch
 from segue.data.loader import Loader
 from segue.graph.session import last_nodes, prefix_graph, session_graph

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+import worlds
 from torch import Tensor
 
-import worlds
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.models.gru4rec import GRU4Rec

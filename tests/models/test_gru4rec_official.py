@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import pytest
 import torch
+import worlds
 from torch import Tensor
 
-import worlds
 from segue import models
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
@@ -215,7 +215,7 @@ def test_the_presets_are_those_of_the_authors_and_of_the_comparison() -> None:
         assert (training.optimizer, training.learning_rate, training.momentum) == ("adagrad", 0.05, 0.0)
         assert (training.batch_events, training.weight_decay) == (64, 0.0)
         assert (model.config.n_sample, model.config.sample_alpha, model.config.dim) == (2048, 0.5, 100)
-    settings = models.with_preset({"model": {"name": "gru4rec", "preset": "hggnn"}})
+    settings = models.with_preset({"model": {"name": "gru4rec", "preset": "paper_conditions"}})
     assert (settings.training.optimizer, settings.training.batch_events) == ("adam", 512)
     assert (settings.training.schedule, settings.training.decay, settings.training.decay_every) == ("step", 0.1, 3)
     assert models.with_preset({"model": {"name": "gru4rec"}}).model.preset == "full_softmax"

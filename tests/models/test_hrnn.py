@@ -13,23 +13,23 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-
 import worlds
+from torch import Tensor
+from worlds import TEST, TRAIN
+
 from segue import models
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.models.hrnn import HRNN
 from segue.nn.sampled import false_negatives, top1
-from worlds import TEST, TRAIN
 
 SIZES = {"dim": 6, "dropout_user": 0.0, "dropout_init": 0.0, "dropout_session": 0.0}
 variants = pytest.mark.parametrize("variant", ["init", "all"])
 feeding = pytest.mark.parametrize("feed_last", [True, False])
 
 
-def fitted(corpus: Corpus, preset: str = "hggnn", **options: object) -> HRNN:
+def fitted(corpus: Corpus, preset: str = "paper_conditions", **options: object) -> HRNN:
     model = worlds.fitted({"model": {"name": "hrnn", "preset": preset, **SIZES, **options}}, corpus)
     assert isinstance(model, HRNN)
     torch.nn.init.normal_(model.bias)
@@ -192,7 +192,7 @@ def test_the_two_tastes_are_told_apart(preset: str) -> None:
 def test_a_history_that_leaves_out_the_taste_does_not_tell() -> None:
     """Bug 1 again: the taste is in the last item alone."""
     corpus = worlds.two_tastes()
-    overrides = worlds.small("hrnn", "hggnn")
+    overrides = worlds.small("hrnn", "paper_conditions")
     model = worlds.fitted({"model": {**overrides["model"], "feed_last": False}}, corpus)
     worlds.train(model, corpus, epochs=20)
     assert worlds.hit_rate(model, corpus, 1) == 0.75, "the first items, and one taste of two"
@@ -305,7 +305,7 @@ def test_top1_is_over_targets_and_drawn_items(n_sample: int) -> None:
     assert not torch.allclose(found, top1(scores, positive) / len(batch))
 
 
-@pytest.mark.parametrize("preset", ["hggnn", "official"])
+@pytest.mark.parametrize("preset", ["paper_conditions", "official"])
 def test_the_loss_shrinks_as_slots_run_out(preset: str) -> None:
     corpus = worlds.corpus_of([[[0, 1, 2], [2, 1, 0]], [[2, 1, 1]]])
     model = fitted(corpus, preset).train()
@@ -352,7 +352,7 @@ def test_dropout_is_the_share_dropped(which: str) -> None:
     ("preset", "variant", "loss", "training"),
     [
         ("full_softmax", "init", "full_softmax", ("adam", 3e-3, 0.0, 512, "constant")),
-        ("hggnn", "init", "full_softmax", ("adam", 1e-3, 0.0, 512, "step")),
+        ("paper_conditions", "init", "full_softmax", ("adam", 1e-3, 0.0, 512, "step")),
         ("official", "init", "top1", ("adagrad", 0.1, 0.0, 256, "constant")),
         ("official_all", "all", "top1", ("adagrad", 0.1, 0.2, 512, "constant")),
     ],

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+import worlds
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-import worlds
 from segue import models
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
@@ -319,14 +319,15 @@ def test_dropout_is_the_share_of_features_dropped() -> None:
 
 
 def test_the_presets_are_the_settings_of_the_two_papers() -> None:
-    official, hggnn = (
-        models.with_preset({"model": {"name": "lessr", "preset": preset}}) for preset in ("official", "hggnn")
+    official, paper_conditions = (
+        models.with_preset({"model": {"name": "lessr", "preset": preset}})
+        for preset in ("official", "paper_conditions")
     )
     training = official.training
     assert (training.optimizer, training.learning_rate, training.weight_decay) == ("adamw", 1e-3, 1e-4)
     assert (training.batch_events, training.max_epochs, training.patience) == (512, 30, 2)
     assert training.schedule == "constant"
-    training = hggnn.training
+    training = paper_conditions.training
     assert (training.optimizer, training.batch_events, training.learning_rate) == ("adam", 512, 1e-3)
     assert (training.schedule, training.decay, training.decay_every) == ("step", 0.1, 3)
     assert LESSR.Config.parse(official.model.options).dropout == 0.2

@@ -7,15 +7,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+import worlds
 from hypothesis import given
 from hypothesis import strategies as st
+from worlds import TEST, TRAIN
 
-import worlds
 from segue.contract.model import SessionModel
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.errors import ConfigError
-from worlds import TEST, TRAIN
 
 
 def fitted(corpus: Corpus, **options: object) -> SessionModel:

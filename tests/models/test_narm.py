@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+import worlds
 from torch import Tensor
 
-import worlds
 from segue import models
 from segue.data.corpus import Corpus
 from segue.models.narm import NARM
@@ -143,7 +143,7 @@ def test_parameters_are_drawn_as_the_authors_draw_them_and_items_by_their_width(
 
 
 def test_presets_are_the_authors_settings_and_those_of_hg_gnn() -> None:
-    official, hggnn = (models.with_preset({"model": {"name": "narm", "preset": name}}) for name in NARM.presets)
+    official, other = (models.with_preset({"model": {"name": "narm", "preset": name}}) for name in NARM.presets)
     config = models.build(official).config.model_dump(exclude={"window"})
     assert config == {
         "dim": 50,
@@ -153,8 +153,8 @@ def test_presets_are_the_authors_settings_and_those_of_hg_gnn() -> None:
         "dropout_session": 0.5,
     }
     assert (official.training.schedule, official.training.weight_decay) == ("constant", 0.0)
-    assert (hggnn.training.schedule, hggnn.training.decay, hggnn.training.decay_every) == ("step", 0.1, 3)
-    for settings in (official, hggnn):
+    assert (other.training.schedule, other.training.decay, other.training.decay_every) == ("step", 0.1, 3)
+    for settings in (official, other):
         training = settings.training
         assert (training.optimizer, training.batch_events, training.learning_rate) == ("adam", 512, 1e-3)
 

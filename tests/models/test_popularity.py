@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 import worlds
+from worlds import TEST, TRAIN, VALIDATION
+
 from segue.data.corpus import Corpus
 from segue.errors import ConfigError
-from worlds import TEST, TRAIN, VALIDATION
 
 
 def scores(corpus: Corpus, preset: str, policy: str = "frozen", **options: object) -> list[list[float]]:

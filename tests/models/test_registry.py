@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import runs
+import small_logs
+import torch
 
 from segue import models
+from segue.artifact.model_folder import load_model
+from segue.artifact.seal import seal
 from segue.contract.model import SessionModel
 from segue.errors import ConfigError
+from segue.training.epochs import training_facts
 
 PAPER_MAP = (Path(__file__).parents[2] / "docs" / "paper-map.md").read_text(encoding="utf-8")
 
@@ -20,6 +26,18 @@ def test_the_folder_is_the_list() -> None:
         assert models.load(name).presets, f"{name} has no preset"
 
 
+def test_every_model_has_a_title_of_its_own() -> None:
+    titles = [models.load(name).title for name in models.names()]
+    assert len(set(titles)) == len(titles)
+    assert models.load("sr_gnn").title == "SR-GNN"
+
+
+def test_what_a_class_says_about_its_options_is_there() -> None:
+    for name in models.names():
+        model = models.load(name)
+        assert {model.depth, model.wraps} - {None} <= set(model.Config.model_fields), name
+
+
 def test_an_unknown_model_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match="unknown model 'markow': did you mean 'markov'"):
         models.load("markow")
@@ -28,6 +46,53 @@ def test_an_unknown_model_is_refused_with_the_nearest_name() -> None:
 def test_an_unknown_preset_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match="unknown preset 'globl' of model 'popularity': did you mean 'global'"):
         models.with_preset({"model": {"name": "popularity", "preset": "globl"}})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"name": "sr_gnn", "preset": "hggnn"}, {"name": "reminder", "inner": {"name": "sr_gnn", "preset": "hggnn"}}],
+)
+def test_the_former_name_of_a_preset_is_refused_with_the_present_one(settings: dict[str, object]) -> None:
+    with pytest.raises(
+        ConfigError, match="preset 'hggnn' of model 'sr_gnn' is now called 'paper_conditions'"
+    ) as caught:
+        models.with_preset({"model": settings})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_former_name_is_unknown_to_a_model_that_never_had_it() -> None:
+    with pytest.raises(ConfigError, match="unknown preset 'hggnn' of model 'markov'"):
+        models.with_preset({"model": {"name": "markov", "preset": "hggnn"}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [
+        ({"name": "gru4rec", "preset": "paper_conditions", "dim": 8}, "gru4rec/paper_conditions"),
+        (
+            {"name": "reminder", "inner": {"name": "gru4rec", "preset": "paper_conditions", "dim": 8}},
+            "reminder/gru4rec/paper_conditions",
+        ),
+    ],
+)
+def test_a_model_stored_under_the_former_name_of_its_preset_loads(
+    tmp_path: Path, settings: dict[str, object], label: str
+) -> None:
+    """Such a folder holds the same files, but for the name in config.json and the hash of it in the manifest."""
+    written = {"model": settings, "training": {"max_epochs": 1}}
+    folder = runs.train(small_logs.corpus(), tmp_path / "m", written)
+    wanted = load_model(folder)
+    config = folder / "config.json"
+    config.write_text(config.read_text(encoding="utf-8").replace('"paper_conditions"', '"hggnn"'), encoding="utf-8")
+    assert "hggnn" in config.read_text(encoding="utf-8")
+    seal(folder)
+    found = load_model(folder)
+    assert found.settings == wanted.settings
+    assert models.label(found.settings) == label
+    assert training_facts(folder).label == label
+    read, expected = found.model.arrays(), wanted.model.arrays()
+    assert read.keys() == expected.keys()
+    assert all(torch.equal(read[key], expected[key]) for key in expected)
 
 
 def test_an_unknown_option_of_a_model_is_refused_before_any_work() -> None:

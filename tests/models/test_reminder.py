@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-
+import runs
 import small_logs
+import torch
 import worlds
+
 from segue import models
 from segue.contract.model import SessionEncoder
 from segue.data.corpus import Corpus
 from segue.errors import ConfigError
 from segue.models.reminder import ReminderConfig
 from segue.nn.reminders import reminders
-from segue.pipeline import fit as pipeline
 from segue.serving.recommender import Recommender
 from segue.settings import Nested
 
@@ -101,7 +101,7 @@ def test_a_mistake_is_one_clear_line(options: dict[str, object], says: str) -> N
 
 
 def test_the_model_inside_has_a_name() -> None:
-    with pytest.raises(ConfigError, match=r"'model\.inner': name the model inside"):
+    with pytest.raises(ConfigError, match=r"'model\.inner': name the inner model"):
         ReminderConfig.parse({"inner": {"dim": 8}}, "model")
 
 
@@ -128,7 +128,7 @@ def test_options_of_the_model_inside_go_over_its_preset() -> None:
 
 def test_trained_stored_and_asked(tmp_path: Path) -> None:
     settings = {**small_logs.with_settings(training={"max_epochs": 1}), **asking()}
-    pipeline.train(small_logs.corpus(), tmp_path / "m", settings)
+    runs.train(small_logs.corpus(), tmp_path / "m", settings)
     recommender = Recommender.load(tmp_path / "m")
     user, item = recommender.artifact.users["user_id"][0].as_py(), recommender.artifact.items["item_id"][0].as_py()
     for answer in (recommender.recommend(user, [item], k=3), recommender.recommend(None, [item], k=3)):

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+import worlds
 from torch import Tensor
 from torch.nn.functional import layer_norm
+from worlds import TEST, TRAIN
 
-import worlds
 from segue import models
 from segue.data.corpus import Corpus
 from segue.errors import ConfigError
 from segue.models import sasrec
 from segue.models.sasrec import Block, SASRec
-from worlds import TEST, TRAIN
 
 HISTORY = {"window": {"length": 5, "history": 4}}
 SESSION = {"window": {"length": 5}}

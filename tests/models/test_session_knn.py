@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import worlds
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from worlds import DAY, TEST, TRAIN, VALIDATION
 
-import worlds
 from segue.contract.model import SessionModel
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.errors import ConfigError
 from segue.models.session_knn import model as session_knn
 from segue.models.session_knn.config import item_weight, match_weight
-from worlds import DAY, TEST, TRAIN, VALIDATION
 
 PLAIN = {"preset": "v_sknn", "weighting": "same", "match_weighting": "same", "idf": 0.0}
 HISTORY = {"length": 20, "history": 50}

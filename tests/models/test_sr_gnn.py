@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+import worlds
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-import worlds
 from segue import models
 from segue.data.corpus import Corpus
 from segue.graph.propagation import Csr
@@ -192,11 +192,12 @@ def test_parameters_start_within_one_over_the_root_of_the_size() -> None:
 
 
 def test_the_presets_are_the_settings_of_the_two_papers() -> None:
-    official, hggnn = (
-        models.with_preset({"model": {"name": "sr_gnn", "preset": preset}}) for preset in ("official", "hggnn")
+    official, paper_conditions = (
+        models.with_preset({"model": {"name": "sr_gnn", "preset": preset}})
+        for preset in ("official", "paper_conditions")
     )
-    assert (official.training.batch_events, hggnn.training.batch_events) == (100, 512)
-    for training in (official.training, hggnn.training):
+    assert (official.training.batch_events, paper_conditions.training.batch_events) == (100, 512)
+    for training in (official.training, paper_conditions.training):
         assert (training.optimizer, training.learning_rate, training.weight_decay) == ("adam", 1e-3, 1e-5)
         assert (training.schedule, training.decay, training.decay_every) == ("step", 0.1, 3)
     assert (official.training.max_epochs, official.training.patience) == (30, 10)

@@ -6,16 +6,16 @@ import math
 
 import pytest
 import torch
+import worlds
 from hypothesis import given
 from hypothesis import strategies as st
+from worlds import TEST, TRAIN
 
-import worlds
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.errors import ConfigError
 from segue.nn.reminders import Reminding, reminders
-from worlds import TEST, TRAIN
 
 
 def batch_of(corpus: Corpus) -> Batch:

@@ -27,7 +27,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     train, run = pipeline.train, Trainer.run
 
     def watched_train(corpus: Path, out: Path, *rest: Any, **named: Any) -> Path:
-        begun.append(out.name)
+        begun.append(f"{out.parent.name}/{out.name}")
         return train(corpus, out, *rest, **named)
 
     def watched_run(self: Trainer, **named: Any) -> Any:

@@ -15,20 +15,21 @@ from scipy import stats
 from worlds import TEST, TRAIN, busy, corpus_of
 
 from segue import models
+from segue.compare.row import EntrantRow, Entry
 from segue.data.corpus import load
-from segue.data.preparation.subsample import draw_corpus, drawn_users
-from segue.errors import ModelError, UserMistake
+from segue.errors import UserMistake
+from segue.evaluation.measurement import Measurement
 from segue.paper import plan
 from segue.paper import printed_numbers as paper
-from segue.paper import rows as runs
 from segue.paper import table2 as comparison
 from segue.paper import table3 as timing
 from segue.paper.figure5 import similar_sessions
 from segue.paper.plan import Plan
 from segue.paper.printed_numbers import METRICS
-from segue.paper.rows import Asked, Row, Wish, as_it_is, baseline, hg_gnn, measured, metric_table
-from segue.paper.sheet import Cell, Sheet, Table, with_theirs
+from segue.paper.rows import Row, baseline, hg_gnn, measured, metric_table
+from segue.paper.sheet import Sheet, with_theirs
 from segue.report import charts
+from segue.report.table import Cell, Table
 from segue.settings import Nested
 
 BRIEF: Nested = {"training": {"max_epochs": 1, "threads": 1}}
@@ -38,8 +39,17 @@ def brief(out: Path, **named: Any) -> Plan:
     return Plan(small_logs.corpus(), out, quick=True, own=BRIEF, **named)
 
 
+def row_of(metrics: dict[str, float], run: Path = Path(), tuned: dict[str, Any] | None = None) -> Row:
+    """A row that measured this, with one seed."""
+    measurement = Measurement(
+        "test", "user_80_20", "frozen", "x/y", "", 1, 1, 1, metrics, metrics, metrics, {}, False, "", {}, {}
+    )
+    entry = Entry(tuned or {}, 0, 0.0, 0.0, {"model": {"name": "x", "preset": "y"}})
+    return Row(EntrantRow(entry, (run,), (measurement,), (), 0))
+
+
 def rows_of(**values: float) -> dict[str, Row]:
-    return {label: Row(({"metrics": dict.fromkeys(METRICS, value)},)) for label, value in values.items()}
+    return {label: row_of(dict.fromkeys(METRICS, value)) for label, value in values.items()}
 
 
 def test_the_papers_numbers_agree_with_the_papers_improvements() -> None:
@@ -65,39 +75,37 @@ def test_the_papers_ablations_are_of_the_model_of_its_comparison() -> None:
     assert paper.GRAPH["HG-GNN"] == {"Xing": whole["Xing"]}
 
 
-def test_a_run_that_fails_is_a_row_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> Asked:
-        raise ModelError("scores are\nnot finite")
-
-    wishes: dict[str, Wish] = {"none": baseline("no_such_model"), "broken": broken, "Markov": baseline("markov")}
-    rows = measured(brief(tmp_path), wishes)
+def test_a_run_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> None:
+    wrong: Nested = {"model": {"name": "markov", "order": "\nno"}}
+    rows = measured(
+        brief(tmp_path), {"none": [baseline("no_such_model")], "wrong": [wrong], "Markov": [baseline("markov")]}
+    )
     assert rows["none"].reason.startswith("unknown model 'no_such_model'")
-    assert rows["broken"].reason == "scores are not finite"
+    assert rows["wrong"].reason.startswith("unknown setting 'model.order'")
     table = metric_table(rows)
     assert table.columns[-1] == "not measured because"
     assert [cell.text for cell in table.rows["none"]] == ["–"] * 4 + [rows["none"].reason]
     assert table.rows["Markov"][-1].text == ""
     with pytest.raises(UserMistake, match=r"no run of this study succeeded; none: unknown model"):
-        measured(brief(tmp_path), {"none": wishes["none"], "broken": broken})
+        measured(brief(tmp_path), {"none": [baseline("no_such_model")], "wrong": [wrong]})
 
 
 def test_a_model_whose_needs_are_not_met_says_so(tmp_path: Path) -> None:
     wish = hg_gnn(graph={"attributes": ["item.colour"]})
-    rows = measured(brief(tmp_path), {"attributes": wish, "Markov": baseline("markov")})
+    rows = measured(brief(tmp_path), {"attributes": [wish], "Markov": [baseline("markov")]})
     assert "colour" in rows["attributes"].reason
     assert rows["Markov"].value("HR@10") is not None
 
 
 def test_runs_with_other_settings_do_not_share_a_folder(tmp_path: Path) -> None:
-    wishes: dict[str, Wish] = {"a": hg_gnn(), "b": hg_gnn(graph={"sample_size": 3}), "c": hg_gnn()}
-    rows = measured(brief(tmp_path), wishes)
-    folders = {label: row.seeds[0]["training"]["model"] for label, row in rows.items()}
+    rows = measured(brief(tmp_path), {"a": [hg_gnn()], "b": [hg_gnn(graph={"sample_size": 3})], "c": [hg_gnn()]})
+    folders = {label: row.measured.runs[0] for label, row in rows.items() if row.measured}
     assert folders["a"] == folders["c"] != folders["b"]
 
 
 def test_a_model_without_chance_is_fitted_once(tmp_path: Path) -> None:
-    rows = measured(brief(tmp_path, seeds=2), {"Markov": baseline("markov"), "HG-GNN": hg_gnn()})
-    assert {label: len(row.seeds) for label, row in rows.items()} == {"Markov": 1, "HG-GNN": 2}
+    rows = measured(brief(tmp_path, seeds=2), {"Markov": [baseline("markov")], "HG-GNN": [hg_gnn()]})
+    assert {label: len(row.as_dict()["seeds"]) for label, row in rows.items()} == {"Markov": 1, "HG-GNN": 2}
     assert "±" in metric_table(rows).rows["HG-GNN"][0].text
 
 
@@ -107,7 +115,7 @@ def test_the_best_of_a_column_is_marked() -> None:
     assert table.rows["b"][0].text == "50.00"
 
 
-def with_ranks(folder: Path, ranks: dict[str, list[int]]) -> Row:
+def with_ranks(folder: Path, ranks: dict[str, list[int]], tuned: dict[str, Any] | None = None) -> Row:
     """A measured row whose ranks file says this of each user."""
     (folder / "evaluation").mkdir(parents=True)
     table = {
@@ -118,13 +126,14 @@ def with_ranks(folder: Path, ranks: dict[str, list[int]]) -> Row:
     rank = np.array(table["rank"])
     metrics = {f"HR@{k}": float((rank <= k).mean()) for k in (5, 10)}
     metrics |= {f"MRR@{k}": float(np.where(rank <= k, 1 / rank, 0).mean()) for k in (5, 10)}
-    return Row(({"metrics": metrics, "training": {"model": str(folder), "label": "x/y"}},))
+    return row_of(metrics, folder, tuned)
 
 
 def test_the_improvement_is_over_the_best_baseline_and_the_dagger_over_users(tmp_path: Path) -> None:
     users = [f"u{number}" for number in range(9)]
     ours = with_ranks(tmp_path / "ours", {user: [1, 1 + number % 3] for number, user in enumerate(users)})
-    near = with_ranks(tmp_path / "near", {user: [2, 4 + number % 2] for number, user in enumerate(users)})
+    tuned = {"model.dim": 64, "training.learning_rate": 0.00123456}
+    near = with_ranks(tmp_path / "near", {user: [2, 4 + number % 2] for number, user in enumerate(users)}, tuned)
     far = with_ranks(tmp_path / "far", {user: [9, 30] for user in users})
     rows = {label: Row(reason="missing") for label in comparison.BASELINES}
     rows |= {"SR-GNN": near, "NARM": far, "HG-GNN": ours}
@@ -136,7 +145,7 @@ def test_the_improvement_is_over_the_best_baseline_and_the_dagger_over_users(tmp
     assert found["MRR@10"].by == pytest.approx((after - before) / before)
     apart = [(1 + 1 / (1 + n % 3)) / 2 - (1 / 2 + 1 / (4 + n % 2)) / 2 for n in range(9)]
     assert found["MRR@10"].p == pytest.approx(stats.ttest_1samp(apart, 0).pvalue)
-    table = comparison._table(rows, found, {"SR-GNN": {"model.dim": 64, "training.learning_rate": 0.00123456}})
+    table = comparison._table(rows, found)
     assert table.rows["HG-GNN"][3].text.endswith("†")
     assert not table.rows["HG-GNN"][0].text.endswith("†")  # both hit within five, always
     assert table.rows["SR-GNN"][3].text.endswith("*")
@@ -149,11 +158,11 @@ def test_the_improvement_is_over_the_best_baseline_and_the_dagger_over_users(tmp
 
 
 def test_the_papers_grid_is_searched_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def few(protocol: str) -> dict[str, tuple[Wish, ...]]:
-        missing = {label: (baseline("no_such_model"),) for label in comparison.BASELINES}
-        return {**missing, "Item-KNN": (baseline("item_knn"),), "HG-GNN": (hg_gnn(),)}
+    def few(protocol: str) -> dict[str, list[Nested]]:
+        missing = {label: [baseline("no_such_model")] for label in comparison.BASELINES}
+        return {**missing, "Item-KNN": [baseline("item_knn")], "HG-GNN": [hg_gnn()]}
 
-    monkeypatch.setattr(comparison, "_entrants", few)
+    monkeypatch.setattr(comparison, "_candidates", few)
     sheet = comparison.comparison(brief(tmp_path), "paper", trials=2)
     tuned = sheet.facts["rows"]["HG-GNN"]["tuned"]
     assert set(tuned) == {"model.dim", "training.learning_rate", "model.layers"}
@@ -169,14 +178,14 @@ def test_the_papers_grid_is_searched_and_shown(tmp_path: Path, monkeypatch: pyte
 def test_the_better_of_two_presets_is_the_row_and_is_fitted_as_it_was_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = [{"model": {"name": name}} for name in ("popularity", "markov", "no_such_model")]
+    both: list[Nested] = [{"model": {"name": name}} for name in ("popularity", "markov", "no_such_model")]
     trained = {"model": {"name": "hg_gnn", "preset": "paper", "dim": 8}}
 
-    def few(protocol: str) -> dict[str, tuple[Wish, ...]]:
-        missing = {label: (baseline("no_such_model"),) for label in comparison.BASELINES}
-        return {**missing, "GRU4Rec": tuple(map(as_it_is, both)), "HG-GNN": (as_it_is(trained),)}
+    def few(protocol: str) -> dict[str, list[Nested]]:
+        missing = {label: [baseline("no_such_model")] for label in comparison.BASELINES}
+        return {**missing, "GRU4Rec": both, "HG-GNN": [trained]}
 
-    monkeypatch.setattr(comparison, "_entrants", few)
+    monkeypatch.setattr(comparison, "_candidates", few)
     full = Plan(small_logs.corpus(), tmp_path, own={"training": {"max_epochs": 2, "threads": 1}})
     sheet = comparison.comparison(full, "tuned", trials=2)
     values = {}
@@ -195,9 +204,9 @@ def test_the_better_of_two_presets_is_the_row_and_is_fitted_as_it_was_found(
 
 def test_every_row_of_the_comparison_is_a_model() -> None:
     for protocol in ("preset", "tuned", "paper"):
-        for wishes in comparison._entrants(protocol).values():
-            for wish in wishes:
-                models.with_preset(wish().settings)
+        for candidates in comparison._candidates(protocol).values():
+            for own in candidates:
+                models.with_preset(own)
 
 
 def test_the_timing_is_of_equal_sizes_and_means_over_epochs(tmp_path: Path) -> None:
@@ -252,33 +261,6 @@ def test_a_corpus_without_overlapping_sessions_is_refused() -> None:
         similar_sessions(corpus)
 
 
-def test_users_are_drawn_by_seed_whatever_their_order() -> None:
-    ids = [f"user{number}" for number in range(50)]
-    assert drawn_users(ids, 5, 0) == drawn_users(ids[::-1], 5, 0)
-    assert drawn_users(ids, 5, 0) != drawn_users(ids, 5, 1)
-    assert len(drawn_users(ids, 80, 0)) == 50
-
-
-def test_a_drawn_corpus_holds_the_sessions_of_its_users(tmp_path: Path) -> None:
-    whole = load(small_logs.corpus())
-    draw_corpus(whole, tmp_path / "drawn", 5, seed=0)
-    drawn = load(tmp_path / "drawn")
-    assert drawn.n_users == 5
-    assert sessions_by_user(drawn).items() <= sessions_by_user(whole).items()
-    assert drawn.items.column("name").to_pylist() == [
-        dict(zip(whole.item_ids, whole.items.column("name").to_pylist(), strict=True))[item] for item in drawn.item_ids
-    ]
-
-
-def sessions_by_user(corpus: Any) -> dict[str, list[tuple[int, list[str]]]]:
-    found: dict[str, list[tuple[int, list[str]]]] = {}
-    for row, user in enumerate(corpus.sessions.user):
-        cells = slice(corpus.sessions.offsets[row], corpus.sessions.offsets[row + 1])
-        items = [corpus.item_ids[item] for item in corpus.sessions.items[cells]]
-        found.setdefault(corpus.user_ids[user], []).append((int(corpus.part[row]), items))
-    return found
-
-
 def test_the_quick_form_draws_users_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "QUICK_USERS", 5)
     quick = brief(tmp_path)
@@ -320,11 +302,14 @@ def test_a_line_shows_every_point() -> None:
     assert values == [{"x": 4, "value": 10.0}, {"x": 8, "value": 12.0}]
 
 
-def test_different_events_cannot_share_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes = iter(["one", "other"])
-    monkeypatch.setattr(runs, "_measure", lambda *_: {"metrics": {}, "event_hash": next(hashes)})
+def test_different_events_cannot_share_a_table(tmp_path: Path) -> None:
+    wanted = {"a": [baseline("markov")], "b": [baseline("item_knn")]}
+    rows = measured(brief(tmp_path), wanted)
+    assert rows["a"].measured is not None
+    path = rows["a"].measured.runs[0] / "evaluation" / "test.json"
+    path.write_text(path.read_text().replace('"event_hash": "', '"event_hash": "0'))
     with pytest.raises(UserMistake, match="different events"):
-        measured(brief(tmp_path), {"a": baseline("markov"), "b": baseline("item_knn")})
+        measured(brief(tmp_path), wanted)
 
 
 def test_busy_worlds_have_a_case() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,17 +13,16 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import runs
 import small_logs
 import torch
 from duckdb import DuckDBPyConnection
 
 import segue
-from segue import compare
 from segue.artifact.model_folder import load_model, refuse_existing
 from segue.data.corpus import Part, load
 from segue.errors import ArtifactError, ConfigError, CorpusError, ModelError, UserMistake
 from segue.graph import relations
-from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement as measuring
 from segue.pipeline.fit import Options
 from segue.settings import Nested, PreparationSettings
@@ -37,15 +36,15 @@ POPULARITY: Nested = {**small_logs.SMALL, "model": {"name": "popularity"}}
 def refitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fit with refit and final. Not to be changed by a test."""
     out = tmp_path_factory.mktemp("final") / "model"
-    return pipeline.fit(str(small_logs.log()), out, ONE_EPOCH, Options(refit=True, final=True))
+    return runs.fit(str(small_logs.log()), out, ONE_EPOCH, Options(refit=True, final=True))
 
 
 def test_fit_beats_popularity() -> None:
     fitted = measuring.read_evaluation(small_logs.fitted_model())
-    counted = measuring.evaluate_model(small_logs.counting_model("popularity", "global")).as_dict()
-    assert fitted["event_hash"] == counted["event_hash"]
-    assert fitted["metrics"]["MRR@10"] > 0.9
-    assert counted["metrics"]["MRR@10"] < 0.5
+    counted = measuring.evaluate_model(small_logs.counting_model("popularity", "global")).measurement()
+    assert fitted.event_hash == counted.event_hash
+    assert fitted.metrics["MRR@10"] > 0.9
+    assert counted.metrics["MRR@10"] < 0.5
 
 
 def test_fit_leaves_a_whole_model() -> None:
@@ -58,7 +57,7 @@ def test_fit_leaves_a_whole_model() -> None:
     assert "hg_gnn/segue" in page
     assert "Trained on train; measured on test, user_80_20." in page
     measured = measuring.evaluate_model(folder)
-    assert measured.as_dict()["metrics"] == measuring.read_evaluation(folder)["metrics"]
+    assert measured.measurement().metrics == measuring.read_evaluation(folder).metrics
 
 
 def test_names_from_the_items_file_are_kept() -> None:
@@ -72,7 +71,7 @@ def test_final_trains_on_everything_after_test_is_measured(refitted: Path, tmp_p
     facts = load_model(refitted).facts
     assert facts["trained_on"] == ["train", "validation", "test"]
     assert len(load_model(refitted).history) == len(load(refitted / "corpus").sessions)
-    without = pipeline.fit(str(small_logs.log()), tmp_path / "m", ONE_EPOCH, Options(refit=True))
+    without = runs.fit(str(small_logs.log()), tmp_path / "m", ONE_EPOCH, Options(refit=True))
     assert measuring.read_evaluation(refitted) == measuring.read_evaluation(without)
     assert load_model(without).facts["trained_on"] == ["train", "validation"]
     assert "Trained on train + validation; measured on test" in (refitted / "report.html").read_text()
@@ -96,7 +95,7 @@ def test_what_was_trained_on_cannot_be_measured(refitted: Path, part: Part) -> N
 )
 def test_what_prepared_the_corpus_cannot_be_changed(tmp_path: Path, overrides: Nested, key: str) -> None:
     with pytest.raises(ConfigError, match=rf"setting '{key}' was fixed when the corpus"):
-        pipeline.train(small_logs.corpus(), tmp_path / "m", overrides)
+        runs.train(small_logs.corpus(), tmp_path / "m", overrides)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -107,12 +106,12 @@ def test_what_prepared_the_corpus_may_be_repeated(tmp_path: Path) -> None:
         "split": {"test": 0.2},
         "filters": {"event_types": None},
     }
-    assert pipeline.train(small_logs.corpus(), tmp_path / "m", overrides).exists()
+    assert runs.train(small_logs.corpus(), tmp_path / "m", overrides).exists()
 
 
 def test_unknown_keys_of_the_preparation_are_refused_at_training(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"unknown setting 'sessions\.gapp': did you mean 'gap'"):
-        pipeline.train(small_logs.corpus(), tmp_path / "m", {"sessions": {"gapp": "1h"}})
+        runs.train(small_logs.corpus(), tmp_path / "m", {"sessions": {"gapp": "1h"}})
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_unknown_keys_of_the_preparation_are_refused_at_training(tmp_path: Path)
 )
 def test_mistakes_in_settings_cost_no_preparation(tmp_path: Path, overrides: Nested) -> None:
     with pytest.raises(ConfigError, match="did you mean"):
-        pipeline.fit(str(tmp_path / "nowhere.csv"), tmp_path / "m", overrides)
+        runs.fit(str(tmp_path / "nowhere.csv"), tmp_path / "m", overrides)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -134,13 +133,13 @@ def test_a_log_that_leaves_no_test_session_is_refused_before_training(tmp_path: 
     ]
     log = small_logs.write_csv(tmp_path / "log.csv", rows)
     with pytest.raises(CorpusError, match="no test session is left"):
-        pipeline.fit(str(log), tmp_path / "m", POPULARITY)
+        runs.fit(str(log), tmp_path / "m", POPULARITY)
     assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
 
 
 def test_a_fit_that_fails_early_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserMistake, match="no such file"):
-        pipeline.fit(str(tmp_path / "nowhere.csv"), tmp_path / "deep" / "er" / "m", ONE_EPOCH)
+        runs.fit(str(tmp_path / "nowhere.csv"), tmp_path / "deep" / "er" / "m", ONE_EPOCH)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -155,7 +154,7 @@ def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(
         raise error
 
     monkeypatch.setattr(step, fail)
-    for run, source in ((pipeline.train, small_logs.corpus()), (pipeline.fit, str(small_logs.log()))):
+    for run, source in ((runs.train, small_logs.corpus()), (runs.fit, str(small_logs.log()))):
         with pytest.raises(type(error), match=str(error.args[-1])):
             run(source, tmp_path / "deep" / "m", ONE_EPOCH)  # type: ignore[operator]
     assert list(tmp_path.iterdir()) == []
@@ -168,9 +167,9 @@ def test_a_run_that_fails_after_a_checkpoint_keeps_it(tmp_path: Path) -> None:
 
     two_epochs = small_logs.with_settings(training={"max_epochs": 2})
     with pytest.raises(RuntimeError, match="a defect"):
-        pipeline.train(small_logs.corpus(), tmp_path / "m", two_epochs, Options(progress=fail))
+        runs.train(small_logs.corpus(), tmp_path / "m", two_epochs, Options(progress=fail))
     assert (tmp_path / "m.partial" / "metrics.checkpoint").exists()
-    pipeline.train(small_logs.corpus(), tmp_path / "m", two_epochs, Options(resume=True))
+    runs.train(small_logs.corpus(), tmp_path / "m", two_epochs, Options(resume=True))
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
@@ -178,10 +177,10 @@ def test_memory_that_cannot_be_had_is_a_mistake(tmp_path: Path, monkeypatch: pyt
     """A petabyte: more than any machine gives, and refused before a byte is touched."""
     monkeypatch.setattr("segue.training.trainer.Trainer._step", lambda *_: torch.empty(2**50, dtype=torch.uint8))
     with pytest.raises(UserMistake, match=r"^out of memory while training hg_gnn/segue \(.*\); lower model\.dim"):
-        pipeline.train(small_logs.corpus(), tmp_path / "m", ONE_EPOCH)
+        runs.train(small_logs.corpus(), tmp_path / "m", ONE_EPOCH)
     monkeypatch.setattr("segue.training.trainer.Trainer._step", lambda *_: np.empty(2**50, dtype=np.uint8))
     with pytest.raises(UserMistake, match=r"^out of memory while training"):
-        pipeline.train(small_logs.corpus(), tmp_path / "m", ONE_EPOCH)
+        runs.train(small_logs.corpus(), tmp_path / "m", ONE_EPOCH)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -192,10 +191,10 @@ def test_every_file_of_a_run_is_known_as_ours(refitted: Path, tmp_path: Path) ->
     refuse_existing(out, overwrite=True)
     three_stages = Options(refit=True, final=True, progress=_stop_at_the_third_stage())
     with pytest.raises(RuntimeError, match="the third stage"):
-        pipeline.fit(str(small_logs.log()), tmp_path / "n", ONE_EPOCH, three_stages)
+        runs.fit(str(small_logs.log()), tmp_path / "n", ONE_EPOCH, three_stages)
     partial = tmp_path / "n.partial"
     assert {"refit.checkpoint", "evaluation", "corpus", "run.json"} <= {path.name for path in partial.iterdir()}
-    pipeline.train(small_logs.corpus(), tmp_path / "n", POPULARITY, Options(overwrite=True))
+    runs.train(small_logs.corpus(), tmp_path / "n", POPULARITY, Options(overwrite=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "n"]
 
 
@@ -219,10 +218,10 @@ def test_what_came_into_the_way_during_a_run_is_not_replaced(tmp_path: Path) -> 
         (out / "notes.txt").write_text("mine")
 
     with pytest.raises(ArtifactError, match="exists already"):
-        pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(progress=write_notes))
+        runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(progress=write_notes))
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
     out.rename(tmp_path / "notes")
-    pipeline.train(small_logs.corpus(), out, ONE_EPOCH, Options(resume=True))
+    runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(resume=True))
     assert load_model(out).facts["trained_on"] == ["train"]
 
 
@@ -235,9 +234,9 @@ def test_a_stopped_fit_resumes(tmp_path: Path) -> None:
 
     out, log = tmp_path / "m", str(small_logs.log())
     with pytest.raises(Stopped):
-        pipeline.fit(log, out, small_logs.LEARNED, Options(progress=stop))
+        runs.fit(log, out, small_logs.LEARNED, Options(progress=stop))
     written = (tmp_path / "m.partial" / "corpus" / "manifest.json").stat().st_mtime_ns
-    pipeline.fit(log, out, small_logs.LEARNED, Options(resume=True))
+    runs.fit(log, out, small_logs.LEARNED, Options(resume=True))
     assert (out / "corpus" / "manifest.json").stat().st_mtime_ns == written
     wanted = small_logs.fitted_model() / "model.safetensors"
     assert (out / "model.safetensors").read_bytes() == wanted.read_bytes()
@@ -256,15 +255,15 @@ def test_a_fit_does_not_resume_with_other_items_or_users(tmp_path: Path) -> None
     users = small_logs.write_csv(tmp_path / "users.csv", [(small_logs.user(0), "Bonn")], ("user_id", "town"))
     other = Path(shutil.copy(items, tmp_path / "others.csv"))
     with pytest.raises(Stopped):
-        pipeline.fit(log, out, ONE_EPOCH, Options(progress=stop), items=items, users=users)
+        runs.fit(log, out, ONE_EPOCH, Options(progress=stop), items=items, users=users)
     for files, differ in (
         ({"items": other, "users": users}, "items"),
         ({"items": items}, "users"),
         ({}, "items, users"),
     ):
         with pytest.raises(ArtifactError, match=rf"started differently \({differ}\)"):
-            pipeline.fit(log, out, ONE_EPOCH, Options(resume=True), **files)
-    pipeline.fit(log, out, ONE_EPOCH, Options(resume=True), items=items, users=users)
+            runs.fit(log, out, ONE_EPOCH, Options(resume=True), **files)
+    runs.fit(log, out, ONE_EPOCH, Options(resume=True), items=items, users=users)
     assert load_model(out).users.column("town").to_pylist() == ["Bonn", *[None] * (small_logs.USERS - 1)]
 
 
@@ -275,61 +274,12 @@ def test_global_time_with_users_that_only_test_knows(tmp_path: Path) -> None:
     rows += [("late", item, late + 90_000 * visit) for visit in range(3) for item in ("first1", "second1", "a1")]
     log = small_logs.write_csv(tmp_path / "log.csv", rows)
     overrides = small_logs.with_settings(split={"protocol": "global_time", "test": 0.1}, training={"max_epochs": 1})
-    out = pipeline.fit(str(log), tmp_path / "m", overrides, Options(refit=True, final=True))
+    out = runs.fit(str(log), tmp_path / "m", overrides, Options(refit=True, final=True))
     assert load(out / "corpus").user_ids[-1] == "late"
-    assert measuring.read_evaluation(out)["protocol"] == "global_time"
+    assert measuring.read_evaluation(out).protocol == "global_time"
     answer = segue.load(out).recommend("late", ["first1"])
     assert not answer.user_known
     assert len(answer) == 10
-
-
-RUNS: Mapping[str, Nested] = {
-    "popularity": {"model": {"name": "popularity"}},
-    "HG-GNN (small)": {"model": small_logs.SMALL["model"], "training": ONE_EPOCH["training"]},
-}
-
-
-@pytest.fixture
-def counted_trainings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    done: list[str] = []
-    real = pipeline.train
-
-    def train(corpus: Path, out: Path, *rest: Any) -> Path:
-        done.append(out.name)
-        return real(corpus, out, *rest)
-
-    monkeypatch.setattr(pipeline, "train", train)
-    return done  # type: ignore[return-value]
-
-
-def test_a_comparison_repeats_nothing(tmp_path: Path, counted_trainings: list[str]) -> None:
-    first = compare.compare(small_logs.corpus(), {"popularity": RUNS["popularity"]}, tmp_path)
-    assert counted_trainings == ["popularity"]
-    both = compare.compare(small_logs.corpus(), RUNS, tmp_path)
-    assert counted_trainings == ["popularity", "hg-gnn--small-"]
-    assert both["popularity"] == first["popularity"]
-    assert [result["model"] for result in both.values()] == list(RUNS)
-    assert len({result["event_hash"] for result in both.values()}) == 1
-    assert all(result["training"]["trained_on"] == ["train", "validation"] for result in both.values())
-    assert both["HG-GNN (small)"]["metrics"]["MRR@10"] > both["popularity"]["metrics"]["MRR@10"]
-    curves = compare.curves(both)
-    assert list(curves) == ["HG-GNN (small)"]
-    assert [epoch["epoch"] for epoch in curves["HG-GNN (small)"]] == [1]
-
-
-def test_a_comparison_does_not_pass_off_another_run(tmp_path: Path) -> None:
-    compare.compare(small_logs.corpus(), {"popularity": RUNS["popularity"]}, tmp_path)
-    recent = {"popularity": {"model": {"name": "popularity", "preset": "recent"}}}
-    with pytest.raises(UserMistake, match="holds a run with other settings"):
-        compare.compare(small_logs.corpus(), recent, tmp_path)
-    with pytest.raises(UserMistake, match="holds a run with other settings"):
-        compare.compare(small_logs.corpus(), {"popularity": RUNS["popularity"]}, tmp_path, refit=False)
-
-
-def test_the_runs_of_our_tables_are_valid() -> None:
-    for overrides in (*compare.COUNTING.values(), *compare.NETWORKS.values()):
-        settings = pipeline.settings_for(small_logs.corpus(), overrides)
-        assert settings.model.name == overrides["model"]["name"]
 
 
 def _frames() -> dict[str, Any]:
@@ -381,7 +331,7 @@ def test_settings_of_another_shape_are_a_mistake(tmp_path: Path, settings: Any) 
 
 def test_a_refit_learns_train_and_validation(tmp_path: Path) -> None:
     corpus_folder = small_logs.fitted_model() / "corpus"
-    out = pipeline.train(corpus_folder, tmp_path / "model", POPULARITY, Options(refit=True))
+    out = runs.train(corpus_folder, tmp_path / "model", POPULARITY, Options(refit=True))
     corpus = load(corpus_folder)
     both = corpus.with_train([Part.TRAIN, Part.VALIDATION])
     assert len(load_model(out).history) == len(both.train) > len(corpus.train)
@@ -404,11 +354,11 @@ def test_the_graph_spills_beside_the_run_and_leaves_nothing(tmp_path: Path, monk
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pipeline.train(small_logs.corpus(), out, overrides, Options(refit=True, progress=killed))
+        runs.train(small_logs.corpus(), out, overrides, Options(refit=True, progress=killed))
     partial = tmp_path / "model.partial"
     assert not (partial / "scratch").exists()
     (partial / "scratch").mkdir()
     (partial / "scratch" / "left by a killed run").write_text("a block")
-    pipeline.train(small_logs.corpus(), out, overrides, Options(resume=True, refit=True))
+    runs.train(small_logs.corpus(), out, overrides, Options(resume=True, refit=True))
     assert {scratch.parent for scratch in seen} == {partial / "scratch"}
     assert not list(tmp_path.rglob("*scratch*"))

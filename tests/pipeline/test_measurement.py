@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import runs
 import small_logs
 
 from segue.artifact.model_folder import load_model
 from segue.data.corpus import Part, Sessions, load
 from segue.errors import ArtifactError
-from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement as measuring
 from segue.pipeline.fit import Options
 from segue.settings import Nested
@@ -30,7 +30,7 @@ POPULARITY: Nested = {**small_logs.SMALL, "model": {"name": "popularity"}}
 
 def test_an_evaluation_has_the_promised_shape() -> None:
     folder = small_logs.fitted_model()
-    result = measuring.read_evaluation(folder)
+    result = measuring.read_evaluation(folder).as_dict()
     assert list(result)[: len(PROMISED)] == PROMISED
     assert (result["split"], result["protocol"], result["history"]) == ("test", "user_80_20", "frozen")
     assert result["model"] == "hg_gnn/segue"
@@ -45,14 +45,14 @@ def test_an_evaluation_has_the_promised_shape() -> None:
 
 
 def test_a_refitted_model_is_measured_on_test_only(tmp_path: Path) -> None:
-    out = pipeline.train(small_logs.corpus(), tmp_path / "m", ONE_EPOCH, Options(refit=True))
+    out = runs.train(small_logs.corpus(), tmp_path / "m", ONE_EPOCH, Options(refit=True))
     with pytest.raises(ArtifactError, match="validation part too"):
         measuring.evaluate_model(out, part=Part.VALIDATION)
     assert measuring.evaluate_model(out).as_dict()["split"] == "test"
 
 
 def test_validation_of_a_selected_model_is_what_selection_saw(tmp_path: Path) -> None:
-    out = pipeline.train(small_logs.corpus(), tmp_path / "m", ONE_EPOCH)
+    out = runs.train(small_logs.corpus(), tmp_path / "m", ONE_EPOCH)
     (epoch,) = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     measured = measuring.evaluate_model(out, part=Part.VALIDATION).as_dict()["metrics"]
     assert measured == pytest.approx(epoch["validation"], abs=1e-9)
@@ -61,7 +61,7 @@ def test_validation_of_a_selected_model_is_what_selection_saw(tmp_path: Path) ->
 def test_another_corpus_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other"
     rows = [(who, item.replace("second", "zweite"), when) for who, item, when in small_logs.rows()]
-    pipeline.prepare_log(str(small_logs.write_csv(tmp_path / "log.csv", rows)), other, small_logs.SMALL)
+    runs.prepare(str(small_logs.write_csv(tmp_path / "log.csv", rows)), other, small_logs.SMALL)
     with pytest.raises(ArtifactError, match="trained on another corpus"):
         measuring.evaluate_model(small_logs.fitted_model(), other)
 
@@ -82,7 +82,7 @@ def test_a_corpus_that_knows_fewer_users_is_refused(tmp_path: Path) -> None:
 def test_a_split_that_plays_what_was_trained_on_is_refused(tmp_path: Path, part: Part) -> None:
     """Of each user's 18 sessions 13 were trained on; here the test part starts with the 11th, validation before."""
     other = tmp_path / "other"
-    pipeline.prepare_log(str(small_logs.log()), other, small_logs.with_settings(split={"test": 0.4}))
+    runs.prepare(str(small_logs.log()), other, small_logs.with_settings(split={"test": 0.4}))
     model = small_logs.counting_model("popularity", "global")
     learned = set(_keys(load_model(model).history))
     played = _keys(load(other).select(part))
@@ -100,7 +100,7 @@ def _keys(sessions: Sessions) -> list[tuple[int, ...]]:
 def test_a_split_that_trains_on_other_sessions_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A smaller test part: every session it plays is new to the model, though it would have trained on more."""
     other = tmp_path / "other"
-    pipeline.prepare_log(str(small_logs.log()), other, small_logs.with_settings(split={"test": 0.1}))
+    runs.prepare(str(small_logs.log()), other, small_logs.with_settings(split={"test": 0.1}))
     measured = measuring.evaluate_model(small_logs.counting_model("popularity", "global"), other)
     assert "trained on other sessions" in caplog.text
     assert measured.as_dict()["sessions"] == len(load(other).select(Part.TEST))
@@ -111,7 +111,7 @@ def test_the_same_sessions_in_a_corpus_prepared_again_are_its_own(
 ) -> None:
     """Names of items change the fingerprint, but nothing that is measured."""
     other = tmp_path / "other"
-    pipeline.prepare_log(str(small_logs.log()), other, small_logs.SMALL)
+    runs.prepare(str(small_logs.log()), other, small_logs.SMALL)
     model = small_logs.counting_model("popularity", "global")
     assert load(other).fingerprint != load_model(model).facts["corpus_fingerprint"]
     wanted = measuring.evaluate_model(model).as_dict()["metrics"]
@@ -121,7 +121,7 @@ def test_the_same_sessions_in_a_corpus_prepared_again_are_its_own(
 
 def test_a_corpus_that_moved_can_be_named(tmp_path: Path) -> None:
     corpus = Path(shutil.copytree(small_logs.corpus(), tmp_path / "corpus"))
-    model = pipeline.train(corpus, tmp_path / "m", POPULARITY)
+    model = runs.train(corpus, tmp_path / "m", POPULARITY)
     wanted = measuring.evaluate_model(model).as_dict()
     corpus.rename(tmp_path / "moved")
     with pytest.raises(ArtifactError, match=r"no longer at .*--corpus"):
@@ -139,6 +139,6 @@ def test_history_can_be_rolling(tmp_path: Path) -> None:
 
 def test_a_model_is_measured_as_its_settings_say(tmp_path: Path) -> None:
     asked: Nested = {**POPULARITY, "evaluation": {"history": "rolling", "mask_session": False}}
-    out = pipeline.train(small_logs.fitted_model() / "corpus", tmp_path / "model", asked)
+    out = runs.train(small_logs.fitted_model() / "corpus", tmp_path / "model", asked)
     measured = measuring.evaluate_model(out).as_dict()
     assert (measured["history"], measured["masked"]) == ("rolling", False)

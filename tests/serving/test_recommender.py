@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import runs
 import small_logs
 import torch
+from served import KNOWN, OTHER, counting, everything, ids, model, scores
 
 import segue
 from segue.errors import ArtifactError, RequestError
-from segue.pipeline import fit as pipeline
-from segue.serving.recommender import Answer, Recommender
 from segue.settings import Nested
-
-KNOWN, TWIN, OTHER = small_logs.user(0), small_logs.user(2), small_logs.user(1)
-"""Two users of taste a and one of taste b."""
-RELATIONS = {"adjacent_in", "adjacent_out", "similar"}
-
-
-@cache
-def model() -> Recommender:
-    return segue.load(small_logs.fitted_model())
-
-
-@cache
-def counting(name: str, preset: str) -> Recommender:
-    return segue.load(small_logs.counting_model(name, preset))
-
-
-def ids(answer: Answer) -> list[str]:
-    return [entry.item for entry in answer]
-
-
-def scores(answer: Answer) -> dict[str, float]:
-    return {entry.item: entry.score for entry in answer}
-
-
-def everything(user: str | None, items: Sequence[str] = (), **how: Any) -> dict[str, float]:
-    return scores(model().recommend(user, items, k=len(model().artifact.items), **how))
 
 
 def test_a_known_user_gets_their_own_taste() -> None:
@@ -214,105 +184,9 @@ def test_equal_scores_stand_in_the_order_of_ids() -> None:
     assert len({entry.score for entry in answer}) < len(answer)
 
 
-@pytest.mark.parametrize(
-    ("user", "session", "history"),
-    [
-        (KNOWN, ["first3", "second3"], None),
-        (OTHER, ["first3"], None),
-        (None, ["first3", "first3", "b2"], None),
-        ("nobody", ["second1"], ["b1", "b2", "a1"]),
-        (KNOWN, [], None),
-        (None, [], None),
-    ],
-)
-def test_the_parts_of_a_reason_add_up(user: str | None, session: list[str], history: list[str] | None) -> None:
-    for recommender in (model(), counting("popularity", "mixed"), counting("item_knn", ""), counting("markov", "")):
-        for entry in recommender.recommend(user, session, k=32, history=history):
-            because = entry.because
-            assert list(because) == ["text", "session", "user", "base", "terms"]
-            by_item = sum(part["contribution"] for part in because["session"])
-            assert by_item + because["user"] + because["base"] == pytest.approx(entry.score, abs=1e-4, rel=1e-5)
-            assert sum(because["terms"].values()) + because["base"] == pytest.approx(entry.score, abs=1e-4, rel=1e-5)
-            assert because["text"]
-
-
-def test_a_relation_is_named_where_the_graph_has_the_edge() -> None:
-    graph = model().model.graph  # type: ignore[attr-defined]
-    numbers = {item: number for number, item in enumerate(model().artifact.items.column("item_id").to_pylist())}
-    seen: set[str | None] = set()
-    for entry in model().recommend(KNOWN, ["first3", "second3", "b5", "first0"], k=32):
-        for part in entry.because["session"]:
-            edges = {
-                name for name in RELATIONS if numbers[part["item"]] in _neighbours(graph.csr[name], numbers[entry.item])
-            }
-            assert part["relation"] in edges if edges else part["relation"] is None
-            seen.add(part["relation"])
-    assert None in seen
-    assert len(seen & RELATIONS) >= 2
-
-
-def _neighbours(csr: Any, node: int) -> list[int]:
-    return list(csr.indices[csr.offsets[node] : csr.offsets[node + 1]].tolist())
-
-
-def test_adjacent_in_means_right_before() -> None:
-    """In every visit second{t} comes right after first{t}."""
-    answer = model().recommend(KNOWN, ["first3"], k=32)
-    (entry,) = [entry for entry in answer if entry.item == "second3"]
-    assert entry.because["session"][0]["relation"] == "adjacent_in"
-    assert entry.because["text"] == "often comes right after The [first3]"
-
-
-TEXTS = {
-    None: "goes with",
-    "adjacent_in": "often comes right after",
-    "adjacent_out": "often comes right before",
-    "similar": "often shares sessions with",
-}
-
-
-@pytest.mark.parametrize("user", [KNOWN, None])
-def test_the_text_names_what_speaks_most(user: str | None) -> None:
-    """The user where they outweigh every item of the session, and then that item too; else the item alone."""
-    seen: set[bool] = set()
-    for entry in model().recommend(user, ["first3", "second3", "b5"], k=32):
-        because = entry.because
-        top = max(because["session"], key=lambda part: part["contribution"])
-        near = f"{TEXTS[top['relation']]} {model().name(top['item'])}" if top["contribution"] > 0 else ""
-        earlier = user is not None and because["user"] > max(top["contribution"], 0)
-        wanted = [*(["from this user's earlier sessions"] if earlier else []), *([near] if near else [])]
-        assert because["text"] == (", and ".join(wanted) or "popular with everybody")
-        seen.add(earlier)
-    assert seen == ({True, False} if user else {False})
-
-
-def test_a_user_who_speaks_most_leaves_room_for_the_session() -> None:
-    (entry,) = counting("popularity", "mixed").recommend(KNOWN, ["a3"], k=1, candidates=["a3"])
-    assert entry.because["user"] > entry.because["session"][0]["contribution"] > 0
-    assert entry.because["text"] == "from this user's earlier sessions, and goes with The [a3]"
-    (other,) = counting("popularity", "mixed").recommend(KNOWN, ["b3"], k=1, candidates=["a3"])
-    assert other.because["text"] == "from this user's earlier sessions"
-
-
-def test_a_model_that_cannot_tell_why_does_not_say_popular(tmp_path: Path) -> None:
-    network = small_logs.with_settings(model={"name": "gru4rec", "dim": 8}, training={"max_epochs": 1})
-    del network["model"]["dropout"]
-    answer = segue.load(pipeline.train(small_logs.corpus(), tmp_path / "m", network)).recommend(KNOWN, ["first3"])
-    assert {entry.because["text"] for entry in answer} == {"suits this session"}
-
-
-@pytest.mark.parametrize(("name", "fill"), [("markov", "none"), ("markov", "popularity"), ("item_knn", "popularity")])
-def test_what_fills_a_list_is_called_so(tmp_path: Path, name: str, fill: str) -> None:
-    """Nothing ever followed a0 or b0 in a session of these items but first1."""
-    out = pipeline.train(small_logs.corpus(), tmp_path / "m", {"model": {"name": name, "fill": fill}})
-    (entry,) = segue.load(out).recommend(None, ["a0"], candidates=["b5"], k=1)
-    words = {"none": "nothing speaks for it, it fills the list", "popularity": "popular with everybody"}
-    assert entry.because["text"] == words[fill]
-
-
 def test_midnight_of_1970_is_a_time_like_any_other(tmp_path: Path) -> None:
     decaying: Nested = {"model": {"name": "popularity", "preset": "personal", "half_life": "1d"}}
-    recommender = segue.load(pipeline.train(small_logs.corpus(), tmp_path / "m", decaying))
+    recommender = segue.load(runs.train(small_logs.corpus(), tmp_path / "m", decaying))
     begin, soon, late = (scores(recommender.recommend(KNOWN, ["first3"], k=32, time=t)) for t in (0, 1, None))
     assert begin == soon != late
 
@@ -321,24 +195,6 @@ def test_names_come_from_the_items_file() -> None:
     assert model().name("a3") == "The [a3]"
     assert model().name("a0") == "a0"
     assert model().name("not sold here") == "not sold here"
-
-
-def test_the_json_shape() -> None:
-    answer = model().recommend(KNOWN, ["first3", "x"], k=3)
-    shape = json.loads(json.dumps(answer.as_dict(), allow_nan=False))
-    assert list(shape) == ["items", "skipped", "user_known", "warnings"]
-    assert shape["skipped"] == ["x"]
-    assert shape["user_known"] is True
-    assert [list(entry) for entry in shape["items"]] == [["item", "score", "because"]] * 3
-    assert all(isinstance(entry["item"], str) and isinstance(entry["score"], float) for entry in shape["items"])
-    (part,) = shape["items"][0]["because"]["session"]
-    assert list(part) == ["item", "contribution", "relation"]
-
-
-def test_an_answer_is_a_sequence() -> None:
-    answer = model().recommend(KNOWN, ["first3"], k=3)
-    assert list(answer) == [answer[0], answer[1], answer[2]]
-    assert answer[1:] == (answer[1], answer[2])
 
 
 def test_whole_numbers_will_do_as_ids(tmp_path: Path) -> None:

@@ -11,19 +11,19 @@ from segue.contract.model import ModelConfig, SessionEncoder, SessionModel
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
 from segue.nn.encoding import Encoding
-from segue.settings import GraphSettings, PreparationSettings
 
 
 class Scorer(SessionModel):
     """A model that is nothing but its scores."""
 
     Config = ModelConfig
+    title = "Scorer"
 
     def __init__(self, scores: Callable[[Batch], Tensor], length: int = 20) -> None:
-        super().__init__(ModelConfig(window=Window(length=length)), GraphSettings())
+        super().__init__(ModelConfig(window=Window(length=length)))
         self._scores = scores
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         self.n_items = corpus.n_items
 
     def scores(self, batch: Batch) -> Tensor:
@@ -58,15 +58,16 @@ class Network(SessionEncoder):
     """Remembers in which state it was asked."""
 
     Config = ModelConfig
+    title = "Scorer"
 
     def __init__(self, n_items: int, bad: bool = False) -> None:
-        super().__init__(ModelConfig(), GraphSettings())
+        super().__init__(ModelConfig())
         self.items = torch.nn.Parameter(torch.randn(n_items, 4))
         self.bad = bad
         self.snapshots = 0
         self.asked: list[tuple[bool, bool, int]] = []
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         self.n_items = corpus.n_items
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:

@@ -10,7 +10,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from segue.data.corpus import Sessions, offsets_of
+from segue.data.arrays import offsets_of
+from segue.data.corpus import Sessions
 from segue.graph.hetero import Field, HeteroGraph, take
 from segue.graph.propagation import neighbour_mean
 from segue.graph.relations import build_relations

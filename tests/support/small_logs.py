@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from segue.pipeline import fit as pipeline
+import runs
+
 from segue.settings import Nested
 
 COMMAND = [sys.executable, "-c", "from segue.__main__ import main; main()"]
@@ -105,20 +106,18 @@ def items_file() -> Path:
 def corpus() -> Path:
     """The log prepared. Not to be changed by a test."""
     folder = Path(_home().name) / "corpus"
-    pipeline.prepare_log(str(log()), folder, SMALL, items=items_file())
+    runs.prepare(str(log()), folder, SMALL, items=items_file())
     return folder
 
 
 @cache
 def fitted_model() -> Path:
     """The log fitted by ``pipeline.fit``, corpus and report included. Not to be changed by a test."""
-    return pipeline.fit(str(log()), Path(_home().name) / "fitted", LEARNED, items=items_file())
+    return runs.fit(str(log()), Path(_home().name) / "fitted", LEARNED, items=items_file())
 
 
 @cache
 def counting_model(name: str, preset: str) -> Path:
     """A counting model on the corpus. Not to be changed by a test."""
     folder = Path(_home().name) / f"{name}-{preset}"
-    return pipeline.train(
-        corpus(), folder, {**SMALL, "model": {"name": name, **({"preset": preset} if preset else {})}}
-    )
+    return runs.train(corpus(), folder, {**SMALL, "model": {"name": name, **({"preset": preset} if preset else {})}})

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from segue import models
 from segue.contract.model import SessionEncoder, SessionModel
+from segue.data.arrays import IntArray, offsets_of
 from segue.data.batches import Batch, HistoryPolicy, Past, request
-from segue.data.corpus import FORMAT, Corpus, IntArray, Part, Sessions, offsets_of
+from segue.data.corpus import FORMAT, Corpus, Part, Sessions
 from segue.data.loader import Loader
-from segue.settings import Nested, PreparationSettings
+from segue.settings import Nested
 
 TRAIN, VALIDATION, TEST = Part
 BEGINNING = 1_600_000_000_000
@@ -145,7 +146,7 @@ def fitted(overrides: Nested, corpus: Corpus, seed: int = 0) -> SessionModel:
     """The model of these settings, fitted; its parameters drawn from `seed`."""
     torch.manual_seed(seed)
     model = models.build(models.with_preset(overrides))
-    model.fit(corpus, PreparationSettings())
+    model.fit(corpus)
     return model
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import runs
 import small_logs
 
 from segue import models
@@ -16,13 +17,13 @@ from segue.data.corpus import Corpus
 from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
 from segue.models.gru4rec import GRU4Rec
 from segue.models.popularity import Popularity
-from segue.pipeline import fit as pipeline
 from segue.pipeline.fit import Options, Selection
+from segue.pipeline.settings import settings_for_corpus
 from segue.settings import Nested, Settings, compose
-from segue.settings.overrides import read_overrides
-from segue.settings.search_space import Between, Choice
-from segue.training import epochs as records
-from segue.tuning import Budget, Standing, Tuned, tune
+from segue.settings.overrides import dotted_keys, read_overrides, selected
+from segue.settings.search_space import Between, Choice, Space
+from segue.training.epochs import EpochRecord, read_epochs, training_facts
+from segue.tuning import Budget, SearchProgress, SearchResult, tune
 from segue.tuning.ranges import all_points, preset_point, searched, with_point
 
 GRU: Nested = {"model": {"name": "gru4rec"}, "training": {"max_epochs": 1, "batch_events": 64, "threads": 1}}
@@ -52,8 +53,20 @@ def rate(settings: Settings, options: Options) -> dict[str, float]:
     return {"HR@10": float(settings.model.options.get("dropout_embed", 0.25))}
 
 
-def search(out: Path, overrides: Nested = GRU, **budget: Any) -> Tuned:
-    return tune(small_logs.corpus(), out, overrides, Budget(**budget))
+def search(out: Path, overrides: Nested = GRU, **budget: Any) -> SearchResult:
+    return tuned(small_logs.corpus(), out, overrides, Budget(**budget))
+
+
+def tuned(corpus: Path, out: Path, overrides: Nested, budget: Budget, **how: Any) -> SearchResult:
+    """A search of settings as a user writes them."""
+    return tune(corpus, out, settings_for_corpus(corpus, overrides), budget, fixed=dotted_keys(overrides), **how)
+
+
+def ranges(kind: Any, name: str, preset: str | None = None, **sections: dict[str, Any]) -> tuple[Space, Settings]:
+    """What a search of a preset varies, and the settings that its trials share."""
+    overrides = {**sections, "model": {"name": name, "preset": preset, **sections.get("model", {})}}
+    space, settings, _ = searched(kind, models.with_preset(overrides), dotted_keys(overrides))
+    return space, settings
 
 
 def told(out: Path) -> dict[str, Any]:
@@ -69,14 +82,14 @@ def test_the_best_trial_can_be_trained_again(tmp_path: Path) -> None:
     best = facts["trials"][facts["best"]]
     assert (best["value"], best["settings"]) == (found.value, found.point)
     overrides = read_overrides(tmp_path / "t" / "best.toml")
-    assert overrides == found.settings
-    folder = pipeline.train(small_logs.corpus(), tmp_path / "model", overrides)
-    assert records.training_facts(folder)["validation"] == best["metrics"]
+    assert settings_for_corpus(small_logs.corpus(), overrides) == found.settings
+    folder = runs.train(small_logs.corpus(), tmp_path / "model", overrides)
+    assert training_facts(folder).validation == best["metrics"]
     kept = ["best.toml", "metrics.jsonl", "study.journal", "trials.json"]
     assert sorted(path.name for path in (tmp_path / "t").iterdir()) == kept
     seen = [json.loads(line) for line in (tmp_path / "t" / "metrics.jsonl").read_text().splitlines()]
-    again = records.read_epochs(folder)
-    assert [epoch["validation"] for epoch in seen] == [epoch["validation"] for epoch in again]
+    again = read_epochs(folder)
+    assert [epoch["validation"] for epoch in seen] == [epoch.validation for epoch in again]
     chosen = max(epoch["epoch"] for epoch in seen if epoch["best"])
     assert [epoch.learning_rate for epoch in found.plan] == [epoch["learning_rate"] for epoch in seen[:chosen]]
 
@@ -84,8 +97,8 @@ def test_the_best_trial_can_be_trained_again(tmp_path: Path) -> None:
 def test_test_sessions_are_never_opened(tmp_path: Path) -> None:
     corpus = shutil.copytree(small_logs.corpus(), tmp_path / "corpus")
     (corpus / "test.parquet").unlink()
-    assert tune(corpus, tmp_path / "t", GRU, Budget(trials=2)).value > 0
-    assert tune(corpus, tmp_path / "p", COUNTS, Budget(trials=2)).value > 0
+    assert tuned(corpus, tmp_path / "t", GRU, Budget(trials=2)).value > 0
+    assert tuned(corpus, tmp_path / "p", COUNTS, Budget(trials=2)).value > 0
 
 
 def test_the_first_trial_is_the_preset_also_where_the_space_does_not_hold_it(tmp_path: Path) -> None:
@@ -93,7 +106,7 @@ def test_the_first_trial_is_the_preset_also_where_the_space_does_not_hold_it(tmp
     assert found.point["model.dropout_embed"] == 0.25
     assert found.point["training.learning_rate"] == 1e-3
     assert "model.dim" not in found.point, "the preset's 128 lies outside"
-    assert pipeline.settings_for(small_logs.corpus(), found.settings).model.options.get("dim", 128) == 128
+    assert found.settings.model.options.get("dim", 128) == 128
     assert "model.dim" in search(tmp_path / "t", trials=2).trials[1]["settings"]
     assert search(tmp_path / "p", COUNTS, trials=1).point == {"model.session_weight": 0.0}
 
@@ -154,7 +167,7 @@ def test_hopeless_trials_are_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         for epoch in range(1, 5):
             played[-1] = epoch
             assert options.on_epoch is not None
-            options.on_epoch({"epoch": epoch, "validation": {"HR@10": value}})
+            options.on_epoch(EpochRecord(epoch, 1, 1.0, 1.0, 0.1, {"HR@10": value}, best=True))
         return {"HR@10": value}
 
     scripted(monkeypatch, curve)
@@ -199,7 +212,7 @@ def test_minutes_are_spent_once(tmp_path: Path) -> None:
     found = search(tmp_path / "t", minutes=1e-5)
     assert [trial["state"] for trial in found.trials] == ["complete"]
     assert found.trials[0]["seconds"] >= found.seconds > 0
-    assert "max_minutes" not in found.settings["training"], "the cut is the search's, not the model's"
+    assert found.settings.training.max_minutes is None, "the cut is the search's, not the model's"
     assert len(search(tmp_path / "t", minutes=1e-5).trials) == 1
 
 
@@ -220,8 +233,8 @@ def test_no_trial_outlasts_the_minutes(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_small_space_is_searched_whole_and_once(tmp_path: Path) -> None:
-    seen: list[Standing] = []
-    found = tune(small_logs.corpus(), tmp_path / "t", COUNTS, Budget(trials=40), watch=seen.append)
+    seen: list[SearchProgress] = []
+    found = tuned(small_logs.corpus(), tmp_path / "t", COUNTS, Budget(trials=40), watch=seen.append)
     weights = [trial["settings"]["model.session_weight"] for trial in found.trials]
     assert weights[0] == 0.0
     assert sorted(weights) == [0.0, 1.0, 2.0]
@@ -265,7 +278,7 @@ def test_another_question_is_refused_and_overwritten(tmp_path: Path) -> None:
         search(tmp_path / "t", COUNTS, trials=1, seed=1)
     with pytest.raises(ArtifactError, match=r"\(settings\)"):
         search(tmp_path / "t", GRU, trials=1)
-    found = tune(small_logs.corpus(), tmp_path / "t", COUNTS, Budget(trials=2, seed=1), overwrite=True)
+    found = tuned(small_logs.corpus(), tmp_path / "t", COUNTS, Budget(trials=2, seed=1), overwrite=True)
     assert told(tmp_path / "t")["seed"] == 1
     assert len(found.trials) == 2
 
@@ -273,27 +286,28 @@ def test_another_question_is_refused_and_overwritten(tmp_path: Path) -> None:
 def test_a_model_without_a_space_is_measured_as_it_is(tmp_path: Path) -> None:
     found = search(tmp_path / "t", {"model": {"name": "popularity", "session_weight": 1.0}})
     assert (len(found.trials), found.point) == (1, {})
-    assert found.settings["model"] == {"name": "popularity", "session_weight": 1.0, "preset": "global"}
+    assert found.settings.model.model_dump() == {"name": "popularity", "session_weight": 1.0, "preset": "global"}
+    assert read_overrides(tmp_path / "t" / "best.toml")["model"] == found.settings.model.model_dump()
 
 
 def test_the_paper_grid() -> None:
-    space, shared = searched("paper-grid", "hg_gnn", None, {"model": {"name": "hg_gnn"}})
+    space, shared = ranges("paper-grid", "hg_gnn")
     points = all_points(space, None, seed=0)
     assert points is not None
     assert len(points) == 5 * 4 * 4
     assert {point["model.dim"] for point in points} == {32, 64, 96, 128, 256}
     assert {point["training.learning_rate"] for point in points} == {1e-4, 1e-3, 1e-2, 1e-1}
     assert {point["model.layers"] for point in points} == {1, 2, 3, 4}
-    assert (shared["training"]["batch_events"], shared["training"]["optimizer"]) == (512, "adam")
+    assert (shared.training.batch_events, shared.training.optimizer) == (512, "adam")
     assert points != all_points(space, None, seed=1)
-    assert searched("paper-grid", "markov", None, {}) == ({}, {})
+    assert ranges("paper-grid", "markov") == ({}, models.with_preset({"model": {"name": "markov"}}))
 
 
 @pytest.mark.parametrize(
     ("name", "layers"), [("sr_gnn", "steps"), ("a_pgnn", "steps"), ("gce_gnn", "hops"), ("lessr", "layers")]
 )
 def test_the_papers_layers_are_searched_by_the_models_own_name_for_them(name: str, layers: str) -> None:
-    space, _ = searched("paper-grid", name, "hggnn", {"model": {"name": name, "preset": "hggnn"}})
+    space, _ = ranges("paper-grid", name, "paper_conditions")
     assert set(space) == {"model.dim", "training.learning_rate", f"model.{layers}"}
     assert space[f"model.{layers}"] == Choice((1, 2) if layers == "hops" else (1, 2, 3, 4))
 
@@ -309,13 +323,13 @@ def test_the_papers_layers_are_searched_by_the_models_own_name_for_them(name: st
     ],
 )
 def test_the_paper_grid_varies_what_a_preset_can_use(preset: str, keys: list[str]) -> None:
-    assert list(searched("paper-grid", "hg_gnn", preset, {})[0]) == keys
+    assert list(ranges("paper-grid", "hg_gnn", preset)[0]) == keys
 
 
 def test_the_paper_grid_keeps_what_only_it_varies(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model's own space may have no layers, and neither then has that of a preset."""
     monkeypatch.setattr(GRU4Rec, "spaces", {"official": SPACE})
-    assert "model.layers" in searched("paper-grid", "gru4rec", "official", {})[0]
+    assert "model.layers" in ranges("paper-grid", "gru4rec", "official")[0]
 
 
 def test_the_paper_grid_is_played_point_by_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,9 +348,9 @@ def test_the_paper_grid_is_played_point_by_point(tmp_path: Path, monkeypatch: py
 
 
 def test_what_the_user_sets_is_not_searched() -> None:
-    space, _ = searched("tpe", "gru4rec", None, {"model": {"dim": 8}, "training": {"learning_rate": 0.1}})
+    space, _ = ranges("tpe", "gru4rec", model={"dim": 8}, training={"learning_rate": 0.1})
     assert list(space) == ["model.dropout_embed"]
-    assert list(searched("tpe", "popularity", None, {})[0]) == ["model.session_weight"], "nothing is learned at a rate"
+    assert list(ranges("tpe", "popularity")[0]) == ["model.session_weight"], "nothing is learned at a rate"
 
 
 @pytest.mark.parametrize(
@@ -345,29 +359,28 @@ def test_what_the_user_sets_is_not_searched() -> None:
 @pytest.mark.parametrize("kind", ["tpe", "paper-grid"])
 def test_every_value_that_is_searched_is_a_valid_setting(name: str, preset: str, kind: Any) -> None:
     """The ends of every range and every choice, one at a time, beside the rest of the preset."""
-    space, shared = searched(kind, name, preset, {"model": {"name": name, "preset": preset}})
+    space, shared = ranges(kind, name, preset)
     for key, values in space.items():
         for value in values.values if isinstance(values, Choice) else (values.low, values.high):
-            settings = models.with_preset(with_point(shared, {key: value}))
+            settings = with_point(shared, {key: value})
             models.build(settings)
             assert preset_point(settings, {key: values}) == {key: value}
 
 
 def test_a_point_inside_a_table_leaves_the_rest_of_it_alone() -> None:
     """The reminder's own weights differ from those that its table would have by itself."""
-    own: Nested = {"model": {"name": "reminder", "inner": {"name": "gru4rec"}}}
-    before = models.with_preset(own)
+    before = models.with_preset({"model": {"name": "reminder", "inner": {"name": "gru4rec"}}})
     point = {"model.remind.sessions": 9, "model.remind.recency": 0.5}
-    found = with_point(own, point)
-    assert found["model"]["remind"] == {
-        **models.load("reminder").Config.parse(before.model.options).model_dump()["remind"],
+    found = with_point(before, point)
+    config = models.load("reminder").Config
+    assert config.parse(found.model.options).model_dump()["remind"] == {
+        **config.parse(before.model.options).model_dump()["remind"],
         "sessions": 9,
         "recency": 0.5,
     }
-    assert "remind" not in own["model"], "what was given is left as it is"
     space = {key: Between(0.0, 10.0) for key in point}
-    assert preset_point(models.with_preset(found), space) == point
-    left, _ = searched("tpe", "reminder", None, {"model": {"remind": {"sessions": 2}}})
+    assert preset_point(found, space) == point
+    left, _ = ranges("tpe", "reminder", model={"remind": {"sessions": 2}})
     assert "model.remind.sessions" not in left
     assert "model.remind.recency" in left
 
@@ -375,7 +388,7 @@ def test_a_point_inside_a_table_leaves_the_rest_of_it_alone() -> None:
 def test_a_reminder_is_tuned(tmp_path: Path) -> None:
     found = search(tmp_path / "t", {**GRU, "model": {"name": "reminder", "preset": "gru4rec_r"}}, trials=2)
     assert [trial["state"] for trial in found.trials] == ["complete", "complete"]
-    assert read_overrides(tmp_path / "t" / "best.toml") == found.settings
+    assert settings_for_corpus(small_logs.corpus(), read_overrides(tmp_path / "t" / "best.toml")) == found.settings
 
 
 def test_points_and_presets_by_hand() -> None:
@@ -385,16 +398,17 @@ def test_points_and_presets_by_hand() -> None:
     settings = compose({"model": {"name": "gru4rec", "layers": 2}})
     ranges = {"model.layers": Between(1, 3), "model.dim": Choice((1,)), "training.weight_decay": Between(0.0, 1.0)}
     assert preset_point(settings, ranges) == {"model.layers": 2, "training.weight_decay": 1e-5}
-    assert with_point({"model": {"dim": 1}}, {"model.dim": 2, "graph.sample_size": 3}) == {
-        "model": {"dim": 2},
+    found = with_point(settings, {"model.dim": 2, "graph.sample_size": 3})
+    assert selected(found, {"model.dim", "graph.sample_size", "model.layers"}) == {
         "graph": {"sample_size": 3},
+        "model": {"layers": 2, "dim": 2},
     }
 
 
 def test_a_preset_stays_what_it_is() -> None:
-    assert searched("tpe", "popularity", "personal", {})[0] == {}
-    assert list(searched("tpe", "popularity", "mixed", {})[0]) == ["model.session_weight"]
-    varied = {preset: set(searched("tpe", "session_knn", preset, {})[0]) for preset in ("v_sknn", "stan", "vstan")}
+    assert ranges("tpe", "popularity", "personal")[0] == {}
+    assert list(ranges("tpe", "popularity", "mixed")[0]) == ["model.session_weight"]
+    varied = {preset: set(ranges("tpe", "session_knn", preset)[0]) for preset in ("v_sknn", "stan", "vstan")}
     assert not varied["v_sknn"] & {"model.snh", "model.inh", "model.cosine"}
     assert varied["vstan"] - varied["stan"] == {"model.match_weighting", "model.ipw", "model.idf"}
     for name in models.names():
@@ -406,7 +420,7 @@ def test_overwriting_a_study_loses_nothing_of_others(tmp_path: Path) -> None:
     search(tmp_path, COUNTS, trials=1)
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UserMistake, match=r"thesis.txt is not Segue's"):
-        tune(small_logs.corpus(), tmp_path, COUNTS, Budget(trials=1), overwrite=True)
+        tuned(small_logs.corpus(), tmp_path, COUNTS, Budget(trials=1), overwrite=True)
     assert (tmp_path / "study.journal").exists()
 
 

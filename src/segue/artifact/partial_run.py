@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from segue.artifact.model_folder import CHECKPOINT, RUN_NOTE, publish, refuse_existing, refuse_others_files, seal
+from segue.artifact.model_folder import MODEL_FOLDER, publish_model, refuse_existing
+from segue.artifact.names import CHECKPOINT, RUN_NOTE
+from segue.artifact.seal import seal
 from segue.errors import ArtifactError
 from segue.system.atomic import write_text, writing
+from segue.system.folders import is_empty_folder, missing_parents, remove_empty
 
 
 @contextmanager
@@ -28,10 +31,10 @@ def unfinished(out: Path, started_with: Mapping[str, Any], *, resume: bool, over
     refuse_existing(out, overwrite=overwrite)
     partial = partial_of(out)
     with writing(out):
-        made = [folder for folder in (partial, *partial.absolute().parents) if not folder.exists()]
+        begun, parents = partial.exists(), missing_parents(partial)
     if resume:
         _check_note(partial, started_with)
-    elif partial not in made:
+    elif begun:
         _refuse_unfinished(partial, overwrite=overwrite)
     try:
         if not resume:
@@ -39,11 +42,12 @@ def unfinished(out: Path, started_with: Mapping[str, Any], *, resume: bool, over
         yield partial
     except Exception:
         if not resume and not any(partial.glob(f"*{CHECKPOINT}")):
-            _forget(partial, made)
+            shutil.rmtree(partial, ignore_errors=True)
+            remove_empty(parents)
         raise
     refuse_existing(out, overwrite=overwrite)  # again: it has been hours
     seal(partial)
-    publish(partial, out)
+    publish_model(partial, out)
     # Only now: had sealing or renaming failed, the run could still be resumed.
     for leftover in [*out.glob(f"*{CHECKPOINT}"), out / RUN_NOTE]:
         leftover.unlink(missing_ok=True)
@@ -57,7 +61,7 @@ def partial_of(out: Path) -> Path:
 def _refuse_unfinished(partial: Path, *, overwrite: bool) -> None:
     """Raise ArtifactError unless `partial` may be dropped: it is empty, or one of our runs and nothing else."""
     with writing(partial):
-        if partial.is_dir() and not any(partial.iterdir()):
+        if is_empty_folder(partial):
             return
     note = _read_note(partial)
     if not (isinstance(note, dict) and "settings" in note):
@@ -66,7 +70,7 @@ def _refuse_unfinished(partial: Path, *, overwrite: bool) -> None:
         )
     if not overwrite:
         raise ArtifactError(f"an unfinished run is at {partial}; continue it with --resume or drop it with --overwrite")
-    refuse_others_files(partial)
+    MODEL_FOLDER.refuse_foreign(partial)
 
 
 def _check_note(partial: Path, started_with: Mapping[str, Any]) -> None:
@@ -94,10 +98,3 @@ def _begin(partial: Path, started_with: Mapping[str, Any]) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         write_text(partial / RUN_NOTE, json.dumps(started_with, indent=1) + "\n")
-
-
-def _forget(partial: Path, made: list[Path]) -> None:
-    shutil.rmtree(partial, ignore_errors=True)
-    for folder in made:
-        with suppress(OSError):
-            folder.rmdir()

@@ -16,7 +16,9 @@ from segue.cli.console import err, out, print_json, print_rows, search_bars
 from segue.cli.options import Config, Corpus, Json, Set, overrides_of
 from segue.compare.summary import Summary
 from segue.errors import ConfigError, CorpusError
-from segue.settings import merged
+from segue.pipeline.settings import settings_for_corpus
+from segue.settings import Nested, merged
+from segue.settings.overrides import dotted_keys
 from segue.system.atomic import write_text, writing
 
 _SEEDS = 100
@@ -35,7 +37,7 @@ def tune(
     search: Search = "tpe",
     trials: Annotated[int, typer.Option(min=1, help="At most so many.")] = 40,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes of trials.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the search; a training's own is training.seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search; that of a training is training.seed.")] = 0,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,
@@ -53,12 +55,15 @@ def tune(
         raise ConfigError(f"--minutes must be a number of minutes above 0, found {minutes:g}")
     overrides = overrides_of(config, set_)
     if model is not None:
-        (own,) = comparison.entrants([model]).values()
+        (own,) = comparison.named_models([model]).values()
         overrides = merged(overrides, own)
+    settings = settings_for_corpus(corpus, overrides)
     budget = tuning.Budget(trials, minutes, search, seed)
     with search_bars() as (progress, trial):
-        watch = partial(trial, model or "search")
-        found = tuning.tune(corpus, to, overrides, budget, overwrite=overwrite, progress=progress, watch=watch)
+        found = tuning.tune(
+            corpus, to, settings, budget, fixed=dotted_keys(overrides),
+            overwrite=overwrite, progress=progress, watch=partial(trial, model or "search"),
+        )  # fmt: skip
     if as_json:
         print_json(json.loads((to / "trials.json").read_text(encoding="utf-8")))
         return
@@ -100,35 +105,47 @@ def compare(
     """
     overrides = overrides_of(config, set_)
     comparison.check_shared(overrides)
-    if models is not None and not any(name.strip() for entry in models for name in entry.split(",")):
-        raise ConfigError("--models names no model; leave it out to compare all")
     if not math.isfinite(minutes):
         raise ConfigError(f"--minutes must be a number of minutes, found {minutes:g}")
-    runs = comparison.entrants([part.strip() for entry in models or [] for part in entry.split(",") if part.strip()])
-    plan = comparison.Plan(0.0 if no_tune else minutes, trials, search, _seeds(seeds), history, overrides)
-    if show:
-        summary = comparison.standing(to)
-    else:
-        with search_bars() as (progress, trial):
-            told = comparison.Told(progress, trial, partial(_keep, to))
-            summary = comparison.contest(corpus, to, runs, plan, told, overwrite=overwrite)
-        _keep(to, summary)
-        if not summary["models"]:
-            reasons = "; ".join(f"{label}: {reason}" for label, reason in summary["failed"].items())
-            raise CorpusError(f"no model could be measured ({reasons})")
-        comparison.write_page(to / "report.html", summary)
+    chosen = comparison.named_models(_names(models))
+    plan = comparison.ComparisonPlan(0.0 if no_tune else minutes, trials, search, _seeds(seeds), history, overrides)
+    summary = comparison.standing(to) if show else _run(corpus, to, chosen, plan, overwrite=overwrite)
     if as_json:
-        print_json(summary)
+        print_json(summary.as_dict())
         return
     out.print(comparison.markdown(summary), end="")
     if not show:
         err.print(f"report: {to / 'report.html'}")
 
 
-def _keep(to: Path, summary: Summary) -> None:
+def _run(
+    corpus: Path, to: Path, chosen: dict[str, Nested], plan: comparison.ComparisonPlan, *, overwrite: bool
+) -> Summary:
+    """Compare, and write the tables whenever they change and the page at the end."""
+    write = partial(_write_tables, to)
+    with search_bars() as (progress, trial):
+        callbacks = comparison.Callbacks(progress, trial)
+        summary = comparison.compare(corpus, to, chosen, plan, callbacks, on_change=write, overwrite=overwrite)
+    write(summary)
+    if not summary.rows:
+        reasons = "; ".join(f"{label}: {reason}" for label, reason in summary.failed.items())
+        raise CorpusError(f"no model could be measured ({reasons})")
+    comparison.write_page(to / "report.html", summary)
+    return summary
+
+
+def _write_tables(to: Path, summary: Summary) -> None:
     with writing(to):
-        write_text(to / "results.json", json.dumps(summary, indent=1) + "\n")
+        write_text(to / "results.json", json.dumps(summary.as_dict(), indent=1) + "\n")
         write_text(to / "results.md", comparison.markdown(summary))
+
+
+def _names(models: list[str] | None) -> list[str]:
+    """The models of --models, which may be repeated or name several; none: all."""
+    names = [part.strip() for entry in models or [] for part in entry.split(",") if part.strip()]
+    if models is not None and not names:
+        raise ConfigError("--models names no model; leave it out to compare all")
+    return names
 
 
 def _seeds(text: str) -> tuple[int, ...]:

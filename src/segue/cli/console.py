@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
-from segue.report.evaluation_page import flattened
+from segue.evaluation.measurement import Metrics
+from segue.report.numbers import figure, flattened, percent
 from segue.training.trainer import Progress
-from segue.tuning import Standing
+from segue.tuning import SearchProgress
 
 # Ids and names are shown as they are: neither [brackets] nor :colons: in them mean anything.
 # Into a file or a pipe, a table is as wide as its rows need, not as a terminal of long ago.
@@ -51,12 +52,12 @@ def training_bar() -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def search_bars() -> Iterator[tuple[Callable[[Progress], None], Callable[[str, Standing], None]]]:
+def search_bars() -> Iterator[tuple[Callable[[Progress], None], Callable[[str, SearchProgress], None]]]:
     """Two bars: the trials of a search, told with the model's label, and the running epoch."""
     with _bars() as bars:
         trials = bars.add_task("", total=None, left="", visible=False)
 
-        def advance(label: str, at: Standing) -> None:
+        def advance(label: str, at: SearchProgress) -> None:
             best = "" if at.best is None else f", best HR@10 {at.best:.4f}"
             bars.update(
                 trials,
@@ -109,7 +110,7 @@ def evaluation_bar() -> Iterator[Callable[[int, int], None]]:
 
 
 def print_json(result: Any) -> None:
-    """The result as JSON on stdout, and nothing else there."""
+    """Print the result as JSON on stdout, and nothing else there."""
     out.print(json.dumps(result, indent=1, ensure_ascii=out.encoding != "utf-8"))
 
 
@@ -117,27 +118,16 @@ def print_rows(rows: Mapping[str, Any], title: str | None = None) -> None:
     """A two-column table of facts; nested ones get a row each, under the path of their names."""
     table = Table("", Column(overflow="fold"), title=title, show_header=False, box=None, title_justify="left")
     for name, fact in flattened(rows).items():
-        table.add_row(name, _text(fact))
+        table.add_row(name, figure(fact))
     out.print(table)
 
 
-def print_metrics(evaluations: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]) -> None:
-    """One row a model, in percent."""
-    table = Table("model", *metrics)
-    for label, result in evaluations.items():
-        table.add_row(label, *(f"{100 * result['metrics'][name]:.2f}" for name in metrics))
+def print_metrics(metrics: Mapping[str, Metrics]) -> None:
+    """One row per model, in percent."""
+    table = Table("model", *next(iter(metrics.values()), {}))
+    for label, values in metrics.items():
+        table.add_row(label, *map(percent, values.values()))
     out.print(table)
-
-
-def _text(fact: Any) -> str:
-    """Numbers as people read them: two digits after the point, or the first three that say something."""
-    if isinstance(fact, float):
-        return f"{fact:,.2f}" if abs(fact) >= 1 else f"{fact:.3g}"
-    if isinstance(fact, int) and not isinstance(fact, bool):
-        return f"{fact:,}"
-    if isinstance(fact, Iterable) and not isinstance(fact, str):
-        return ", ".join(map(_text, fact))
-    return str(fact)
 
 
 def _duration(seconds: float) -> str:

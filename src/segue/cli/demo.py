@@ -13,18 +13,27 @@ from typing import Any
 import numpy as np
 
 from segue.cli.console import err, out, print_metrics, print_rows, show_messages, training_bar
-from segue.compare import COUNTING, NETWORKS, compare, curves
+from segue.compare import Callbacks, ComparisonPlan, Summary, compare
 from segue.data.corpus import Corpus, load
+from segue.data.preparation.prepare import prepare
 from segue.data.stats import table1
 from segue.errors import UserMistake
-from segue.pipeline.fit import prepare_log
+from segue.pipeline.settings import settings_for_log
 from segue.report.evaluation_page import write_report
-from segue.serving.recommender import Answer, Recommender
+from segue.serving.answer import Answer
+from segue.serving.recommender import Recommender
 from segue.settings import Nested
+from segue.training.epochs import EpochRecord, read_epochs, training_facts
 from segue.version import __version__
 
 METRICS = ("HR@5", "HR@10", "HR@20", "MRR@10", "MRR@20", "NDCG@10")
-SHOWN = ("popularity", "session popularity", "personal popularity", "Markov", "Item-KNN")
+COUNTING: dict[str, Nested] = {
+    "popularity": {"model": {"name": "popularity", "preset": "global"}},
+    "session popularity": {"model": {"name": "popularity", "preset": "session"}},
+    "personal popularity": {"model": {"name": "popularity", "preset": "personal"}},
+    "Markov": {"model": {"name": "markov"}},
+    "Item-KNN": {"model": {"name": "item_knn"}},
+}
 # Selection and refit take about as long each; together with install and preparation this stays under 15 minutes.
 MINUTES = {"HG-GNN segue": 2.0, "HG-GNN paper": 1.0}
 _HOUSEHOLDS = 60
@@ -36,13 +45,16 @@ def demo(folder: Path) -> None:
     corpus_folder = folder / "corpus"
     if not corpus_folder.exists():
         err.print("Complete Journey: real grocery baskets, items are product types")
-        prepare_log("complete-journey:", corpus_folder, {})
+        source, settings = settings_for_log("complete-journey:", {})
+        prepare(source, corpus_folder, settings)
     corpus = load(corpus_folder)
     with training_bar() as progress:
-        results = compare(corpus_folder, _runs(), folder / "models", progress=progress)
-    out.print(f"\n{results['HG-GNN segue']['events']:,} test events, the same for every model; all refitted, in %:")
-    print_metrics(results, METRICS)
-    recommender = Recommender.load(folder / "models" / "hg-gnn-segue")
+        summary = compare(corpus_folder, folder / "models", _chosen(), ComparisonPlan(seeds=(0,)), Callbacks(progress))
+    results = {label: row.measurements[0] for label, row in summary.rows.items()}
+    events = results["HG-GNN segue"].events
+    out.print(f"\n{events:,} test events, the same for every model; all refitted, in %:")
+    print_metrics({label: {name: one.metrics[name] for name in METRICS} for label, one in results.items()})
+    recommender = Recommender.load(summary.rows["HG-GNN segue"].runs[0])
     basket, households = _same_basket(recommender, corpus)
     out.print(f"\nThe same basket, two households: {', '.join(recommender.name(item) for item in basket)}")
     for user in households:
@@ -51,20 +63,27 @@ def demo(folder: Path) -> None:
     write_report(
         report,
         title="Segue on Complete Journey",
-        evaluations=results,
-        curves=curves(results),
-        statistics={**table1(corpus), **results["HG-GNN segue"]["training"]["statistics"]},
+        measurements=results,
+        curves=_curves(summary),
+        statistics={**table1(corpus), **training_facts(summary.rows["HG-GNN segue"].runs[0]).statistics},
         notes=[f"segue {__version__}; trained on train + validation, measured on test; history frozen."],
     )
-    (folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    (folder / "results.json").write_text(json.dumps(summary.as_dict(), indent=1), encoding="utf-8")
     print_rows({"report": str(report), "minutes": f"{(time.monotonic() - started) / 60:.1f}"})
 
 
-def _runs() -> dict[str, Nested]:
-    trained = {
-        label: {**overrides, "training": {"max_minutes": MINUTES[label]}} for label, overrides in NETWORKS.items()
+def _chosen() -> dict[str, Nested]:
+    networks: dict[str, Nested] = {
+        "HG-GNN segue": {"model": {"name": "hg_gnn", "preset": "segue"}},
+        "HG-GNN paper": {"model": {"name": "hg_gnn", "preset": "paper"}},
     }
-    return {**trained, **{label: COUNTING[label] for label in SHOWN}}
+    trained = {label: {**own, "training": {"max_minutes": MINUTES[label]}} for label, own in networks.items()}
+    return {**trained, **COUNTING}
+
+
+def _curves(summary: Summary) -> dict[str, list[EpochRecord]]:
+    epochs = {label: read_epochs(row.runs[0]) for label, row in summary.rows.items()}
+    return {label: played for label, played in epochs.items() if played}
 
 
 def _same_basket(recommender: Recommender, corpus: Corpus) -> tuple[list[str], list[str]]:

@@ -11,11 +11,10 @@ import typer
 from segue.cli.console import out, print_json, print_rows
 from segue.cli.options import Config, Corpus, Drop, Items, Json, Log, Overwrite, Set, Users, note_unused, overrides_of
 from segue.data import corpus as corpora
-from segue.data import sources
 from segue.data.log.check import check_log
+from segue.data.preparation import prepare as preparation
 from segue.data.stats import table1
-from segue.pipeline import fit as pipeline
-from segue.settings import compose
+from segue.pipeline.settings import settings_for_log
 
 
 def check(log: Log, config: Config = None, set_: Set = None, as_json: Json = False, drop_invalid: Drop = False) -> None:
@@ -23,10 +22,9 @@ def check(log: Log, config: Config = None, set_: Set = None, as_json: Json = Fal
 
     Example: `segue check clicks.csv --set columns.item_id=article`
     """
-    source = sources.find(log)
-    settings = compose(source.settings if source else {}, overrides_of(config, set_, drop_invalid))
+    source, settings = settings_for_log(log, overrides_of(config, set_, drop_invalid))
     with tempfile.TemporaryDirectory(prefix="segue-check-") as scratch:
-        report = check_log(source or log, settings, Path(scratch))
+        report = check_log(source, settings, Path(scratch))
     if as_json:
         print_json(report.as_dict())
     else:
@@ -48,8 +46,8 @@ def prepare(
 
     Example: `segue prepare clicks.csv --out corpus --set sessions.gap=30min`
     """
-    overrides = overrides_of(config, set_, drop_invalid)
-    manifest = pipeline.prepare_log(log, to, overrides, items=items, users=users, overwrite=overwrite)
+    source, settings = settings_for_log(log, overrides_of(config, set_, drop_invalid))
+    manifest = preparation.prepare(source, to, settings, items=items, users=users, overwrite=overwrite)
     if as_json:
         print_json({"corpus": str(to), **manifest})
     else:

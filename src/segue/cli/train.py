@@ -11,11 +11,12 @@ from segue.cli.console import err, evaluation_bar, print_json, print_metrics, pr
 from segue.cli.options import Config, Corpus, Drop, Items, Json, Log, Model, Overwrite, Set, Users, overrides_of
 from segue.data.corpus import Part
 from segue.pipeline import fit as pipeline
-from segue.pipeline import measurement as measuring
+from segue.pipeline import measurement
 from segue.pipeline.fit import Options
-from segue.report.evaluation_page import is_table
+from segue.pipeline.settings import settings_for_corpus, settings_for_log
+from segue.report.numbers import is_nested_table
 from segue.settings import compose
-from segue.training import epochs as records
+from segue.training.epochs import training_facts
 
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the unfinished run at OUT.partial.")]
 Refit = Annotated[bool, typer.Option("--refit", help="Train again on train + validation for the chosen epochs.")]
@@ -37,16 +38,16 @@ def train(
     """
     with training_bar() as progress:
         options = Options(resume=resume, overwrite=overwrite, refit=refit, progress=progress)
-        folder = pipeline.train(corpus, to, overrides_of(config, set_), options)
-    facts = records.training_facts(folder)
+        settings = settings_for_corpus(corpus, overrides_of(config, set_))
+        facts = training_facts(pipeline.train(corpus, to, settings, options))
     if as_json:
-        print_json(facts)
+        print_json(facts.as_dict())
         return
-    validation, statistics = facts.pop("validation"), facts.pop("statistics")
+    shown = {name: value for name, value in facts.as_dict().items() if name not in ("validation", "statistics")}
     # Those of each relation, a dozen figures each, are for the report and for --json.
-    print_rows({**facts, **{name: value for name, value in statistics.items() if not is_table(value)}})
-    if validation:
-        print_metrics({facts["label"]: {"metrics": validation}}, list(validation))
+    print_rows({**shown, **{name: value for name, value in facts.statistics.items() if not is_nested_table(value)}})
+    if facts.validation:
+        print_metrics({facts.label: facts.validation})
         print_rows({"split": "validation"})
 
 
@@ -75,13 +76,13 @@ def evaluate(
             "note: a trained model carries its own settings; of --config and --set, only [evaluation] counts here"
         )
     with evaluation_bar() as progress:
-        measured = measuring.evaluate_model(model, corpus, Part[split.upper()], progress=progress, **how)
-    result = measuring.write_evaluation(model, measured)
+        evaluation = measurement.evaluate_model(model, corpus, Part[split.upper()], progress=progress, **how)
+    result = measurement.write_evaluation(model, evaluation)
     if as_json:
-        print_json(result)
+        print_json(result.as_dict())
         return
-    print_metrics({result["model"]: result}, list(result["metrics"]))
-    print_rows({key: result[key] for key in ("split", "protocol", "history", "events", "sessions", "users")})
+    print_metrics({result.model: result.metrics})
+    print_rows({key: getattr(result, key) for key in ("split", "protocol", "history", "events", "sessions", "users")})
 
 
 def fit(
@@ -104,10 +105,11 @@ def fit(
     """
     with training_bar() as progress:
         options = Options(resume=resume, overwrite=overwrite, refit=refit, final=final, progress=progress)
-        folder = pipeline.fit(log, to, overrides_of(config, set_, drop_invalid), options, items=items, users=users)
-    result = measuring.read_evaluation(folder)
+        source, settings = settings_for_log(log, overrides_of(config, set_, drop_invalid))
+        folder = pipeline.fit(source, to, settings, options, items=items, users=users)
+    result = measurement.read_evaluation(folder)
     if as_json:
-        print_json({**records.training_facts(folder), "evaluation": result})
+        print_json({**training_facts(folder).as_dict(), "evaluation": result.as_dict()})
         return
-    print_metrics({result["model"]: result}, list(result["metrics"]))
+    print_metrics({result.model: result.metrics})
     err.print(f"model: {folder}   report: {folder / 'report.html'}")

@@ -1,21 +1,19 @@
 """Several models on one corpus: treated alike, measured on identical events, one table."""
 
-from segue.compare.contest import Plan, Told, check_shared, contest, entrants, standing
+from segue.compare.comparison import ComparisonPlan, check_shared, compare, named_models, standing
+from segue.compare.entrant import Callbacks
 from segue.compare.page import write_page
-from segue.compare.runs import COUNTING, NETWORKS, compare, curves
+from segue.compare.summary import Summary
 from segue.compare.table import markdown
 
 __all__ = [
-    "COUNTING",
-    "NETWORKS",
-    "Plan",
-    "Told",
+    "Callbacks",
+    "ComparisonPlan",
+    "Summary",
     "check_shared",
     "compare",
-    "contest",
-    "curves",
-    "entrants",
     "markdown",
+    "named_models",
     "standing",
     "write_page",
 ]

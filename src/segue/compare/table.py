@@ -1,128 +1,112 @@
-"""The table of a comparison for people: cells that HTML and Markdown share, and the Markdown."""
+"""The tables of a comparison for people, which its Markdown and its page share, and the Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
+from segue.compare.row import EntrantRow, Spread
 from segue.compare.summary import Summary
-from segue.report.evaluation_page import marked
+from segue.report import markdown as text
+from segue.report.numbers import percent, percent_column, setting
+from segue.report.table import MISSING, Cell, Table
 
-Cell = tuple[str, bool]
-"""A text, and whether it is the best of its column."""
-AVERAGES = {"metrics": "averaged over events", "metrics_by_user": "averaged over users"}
-
-
-def metric_rows(summary: Summary, average: str) -> tuple[list[str], dict[str, list[Cell]]]:
-    """Names of the columns, and for each model its means in percent, with ± one standard deviation over seeds.
-
-    Coverage is no average over anything; it stands beside the headline.
-    """
-    headline = average == next(iter(AVERAGES))
-    found = {
-        label: {**row[average], **(row["coverage"] if headline else {})} for label, row in summary["models"].items()
-    }
-    names = list(next(iter(found.values()), {}))
-    columns = [_column([row[name] for row in found.values()]) for name in names]
-    return names, {label: [column[place] for column in columns] for place, label in enumerate(found)}
+_COSTS = (
+    "seeds",
+    "parameters",
+    "tuning s",
+    "trials",
+    "training s",
+    "events played",
+    "test ms/event",
+    "validation HR@10",
+    "settings found",
+)
 
 
-def cost_rows(summary: Summary) -> tuple[list[str], dict[str, list[str]]]:
+def metrics_by_event(summary: Summary) -> Table:
+    """Means over events in percent, with ± one standard deviation over seeds; the coverage of the lists beside them."""
+    return _metric_table(summary, "Averaged over events", lambda row: {**row.metrics, **row.coverage})
+
+
+def metrics_by_user(summary: Summary) -> Table:
+    """Means over users in percent, with ± one standard deviation over seeds."""
+    return _metric_table(summary, "Averaged over users", lambda row: row.metrics_by_user)
+
+
+def costs(summary: Summary) -> Table:
     """What each model took, and the settings that were found for it."""
-    head = [
-        "seeds",
-        "parameters",
-        "tuning s",
-        "trials",
-        "training s",
-        "events played",
-        "test ms/event",
-        "validation HR@10",
-        "settings found",
-    ]
-    rows = {}
-    for label, row in summary["models"].items():
-        seconds = row["seconds"]
-        found = ", ".join(f"{key.partition('.')[2]} {_short(value)}" for key, value in row["tuned"].items())
-        rows[label] = [
-            str(len(row["runs"])),
-            f"{row['parameters']:,}" if row["parameters"] else "–",
-            f"{seconds['tuning']:,.0f}",
-            str(row["trials"]),
-            f"{seconds['training']['mean']:,.1f}",
-            f"{row['trained_events']:,}" if row["trained_events"] else "–",
-            f"{1000 * seconds['inference']['mean'] / summary['events']:.3f}",
-            f"{100 * row['validation']:.2f}",
-            found or "as preset",
-        ]
-    return head, rows
+    common = summary.any_measurement
+    events = common.events if common else 1
+    return Table(("model", *_COSTS), {label: _costs(row, events) for label, row in summary.rows.items()})
 
 
 def sentences(summary: Summary) -> list[str]:
-    """The verdicts, the best baseline first."""
-    best = summary["best_baseline"]
+    """The verdicts, that on the best baseline first."""
+    best = summary.best_baseline
     if best is None:
         return []
-    rest = [text for label, text in summary["verdicts"].items() if label != best]
-    return [f"Best baseline by validation: {best}.", summary["verdicts"][best], *rest]
+    rest = [sentence for label, sentence in summary.verdicts.items() if label != best]
+    return [f"Best baseline by validation: {best}.", summary.verdicts[best], *rest]
 
 
 def leftovers(summary: Summary) -> list[str]:
-    """Who is missing from the table, and why."""
-    failed = [f"{label}: left out, {reason}" for label, reason in summary["failed"].items()]
-    unfinished = [
-        f"{label}: not finished, {at['seeds']} of {at['of']} seeds" for label, at in summary["unfinished"].items()
-    ]
-    return failed + unfinished
+    """Which models are missing from the table, and why."""
+    failed = [f"{label}: left out, {reason}" for label, reason in summary.failed.items()]
+    return failed + [f"{label}: not finished, {done} of {of} seeds" for label, (done, of) in summary.unfinished.items()]
 
 
-def facts(summary: Summary) -> str:
+def protocol(summary: Summary) -> str:
     """What all rows have in common."""
-    if "events" not in summary:
+    common = summary.any_measurement
+    if common is None:
         return "No model is finished yet."
-    plan = summary["plan"]
+    plan = summary.plan
     tuned = (
         f"every model had {plan['minutes']:g} minutes and {plan['trials']} trials at most ({plan['search']})"
         " to be tuned on validation"
         if plan["minutes"]
         else "no model was tuned"
     )
-    masked = "; items of the running session are no candidates" if summary["masked"] else ""
+    masked = "; items of the running session are no candidates" if common.masked else ""
     return (
-        f"{summary['events']:,} {summary['split']} events in {summary['sessions']:,} sessions of {summary['users']:,}"
-        f" users (split {summary['protocol']}, history {summary['history']}{masked}); every item is ranked, ties count"
+        f"{common.events:,} {common.split} events in {common.sessions:,} sessions of {common.users:,}"
+        f" users (split {common.protocol}, history {common.history}{masked}); every item is ranked, ties count"
         f" against the model; {tuned}, then was fitted on train + validation; % ± standard deviation over seeds."
     )
 
 
 def markdown(summary: Summary) -> str:
     """All of it as Markdown; the best of a column is bold."""
-    parts = [facts(summary)]
-    if summary["models"]:
-        for average, heading in AVERAGES.items():
-            names, rows = metric_rows(summary, average)
-            texts = {label: [f"**{text}**" if best else text for text, best in cells] for label, cells in rows.items()}
-            parts.append(f"{heading.capitalize()}:\n\n{_table(names, texts)}")
-        parts.append(_table(*cost_rows(summary)))
-    parts += ["\n".join(f"- {text}" for text in lines) for lines in (sentences(summary), leftovers(summary)) if lines]
+    parts = [protocol(summary)]
+    if summary.rows:
+        parts += map(text.table, (metrics_by_event(summary), metrics_by_user(summary), costs(summary)))
+    parts += [text.bullets(lines) for lines in (sentences(summary), leftovers(summary)) if lines]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(names: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
-    lines = ["| model | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    lines += [
-        "| " + " | ".join(text.replace("|", "\\|") for text in [label, *cells]) + " |" for label, cells in rows.items()
+def _metric_table(summary: Summary, title: str, averages: Callable[[EntrantRow], Mapping[str, Spread]]) -> Table:
+    spreads = {label: averages(row) for label, row in summary.rows.items()}
+    names = list(next(iter(spreads.values()), {}))
+    columns = [
+        percent_column([of[name].mean for of in spreads.values()], [of[name].sd for of in spreads.values()])
+        for name in names
     ]
-    return "\n".join(lines)
+    rows = {label: [column[number] for column in columns] for number, label in enumerate(spreads)}
+    return Table(("model", *names), rows, title)
 
 
-def _column(values: Sequence[Mapping[str, float | None]]) -> list[Cell]:
-    best = marked([value["mean"] for value in values])
-    return [
-        (text if value["sd"] is None else f"{text} ± {100 * value['sd']:.2f}", is_best)
-        for value, (text, is_best) in zip(values, best, strict=True)
+def _costs(row: EntrantRow, events: int) -> list[Cell]:
+    entry, seconds = row.entry, row.seconds
+    found = ", ".join(f"{key.partition('.')[2]} {setting(value)}" for key, value in entry.tuned.items())
+    texts = [
+        str(len(row.runs)),
+        f"{row.costs[0].parameters:,}" if row.costs[0].parameters else MISSING,
+        f"{entry.seconds:,.0f}",
+        str(entry.trials),
+        f"{seconds['training'].mean:,.1f}",
+        f"{row.trained_events:,}" if row.trained_events else MISSING,
+        f"{1000 * seconds['inference'].mean / events:.3f}",
+        percent(entry.validation),
+        found or "as preset",
     ]
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return [Cell(shown) for shown in texts]

@@ -1,1 +1,1 @@
-"""What every model offers to the rest of Segue, and what a model asks of a corpus."""
+"""The contract between the models and the rest of Segue: what a model offers, and what it needs of a corpus."""

@@ -1,4 +1,4 @@
-"""The model contract: what anything that ranks items must offer, and what everything trained offers beyond that.
+"""The model contract: what anything that ranks items must offer, and what a trained model offers beyond that.
 
 Every trained model factors into a vector per event and a vector per item. That one fact gives all of them chunked
 softmax, one training loop, exact top-k serving and explanations at no cost per model.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
 
@@ -17,7 +17,7 @@ from segue.data.corpus import Corpus
 from segue.data.schedules import Order
 from segue.nn.encoding import Encoding, ScoreParts
 from segue.nn.losses import dense_scores, softmax_loss
-from segue.settings import GraphSettings, PreparationSettings
+from segue.settings import Settings
 from segue.settings.base import Config
 from segue.settings.search_space import Space
 
@@ -29,37 +29,68 @@ class ModelConfig(Config):
     """Base of every model's configuration."""
 
     window: Window = Window()
+    """How many items of the running session, and of the user's earlier sessions, the model looks at."""
 
 
 class SessionModel(ABC):
-    """Anything that can rank: popularity, neighbours, networks."""
+    """Anything that can rank items: popularity, neighbours, networks.
+
+    A model is one class in one file of ``segue/models``; docs/guide/adding-a-model.md shows how to write one.
+    """
 
     Config: ClassVar[type[ModelConfig]]
+    """Class of the model's options, the keys under ``[model]``."""
+    title: ClassVar[str]
+    """Name of the model for people, such as "SR-GNN"."""
     presets: ClassVar[Mapping[str, Overrides]] = {}
     """Named settings, section by section; the first is the default."""
     space: ClassVar[Space] = {}
-    """What a search may vary, by setting such as ``model.dim``."""
+    """Ranges that a search may try, by setting such as ``model.dim``."""
     spaces: ClassVar[Mapping[str, Space]] = {}
-    """The same for a preset that varies less than the model: what makes it that preset stays as it is."""
+    """Ranges for presets that allow less than `space`: the options that define a preset stay fixed."""
+    depth: ClassVar[str | None] = None
+    """Option that the paper's grid varies as the number of layers, such as "steps"; None: the model has no layers."""
+    deepest: ClassVar[int] = 4
+    """Most layers that the paper's grid tries; a model whose cost grows faster per layer says less."""
+    order_blind: ClassVar[bool] = False
+    """Whether the order of clicks is ignored or not enough to learn a fixed succession of items."""
+    wraps: ClassVar[str | None] = None
+    """Option that holds the settings of another model around which this one is built; None: there is none."""
 
-    def __init__(self, config: ModelConfig, graph: GraphSettings) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.graph_settings = graph
         self.n_items = 0
         self.n_users = 0
+
+    @classmethod
+    def from_settings(cls, settings: Settings, inner: SessionModel | None = None) -> Self:
+        """An empty model as the settings of a run describe it.
+
+        Args:
+            settings: a model that needs more than its own options, such as the graph section, overrides this method.
+            inner: the model built from the option that `wraps` names, if any.
+
+        Raises ConfigError for an unknown option.
+        """
+        return cls(cls.Config.parse(settings.model.options, "model"))
 
     @property
     def needs(self) -> frozenset[Need]:
         """What this configuration builds on, checked against the corpus before anything runs.
 
         history: a known user with two train sessions. time: timestamps that differ. graph: a session of two different
-        items. attributes: the columns that ``graph.attributes`` names.
+        items. attributes: the columns that `attribute_columns` names.
         """
         return frozenset()
 
+    @property
+    def attribute_columns(self) -> tuple[str, ...]:
+        """Columns of the items or users table that the model reads, "item.COLUMN" or "user.COLUMN"."""
+        return ()
+
     @abstractmethod
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         """Learn counts, or build tables and graph, from the train part of the corpus."""
 
     @abstractmethod
@@ -68,14 +99,14 @@ class SessionModel(ABC):
 
     @abstractmethod
     def arrays(self) -> dict[str, Tensor]:
-        """What has to be stored, as tensors."""
+        """Everything that has to be stored, as tensors."""
 
     @abstractmethod
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`, on a new model of the same configuration."""
+        """Take back what :meth:`arrays` returned; called on a new model of the same configuration."""
 
     def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
-        """The scores of `items` [k] for a batch of one event, taken apart; all base where that cannot be done."""
+        """The scores of `items` [k] for a batch of one event, split into summands; one base part by default."""
         return ScoreParts(base=self.scores(batch)[0, items])
 
     def relation(self, source: int, item: int) -> str | None:
@@ -83,33 +114,38 @@ class SessionModel(ABC):
         return None
 
     def statistics(self) -> dict[str, Any]:
-        """Facts about what was built, for logs, reports and the artifact."""
+        """Facts about the fitted model, for logs, reports and the artifact."""
         return {}
 
 
 class SessionEncoder(SessionModel, nn.Module):
-    """Everything trained."""
+    """A trained model: a vector per event, a vector per item, and a loss."""
 
     @property
     def order(self) -> Order:
-        """How its training batches are drawn."""
+        """The order in which training visits sessions and fills batches."""
         return "shuffled"
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
-        """Draw the parameters; what counts or builds a graph does that beyond this."""
+    @property
+    def ranking_loss(self) -> bool:
+        """Whether the loss only compares scores, so that it stays above zero even where every target ranks first."""
+        return False
+
+    def fit(self, corpus: Corpus) -> None:
+        """Build and initialise the parameters. A model that also counts or builds a graph extends this method."""
         self.n_items, self.n_users = corpus.n_items, corpus.n_users
-        self._draw()
+        self._build_parameters()
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`, on a new model of the same configuration."""
+        """Take back what :meth:`arrays` returned; called on a new model of the same configuration."""
         self.n_items, self.n_users = n_items, n_users
-        self._draw()
+        self._build_parameters()
         self.load_state_dict(dict(arrays))
 
-    def _draw(self) -> None:
-        """Make the parameters and buffers of `n_items` and `n_users`, and draw what training starts from.
+    def _build_parameters(self) -> None:
+        """Create parameters and buffers for `n_items` and `n_users`, with the values that training starts from.
 
-        Nothing here: a model that fits and restores by itself needs no more.
+        Does nothing by default: a model that overrides both `fit` and `restore` need not use it.
         """
 
     @abstractmethod
@@ -122,20 +158,20 @@ class SessionEncoder(SessionModel, nn.Module):
 
     @abstractmethod
     def item_vectors(self) -> Tensor:
-        """[items, dim]; scores = encode @ item_vectors.T."""
+        """Vectors of all items, [items, dim]; scores = encode @ item_vectors.T."""
 
     def snapshot(self) -> None:
         """Compute once what evaluation and serving would otherwise compute for every batch."""
 
     def forget_snapshot(self) -> None:
-        """Drop it: the parameters are about to change."""
+        """Drop the snapshot: the parameters are about to change."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters for the optimizer, with their own options where they need any."""
+        """Parameters for the optimizer, in groups where some need options of their own."""
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
 
     def loss(self, batch: Batch) -> Tensor:
-        """:meth:`loss_of` the batch by itself."""
+        """Loss of a batch on its own, without a state from the batch before."""
         return self.loss_of(self.encode(batch), batch)
 
     def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
@@ -143,10 +179,10 @@ class SessionEncoder(SessionModel, nn.Module):
         return softmax_loss(encoding, self.item_vectors(), batch.target)
 
     def after_step(self) -> None:
-        """Called after every optimizer step: projections and the like."""
+        """Adjust the parameters after every optimizer step, for instance by a projection."""
 
     def scores(self, batch: Batch) -> Tensor:
-        """[events, items], the pointer folded in so that their order is that of the probabilities."""
+        """Logits over all items, [events, items]; a pointer is folded in so that they order as its probabilities."""
         return dense_scores(self.encode(batch), self.item_vectors())
 
     def arrays(self) -> dict[str, Tensor]:

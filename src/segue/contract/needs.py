@@ -1,4 +1,4 @@
-"""What a model asks of a corpus, checked before anything is built: one line instead of a model of nothing."""
+"""Check of what a model needs against what a corpus holds, before anything is built."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _lacks_time(_: SessionModel, corpus: Corpus) -> str:
 
 
 def _lacks_graph(_: SessionModel, corpus: Corpus) -> str:
-    """Transitions and co-occurrences both take a session of two different items."""
+    """Say so if no session holds two different items, which transitions and co-occurrences both need."""
     train = corpus.train
     first = np.repeat(train.items[train.offsets[:-1]], train.lengths)
     return (
@@ -49,7 +49,7 @@ def _lacks_attributes(model: SessionModel, corpus: Corpus) -> str:
     tables = {"item": corpus.items, "user": corpus.users}
     known = [f"{owner}.{column}" for owner, table in tables.items() for column in categorical(table.column_names)]
     try:
-        check_names(model.graph_settings.attributes, known)
+        check_names(model.attribute_columns, known)
     except ConfigError as error:
         return str(error)
     return ""

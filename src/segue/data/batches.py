@@ -16,30 +16,32 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from segue.data.corpus import IntArray, Sessions
+from segue.data.arrays import IntArray
+from segue.data.corpus import Sessions
+from segue.data.tensors import spans
 from segue.settings.base import Config
 
 HistoryPolicy = Literal["frozen", "rolling"]
 
 
 class Window(Config):
-    """What a model looks at: it belongs to the model's configuration and travels in the artifact."""
+    """How far back a model looks: part of the model's configuration, and stored with the trained model."""
 
     length: int = Field(20, ge=1, le=1_000_000)
-    """Last items of the running session."""
+    """Number of last items of the running session that the model looks at."""
     history: int = Field(0, ge=0, le=1_000_000_000)
-    """Last items of the user's earlier sessions; 0: none."""
+    """Number of last items of the user's earlier sessions that the model looks at; 0 is no history."""
 
 
 class UserWindow(Window):
-    """Of a model that is nothing without the user's earlier sessions."""
+    """Window of a model that cannot do without the user's earlier sessions."""
 
     history: int = Field(1000, ge=1, le=1_000_000_000)
-    """Last items of the user's earlier sessions."""
+    """Number of last items of the user's earlier sessions that the model looks at, at least one."""
 
 
 class History(NamedTuple):
-    """What came before the running sessions of a batch, flat and row by row, the oldest first.
+    """The history of the rows of a batch: earlier items of their users, flat and row by row, the oldest first.
 
     items, times (epoch ms); `begins` marks the first item of each session; `row` is the row each belongs to.
     """
@@ -51,7 +53,7 @@ class History(NamedTuple):
 
 
 class Prefixes(NamedTuple):
-    """The prefix of every event by itself, oldest item first, padded on the right: all [events, length]."""
+    """Every event's prefix as a row of its own, oldest item first, padded on the right; all [events, length]."""
 
     items: Tensor
     mask: Tensor
@@ -70,7 +72,7 @@ class Store:
 
     @classmethod
     def of(cls, sessions: Sessions, device: torch.device) -> Self:
-        """All events of some sessions."""
+        """The store of some sessions."""
         begins = beginnings(sessions.offsets)
         return cls(*(t.to(device) for t in (long_tensor(sessions.items), long_tensor(sessions.times), begins)))
 
@@ -88,9 +90,11 @@ class Batch:
         target: [events] int64 (-1 for a request). time: [events] int64, epoch ms of the last item of the prefix.
         past: [rows, 2] the slice of `store` with the user's history. past_sessions: [rows] sessions in it.
         own: [rows, 2] the slice of `store` with the whole running session, empty unless it was counted by the model.
-        fresh: [rows] bool; the history is not what the model was fitted on (an unknown user, a rolling history).
-        slot: [rows] int64; continues: [rows] bool; for models that carry a state: where a row's is kept, and whether
-            what lies there is its own (the same session an item earlier, or the same user a session earlier).
+        fresh: [rows] bool; whether the history differs from what the model was fitted on (an unknown user, a rolling
+            history).
+        slot: [rows] int64; for models that carry a state: index of the state that belongs to the row.
+        continues: [rows] bool; whether the state at `slot` is from the row's own past (its session one item earlier, or
+            its user one session earlier).
     """
 
     items: Tensor
@@ -123,7 +127,7 @@ class Batch:
         return self.store.items[cells], row
 
     def prefixes(self) -> Prefixes:
-        """The prefix of every event as a row of its own."""
+        """Every event's prefix as a row of its own."""
         length = int(self.position.max()) + 1 if len(self) else 0
         cell = torch.arange(max(length, 1), device=self.items.device)
         reversed_position = self.position[:, None] - cell
@@ -132,7 +136,7 @@ class Batch:
         return Prefixes(items, mask, reversed_position.clamp(min=0))
 
     def anonymise(self, rows: Tensor, unknown_user: int) -> Self:
-        """The marked rows (bool [rows]) as sessions of an unknown user without history."""
+        """This batch with the marked rows (bool [rows]) as sessions of an unknown user without history."""
         return replace(
             self,
             user=self.user.masked_fill(rows, unknown_user),
@@ -141,7 +145,7 @@ class Batch:
         )
 
     def to(self, device: torch.device) -> Self:
-        """The same batch on another device; the store must be there already."""
+        """This batch on another device; the store must be there already."""
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "store"}
         return replace(self, **moved)
 
@@ -161,13 +165,6 @@ def look_back(store: Store, past: Tensor, max_items: int, max_sessions: int | No
     return History(store.items.index_select(0, cells), store.times.index_select(0, cells), begins, row)
 
 
-def spans(start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """Expand slices: the positions start[i] .. start[i] + length[i] - 1 of every i, and i for each; both flat."""
-    owner = torch.repeat_interleave(length)
-    first = torch.cumsum(length, 0) - length
-    return torch.arange(len(owner), device=start.device) + (start - first).index_select(0, owner), owner
-
-
 class Past(NamedTuple):
     """A user's earlier sessions as flat arrays, the oldest first: items, times [events]; offsets [sessions + 1]."""
 
@@ -185,13 +182,13 @@ def request(
     *,
     fresh: bool = True,
 ) -> Batch:
-    """A served request: a batch with one event.
+    """Make the batch of a served request: a batch with one event.
 
     Args:
         items: known items of the running session, oldest first; may be empty.
         user: the user's number, or ``n_users`` for an unknown one.
         time: epoch ms.
-        history: what came before.
+        history: the user's earlier sessions.
         length: Window.length of the model.
         fresh: False when `history` is what the model was fitted on.
     """
@@ -224,4 +221,5 @@ def beginnings(offsets: IntArray) -> Tensor:
 
 
 def long_tensor(values: npt.NDArray[np.integer]) -> Tensor:
+    """Whole numbers as an int64 tensor."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64))

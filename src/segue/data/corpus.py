@@ -5,10 +5,10 @@ A folder of Parquet and one ``manifest.json``::
     manifest.json         format, fingerprint, settings, what each step of the preparation removed
     items.parquet         item_id (string, byte order = item number), name, then categorical columns
     users.parquet         user_id (string), known (bool), name, then categorical columns; known users first
-    train.parquet         one row a session: session, user, session_id (the log's own; null where sessions were cut),
+    train.parquet         one row per session: session, user, session_id (the log's own; null where sessions were cut),
                           items list<int32>, times list<int64> (epoch ms)
-    validation.parquet    the same
-    test.parquet          the same; never opened by training
+    validation.parquet    like train.parquet
+    test.parquet          like train.parquet; never opened by training
 
 Sessions are numbered through all parts in the order (user, start, first event), so a user's sessions are neighbours
 and "history + prefix" of any event is one contiguous slice of the flat arrays.
@@ -29,11 +29,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segue.data.arrays import IntArray, offsets_of
 from segue.errors import CorpusError
 
 FORMAT = "segue-corpus-1"
-
-IntArray = npt.NDArray[np.int64]
 
 
 class Part(IntEnum):
@@ -50,7 +49,7 @@ class Part(IntEnum):
 
 
 FILES = ("manifest.json", "items.parquet", "users.parquet", *(part.file for part in Part))
-"""All that a corpus folder holds."""
+"""Names of all files of a corpus folder."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Sessions:
     """Sessions as flat arrays (CSR): session s is ``items[offsets[s]:offsets[s + 1]]``.
 
     Shapes: items, times [events]; offsets [sessions + 1]; user, number [sessions]. Times are epoch milliseconds.
-    ``number`` is the session's place in the corpus (-1 for a request from outside).
+    ``number`` is the session's number in the corpus (-1 for a request from outside).
     """
 
     items: npt.NDArray[np.int32]
@@ -87,13 +86,6 @@ class Sessions:
         lengths = np.add.reduceat(keep, self.offsets[:-1], dtype=np.int64) if len(self) else self.lengths
         kept = Sessions(self.items[keep], self.times[keep], offsets_of(lengths), self.user, self.number)
         return kept.take(np.flatnonzero(lengths >= min_length))
-
-
-def offsets_of(lengths: npt.NDArray[Any]) -> IntArray:
-    """Running sum with a leading zero, [n] → [n + 1]."""
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets
 
 
 @dataclass(frozen=True)
@@ -132,33 +124,33 @@ class Corpus:
 
     @cached_property
     def train(self) -> Sessions:
-        """The sessions that anything may be derived from."""
+        """The train sessions, the only ones that models and graphs are made from."""
         return self.select(Part.TRAIN)
 
     @cached_property
     def item_support(self) -> IntArray:
-        """Events of each item in train, [n_items]."""
+        """Number of train events of each item, [n_items]."""
         return np.bincount(self.train.items, minlength=self.n_items).astype(np.int64)
 
     @cached_property
     def item_ids(self) -> list[str]:
-        """The item vocabulary; position = item number."""
+        """The ids of the items; the index of an id is the item number."""
         return list(self.items.column("item_id").to_pylist())
 
     @cached_property
     def user_ids(self) -> list[str]:
-        """The user vocabulary, known users first."""
+        """The ids of the users, known users first; the index of an id is the user number."""
         return list(self.users.column("user_id").to_pylist())
 
     @cached_property
     def repeats_in_sessions(self) -> bool:
-        """Whether any train session holds an item twice (`evaluation.mask_session = "auto"` asks)."""
+        """Whether any train session holds an item twice; `evaluation.mask_session = "auto"` depends on it."""
         session = np.repeat(np.arange(len(self.train)), self.train.lengths)
         keys = session * self.n_items + self.train.items
         return bool(len(np.unique(keys)) < len(keys))
 
     def with_train(self, parts: Sequence[Part]) -> Corpus:
-        """The same corpus with the given parts counted as train: for ``--refit`` and ``--final``."""
+        """This corpus with the given parts counted as train: for ``--refit`` and ``--final``."""
         part = np.where(np.isin(self.part, [int(p) for p in parts]), np.int8(Part.TRAIN), self.part)
         return replace(self, part=part.astype(np.int8))
 
@@ -187,15 +179,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a corpus folder. Raises CorpusError when there is none or of another format."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        found = manifest["format"]
+        written = manifest["format"]
     except FileNotFoundError:
         raise CorpusError(f"{folder} is not a corpus (no manifest.json); make one with: segue prepare LOG") from None
     except NotADirectoryError:
         raise CorpusError(f"{folder} is a file, not a corpus; make one of a log with: segue prepare LOG") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"the manifest of corpus {folder} cannot be read ({error}); prepare it again") from None
-    if found != FORMAT:
-        raise CorpusError(f"corpus {folder} has format {found!r}, this Segue reads {FORMAT!r}; prepare it again")
+    if written != FORMAT:
+        raise CorpusError(f"corpus {folder} has format {written!r}, this Segue reads {FORMAT!r}; prepare it again")
     return dict(manifest)
 
 

@@ -52,9 +52,10 @@ def connect(preparation: PreparationSettings, scratch: Path) -> duckdb.DuckDBPyC
 
 @contextmanager
 def spilling(folder: Path) -> Iterator[None]:
-    """Inside the block, engines without a scratch folder of their own spill to `folder`: a run's own disk, not /tmp.
+    """Inside the block, engines without a scratch folder of their own spill to `folder`, on the disk of the run.
 
-    It is made anew and gone afterwards, with whatever a killed process left there. Raises UserMistake when that fails.
+    The folder is made anew and removed afterwards, with whatever a killed process left there. Raises UserMistake when
+    that fails.
     """
     shutil.rmtree(folder, ignore_errors=True)
     with guarded(f"making the folder {folder}"):
@@ -69,7 +70,7 @@ def spilling(folder: Path) -> Iterator[None]:
 
 
 def spill_folder() -> Path | None:
-    """The folder of the running :func:`spilling`, None where the system's temporary folder is to be taken."""
+    """The folder of the running :func:`spilling`; None outside of it, for the system's temporary folder."""
     return _spill.get()
 
 

@@ -1,4 +1,4 @@
-"""Batches of a set of sessions: which rows are played, in which order, and what each may look back at."""
+"""Batches of a set of sessions: which rows are played, in which order, and which history each row has."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from segue.data.arrays import IntArray, offsets_of
 from segue.data.batches import Batch, HistoryPolicy, Store, long_tensor
-from segue.data.corpus import Corpus, IntArray, Part, Sessions, offsets_of
+from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.schedules import Order, Schedule, session_parallel, user_sequential
 
 
 @dataclass(frozen=True)
-class Rows:
+class BatchRows:
     """The rows to play: cells ``start .. start + cells - 1`` of session `session`; events from position `first` on.
 
     Shapes: all [rows]. slot, continues: as in :class:`~segue.data.batches.Batch`; unset where nothing is carried.
@@ -36,9 +37,9 @@ class Rows:
         """Events in each row, [rows]."""
         return self.cells - self.first
 
-    def take(self, chosen: IntArray) -> Rows:
+    def take(self, chosen: IntArray) -> BatchRows:
         """The chosen rows, in the given order."""
-        return Rows(self.session[chosen], self.start[chosen], self.cells[chosen], self.first[chosen])
+        return BatchRows(self.session[chosen], self.start[chosen], self.cells[chosen], self.first[chosen])
 
 
 class Loader:
@@ -48,9 +49,10 @@ class Loader:
         corpus: where history and own sessions are looked up.
         sessions: what to play, of `corpus` (possibly with events left out).
         length: Window.length of the model.
-        policy: how much of the user's past is seen; train sessions always see the train sessions before them.
+        policy: which earlier sessions of the user are seen; train sessions always see the train sessions before them.
         shuffle: "sessions" (rows are sessions) or "events" (every row is one prefix).
-        order: "session_parallel": a row is one item, "user_sequential": a row is a whole session; see `orders`.
+        order: "session_parallel": a row is one item, "user_sequential": a row is a whole session; see
+            :mod:`segue.data.schedules`.
     """
 
     def __init__(
@@ -73,14 +75,14 @@ class Loader:
         elif order == "user_sequential":
             length, shuffle = int(sessions.lengths.max(initial=1)), "sessions"
         self._rows = _rows(sessions, length, single=shuffle == "events")
-        self._past, self._past_sessions, self._own = _look_back(corpus, sessions, policy)
+        self._past, self._past_sessions, self._own = _history_slices(corpus, sessions, policy)
         self._user = np.minimum(sessions.user, corpus.n_users).astype(np.int64)
         played = corpus.part[np.searchsorted(corpus.sessions.number, sessions.number)]
         self._fresh = (self._user == corpus.n_users) | ((policy == "rolling") & (played != Part.TRAIN))
         whole = corpus.sessions
         self._store = Store.of(whole, self.device)
 
-    def plan(self, batch_events: int, seed: tuple[int, ...] | None = None) -> list[Rows]:
+    def plan(self, batch_events: int, seed: tuple[int, ...] | None = None) -> list[BatchRows]:
         """The rows of each batch, about `batch_events` events in each; in order, or shuffled by `seed`.
 
         An order that carries a state is the same in every epoch.
@@ -96,7 +98,7 @@ class Loader:
         batch = (np.cumsum(events) - events) // batch_events
         return [self._rows.take(part) for part in np.split(chosen, np.flatnonzero(np.diff(batch)) + 1)]
 
-    def _steps(self, batch_events: int) -> list[Rows]:
+    def _steps(self, batch_events: int) -> list[BatchRows]:
         rows = self._rows
         if self._order == "session_parallel":
             schedule = session_parallel(self.sessions, rows.session, batch_events)
@@ -108,11 +110,11 @@ class Loader:
         return [replace(rows.take(part), **_carried(schedule, part)) for part in parts]
 
     def batches(self, batch_events: int, seed: tuple[int, ...] | None = None) -> Iterator[Batch]:
-        """All batches of :meth:`plan`."""
+        """The batches of :meth:`plan`, one by one."""
         return (self.collate(rows) for rows in self.plan(batch_events, seed))
 
-    def collate(self, rows: Rows) -> Batch:
-        """The batch of some rows."""
+    def collate(self, rows: BatchRows) -> Batch:
+        """Collate rows into one batch."""
         width = int(rows.cells.max())
         cell = np.arange(width)
         mask = cell < rows.cells[:, None]
@@ -146,7 +148,7 @@ def _carried(schedule: Schedule, rows: IntArray) -> dict[str, Any]:
     return {"slot": schedule.slot[rows], "continues": schedule.continues[rows]}
 
 
-def _rows(sessions: Sessions, length: int, *, single: bool) -> Rows:
+def _rows(sessions: Sessions, length: int, *, single: bool) -> BatchRows:
     """Whole sessions up to `length` cells, and a row for each later prefix; with `single` a row for every prefix."""
     prefixes = np.maximum(sessions.lengths - 1, 0)
     together = np.minimum(prefixes, 0 if single else length)
@@ -154,7 +156,7 @@ def _rows(sessions: Sessions, length: int, *, single: bool) -> Rows:
     last = np.arange(len(session)) - np.repeat(offsets_of(prefixes - together)[:-1] - together, prefixes - together)
     cells = np.minimum(last + 1, length)
     whole = np.flatnonzero(together > 0)
-    rows = Rows(
+    rows = BatchRows(
         session=np.concatenate([whole, session]),
         start=np.concatenate([sessions.offsets[whole], sessions.offsets[session] + last + 1 - cells]),
         cells=np.concatenate([together[whole], cells]),
@@ -163,11 +165,12 @@ def _rows(sessions: Sessions, length: int, *, single: bool) -> Rows:
     return rows.take(np.lexsort((rows.start + rows.cells, rows.session)))
 
 
-def _look_back(corpus: Corpus, played: Sessions, policy: HistoryPolicy) -> tuple[IntArray, IntArray, IntArray]:
-    """Slices of the corpus' flat arrays for each played session: history [n, 2], its sessions [n], itself [n, 2].
+def _history_slices(corpus: Corpus, played: Sessions, policy: HistoryPolicy) -> tuple[IntArray, IntArray, IntArray]:
+    """Slices of the corpus' flat arrays per played session: its history [n, 2], the number of sessions in it [n],
+    and the session itself [n, 2].
 
     History is the leading run of the user's sessions that all ended before this one starts; ``frozen`` ends it with the
-    train part. The session itself is given only where it is a train session: only those are counted by a model.
+    train part. The slice of the session itself is empty unless it is a train session: a model counts only those.
     """
     whole = corpus.sessions
     index = np.searchsorted(whole.number, played.number)
@@ -193,8 +196,7 @@ def _sessions_ended_before(sessions: Sessions) -> IntArray:
     # Ranks of the times instead of the times: with a far-off one among them, user * span would overflow.
     distinct, rank = np.unique(np.concatenate([start, end]), return_inverse=True)
     start, end = rank[: len(start)], rank[len(start) :]
-    base, span = 0, len(distinct) + 1
-    user = sessions.user.astype(np.int64) * span
-    latest_end = np.maximum.accumulate(user + (end - base))
-    before = np.searchsorted(latest_end, user + (start - base), side="left")
+    user = sessions.user.astype(np.int64) * (len(distinct) + 1)
+    latest_end = np.maximum.accumulate(user + end)
+    before = np.searchsorted(latest_end, user + start, side="left")
     return np.minimum(before, np.arange(len(sessions))) - np.searchsorted(sessions.user, sessions.user, side="left")

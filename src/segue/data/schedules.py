@@ -1,7 +1,7 @@
-"""In which order rows are played by models that carry a state from batch to batch.
+"""The order of rows for models that carry a state from batch to batch.
 
-Jobs (sessions, or the lives of users) are played on slots, one row a step; a slot that is done takes the next job. All
-rows of a step are one batch, so a slot's state passes from each batch to the next.
+Jobs (sessions, or the lives of users) are played on slots, one row per step; a slot that is done takes the next job.
+All rows of a step are one batch, so a slot's state passes from each batch to the next.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from segue.data.corpus import IntArray, Sessions
+from segue.data.arrays import IntArray
+from segue.data.corpus import Sessions
 
 Order = Literal["shuffled", "session_parallel", "user_sequential"]
 
 
 class Schedule(NamedTuple):
-    """When and where each row is played, all [rows]; `continues`: whether the slot played the same job before."""
+    """Step and slot of each row, all [rows]; `continues`: whether the slot played the same job in the step before."""
 
     step: IntArray
     slot: IntArray
@@ -25,7 +26,8 @@ class Schedule(NamedTuple):
 
 
 def session_parallel(sessions: Sessions, session: IntArray, slots: int) -> Schedule:
-    """Every session on one slot, the oldest first (Hidasi et al. 2016); `session` [rows] ascending, an event a row."""
+    """Every session on one slot, the oldest first (Hidasi et al. 2016); `session` [rows] is
+    ascending, one event per row."""
     jobs, first, length = _runs(session)
     start = sessions.times[sessions.offsets[jobs]]
     return _schedule(first, length, np.argsort(start, kind="stable"), slots)

@@ -1,4 +1,4 @@
-"""The statistics of a corpus: the rows of the paper's Table 1, and a few that say what kind of data it is."""
+"""The statistics of a corpus: the rows of the paper's Table 1, and a few more that describe the data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segue.data.corpus import Corpus, Part, Sessions
 
 
 def table1(corpus: Corpus) -> dict[str, Any]:
-    """Table 1 of the paper for this corpus, then further rows; label → count or mean, in the table's order.
+    """The rows of the paper's Table 1 for this corpus, then further ones; label → count or mean, in order.
 
     The paper's train sessions are train and validation here. Users are those that occur in a session and have an id.
     Shares are fractions of the events (a prefix and its target): those whose target is the last item of the prefix
@@ -45,7 +45,7 @@ def _ratio(part: int, whole: int) -> float:
 
 
 def _repeats(owner: npt.NDArray[Any], corpus: Corpus) -> int:
-    """Interactions with an item that their owner (a session, a user) has interacted with before."""
+    """Number of interactions with an item that their owner (a session or a user) has interacted with before."""
     owner_of_event = np.repeat(owner.astype(np.int64), corpus.sessions.lengths)
     return len(owner_of_event) - len(np.unique(owner_of_event * corpus.n_items + corpus.sessions.items))
 

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segue.data.batches import spans
 from segue.data.corpus import Sessions
+from segue.data.tensors import spans
 from segue.evaluation.metrics import CUTOFFS, conservative_rank, standard_rank
 from segue.evaluation.slices import Events, first_occurrences
 
 
 class Candidates:
-    """Ranks among the items that may be recommended: all, or where `masked` all but those of the running session.
+    """Ranks among the candidates: all items, or where `masked` all but those of the running session.
 
     Masked items are taken out of the count instead of out of the scores: these may be a view that a model keeps.
     """
@@ -39,7 +39,7 @@ class Candidates:
         return ranks.masked_fill(self._repeated[rows].to(scores.device), missed)
 
     def barred(self, rows: slice, device: torch.device) -> tuple[Tensor, ...]:
-        """The pairs (event, item) that are no candidates; nothing where all are."""
+        """Event and item of every pair whose item is no candidate, both flat; empty where all are candidates."""
         return tuple(tensor.to(device) for tensor in self._prefix_items(rows)) if self.masked else ()
 
     def _prefix_items(self, rows: slice) -> tuple[Tensor, Tensor]:

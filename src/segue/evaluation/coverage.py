@@ -1,4 +1,4 @@
-"""How much of the catalogue a model ever shows: a model that recommends ten bestsellers to everybody can score well."""
+"""The share of the catalogue that a model ever shows: ten bestsellers for everybody can score well and show little."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Coverage:
         self._shown = torch.zeros(len(LENGTHS), n_items, dtype=torch.bool)
 
     def add(self, scores: Tensor, event: Tensor | None = None, item: Tensor | None = None) -> None:
-        """The lists of some events.
+        """Add the lists of some events.
 
         Args:
             scores: [events, items], left as they are.
-            event, item: pairs that are no candidates, [pairs].
+            event, item: pairs of an event and an item that is no candidate there, [pairs].
         """
         if event is not None and item is not None:
             scores = scores.index_put((event, item), scores.new_tensor(-torch.inf))

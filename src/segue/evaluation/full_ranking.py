@@ -1,4 +1,4 @@
-"""A model against events it has not seen: the rank of every target among all items, and what follows from the ranks.
+"""The measurement of a model on events it has not seen: the rank of every target among all items, and metrics of it.
 
 All items are candidates, ties count against the model, non-finite scores are refused, and every model sees the same
 events: :func:`event_hash` says so. Test data enters a program here and nowhere else.
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,30 +17,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from torch import Tensor
 
-from segue.contract.model import SessionEncoder, SessionModel
+from segue.contract.model import SessionModel
+from segue.data.arrays import IntArray
 from segue.data.batches import HistoryPolicy
-from segue.data.corpus import Corpus, IntArray, Part, Sessions
+from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.loader import Loader
-from segue.errors import CorpusError, ModelError
+from segue.errors import CorpusError
 from segue.evaluation.candidates import Candidates
-from segue.evaluation.coverage import Coverage
-from segue.evaluation.metrics import all_finite, averages
+from segue.evaluation.measurement import Measurement
+from segue.evaluation.metrics import averages
+from segue.evaluation.ranking import Ranking
 from segue.evaluation.slices import SLICES, Events, events_of, slice_columns
-from segue.nn.losses import events_per_chunk
-from segue.system.torch_runtime import keep_large_buffers
 
 logger = logging.getLogger("segue")
 
 TIE_METRICS = ("HR@20", "MRR@20")
 SUSPICIOUS_GAP = 0.0005
-"""A difference between standard and conservative ties beyond this means saturated or constant scores."""
+"""Largest difference between standard and conservative metrics that is not reported; a larger one means saturated or
+constant scores."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """What was left out because a model could not know it: clicks on items unseen in train, sessions then too short."""
+    """Numbers of clicks on items unseen in train, and of sessions too short without these; no model could know them."""
 
     clicks: int = 0
     sessions: int = 0
@@ -58,8 +56,8 @@ def evaluation_sessions(corpus: Corpus, part: Part) -> tuple[Sessions, Skipped]:
     if part != Part.VALIDATION:
         return sessions, Skipped()
     seen = corpus.item_support[sessions.items] > 0
-    kept = sessions.keep_events(seen, min_length=2)
-    return kept, Skipped(int((~seen).sum()), len(sessions) - len(kept))
+    playable = sessions.keep_events(seen, min_length=2)
+    return playable, Skipped(int((~seen).sum()), len(sessions) - len(playable))
 
 
 def event_hash(sessions: Sessions) -> str:
@@ -77,12 +75,13 @@ class Evaluation:
     """The ranks of one model on one part of a corpus.
 
     Attributes:
-        model: label of the model. masked: whether items of the running session were no candidates.
-        rank: conservative, from 1, int64 [events]; where the target itself was masked, one beyond every cut-off.
-        standard_rank: the same with ties counted for the model.
+        model: label of the model.
+        masked: whether items of the running session were no candidates.
+        rank: conservative rank, from 1, int64 [events]; where the target itself was masked, one beyond every cut-off.
+        standard_rank: the rank with ties counted for the model, int64 [events].
         slices: for each of ``slices.SLICES`` the slice of each event, [events].
-        seconds: spent on scores, from the snapshot on; ranking them is not counted.
-        coverage: share of the items that any top-k list shows, where that was asked for.
+        seconds: time spent on scores, from the snapshot on; ranking them is not counted.
+        coverage: share of the items that any top-k list shows, where that was measured.
     """
 
     model: str
@@ -99,7 +98,7 @@ class Evaluation:
     coverage: Mapping[str, float] | None = None
 
     def write_ranks(self, path: Path) -> None:
-        """Parquet, one row an event: user (id), session (number), position, target (item id), rank."""
+        """Write Parquet with one row per event: user (id), session (number), position, target (item id), rank."""
         columns = {
             "user": _ids(self.corpus.user_ids, self.events.user),
             "session": pa.array(self.events.session),
@@ -114,33 +113,37 @@ class Evaluation:
         lenient, strict = averages(self.standard_rank), averages(self.rank)
         return {name: lenient[name] - strict[name] for name in TIE_METRICS}
 
-    def as_dict(self) -> dict[str, Any]:
-        """All averages, ready for JSON. Raises CorpusError when there was nothing to measure."""
+    def measurement(self) -> Measurement:
+        """All averages. Raises CorpusError when there was nothing to measure."""
         if not len(self.rank):
             raise CorpusError(
                 f"the {self.part.name.lower()} part of the corpus holds no session that can be measured;"
                 " prepare it with weaker filters or a larger share"
             )
         settings = self.corpus.manifest.get("settings", {})
-        return {
-            "split": self.part.name.lower(),
-            "protocol": settings.get("split", {}).get("protocol"),
-            "history": self.history,
-            "model": self.model,
-            "corpus_fingerprint": self.corpus.fingerprint,
-            "events": len(self.events),
-            "sessions": len(np.unique(self.events.session)),
-            "users": len(np.unique(self.events.user)),
-            "metrics": averages(self.rank),
-            "metrics_by_session": averages(self.rank, self.events.session),
-            "metrics_by_user": averages(self.rank, self.events.user),
-            "slices": {name: self._slice(name, labels) for name, labels in SLICES.items()},
-            "masked": self.masked,
-            "event_hash": _hash(self.events),
-            "tie_gap": self.tie_gap(),
-            "skipped": {"clicks": self.skipped.clicks, "sessions": self.skipped.sessions},
-            **({"coverage": dict(self.coverage)} if self.coverage is not None else {}),
-        }
+        return Measurement(
+            split=self.part.name.lower(),
+            protocol=settings.get("split", {}).get("protocol"),
+            history=self.history,
+            model=self.model,
+            corpus_fingerprint=self.corpus.fingerprint,
+            events=len(self.events),
+            sessions=len(np.unique(self.events.session)),
+            users=len(np.unique(self.events.user)),
+            metrics=averages(self.rank),
+            metrics_by_session=averages(self.rank, self.events.session),
+            metrics_by_user=averages(self.rank, self.events.user),
+            slices={name: self._slice(name, labels) for name, labels in SLICES.items()},
+            masked=self.masked,
+            event_hash=_hash(self.events),
+            tie_gap=self.tie_gap(),
+            skipped=asdict(self.skipped),
+            coverage=dict(self.coverage) if self.coverage is not None else None,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """All averages in the JSON shape. Raises CorpusError when there was nothing to measure."""
+        return self.measurement().as_dict()
 
     def _slice(self, name: str, labels: tuple[str, ...]) -> dict[str, dict[str, float]]:
         """Metrics of each slice; slices without an event are left out."""
@@ -166,10 +169,10 @@ def evaluate(
         model: fitted or trained on the train part of `corpus`; its training mode is as before afterwards.
         history: what the model may look back at: train alone, or every earlier session of the user.
         mask_session: whether items of the running session are no candidates; auto: where no train session repeats one.
-        progress: called with (events done, events in all).
+        progress: called with (number of events done, number of all events).
         device: where the model is; unset: the CPU.
-        label: name of the model in the result; unset: its module's.
-        coverage: also find which items stand in the lists, which takes a sort more.
+        label: name of the model in the result; unset: the name of its module.
+        coverage: also measure which items stand in the lists, which takes one more sort.
 
     Raises ModelError when scores are not finite, or not [events, items].
     """
@@ -178,63 +181,13 @@ def evaluate(
     label = label or type(model).__module__.rpartition(".")[2]
     masked = not corpus.repeats_in_sessions if mask_session == "auto" else mask_session
     loader = Loader(corpus, sessions, model.config.window.length, policy=history, device=device)
-    candidates = Candidates(sessions, events, masked)
-    ranks = np.empty((2, len(events)), dtype=np.int64)
-    shown = Coverage(corpus.n_items) if coverage else None
-    done = 0
-    keep_large_buffers()
-    started = time.monotonic()
-    with _ready(model):
-        seconds = time.monotonic() - started
-        for batch in loader.batches(events_per_chunk(corpus.n_items)):
-            rows = slice(done, done + len(batch))
-            started = time.monotonic()
-            scores = model.scores(batch)
-            _check(scores, (len(batch), corpus.n_items), label, events, rows)  # waits for the device, too
-            seconds += time.monotonic() - started
-            if shown:
-                shown.add(scores, *candidates.barred(rows, scores.device))
-            ranks[:, rows] = candidates.ranks(scores, batch.target, rows).cpu().numpy()
-            done = rows.stop
-            if progress:
-                progress(done, len(events))
-    slices = slice_columns(corpus, events)
-    found = shown.shares() if shown else None
-    evaluation = Evaluation(
-        label, part, history, masked, corpus, events, skipped, ranks[0], ranks[1], slices, seconds, found
-    )
+    ranking = Ranking(model, label, events, Candidates(sessions, events, masked), corpus.n_items, coverage=coverage)
+    ranking.run(loader, progress)
+    (rank, standard_rank), slices = ranking.ranks, slice_columns(corpus, events)
+    measured = (rank, standard_rank, slices, ranking.seconds, ranking.shares())
+    evaluation = Evaluation(label, part, history, masked, corpus, events, skipped, *measured)
     _report_ties(evaluation)
     return evaluation
-
-
-@contextmanager
-def _ready(model: SessionModel) -> Iterator[None]:
-    """Inference mode, with the snapshot and without dropout where the model is a network; back as it was afterwards."""
-    with torch.inference_mode():
-        if not isinstance(model, SessionEncoder):
-            yield
-            return
-        training = model.training
-        model.eval()
-        try:
-            model.snapshot()
-            yield
-        finally:
-            model.forget_snapshot()
-            model.train(training)
-
-
-def _check(scores: Tensor, shape: tuple[int, int], label: str, events: Events, rows: slice) -> None:
-    if tuple(scores.shape) != shape:
-        raise ModelError(f"{label}: scores must be [events, items] = {list(shape)}, found {list(scores.shape)}")
-    if all_finite(scores):
-        return
-    event, item = torch.nonzero(~torch.isfinite(scores))[0].tolist()
-    session, position = events.session[rows][event], events.position[rows][event]
-    raise ModelError(
-        f"{label}: the score of item {item} is {float(scores[event, item])} for the event at position {position} of"
-        f" session {session}; a rank computed from such scores would mean nothing"
-    )
 
 
 def _report_ties(evaluation: Evaluation) -> None:

@@ -1,8 +1,8 @@
 """From scores to ranks, from ranks to metrics. Pure functions.
 
-A rank counts from 1. Items that tie with the target are ranked before it (conservative), after it (standard) or half
-and half (median), as in the official GRU4Rec. The conservative rank is the headline: a model that gives every item the
-same score must not look perfect.
+A rank counts from 1. Items that tie with the target are ranked before it (conservative) or after it (standard), as in
+the official GRU4Rec. Results are reported with the conservative rank: a model that gives every item the same score must
+not look perfect.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from segue.data.corpus import IntArray
+from segue.data.arrays import FloatArray, IntArray
 
-FloatArray = npt.NDArray[np.float64]
 Ranks = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 _BLOCK_CELLS = 2**20
-"""Scores compared at a time: few enough for the cache, so that the matrix is read from memory once."""
+"""Number of scores compared at a time: few enough for the cache, so that the matrix is read from memory once."""
 
 
 def conservative_rank(scores: Tensor, target: Tensor) -> Tensor:
@@ -42,18 +41,13 @@ def standard_rank(scores: Tensor, target: Tensor) -> Tensor:
     return 1 + _count(scores, target, torch.gt)
 
 
-def median_rank(scores: Tensor, target: Tensor) -> Tensor:
-    """Half way between the standard and the conservative rank, float64 [events]."""
-    return (standard_rank(scores, target) + conservative_rank(scores, target)).double() / 2
-
-
 def all_finite(scores: Tensor) -> bool:
-    """Whether no score is NaN or infinite. The sum tells at the speed of memory; only a doubtful one is looked into."""
+    """Whether no score is NaN or infinite. Their sum tells it quickly; only where that is not finite all are tested."""
     return bool(torch.isfinite(scores.sum())) or bool(torch.isfinite(scores).all())
 
 
 def _count(scores: Tensor, target: Tensor, compare: Callable[..., Tensor]) -> Tensor:
-    """How many items of each event compare so with the target, int64 [events]; in blocks along the slow dimension."""
+    """Number of items per event whose score passes `compare` with the target's, int64 [events]; counted in blocks."""
     at_target = scores.gather(1, target[:, None])
     by_item = scores.stride(0) < scores.stride(1)
     width = len(scores) if by_item else scores.shape[1]
@@ -62,24 +56,25 @@ def _count(scores: Tensor, target: Tensor, compare: Callable[..., Tensor]) -> Te
     buffer = torch.empty((rows, width), dtype=torch.float32, device=scores.device)
     if not by_item:
         pairs = zip(torch.split(scores, rows), torch.split(at_target, rows), strict=True)
-        return torch.cat([compare(block, own, out=buffer[: len(block)]).sum(1) for block, own in pairs]).long()
+        counts = [compare(block, score, out=buffer[: len(block)]).sum(1) for block, score in pairs]
+        return torch.cat(counts).long()
     total = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
     for block in torch.split(scores.t(), rows):
         total += compare(block, at_target.t(), out=buffer[: len(block)]).sum(0).long()
     return total
 
 
-def hit_rate(rank: Ranks, k: int) -> FloatArray:
+def hit_rate(rank: IntArray, k: int) -> FloatArray:
     """1[rank <= k] for each event; with one target this is also Recall@k and what the literature calls P@k."""
     return (rank <= k).astype(np.float64)
 
 
-def reciprocal_rank(rank: Ranks, k: int) -> FloatArray:
+def reciprocal_rank(rank: IntArray, k: int) -> FloatArray:
     """1[rank <= k] / rank for each event; their mean is MRR@k."""
     return hit_rate(rank, k) / rank
 
 
-def discounted_gain(rank: Ranks, k: int) -> FloatArray:
+def discounted_gain(rank: IntArray, k: int) -> FloatArray:
     """1[rank <= k] / log2(rank + 1) for each event: NDCG@k with one target."""
     return hit_rate(rank, k) / np.log2(rank.astype(np.float64) + 1)
 
@@ -87,15 +82,15 @@ def discounted_gain(rank: Ranks, k: int) -> FloatArray:
 CUTOFFS = (5, 10, 20)
 """Lengths of the lists that metrics look at."""
 
-METRICS: dict[str, Callable[[Ranks], FloatArray]] = {
+METRICS: dict[str, Callable[[IntArray], FloatArray]] = {
     **{f"HR@{k}": partial(hit_rate, k=k) for k in CUTOFFS},
     **{f"MRR@{k}": partial(reciprocal_rank, k=k) for k in CUTOFFS},
     **{f"NDCG@{k}": partial(discounted_gain, k=k) for k in CUTOFFS},
 }
-"""What is reported, in this order: rank [events] → value of each event [events]."""
+"""The reported metrics, in order of report: rank [events] → value of each event [events]."""
 
 
-def averages(rank: Ranks, group: IntArray | None = None) -> dict[str, float]:
+def averages(rank: IntArray, group: IntArray | None = None) -> dict[str, float]:
     """All :data:`METRICS`, averaged over events; with `group` [events] first within each group, then over groups.
 
     Raises ValueError when there is no event.

@@ -1,9 +1,10 @@
-"""Whether one model is better than another, or the users happened to be kind to it. Pure functions.
+"""Tests of whether one model is better than another or was merely lucky with its users. Pure functions.
 
 The unit is the user: a user's events depend on one another, so with events as units every difference of 0.1 points
-would look certain. Of each user the mean metric over their events is taken, over the seeds of a model first; both
-models have seen identical events. Two tests look at the differences, the paired t-test and Wilcoxon's signed ranks;
-Holm's correction pays for all comparisons of a table; an interval comes from drawing whole users with replacement.
+would look certain. Each user counts with the mean metric of their events, averaged over the seeds of a model first;
+both models have seen identical events. Two tests look at the differences, the paired t-test and Wilcoxon's signed
+ranks; Holm's correction pays for all comparisons of a table; an interval comes from sampling whole users with
+replacement.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from segue.data.corpus import IntArray
-from segue.evaluation.metrics import METRICS, FloatArray, Ranks
+from segue.data.arrays import FloatArray, IntArray
+from segue.evaluation.metrics import METRICS
 
 ALPHA = 0.05
-"""A difference counts when both tests, corrected for all comparisons, fall below this."""
+"""Level of significance: a difference counts when the p of both tests, corrected for all comparisons, is below it."""
 RESAMPLES = 2_000
+"""Number of samples of users behind an interval."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,8 @@ class UserMeans:
     """The metrics of one model, user by user.
 
     Attributes:
-        events: of each user, [users], users in ascending order. means: [users, metrics], in the order of METRICS.
+        events: number of events of each user, [users], users in ascending order.
+        means: [users, metrics], in the order of METRICS.
     """
 
     events: IntArray
@@ -39,9 +42,11 @@ class Difference:
     """Model minus reference in one metric.
 
     Attributes:
-        users: how many there are. by_user, by_event: the mean difference over users and over events.
-        by_user_interval, by_event_interval: 95 %, users drawn with replacement.
-        t_test, wilcoxon: two-sided p. t_test_holm, wilcoxon_holm: the same, corrected over the family.
+        users: number of users.
+        by_user, by_event: the mean difference over users and over events.
+        by_user_interval, by_event_interval: 95 % interval of these means, from samples of users with replacement.
+        t_test, wilcoxon: two-sided p.
+        t_test_holm, wilcoxon_holm: p after Holm's correction over the family.
         ranks_agree: whether the signed ranks point where the mean does.
     """
 
@@ -58,16 +63,16 @@ class Difference:
 
     @property
     def significant(self) -> bool:
-        """Both tests agree that there is a difference, in the same direction."""
+        """Whether both tests agree that there is a difference, in the direction of the mean."""
         return self.ranks_agree and max(self.t_test_holm, self.wilcoxon_holm) < ALPHA
 
 
-def user_means(seeds: Sequence[Ranks], user: IntArray) -> UserMeans:
+def user_means(seeds: Sequence[IntArray], user: IntArray) -> UserMeans:
     """The metrics of each user, averaged over seeds and over the user's events.
 
     Args:
-        seeds: the ranks of one model, one [events] a seed, of identical events.
-        user: of each event, [events].
+        seeds: the ranks of one model on identical events, one array [events] per seed.
+        user: user of each event, [events].
     """
     _, index, events = np.unique(user, return_inverse=True, return_counts=True)
     sums = np.zeros((len(events), len(METRICS)))
@@ -94,17 +99,17 @@ def wilcoxon(difference: FloatArray) -> float:
     if not len(apart):
         return 1.0
     exact = len(apart) <= 50 and len(np.unique(np.abs(apart))) == len(apart)
-    found = stats.wilcoxon(apart, method="exact") if exact else stats.wilcoxon(apart, method="approx")
-    return float(found.pvalue)
+    test = stats.wilcoxon(apart, method="exact") if exact else stats.wilcoxon(apart, method="approx")
+    return float(test.pvalue)
 
 
 def cluster_bootstrap(
     difference: FloatArray, weight: IntArray | None = None, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> FloatArray:
-    """95 % intervals of weighted means, users drawn with replacement together with all their events.
+    """95 % intervals of weighted means, whole users sampled with replacement.
 
     Args:
-        difference: [users, metrics]. weight: [users], such as the events of each user; unset: all alike.
+        difference: [users, metrics]. weight: [users], such as the number of events of each user; unset: all equal.
 
     Returns:
         [2, metrics]: the 2.5th and the 97.5th percentile.
@@ -113,9 +118,9 @@ def cluster_bootstrap(
     weights = np.ones(users) if weight is None else weight.astype(np.float64)
     random = np.random.default_rng(seed)
     means = np.empty((resamples, difference.shape[1]))
-    for draw in range(resamples):
-        drawn = np.bincount(random.integers(users, size=users), minlength=users) * weights
-        means[draw] = drawn @ difference / drawn.sum()
+    for resample in range(resamples):
+        sampled = np.bincount(random.integers(users, size=users), minlength=users) * weights
+        means[resample] = sampled @ difference / sampled.sum()
     return np.percentile(means, [2.5, 97.5], axis=0)
 
 
@@ -142,20 +147,20 @@ def differences(
     return raw
 
 
-def verdict(subject: str, other: str, metric: str, found: Difference) -> str:
+def verdict(subject: str, other: str, metric: str, difference: Difference) -> str:
     """One sentence, in points (percent): which of the two is better, or that there is no significant difference."""
-    low, high = (100 * bound for bound in found.by_user_interval)
+    low, high = (100 * bound for bound in difference.by_user_interval)
     numbers = (
-        f"{metric} {100 * found.by_user:+.2f} points over {found.users:,} users [{low:+.2f}, {high:+.2f}],"
-        f" p of {_text(found.t_test_holm)} (t-test) and {_text(found.wilcoxon_holm)} (Wilcoxon) after Holm"
+        f"{metric} {100 * difference.by_user:+.2f} points over {difference.users:,} users [{low:+.2f}, {high:+.2f}],"
+        f" p of {_text(difference.t_test_holm)} (t-test) and {_text(difference.wilcoxon_holm)} (Wilcoxon) after Holm"
     )
-    if found.significant:
-        return f"{subject} is {'better' if found.by_user > 0 else 'worse'} than {other}: {numbers}"
+    if difference.significant:
+        return f"{subject} is {'better' if difference.by_user > 0 else 'worse'} than {other}: {numbers}"
     return f"no significant difference between {subject} and {other}: {numbers}"
 
 
 def _text(p: float) -> str:
-    """No p is zero; one that a float cannot hold is small."""
+    """The p as text: none is zero, and one too small for a float is said to be small."""
     return f"{p:.2g}" if p else "under 1e-300"
 
 

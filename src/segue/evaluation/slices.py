@@ -2,8 +2,8 @@
 
 ===============  ==============================================================================================
 prefix_length    items in the running session so far: 1, 2-3, 4+
-target           repeat in session (it stands in the prefix), repeat in history (not there, but in a train session of
-                 the user), new
+target           repeat in session (it occurs in the prefix), repeat in history (not there, but in a train session
+                 of the user), new
 popularity       of the target: items ordered by train events; head are the most popular ones that together hold the
                  first third of all train events, middle the next third, tail the rest and items never seen in train
 history          train sessions of the user: 0, 1-4, 5-19, 20+
@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segue.data.corpus import Corpus, IntArray, Sessions, offsets_of
+from segue.data.arrays import IntArray, offsets_of
+from segue.data.corpus import Corpus, Sessions
 
 SLICES: dict[str, tuple[str, ...]] = {
     "prefix_length": ("1", "2-3", "4+"),
@@ -33,12 +34,15 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Events:
-    """Every (prefix, target) of some sessions, by session and position; all [events].
+    """All events (prefix and target) of some sessions, by session and position; all [events].
 
     Attributes:
-        user: row of the users table. session: number of the session in the corpus.
-        first: cell of the session's first item in the flat arrays. position: of the prefix' last item, from 0.
-        target: item number. repeated: whether the target stands in the prefix.
+        user: row of the users table.
+        session: number of the session in the corpus.
+        first: index of the session's first item in the flat arrays.
+        position: position of the prefix' last item in its session, from 0.
+        target: item number.
+        repeated: whether the target occurs in the prefix.
     """
 
     user: IntArray
@@ -70,7 +74,7 @@ def events_of(sessions: Sessions) -> Events:
 
 
 def first_occurrences(sessions: Sessions) -> BoolArray:
-    """Whether a click is its session's first on its item, [clicks]."""
+    """Whether each click is the first one of its session on its item, [clicks]."""
     clicks = len(sessions.items)
     session = np.repeat(np.arange(len(sessions)), sessions.lengths)
     order = np.lexsort((np.arange(clicks), sessions.items, session))
@@ -81,7 +85,7 @@ def first_occurrences(sessions: Sessions) -> BoolArray:
 
 
 def slice_columns(corpus: Corpus, events: Events) -> dict[str, IntArray]:
-    """For each of :data:`SLICES`, which of its slices each event belongs to, [events]."""
+    """For each of :data:`SLICES` the number of the slice that each event belongs to, [events]."""
     sessions_of_user = np.bincount(corpus.train.user, minlength=corpus.users.num_rows)
     new = np.where(_in_history(corpus, events), 1, 2)
     return {
@@ -103,7 +107,7 @@ def popularity_thirds(support: IntArray) -> IntArray:
 
 
 def _in_history(corpus: Corpus, events: Events) -> BoolArray:
-    """Whether the target stands in a train session of the user, [events]."""
+    """Whether the target of each event occurs in a train session of the user, [events]."""
     train = corpus.train
     owner = np.repeat(train.user.astype(np.int64), train.lengths)
     return np.isin(events.user * corpus.n_items + events.target, owner * corpus.n_items + train.items)

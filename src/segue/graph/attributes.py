@@ -1,4 +1,4 @@
-"""Attribute nodes (end of section 4.2): one node for each value of a categorical column."""
+"""Attribute nodes (end of section 4.2): one node per value of a categorical column."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segue.data.corpus import offsets_of
+from segue.data.arrays import offsets_of
 from segue.data.log.attributes import categorical, check_names
 from segue.graph.tables import ITEM, USER, CsrTable
 
@@ -31,7 +31,7 @@ class Attribute:
     n_values: int
 
     def edges(self, n_owners: int) -> dict[str, CsrTable]:
-        """Both directions: attribute value → owner and owner → attribute value.
+        """Edges in both directions: attribute value → owner and owner → attribute value.
 
         Args:
             n_owners: rows of the owner's type (users: one more than are known).

@@ -1,8 +1,8 @@
 """The heterogeneous graph in torch, and the part of it that a batch needs.
 
 A `Field` says which rows each layer of eq. (4)-(7) computes and which rows of the layer before it reads. The same
-propagation code runs on the whole graph (`full_field`) and on what the asked nodes can hear (`receptive_field`);
-values and gradients of the asked rows are equal.
+propagation code runs on the whole graph (`full_field`) and on the part that reaches the wanted nodes
+(`receptive_field`); values and gradients of the wanted rows are equal.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ class HeteroGraph:
 
     @classmethod
     def from_edges(cls, tables: EdgeTables, *, parallel: bool = False) -> HeteroGraph:
-        """The graph of the edge tables, on the CPU; with `parallel` edges where an edge was counted more than once, so
-        that a mean over neighbours is weighted by frequency."""
+        """Graph of the edge tables, on the CPU.
+
+        With `parallel`, an edge that was counted more than once exists as often, so that a mean over neighbours is
+        weighted by frequency."""
         csr = {}
         for relation in sorted(tables.relations, key=lambda relation: relation.rank):
             edges = tables.edges[relation.name].repeated() if parallel else tables.edges[relation.name]
@@ -47,11 +49,11 @@ class HeteroGraph:
 
     @property
     def device(self) -> torch.device:
-        """Where the lists lie."""
+        """Device of the lists."""
         return next((csr.offsets.device for csr in self.csr.values()), torch.device("cpu"))
 
     def arrays(self) -> dict[str, Tensor]:
-        """What is stored: ``TYPE/nodes`` [1], ``RELATION/offsets`` int64, ``RELATION/indices`` int32."""
+        """Arrays to store: ``TYPE/nodes`` [1], ``RELATION/offsets`` int64, ``RELATION/indices`` int32."""
         arrays = {f"{node_type}/nodes": torch.tensor([n]) for node_type, n in self.n_nodes.items()}
         for name, csr in self.csr.items():
             arrays[f"{name}/offsets"] = csr.offsets.cpu()
@@ -60,7 +62,7 @@ class HeteroGraph:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Tensor]) -> HeteroGraph:
-        """The graph that `arrays` stored."""
+        """Graph from what :meth:`arrays` returned."""
         fields = {tuple(key.rsplit("/", 1)): array for key, array in arrays.items()}
         n_nodes = {name: int(array) for (name, field), array in fields.items() if field == "nodes"}
         names = [name for name, field in fields if field == "offsets"]
@@ -75,7 +77,7 @@ class HeteroGraph:
         return cls(n_nodes, csr)
 
     def to(self, device: torch.device | str) -> HeteroGraph:
-        """The same graph on another device."""
+        """Copy of the graph on another device."""
         return HeteroGraph(self.n_nodes, {name: csr.to(device) for name, csr in self.csr.items()})
 
 
@@ -83,8 +85,8 @@ class HeteroGraph:
 class ExtraUsers:
     """Users known by a list of items, beside those of the graph: new users with a history, rolling histories.
 
-    They hear items alone, no node of a user attribute: of a new user none is known. A known user whose history has
-    rolled on loses the attributes that their own row of the graph hears.
+    They hear items alone and no node of a user attribute, since a new user has none that is known. A known user whose
+    history has rolled on loses the attributes that their own row of the graph hears.
 
     Attributes:
         items: the distinct items of each extra user, CSR [extra, n_items]; see ``Csr.from_pairs``.
@@ -100,7 +102,7 @@ Rows = slice | Tensor
 
 
 def take(table: Tensor, rows: Rows) -> Tensor:
-    """The rows of a table [n, dim]; a slice is a view and costs nothing."""
+    """Rows of a table [n, dim]; a slice is a view and costs nothing."""
     return table[rows] if isinstance(rows, slice) else table.index_select(0, rows)
 
 
@@ -110,7 +112,7 @@ class Layer:
 
     Attributes:
         csr: relation → neighbour lists; rows are the nodes the layer computes, columns rows of its input tables.
-        rows: node type → where the computed nodes themselves stand in the input tables (for the ``|| P`` of eq. 5,
+        rows: node type → rows of the computed nodes themselves in the input tables (for the ``|| P`` of eq. 5,
             and to carry the sum of eq. 8 along).
     """
 
@@ -124,8 +126,8 @@ class Field:
 
     Attributes:
         nodes: node type → rows of the embedding tables that the first layer reads; use `take`.
-        layers: first to last. The last computes exactly the asked rows: items in the order asked; extra users, then
-            users, in the order asked.
+        layers: first to last. The last computes exactly the wanted rows: items in the given order; extra users, then
+            users, in the given order.
     """
 
     nodes: Mapping[str, Rows]
@@ -146,13 +148,13 @@ def receptive_field(
     extra: ExtraUsers | None = None,
     whole_above: float = 0.5,
 ) -> Field:
-    """What the asked nodes can hear in `layers` steps: exact for the asked rows, values and gradients.
+    """The field that reaches the wanted nodes in `layers` steps; their values and gradients are exact.
 
     Args:
-        items: int64 [asked items], distinct. users: int64 [asked users], distinct, ``n_users`` is the unknown user.
-        extra: further users, all of them asked; their rows come before those of `users`.
+        items: int64 [wanted items], distinct. users: int64 [wanted users], distinct; ``n_users`` is the unknown user.
+        extra: further users, all of them wanted; their rows come before those of `users`.
         whole_above: once a layer needs more than this share of all nodes it takes them all, in the graph's own
-            numbers, with the transposed lists that the graph keeps: no renumbering, no gather.
+            numbers, with the transposed lists that the graph keeps: this spares renumbering and gathering.
     """
     nearest = _Nodes(graph, {ITEM: items, USER: users}, extra)
     steps: list[Layer] = []
@@ -192,7 +194,7 @@ class _Nodes:
         return csr.beneath(items if relation.source == ITEM else silent)
 
     def with_neighbours(self, heard: Mapping[str, Csr]) -> _Nodes:
-        """These nodes, then the ones they hear that are new, by number."""
+        """The set grown by the nodes that its nodes hear; new ones come last, by number."""
         wider = {}
         for node_type, ids in self.ids.items():
             fresh = torch.zeros(self.graph.n_nodes[node_type], dtype=torch.bool, device=ids.device)
@@ -204,7 +206,7 @@ class _Nodes:
         return _Nodes(self.graph, wider, self.extra)
 
     def renumbered(self, heard: Mapping[str, Csr]) -> dict[str, Csr]:
-        """Lists whose columns are graph numbers, in local numbers of these nodes."""
+        """Neighbour lists with their columns changed from graph numbers to local numbers."""
         number = {}
         for node_type, ids in self.ids.items():
             before = self._before(node_type)
@@ -216,7 +218,7 @@ class _Nodes:
         }
 
     def prefix(self) -> dict[str, Rows]:
-        """Where these nodes stand among any wider set grown from them: at the front."""
+        """Rows of these nodes in any set grown from them: they come first."""
         return {t: slice(0, self._before(t) + len(ids)) for t, ids in self.ids.items()}
 
     def embedding_rows(self) -> dict[str, Rows]:

@@ -3,7 +3,7 @@
 An edge is read, multiplied and added inside ``embedding_bag``; no tensor of shape [edges, dim] exists in the forward
 or the backward pass. The gradient of a mean over rows is a weighted sum over columns, so the backward pass is the
 same kernel on the transposed rows: no atomic additions, hence the same bits on every run. On CUDA the same operator
-runs its own kernel (one thread a row and feature, a loop over the row's edges), with the same memory and determinism.
+runs its own kernel (one thread per row and feature, a loop over the row's edges), with the same memory and determinism.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
-from segue.data.batches import spans
+from segue.data.tensors import offsets_of, spans
 
 
 @dataclass(frozen=True)
@@ -33,54 +33,50 @@ class Csr:
 
     @classmethod
     def from_pairs(cls, rows: Tensor, columns: Tensor, n_rows: int, n_columns: int, *, parallel: bool = False) -> Csr:
-        """From (row, column) pairs in any order; a pair given twice counts once (set semantics of eq. 4), or, with
-        `parallel` edges, twice."""
+        """Neighbour lists from (row, column) pairs in any order.
+
+        A repeated pair counts once (set semantics of eq. 4), or, with `parallel` edges, as often as it occurs."""
         keys = rows * n_columns + columns
         keys = keys.sort().values if parallel else torch.unique(keys)
         lengths = torch.bincount(keys // n_columns, minlength=n_rows)
-        return cls(running_sum(lengths), keys % n_columns, n_columns)
+        return cls(offsets_of(lengths), keys % n_columns, n_columns)
 
     @property
     def n_rows(self) -> int:
-        """Nodes that listen."""
+        """Number of nodes that listen."""
         return len(self.offsets) - 1
 
     @property
     def n_edges(self) -> int:
-        """Entries of all rows."""
+        """Number of entries in all rows."""
         return len(self.indices)
 
     @cached_property
     def transposed(self) -> Csr:
-        """Column → rows, computed once: the whole graph keeps it from batch to batch."""
+        """Transposed lists, column → rows; computed once, so the whole graph keeps them from batch to batch."""
         owner = torch.repeat_interleave(self.offsets.diff(), output_size=self.n_edges)
         order = torch.argsort(self.indices, stable=True)
         lengths = torch.bincount(self.indices, minlength=self.n_columns)
-        return Csr(running_sum(lengths), owner[order], self.n_rows)
+        return Csr(offsets_of(lengths), owner[order], self.n_rows)
 
     def select(self, rows: Tensor) -> Csr:
-        """The chosen rows, in the given order; columns keep their numbers."""
+        """Chosen rows, in the given order; columns keep their numbers."""
         lengths = self.offsets[rows + 1] - self.offsets[rows]
         positions, _ = csr_rows(self.offsets, rows)
-        return Csr(running_sum(lengths), self.indices[positions], self.n_columns)
+        return Csr(offsets_of(lengths), self.indices[positions], self.n_columns)
 
     def relabelled(self, number: Tensor, n_columns: int) -> Csr:
-        """Columns renumbered: column c becomes ``number[c]``."""
+        """Copy with renumbered columns: column c becomes ``number[c]``."""
         return Csr(self.offsets, number[self.indices], n_columns)
 
     def beneath(self, above: Csr) -> Csr:
-        """The rows of `above`, then these."""
+        """Rows of `above`, followed by these rows."""
         offsets = torch.cat([above.offsets[:-1], self.offsets + above.n_edges])
         return Csr(offsets, torch.cat([above.indices, self.indices]), self.n_columns)
 
     def to(self, device: torch.device | str) -> Csr:
-        """The same lists on another device."""
+        """Copy of the lists on another device."""
         return Csr(self.offsets.to(device), self.indices.to(device), self.n_columns)
-
-
-def running_sum(lengths: Tensor) -> Tensor:
-    """Running sum with a leading zero, [n] → int64 [n + 1]."""
-    return torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
 
 
 def csr_rows(offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,14 +86,14 @@ def csr_rows(offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         offsets: int64 [all rows + 1]. rows: int64 [chosen], repeats allowed.
 
     Returns:
-        positions: int64 [entries], where the entries of the chosen rows stand, row by row.
-        owner: int64 [entries], which of the chosen rows (0..chosen - 1) each entry belongs to.
+        positions: int64 [entries], positions of the entries of the chosen rows, row by row.
+        owner: int64 [entries], the chosen row (0..chosen - 1) that each entry belongs to.
     """
     return spans(offsets[rows], offsets[rows + 1] - offsets[rows])
 
 
 def neighbour_mean(table: Tensor, csr: Csr) -> Tensor:
-    """Eq. (4): the unweighted mean of each row's neighbours; a row without neighbours gives zeros.
+    """Unweighted mean of each row's neighbours, eq. (4); a row without neighbours gives zeros.
 
     Args:
         table: floating point [csr.n_columns, dim]. csr: neighbour lists on the same device.
@@ -123,14 +119,14 @@ class _NeighbourMean(torch.autograd.Function):
 
 
 def _share(csr: Csr, dtype: torch.dtype) -> Tensor:
-    """1 / |N(row)|, [rows, 1]."""
+    """Share of each neighbour, 1 / |N(row)|, [rows, 1]."""
     return csr.offsets.diff().clamp(min=1).to(dtype).reciprocal().unsqueeze(1)
 
 
 def _row_sums(table: Tensor, csr: Csr) -> Tensor:
     """Sum of each row's neighbours, [rows, dim].
 
-    Means are formed by scaling rows, not edges: it spares a weight an edge and is never slower. `detach` selects the
+    Means are formed by scaling rows, not edges: this needs no weight per edge and is never slower. `detach` selects the
     inference kernel, which skips the bookkeeping of the operator's own backward pass.
     """
     if csr.n_edges == 0:

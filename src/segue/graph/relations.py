@@ -1,4 +1,4 @@
-"""Train sessions → edge tables: counts, top-S transitions, eq. (1)-(3), user-item edges. SQL on DuckDB.
+"""From train sessions to edge tables: counts, top-S transitions, eq. (1)-(3), user-item edges. SQL on DuckDB.
 
 Every sum is over whole numbers and every top-k has a total order (weight descending, then id), so the tables do not
 depend on the order of the sessions, on threads, or on how often the engine spilled to disk.
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segue.data.arrays import PAIRS_PER_BLOCK, IntArray, blocks
 from segue.data.corpus import Sessions
 from segue.data.engine import connect, guarded, spill_folder
 from segue.graph.attributes import read_attributes
@@ -26,13 +27,10 @@ from segue.settings import GraphSettings, PreparationSettings
 logger = logging.getLogger("segue")
 
 COOCCURRENCE_TOP = 100
-"""Co-occurring items kept an item for the memory of preset `segue` (spec: top 100 per item)."""
-
-_PAIRS_A_BLOCK = 4_000_000
-"""Bound on the item pairs that are aggregated at once: the hash table stays near the processor's cache."""
+"""Co-occurring items kept per item for the memory of preset `segue`."""
 
 _LARGEST_HEAP = 999_999
-"""The query engine refuses to keep more of a group."""
+"""Most rows that the query engine keeps per group."""
 
 # A self transition (v, v) is dropped: eq. (5) joins every item with itself already.
 _TRANSITIONS = """
@@ -115,7 +113,7 @@ def build_relations(
 
     Args:
         items, users: the corpus's tables, for the columns that ``settings.attributes`` names.
-        cooccurrence_top: co-occurring items kept an item for the memory.
+        cooccurrence_top: co-occurring items kept per item for the memory.
         scratch: folder for what does not fit into ``preparation.memory_limit``; unset: that of the running
             :func:`segue.data.engine.spilling`, else the system's temporary folder.
 
@@ -138,8 +136,8 @@ def build_relations(
         asked = settings.top_k_similar + 2 * settings.sample_size if "similar" in settings.relations else 1
         candidates = min(asked, heap)
         best = _BEST.format(top=min(cooccurrence_top, heap), candidates=candidates)
-        blocks = _blocks(sessions, n_items)
-        edges["similar"], cooccurrence = _cooccurrence(connection, blocks, n_items, best)
+        items_at_once = list(blocks(_pairs_per_item(sessions, n_items), PAIRS_PER_BLOCK))
+        edges["similar"], cooccurrence = _cooccurrence(connection, items_at_once, n_items, best)
     chosen: dict[str, CsrTable] = {name: edges[name] for name in PAPER_RELATIONS if name in settings.relations}
     for attribute in attributes:
         chosen |= attribute.edges(n_nodes[attribute.owner])
@@ -148,7 +146,7 @@ def build_relations(
 
 
 def _events(sessions: Sessions) -> pa.Table:
-    """One row an event, with the item that follows it in its session (-1 at the end)."""
+    """One row per event, with the item that follows it in its session (-1 at the end)."""
     lengths = sessions.lengths
     following = np.full(len(sessions.items), -1, dtype=np.int32)
     following[:-1] = sessions.items[1:]
@@ -165,7 +163,7 @@ def _events(sessions: Sessions) -> pa.Table:
 
 
 def _adjacency(connection: duckdb.DuckDBPyConnection, settings: GraphSettings, n_items: int) -> dict[str, CsrTable]:
-    """adjacent_in and adjacent_out: for each destination the S most frequent predecessors and successors."""
+    """Edges of adjacent_in and adjacent_out: the S most frequent predecessors and successors per destination."""
     connection.execute(_TRANSITIONS)
     ends = {
         "adjacent_in": "SELECT item AS source, next AS destination, weight FROM transitions",
@@ -181,7 +179,7 @@ def _adjacency(connection: duckdb.DuckDBPyConnection, settings: GraphSettings, n
 def _user_edges(
     connection: duckdb.DuckDBPyConnection, settings: GraphSettings, n_nodes: dict[str, int]
 ) -> dict[str, CsrTable]:
-    """interacted_by (user → item, bounded when asked) and interact (item → user)."""
+    """Edges of interacted_by (user → item, bounded by max_users_per_item) and interact (item → user)."""
     connection.execute(_USER_ITEMS.format(n_users=n_nodes[USER] - 1))
     listened = 'SELECT "user" AS source, item AS destination, weight FROM user_items'
     if settings.max_users_per_item is not None:
@@ -193,34 +191,32 @@ def _user_edges(
     }
 
 
-def _support(connection: duckdb.DuckDBPyConnection, n_items: int) -> npt.NDArray[np.int64]:
-    """|N(v)|: how many sessions hold each item, [n_items]."""
+def _support(connection: duckdb.DuckDBPyConnection, n_items: int) -> IntArray:
+    """Number of sessions |N(v)| that hold each item, [n_items]."""
     connection.execute(_INCIDENCE)
     connection.execute(_SUPPORT)
     return _by_item(_columns(connection, "FROM support"), "sessions", n_items)
 
 
-def _blocks(sessions: Sessions, n_items: int) -> list[tuple[int, int]]:
-    """Ranges of items whose pairs are counted together, none far above _PAIRS_A_BLOCK pairs."""
+def _pairs_per_item(sessions: Sessions, n_items: int) -> IntArray:
+    """Upper bound on the pairs that each item forms: the lengths of the sessions of its events, [n_items]."""
     lengths = sessions.lengths
-    pairs = np.bincount(sessions.items, weights=np.repeat(lengths, lengths), minlength=n_items)
-    block = (np.cumsum(pairs) // _PAIRS_A_BLOCK).astype(np.int64)
-    first = np.flatnonzero(np.diff(block, prepend=-1))
-    return list(zip(first.tolist(), [*first[1:].tolist(), n_items], strict=True))
+    return np.bincount(sessions.items, weights=np.repeat(lengths, lengths), minlength=n_items).astype(np.int64)
 
 
 def _cooccurrence(
-    connection: duckdb.DuckDBPyConnection, blocks: list[tuple[int, int]], n_items: int, best: str
+    connection: duckdb.DuckDBPyConnection, items_at_once: list[slice], n_items: int, best: str
 ) -> tuple[CsrTable, CountTable]:
-    """Eq. (1)-(3) and the most frequent companions of each item, block by block of items."""
+    """Similar items by eq. (1)-(3), and the most frequent companions of each item, block by block of items."""
     similar, companions, sums = [], [], []
-    for number, (first, end) in enumerate(blocks, 1):
-        connection.execute(_PAIRS.format(first=first, end=end))
+    # Blocks also keep the hash table of the pairs near the processor's cache.
+    for number, block in enumerate(items_at_once, 1):
+        connection.execute(_PAIRS.format(first=block.start, end=block.stop))
         connection.execute(best)
         similar.append(_fetch(connection, _heaviest(_UNLINKED, "reach")))
         companions.append(_fetch(connection, _COMPANIONS))
         sums.append(_columns(connection, "SELECT destination AS item, total, degree FROM best"))
-        logger.info("graph: item similarity, block %d of %d", number, len(blocks))
+        logger.info("graph: item similarity, block %d of %d", number, len(items_at_once))
     before = _joined(sums)
     total, degree = (_by_item(before, name, n_items) for name in ("total", "degree"))
     return _table(_joined(similar), n_items), CountTable(_table(_joined(companions), n_items), total, degree)
@@ -259,7 +255,7 @@ def _joined(parts: list[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _by_item(columns: Columns, name: str, n_items: int) -> npt.NDArray[np.int64]:
+def _by_item(columns: Columns, name: str, n_items: int) -> IntArray:
     values = np.zeros(n_items, dtype=np.int64)
     values[columns["item"]] = columns[name]
     return values

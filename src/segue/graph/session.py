@@ -11,14 +11,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from segue.data.batches import Prefixes, spans
+from segue.data.batches import Prefixes
+from segue.data.tensors import spans
 
 
 class SessionGraph(NamedTuple):
-    """Nodes sorted by (event, item).
+    """Union of session graphs; nodes are sorted by (event, item).
 
-    item, event [nodes]: what a node is. node [cells]: the node of each click, in the order given. source, target
-    [transitions]: each click that follows another in its session, in that order; parallel edges and loops are kept.
+    item, event [nodes]: item and event of each node. node [cells]: the node of each click, in the given order.
+    source, target [transitions]: each click that follows another in its session, in that order; parallel edges and
+    loops are kept.
     """
 
     item: Tensor
@@ -28,15 +30,15 @@ class SessionGraph(NamedTuple):
     target: Tensor
 
     def distinct_edges(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Source, target and how often, of every pair of nodes that is linked; sorted by (target, source)."""
+        """Source, target and number of links of every linked pair of nodes; sorted by (target, source)."""
         n_nodes = max(len(self.item), 1)
         key, count = torch.unique(self.target * n_nodes + self.source, return_counts=True)
         return key % n_nodes, key // n_nodes, count
 
     def shortcuts(self) -> tuple[Tensor, Tensor]:
-        """Source and target of every distinct pair of nodes, the source clicked no later than the target, or the same.
+        """Source and target of all pairs of nodes whose source is clicked no later than the target, loops included.
 
-        That is: the first click of the source does not come after the last click of the target. Sorted by
+        In other words, the first click of the source does not come after the last click of the target. Sorted by
         (target, source).
         """
         n_nodes, click = len(self.item), torch.arange(len(self.node), device=self.node.device)

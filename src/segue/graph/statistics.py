@@ -1,4 +1,4 @@
-"""What the graph looks like, in numbers: printed by the command line, kept in the artifact, plotted in the report."""
+"""Figures of the graph: printed by the command line, kept in the artifact, plotted in the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The global graph as plain numpy tables: what the query engine hands over and what is stored with a model."""
+"""The global graph as plain numpy tables, as the query engine returns it and a model stores it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from segue.data.corpus import offsets_of
+from segue.data.arrays import IntArray, offsets_of
 
 ITEM, USER = "item", "user"
 
@@ -20,7 +20,7 @@ PAPER_RELATIONS = {
     "interacted_by": (USER, ITEM),
     "interact": (ITEM, USER),
 }
-"""Relation → node types of its source and destination, section 4.2."""
+"""Node types of source and destination by relation, section 4.2."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Relation:
 
     @classmethod
     def named(cls, name: str) -> Relation:
-        """One of the paper's five, or ``has:TYPE`` (attribute value → item or user) and ``held_by:TYPE`` (back).
+        """Relation by name: one of the paper's five, ``has:TYPE`` or ``held_by:TYPE``.
 
-        TYPE is the attribute's node type, such as ``item:department``. Raises KeyError for any other name.
+        ``has`` leads from an attribute value to an item or user, ``held_by`` back. TYPE is the attribute's
+        node type, such as ``item:department``. Raises KeyError for any other name.
         """
         if name in PAPER_RELATIONS:
             return cls(name, *PAPER_RELATIONS[name])
@@ -46,7 +47,7 @@ class Relation:
 
     @property
     def rank(self) -> tuple[int, str]:
-        """Sorts relations: the paper's in its order, then attributes by name."""
+        """Key that sorts relations: the paper's in its order, then attributes by name."""
         paper = list(PAPER_RELATIONS)
         return (paper.index(self.name) if self.name in paper else len(paper), self.name)
 
@@ -58,13 +59,13 @@ class CsrTable:
     Shapes: offsets int64 [rows + 1]; ids int32 and values (int64 counts or float64 weights) [entries].
     """
 
-    offsets: npt.NDArray[np.int64]
+    offsets: IntArray
     ids: npt.NDArray[np.int32]
     values: npt.NDArray[Any]
 
     @classmethod
     def from_sorted(cls, rows: npt.NDArray[Any], ids: npt.NDArray[Any], values: npt.NDArray[Any], n_rows: int) -> Self:
-        """From entries already in order of their rows."""
+        """Table from entries that are already in order of their rows."""
         offsets = offsets_of(np.bincount(rows, minlength=n_rows))
         return cls(offsets, ids.astype(np.int32, copy=False), values)
 
@@ -72,8 +73,8 @@ class CsrTable:
         return len(self.offsets) - 1
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """Entries in each row, [rows]."""
+    def lengths(self) -> IntArray:
+        """Number of entries in each row, [rows]."""
         return np.diff(self.offsets)
 
     def row(self, number: int) -> dict[int, Any]:
@@ -89,17 +90,16 @@ class CsrTable:
         return CsrTable(offsets, self.ids[cells], self.values[cells])
 
     def repeated(self) -> CsrTable:
-        """Every id as often as it was counted. Weights that are no counts, those of eq. (1), repeat nothing."""
+        """Table with every id as often as it was counted; weights that are no counts, as in eq. (1), repeat nothing."""
         if not np.issubdtype(self.values.dtype, np.integer):
             return self
-        ends = np.zeros(len(self.values) + 1, dtype=np.int64)
-        np.cumsum(self.values, out=ends[1:])
+        ends = offsets_of(self.values)
         return CsrTable(ends[self.offsets], np.repeat(self.ids, self.values), np.repeat(self.values, self.values))
 
 
 @dataclass(frozen=True)
 class CountTable:
-    """Counts with the k largest of each row kept, and what the rows held before that cut.
+    """Counts cut to the k largest of each row, with the totals of the rows before that cut.
 
     Attributes:
         kept: ids and int64 counts, [rows].
@@ -108,14 +108,13 @@ class CountTable:
     """
 
     kept: CsrTable
-    total: npt.NDArray[np.int64]
-    degree: npt.NDArray[np.int64]
+    total: IntArray
+    degree: IntArray
 
     @classmethod
     def whole(cls, table: CsrTable) -> CountTable:
-        """Nothing cut yet."""
-        sums = np.zeros(len(table.values) + 1, dtype=np.int64)
-        np.cumsum(table.values, out=sums[1:])
+        """Counts of a table from which nothing is cut yet."""
+        sums = offsets_of(table.values)
         return cls(table, np.diff(sums[table.offsets]), table.lengths)
 
     def top(self, k: int) -> CountTable:
@@ -134,7 +133,7 @@ class EdgeTables:
             edges (transition count, eq. (1), event count); eq. (4) does not use them.
         transitions: T[i, j], how often j directly follows i inside a session; (v, v) is not counted. [n_items]
         user_items: events of each known user with each item, [n_users].
-        cooccurrence: number of sessions that hold both items, the `cooccurrence_top` largest an item. [n_items]
+        cooccurrence: number of sessions that hold both items, the `cooccurrence_top` largest per item. [n_items]
         item_sessions: |N(v)|, sessions that hold the item, int64 [n_items].
     """
 
@@ -143,7 +142,7 @@ class EdgeTables:
     transitions: CsrTable
     user_items: CsrTable
     cooccurrence: CountTable
-    item_sessions: npt.NDArray[np.int64]
+    item_sessions: IntArray
     cooccurrence_top: int
 
     @property

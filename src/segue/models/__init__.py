@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
+from typing import Any
 
 from segue.contract.model import SessionModel
 from segue.errors import ConfigError
 from segue.settings import ModelSettings, Nested, Settings, compose
 from segue.settings.base import nearest
 
+_RENAMED_PRESETS = {"hggnn": "paper_conditions"}
+"""Former name of a preset → its present name; models stored under the former name still load."""
+
 
 def names() -> list[str]:
-    """All models, by name."""
+    """Names of all models, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
@@ -25,53 +30,83 @@ def load(name: str) -> type[SessionModel]:
 
 
 def build(settings: Settings) -> SessionModel:
-    """An empty model, to be fitted or restored. Raises ConfigError for an option it does not have."""
+    """An empty model, to be fitted or restored. Raises ConfigError for an unknown option."""
     model = load(settings.model.name)
-    config = model.Config.parse(settings.model.options, "model")
-    inside = settings.model.options.get("inner")
-    if inside is None:
-        return model(config, settings.graph)
-    inner = build(with_preset({**settings.model_dump(include={"graph"}), "model": inside}, "model.inner"))
-    return model(config, settings.graph, inner)  # type: ignore[call-arg]
+    inner = _inner(settings.model)
+    if inner is None:
+        return model.from_settings(settings)
+    around = settings.model_dump(include={"graph", "preparation"})
+    return model.from_settings(settings, build(with_preset({**around, "model": inner}, f"model.{model.wraps}")))
 
 
 def with_preset(overrides: Nested, where: str = "model") -> Settings:
     """Settings of a run: defaults, over them the chosen preset of the chosen model, over that the user's overrides.
 
-    A model around another, its option `inner`, is trained as that one's preset says. `where` the model's options stand
-    is for messages.
+    A model that wraps another is trained with the training settings of the inner model's preset.
+
+    Args:
+        overrides: section → key → value.
+        where: name of the section that holds the model's options, for messages.
+
     Raises ConfigError for an unknown model, preset, key or option, before any work is done.
     """
-    # Of the other sections some keys are only valid beside the preset's.
+    # Some keys of other sections are only valid together with those of the preset, so the model is looked up first.
     asked = compose({"model": overrides.get("model", {})}).model
     model, chosen = load(asked.name), _preset_of(asked)
     layers = [model.presets[chosen], overrides, {"model": {"preset": chosen}}] if chosen else [overrides]
     settings = compose(*layers)
     model.Config.parse(settings.model.options, where)
-    inside = settings.model.options.get("inner")
-    if inside is None:
+    wrapped = _inner(settings.model)
+    if wrapped is None:
         return settings
-    inner = with_preset({"model": inside}, f"{where}.inner").model
-    own = load(inner.name).presets.get(inner.preset or "", {})
-    return compose({section: values for section, values in own.items() if section != "model"}, *layers)
+    inner = with_preset({"model": wrapped}, f"{where}.{model.wraps}").model
+    below = load(inner.name).presets.get(inner.preset or "", {})
+    return compose({section: values for section, values in below.items() if section != "model"}, *layers)
+
+
+def stored(values: Mapping[str, Any]) -> Settings:
+    """Settings as the ``config.json`` of a trained model holds them, with every preset under its present name."""
+    settings = Settings.parse(values)
+    return settings.model_copy(update={"model": ModelSettings.parse(_renamed(settings.model.model_dump()), "model")})
 
 
 def label(settings: Settings) -> str:
-    """``hg_gnn/segue``; around another model than the preset's, that one: ``reminder/lessr/official``."""
-    name, presets = settings.model.name, load(settings.model.name).presets
-    shown = settings.model.preset or next(iter(presets), "")
-    inside = settings.model.options.get("inner")
-    if inside is not None:
-        usual = presets[shown]["model"]["inner"]
-        found, expected = (label(compose({"model": inner})) for inner in (inside, usual))
+    """Model and preset as one name, ``hg_gnn/segue``.
+
+    Where a model wraps another one than its preset says, the name is that of the inner model instead of the preset:
+    ``reminder/lessr/official``.
+    """
+    model = load(settings.model.name)
+    shown = settings.model.preset or next(iter(model.presets), "")
+    inner = _inner(settings.model)
+    if inner is not None and model.wraps is not None:
+        usual = model.presets[shown]["model"][model.wraps]
+        found, expected = (label(compose({"model": options})) for options in (inner, usual))
         shown = shown if found == expected else found
-    return f"{name}/{shown}" if shown else name
+    return f"{settings.model.name}/{shown}" if shown else settings.model.name
+
+
+def _inner(settings: ModelSettings) -> Any:
+    """Settings of the inner model, where the model wraps one."""
+    option = load(settings.name).wraps
+    return settings.options.get(option) if option is not None else None
+
+
+def _renamed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a model, and of its inner model if any, with the preset under its present name."""
+    within = load(options["name"]).wraps
+    inner = {key: _renamed(value) for key, value in options.items() if key == within}
+    preset = {"preset": _RENAMED_PRESETS[options["preset"]]} if options.get("preset") in _RENAMED_PRESETS else {}
+    return {**options, **inner, **preset}
 
 
 def _preset_of(asked: ModelSettings) -> str | None:
-    """The preset that is asked for, else the first; None where the model has none."""
+    """Name of the preset to use: the one in the settings, else the model's first; None where the model has none."""
     presets = load(asked.name).presets
     chosen = asked.preset or next(iter(presets), None)
-    if chosen is not None and chosen not in presets:
-        raise ConfigError(f"unknown preset '{chosen}' of model '{asked.name}': {nearest(chosen, list(presets))}")
-    return chosen
+    if chosen is None or chosen in presets:
+        return chosen
+    present = _RENAMED_PRESETS.get(chosen)
+    if present in presets:
+        raise ConfigError(f"preset '{chosen}' of model '{asked.name}' is now called '{present}'")
+    raise ConfigError(f"unknown preset '{chosen}' of model '{asked.name}': {nearest(chosen, list(presets))}")

@@ -2,8 +2,8 @@
 
 Input and output share one item table, with an output bias (Hidasi & Karatzoglou 2018). The preset ``full_softmax``
 propagates through the whole session and scores against all items. The presets ``official`` and ``official_bpr_max``
-train as the authors do: sessions in order of time on parallel slots, one item a step, against the targets of the batch
-and items drawn by popularity. A state never crosses from one session to another.
+train as the authors do: sessions in order of time on parallel slots, one item per step, against the targets of the
+batch and items sampled by popularity. A state never crosses from one session to another.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from segue.data.corpus import Corpus
 from segue.data.schedules import Order
 from segue.nn.encoding import Encoding
 from segue.nn.sampled import Drawn, PopularitySampler, bpr_max, candidate_scores, cross_entropy, false_negatives
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Between, Choice, Space
 
 _WHOLE_SESSIONS = {"length": 1000}
@@ -35,38 +34,40 @@ _OFFICIAL_SPACE: Space = {
     "training.momentum": Between(0.0, 0.6),
     "training.batch_events": Choice((32, 64, 128, 256)),
 }
-"""What the authors search besides, with their optimizer."""
+"""Further ranges that the authors search, with their optimizer."""
 
 
 class GRU4RecConfig(ModelConfig):
-    """Sizes, regularisation, and how it is trained."""
+    """Options of GRU4Rec: sizes, regularisation, and how it is trained."""
 
     window: Window = Window(length=20)
+    """Items of the running session that are looked at."""
     dim: int = Field(128, ge=1, le=65_536)
-    """Of item vectors and hidden state: they share one table, so they are equal."""
+    """Size of item vectors and hidden state; both share one table, so they are equal."""
     layers: int = Field(1, ge=1, le=64)
+    """Number of recurrent layers."""
     dropout_embed: float = Field(0.25, ge=0, lt=1)
     """Share of the input vectors' coordinates that is dropped."""
     dropout_hidden: float = Field(0.25, ge=0, lt=1)
-    """Share of the hidden state's coordinates that is dropped, of every layer; in the recurrence with one_step only."""
+    """Share of every layer's hidden state that is dropped; inside the recurrence with bptt "one_step" only."""
     bptt: Literal["full", "one_step"] = "full"
-    """full: back-propagation through whole sessions, shuffled. one_step: as the authors, from the initial values to
-    the order: session-parallel, the state carried from step to step as a constant, what dropout leaves of it."""
+    """Reach of back-propagation. full: through whole sessions, shuffled. one_step: as the authors train, with their
+    initial values and order: session-parallel, the state after dropout is carried to the next step as a constant."""
     loss: Literal["full_softmax", "cross_entropy", "bpr_max"] = "full_softmax"
-    """full_softmax: over all items; the others over the targets of the batch and `n_sample` drawn items. In evaluation
-    mode, where nothing is drawn, all items are the candidates of each."""
+    """Training loss. full_softmax: over all items; the others over the targets of the batch and `n_sample` sampled
+    items. In evaluation mode, where nothing is sampled, all items are candidates."""
     n_sample: Drawn = 2048
-    """Items drawn for each batch, shared by its events."""
+    """Items sampled per batch, shared by its events."""
     sample_alpha: float = Field(0.5, ge=0, le=1)
-    """They are drawn by support to the power of this: 0 all alike, 1 by popularity."""
+    """Power of the support by which items are sampled: 0 all alike, 1 by popularity."""
     logq: float = Field(0.0, ge=0, le=10)
-    """Of cross_entropy: how much of a candidate's log frequency is taken off its score (1: the logQ correction)."""
+    """Share of a candidate's log frequency that loss "cross_entropy" takes off its score (1: the logQ correction)."""
     bpreg: float = Field(1.0, ge=0, le=1e6)
-    """Of bpr_max: weight of the penalty on the negatives' scores."""
+    """Weight of the penalty that loss "bpr_max" puts on the scores of the negatives."""
     elu: float = Field(0.5, ge=0, le=1e6)
-    """Of bpr_max: scores pass through elu with this parameter; 0: they stay as they are."""
+    """Parameter of the elu that scores pass through with loss "bpr_max"; 0: they stay as they are."""
     mask_duplicates: bool = False
-    """Whether candidates equal to an event's target are no negatives of it. The authors keep them."""
+    """Whether candidates equal to an event's target are left out of its negatives; the authors keep them."""
 
 
 class GRU4Rec(SessionEncoder):
@@ -74,6 +75,8 @@ class GRU4Rec(SessionEncoder):
 
     Config = GRU4RecConfig
     config: GRU4RecConfig
+    title: ClassVar[str] = "GRU4Rec"
+    depth: ClassVar[str | None] = "layers"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "full_softmax": {},
         # The defaults of the authors' code, for data they have no tuned settings for; the logQ correction is in all of
@@ -92,7 +95,7 @@ class GRU4Rec(SessionEncoder):
             },
             "training": _OFFICIAL_TRAINING,
         },
-        "hggnn": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
+        "paper_conditions": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
     }  # fmt: skip
     space: ClassVar[Space] = {
         "model.dim": Choice((64, 100, 128, 256, 512)),
@@ -115,19 +118,24 @@ class GRU4Rec(SessionEncoder):
     gru: nn.GRU
     sampler: PopularitySampler
 
-    def __init__(self, config: GRU4RecConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: GRU4RecConfig) -> None:
+        super().__init__(config)
         self.dropout_embed = nn.Dropout(config.dropout_embed)
         self.dropout_hidden = nn.Dropout(config.dropout_hidden)
 
     @property
     def order(self) -> Order:
-        """Session-parallel where one step is taken at a time."""
+        """Session-parallel with bptt "one_step", else shuffled."""
         return "session_parallel" if self.config.bptt == "one_step" else "shuffled"
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
-        """Draw the parameters; of the log only the items' support is kept, to draw negatives by."""
-        super().fit(corpus, preparation)
+    @property
+    def ranking_loss(self) -> bool:
+        """Whether the loss is BPR-max, which penalises the size of scores."""
+        return self.config.loss == "bpr_max"
+
+    def fit(self, corpus: Corpus) -> None:
+        """Build the parameters; of the log only the support of the items is kept, for sampling negatives."""
+        super().fit(corpus)
         if self.config.loss != "full_softmax":
             self.sampler.count(torch.from_numpy(corpus.item_support))
 
@@ -146,9 +154,9 @@ class GRU4Rec(SessionEncoder):
         return Encoding(torch.cat([last, last.new_ones(len(last), 1)], dim=1), state=state)
 
     def _stepwise(self, x: Tensor, batch: Batch, carried: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The recurrence from what each row's slot carries, what dropout leaves of a state being all that goes on.
+        """Run the recurrence from the states that the slots carry; only what dropout leaves of a state goes on.
 
-        Returns the last layer's states [rows, length, dim], and of all layers what is carried [slots, layers, dim].
+        Returns the last layer's states [rows, length, dim], and the states to carry on [slots, layers, dim].
         """
         if carried is None:
             carried = x.new_zeros(len(batch.slot), self.config.layers, self.config.dim)
@@ -164,13 +172,13 @@ class GRU4Rec(SessionEncoder):
         return torch.stack(hidden, 1), carried.index_copy(0, batch.slot, state)
 
     def item_vectors(self) -> Tensor:
-        """[items, dim + 1]: vector and bias."""
+        """Vector and bias of every item, [items, dim + 1]."""
         return torch.cat([self.embedding.weight, self.bias[:, None]], dim=1)
 
     def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
-        """The sum over events divided by the number of slots: it shrinks as slots run out at the end of an epoch.
+        """Sum over events divided by the number of slots, which shrinks as slots run out at the end of an epoch.
 
-        Without slots, the mean over events.
+        Without slots it is the mean over events.
         """
         config = self.config
         nominal = len(encoding.state) if encoding.state is not None else len(batch)
@@ -193,7 +201,7 @@ class GRU4Rec(SessionEncoder):
             scores = scores - (self.config.logq * self.sampler.log_weights(target, drawn)).to(scores.dtype)
         return scores, positive, false_negatives(candidates, positive) if self.config.mask_duplicates else None
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         dim, layers = self.config.dim, self.config.layers
         between = self.config.dropout_hidden if layers > 1 else 0.0
         self.embedding = nn.Embedding(self.n_items, dim)
@@ -206,7 +214,7 @@ class GRU4Rec(SessionEncoder):
             self.sampler = PopularitySampler(self.n_items, self.config.sample_alpha)
 
     def _start_as_the_authors(self) -> None:
-        """Glorot's uniform values for the table and for every gate by itself; no bias."""
+        """Initialise the table and every gate on its own with Glorot's uniform values, and the biases with zero."""
         nn.init.xavier_uniform_(self.embedding.weight)
         for name, parameter in self.gru.named_parameters():
             for gate in parameter.detach().chunk(3):

@@ -22,7 +22,6 @@ from segue.data.corpus import Corpus, Sessions
 from segue.data.schedules import Order
 from segue.nn.encoding import Encoding
 from segue.nn.sampled import Drawn, PopularitySampler, candidate_scores, false_negatives, top1
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Between, Choice, Space, fixed_schedule
 
 _USERS_AT_ONCE = 1024
@@ -33,13 +32,14 @@ _OFFICIAL_TRAINING = {
 
 
 class HRNNConfig(ModelConfig):
-    """Sizes, regularisation, variant and loss."""
+    """Options of H-RNN: sizes, regularisation, variant and loss."""
 
     window: UserWindow = UserWindow(length=1000, history=1_000_000)
+    """Items of the running session, and of the user's earlier sessions, that are read."""
     dim: int = Field(128, ge=1, le=65_536)
-    """Of item vectors, session state and user state."""
+    """Size of item vectors, session state and user state."""
     variant: Literal["init", "all"] = "init"
-    """init: the user's state starts a session. all: it also biases the reset and update gates at every item."""
+    """Use of the user's state. init: it starts a session. all: it also biases both gates at every item."""
     feed_last: bool = True
     """Whether the last item of a session, which is only a target, is fed before the user's network reads the session.
     In the authors' code it is not."""
@@ -48,17 +48,17 @@ class HRNNConfig(ModelConfig):
     dropout_user: float = Field(0.0, ge=0, lt=1)
     """Share of the new user state's coordinates that is dropped."""
     dropout_init: float = Field(0.0, ge=0, lt=1)
-    """Share of the coordinates that is dropped of the state a session starts from."""
+    """Share of the state that a session starts from that is dropped."""
     dropout_session: float = Field(0.25, ge=0, lt=1)
-    """Share of the coordinates that is dropped of the session state that is scored; never in the recurrence."""
+    """Share of the session state that is dropped before scoring; never inside the recurrence."""
     loss: Literal["full_softmax", "top1"] = "full_softmax"
-    """full_softmax: over all items; top1: over the targets of the batch and `n_sample` drawn items, copies of an
-    event's own target left out. In evaluation mode, where nothing is drawn, all items are the candidates."""
+    """Training loss. full_softmax: over all items; top1: over the targets of the batch and `n_sample` sampled items,
+    without copies of an event's own target. In evaluation mode nothing is sampled: all items are candidates."""
     n_sample: Drawn = 0
-    """Of top1: items drawn for each batch besides its targets. The authors draw none; as the loss is a mean, the few
-    wrong candidates of an event count the less the more are drawn."""
+    """Items sampled per batch besides its targets, with loss "top1". The authors sample none; as the loss is a mean,
+    the few high-scored candidates of an event count the less the more items are sampled."""
     sample_alpha: float = Field(0.5, ge=0, le=1)
-    """They are drawn by support to the power of this: 0 all alike, 1 by popularity."""
+    """Power of the support by which items are sampled: 0 all alike, 1 by popularity."""
 
 
 class HRNN(SessionEncoder):
@@ -70,11 +70,12 @@ class HRNN(SessionEncoder):
 
     Config = HRNNConfig
     config: HRNNConfig
+    title: ClassVar[str] = "H-RNN"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "full_softmax": {"training": {"learning_rate": 3e-3}},
-        "hggnn": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
-        # The authors' settings for their small networks on Xing. Their batches of 50 and 100 users play an item a step;
-        # here a step is a whole session of each user, so the other targets of the batch are negatives enough.
+        "paper_conditions": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
+        # The authors' settings for their small networks on Xing. Their batches of 50 and 100 users play one item per
+        # step; here a step is a whole session of each user, so the other targets of the batch are negatives enough.
         # Not theirs: feed_last. The "final state" of their paper has seen the last item, that of their program has not.
         "official": {"model": {**_OFFICIAL, "dropout_session": 0.1}, "training": _OFFICIAL_TRAINING},
         "official_all": {
@@ -96,7 +97,7 @@ class HRNN(SessionEncoder):
     # Where few users play at a time, the targets of a batch alone are few negatives.
     _OFFICIAL_SPACE: ClassVar[Space] = {**fixed_schedule(space), "model.n_sample": Choice((0, 512, 2048))}
     spaces: ClassVar[Mapping[str, Space]] = {
-        "hggnn": fixed_schedule(space),
+        "paper_conditions": fixed_schedule(space),
         "official": _OFFICIAL_SPACE,
         "official_all": _OFFICIAL_SPACE,
     }
@@ -104,12 +105,12 @@ class HRNN(SessionEncoder):
     embedding: nn.Embedding
     bias: nn.Parameter
     end_state: Tensor
-    """c after the last train session, [users + 1, dim]; the last row, of unknown users, means nothing."""
+    """User state c after the last train session, [users + 1, dim]; the last row, of unknown users, means nothing."""
     n_sessions: Tensor
-    """How many sessions that is, [users + 1]; -1: `end_state` is not that of these weights."""
+    """Number of sessions behind `end_state`, [users + 1]; -1: `end_state` does not belong to the present weights."""
 
-    def __init__(self, config: HRNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: HRNNConfig) -> None:
+        super().__init__(config)
         self.dropout_user, self.dropout_init, self.dropout_session = (
             nn.Dropout(p) for p in (config.dropout_user, config.dropout_init, config.dropout_session)
         )
@@ -118,17 +119,22 @@ class HRNN(SessionEncoder):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Users with a history: without one this is GRU4Rec."""
+        """Needs users with a history: without one this is GRU4Rec."""
         return frozenset({"history"})
 
     @property
     def order(self) -> Order:
-        """A row is a session; a slot plays a user's sessions in order of time."""
+        """User by user: a row is a session, and a slot plays a user's sessions in order of time."""
         return "user_sequential"
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
-        """Draw the parameters. The train sessions are kept at hand for the users' states at their end."""
-        super().fit(corpus, preparation)
+    @property
+    def ranking_loss(self) -> bool:
+        """Whether the loss is TOP1, which is one half where all scores are in order."""
+        return self.config.loss == "top1"
+
+    def fit(self, corpus: Corpus) -> None:
+        """Build the parameters. The train sessions are kept, to compute the users' states at their end."""
+        super().fit(corpus)
         if self.config.loss == "top1":
             self.sampler.count(torch.from_numpy(corpus.item_support))
         self._train = corpus.train
@@ -144,18 +150,18 @@ class HRNN(SessionEncoder):
         self._snapshot = True
 
     def forget_snapshot(self) -> None:
-        """Back to reading the history of each batch."""
+        """Drop the snapshot: the history of each batch is read again."""
         self._snapshot = False
 
     def after_step(self) -> None:
-        """The users' states are no longer those of the parameters."""
+        """Mark the users' states as out of date: the parameters have changed."""
         self.n_sessions.fill_(-1)
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
         """The session state after the last item of each prefix, and a 1 for the bias: [events, dim + 1].
 
-        Carried on in training, [slots, 2 dim]: the state at the end of the session, and the user's before it, so that
-        the step of the user's network that joins them is taken, and learned, at the start of the next session.
+        The state carried on in training, [slots, 2 dim], holds the session state at the end and the user state before
+        the session, so that the step of the user's network that joins them is learned at the start of the next session.
         """
         user, started = self._users(batch, state)
         items, fed = batch.items, batch.mask.sum(1)
@@ -171,7 +177,7 @@ class HRNN(SessionEncoder):
         return Encoding(vectors, state=before.index_copy(0, batch.slot, end))
 
     def _users(self, batch: Batch, carried: Tensor | None) -> tuple[Tensor, Tensor]:
-        """c before each row's session [rows, dim], and whether a session came before it [rows, 1]."""
+        """User state c before each row's session [rows, dim], and whether a session came before it [rows, 1]."""
         if carried is not None:
             session, before = carried.index_select(0, batch.slot).chunk(2, 1)
             started = batch.continues[:, None]
@@ -184,7 +190,9 @@ class HRNN(SessionEncoder):
         return user.index_copy(0, unread, self._read(history, len(unread))), started
 
     def _read(self, history: History, rows: int) -> Tensor:
-        """c after all sessions of each row's history, from c_0 = 0, [rows, dim]: the m-th of all rows at once."""
+        """User state c after all sessions of each row's history, from c_0 = 0, [rows, dim].
+
+        The m-th sessions of all rows are read at once."""
         user = self.bias.new_zeros(rows, self.config.dim)
         first = history.begins.nonzero().squeeze(1)
         length = torch.diff(first, append=first.new_tensor([len(history.items)]))
@@ -202,7 +210,7 @@ class HRNN(SessionEncoder):
         return user
 
     def _advance(self, session: Tensor, user: Tensor) -> Tensor:
-        """c_m = GRU_user(s_m, c_{m-1})."""
+        """Advance the user state by one session: c_m = GRU_user(s_m, c_{m-1})."""
         advanced: Tensor = self.dropout_user(self.user_gru(session, user))
         return advanced
 
@@ -222,11 +230,11 @@ class HRNN(SessionEncoder):
         return torch.cat([start[:, None], hidden], 1)
 
     def item_vectors(self) -> Tensor:
-        """[items, dim + 1]: vector and bias."""
+        """Vector and bias of every item, [items, dim + 1]."""
         return torch.cat([self._output_table(), self.bias[:, None]], dim=1)
 
     def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
-        """The mean over events, times the share of slots that still play: it shrinks as slots run out."""
+        """Mean over events, times the share of slots that still play, which shrinks as slots run out."""
         live = len(batch.slot) / len(encoding.state) if encoding.state is not None else 1.0
         if self.config.loss == "full_softmax":
             return super().loss_of(encoding, batch) * live
@@ -243,7 +251,7 @@ class HRNN(SessionEncoder):
 
     @torch.no_grad()
     def _remember_users(self) -> None:
-        """Fill `end_state` from the train sessions, where they are at hand; a restored model was given it."""
+        """Fill `end_state` from the train sessions, where they are kept; a restored model has it already."""
         if self._train is None:
             return
         train, training = self._train, self.training
@@ -257,7 +265,7 @@ class HRNN(SessionEncoder):
         self.n_sessions[:-1] = torch.from_numpy(np.bincount(train.user, minlength=self.n_users)[: self.n_users])
         self.train(training)
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         config, dim = self.config, self.config.dim
         self.embedding = nn.Embedding(self.n_items, dim)
         nn.init.uniform_(self.embedding.weight, -(dim**-0.5), dim**-0.5)
@@ -283,7 +291,7 @@ def _after(hidden: Tensor, fed: Tensor) -> Tensor:
 
 
 def _with_last_target(batch: Batch, cells: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows with the target of their last event behind their items, and how many items that makes."""
+    """Rows with the target of their last event appended to their items, and the number of items in each."""
     last = torch.cumsum(torch.bincount(batch.row, minlength=len(cells)), 0) - 1
     items = functional.pad(batch.items, (0, 1))
     return items.scatter(1, cells[:, None], batch.target[last][:, None]), cells + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,36 +12,38 @@ from scipy import sparse
 from torch import Tensor
 
 from segue.contract.model import ModelConfig, Overrides, SessionModel
-from segue.data.batches import Batch, Window, spans
-from segue.data.corpus import Corpus, IntArray, Sessions
+from segue.data.arrays import PAIRS_PER_BLOCK, FloatArray, IntArray, blocks, offsets_of
+from segue.data.batches import Batch, Window
+from segue.data.corpus import Corpus, Sessions
+from segue.data.tensors import spans
 from segue.nn.encoding import ScoreParts
+from segue.nn.popularity import relative_popularity
 from segue.nn.sparse_rows import SparseRows
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Between, Choice, Space
 from segue.settings.units import Neighbours
 
 DIGITS = 12
-PAIRS_PER_BLOCK = 4_000_000
-"""Bound on the co-occurrences that are formed at a time; each takes about 100 bytes while it is sorted."""
 
 
 class ItemKNNConfig(ModelConfig):
-    """Similarity, and how those of several items combine."""
+    """Options of Item-KNN: the similarity, and how the similarities of several items combine."""
 
     window: Window = Window(length=20)
+    """Items of the running session that are looked at."""
     n_sims: Neighbours = 100
-    """Neighbours kept per item; no fewer than the longest list that is asked for."""
+    """Neighbours kept per item; use no fewer than the longest list of recommendations."""
     lam: float = Field(20.0, ge=0, le=1e9)
-    """Shrinks the similarity of rare items."""
+    """Shrinkage, which lowers the similarity of rare items."""
     a: float = Field(0.5, ge=0, le=1)
-    """0.5 with lam 0 is the cosine, 1 the confidence of the rule i → j."""
+    """Exponent of the support of item i; 0.5 with lam 0 is the cosine, 1 the confidence of the rule i → j."""
     mode: Literal["last", "sum", "decay"] = "sum"
-    """The last item alone; all items alike; all items, each weighted w times the one after it."""
+    """Items of the prefix that count: the last; all alike; all, each with w times the weight of the one after it."""
     w: float = Field(0.5, gt=0, le=1)
+    """Weight of an item in mode "decay", as a share of the weight of the item after it."""
     binary: bool = True
-    """An item counts once a session. False: every pair of events counts, over the support in events."""
+    """Whether an item counts once per session; false: every pair of events counts, over the support in events."""
     fill: Literal["none", "popularity"] = "none"
-    """popularity: items without similarity rank below all others, by train popularity."""
+    """Ranking of items without similarity: "popularity" puts them below all others, by train popularity."""
 
 
 class ItemKNN(SessionModel):
@@ -53,6 +55,8 @@ class ItemKNN(SessionModel):
 
     Config = ItemKNNConfig
     config: ItemKNNConfig
+    title: ClassVar[str] = "Item-KNN"
+    order_blind: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Overrides]] = {
         "session": {},
         # The form behind the published numbers: cosine to the last item.
@@ -66,22 +70,21 @@ class ItemKNN(SessionModel):
     }
     spaces: ClassVar[Mapping[str, Space]] = {"public": {}}
 
-    def __init__(self, config: ItemKNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: ItemKNNConfig) -> None:
+        super().__init__(config)
         self._similar = SparseRows.from_matrix(sparse.csr_array((0, 0)))
         self._fill = torch.zeros(0, dtype=torch.float64)
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         """Count the co-occurrences of train and keep the nearest neighbours of every item."""
         self.n_items, self.n_users = corpus.n_items, corpus.n_users
         incidence = _incidence(corpus.train, corpus.n_items, binary=self.config.binary)
         self._similar = SparseRows.from_matrix(_neighbours(incidence, self.config))
-        support = corpus.item_support
-        popularity = support / (support.max(initial=0) + 1.0) - 1.0  # below every similarity
+        popularity = relative_popularity(corpus.item_support) - 1.0  # below every similarity
         self._fill = torch.from_numpy(popularity * (self.config.fill == "popularity"))
 
     def scores(self, batch: Batch) -> Tensor:
-        """[events, items] float64."""
+        """Scores of all items, [events, items] float64."""
         device = batch.items.device
         scores = torch.zeros(len(batch), self.n_items, dtype=torch.float64, device=device)
         self._similar.to(device).add_to(scores, *self._weighted(batch))
@@ -105,17 +108,17 @@ class ItemKNN(SessionModel):
         return {**self._similar.arrays(), "fill": self._fill}
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
+        """Take back what :meth:`arrays` returned."""
         self._similar, self._fill = SparseRows.from_arrays(arrays), arrays["fill"]
         self.n_items, self.n_users = n_items, n_users
 
     def statistics(self) -> dict[str, Any]:
-        """How many pairs are kept, and how many items have a neighbour at all."""
+        """Number of pairs kept, and of items with any neighbour."""
         with_neighbours = int((torch.diff(self._similar.offsets) > 0).sum())
         return {"neighbours": len(self._similar.items), "items_with_neighbours": with_neighbours}
 
     def _weighted(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Event, item and weight of everything that speaks for an event, oldest first; flat."""
+        """Event, item and weight of the clicks that count for an event, oldest first; flat."""
         length = batch.position + 1
         used = length.clamp(max=1) if self.config.mode == "last" else length
         cells, event = spans(batch.row * batch.items.shape[1] + length - used, used)
@@ -125,7 +128,7 @@ class ItemKNN(SessionModel):
 
 
 def _incidence(sessions: Sessions, n_items: int, *, binary: bool) -> sparse.csr_array:
-    """X [sessions, items]: whether, or how often, an item occurs in a session."""
+    """Incidence matrix X [sessions, items]: whether, or how often, an item occurs in a session."""
     session = np.repeat(np.arange(len(sessions)), sessions.lengths)
     cells = (np.ones(len(session)), (session, sessions.items))
     incidence: sparse.csr_array = sparse.coo_array(cells, shape=(len(sessions), n_items)).tocsr()
@@ -139,8 +142,10 @@ def _neighbours(incidence: sparse.csr_array, config: ItemKNNConfig) -> sparse.cs
     by_item = incidence.T.tocsr()
     support = np.asarray(incidence.sum(axis=0)).ravel()
     left, right = (support + config.lam) ** config.a, (support + config.lam) ** (1 - config.a)
-    blocks = []
-    for rows in _row_blocks(by_item, np.diff(incidence.indptr)):
+    # Co-occurrences of each item, counted before equal pairs are merged.
+    pairs_per_item = np.diff(offsets_of(np.diff(incidence.indptr)[by_item.indices])[by_item.indptr])
+    parts = []
+    for rows in blocks(pairs_per_item, PAIRS_PER_BLOCK):
         pairs = (by_item[rows] @ incidence).tocoo()
         item, other = pairs.row + rows.start, pairs.col
         apart = item != other
@@ -148,27 +153,14 @@ def _neighbours(incidence: sparse.csr_array, config: ItemKNNConfig) -> sparse.cs
         # Rounded so that equal fractions are equal floats: a tie must not be broken by the last bit.
         sim = np.round(pairs.data[apart] / (left[item] * right[other]), DIGITS)
         kept = _nearest(item, other, sim, config.n_sims)
-        blocks.append((sim[kept], item[kept], other[kept]))
-    data, item, other = (np.concatenate(column) for column in zip(*blocks, strict=True))
+        parts.append((sim[kept], item[kept], other[kept]))
+    data, item, other = (np.concatenate(column) for column in zip(*parts, strict=True))
     n_items = incidence.shape[1]
     return sparse.coo_array((data, (item, other)), shape=(n_items, n_items)).tocsr()
 
 
-def _row_blocks(by_item: sparse.csr_array, session_lengths: IntArray) -> Iterator[slice]:
-    """Consecutive items whose co-occurrences, counted before any merge, stay within PAIRS_PER_BLOCK."""
-    pairs = np.zeros(len(by_item.indices) + 1, dtype=np.int64)
-    np.cumsum(session_lengths[by_item.indices], out=pairs[1:])
-    until = pairs[by_item.indptr]
-    first = 0
-    while first < by_item.shape[0]:
-        last = int(np.searchsorted(until, until[first] + PAIRS_PER_BLOCK, side="right")) - 1
-        last = max(last, first + 1)
-        yield slice(first, last)
-        first = last
-
-
-def _nearest(item: IntArray, other: IntArray, sim: np.ndarray[Any, np.dtype[Any]], n_sims: int) -> IntArray:
-    """Which pairs stay: per item the n_sims largest similarities, ties by ascending id of the other."""
+def _nearest(item: IntArray, other: IntArray, sim: FloatArray, n_sims: int) -> IntArray:
+    """Indices of the pairs that stay: the n_sims largest similarities per item, ties by ascending id of the other."""
     order = np.lexsort((other, -sim, item))
     counts = np.bincount(item)
     place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -25,13 +25,14 @@ from segue.settings.search_space import Between, Choice, Space, fixed_schedule
 
 
 class LESSRConfig(ModelConfig):
-    """Sizes and regularisation."""
+    """Options of LESSR: sizes and regularisation."""
 
     window: Window = Window(length=20)
+    """Items of the running session that are looked at."""
     dim: int = Field(128, ge=1, le=4096)
-    """d, the size of item vectors and of what each layer adds. The authors took 32, 64 or 128, by data set."""
+    """Size d of item vectors and of what each layer adds. The authors took 32, 64 or 128, by data set."""
     layers: int = Field(4, ge=1, le=16)
-    """EOPA, SGAT, EOPA, SGAT and so on."""
+    """Number of layers, which alternate: EOPA, SGAT, EOPA, SGAT and so on."""
     dropout: float = Field(0.2, ge=0, lt=1)
     """Share of the normalised features that is dropped, wherever another node, or the session, reads them."""
 
@@ -39,7 +40,8 @@ class LESSRConfig(ModelConfig):
 class Arrivals(NamedTuple):
     """Transitions as a packed sequence: the first arrival at every node, then the second at those with two, and so on.
 
-    source [transitions]: where each comes from. sizes [most arrivals], on the CPU: nodes with that many or more.
+    source [transitions]: the node each comes from. sizes [most arrivals], on the CPU: number of nodes with that many or
+    more.
     node [nodes with an arrival]: the one with the most arrivals first.
     """
 
@@ -61,13 +63,13 @@ def arrivals(graph: SessionGraph) -> Arrivals:
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Over the rows, which are real nodes or sessions and never padding.
+    """Batch normalisation over the rows, which are real nodes or sessions and never padding.
 
     A batch of one row has no variance: it is normalised by the running statistics, and leaves them alone.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """[rows, features] → the same."""
+        """Normalise [rows, features]; the shape stays."""
         if len(x) > 1 or not self.training:
             return super().forward(x)
         mean, variance = self.running_mean, self.running_var
@@ -90,7 +92,7 @@ class EOPA(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor, into: Arrivals) -> Tensor:
-        """[nodes, width] → [nodes, dim]."""
+        """Aggregate the transitions into every node, [nodes, width] → [nodes, dim]."""
         f = self.norm(x)
         message = torch.zeros_like(f)
         if len(into.source):
@@ -118,7 +120,7 @@ class SGAT(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor, shortcuts: tuple[Tensor, Tensor]) -> Tensor:
-        """[nodes, width] → [nodes, dim]; shortcuts: source and target of each, both [shortcuts]."""
+        """Attend along the shortcuts (source and target, both [shortcuts]), [nodes, width] → [nodes, dim]."""
         source, target = shortcuts
         f = dropout(self.norm(x), self.dropout, self.training)
         gate = torch.sigmoid(self.query(f).index_select(0, source) + self.key(f).index_select(0, target))
@@ -129,7 +131,7 @@ class SGAT(nn.Module):
         return out
 
 
-class Readout(nn.Module):
+class AttentionReadout(nn.Module):
     """s = W_h drop(BN([x_last ‖ s_g])), s_g = PReLU(W_o Σ_i a_i f_i), f = drop(BN(x)).
 
     a = softmax over the nodes of a session of w · σ(W_u f_i + W_v f_last + b).
@@ -148,7 +150,7 @@ class Readout(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor, owner: Tensor, last: tuple[Tensor, Tensor], n_events: int) -> Tensor:
-        """[nodes, width] → [events, dim]. Of an event without nodes, x_last and s_g are zero.
+        """Read out every session, [nodes, width] → [events, dim]; x_last and s_g of an event without nodes are zero.
 
         Args:
             owner: event of each node, [nodes].
@@ -174,9 +176,11 @@ class LESSR(SessionEncoder):
 
     Config = LESSRConfig
     config: LESSRConfig
+    title: ClassVar[str] = "LESSR"
+    depth: ClassVar[str | None] = "layers"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "official": {"training": {"optimizer": "adamw", "batch_events": 512, "weight_decay": 1e-4, "patience": 2}},
-        "hggnn": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+        "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
     }
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 128, 256)),
@@ -186,14 +190,14 @@ class LESSR(SessionEncoder):
         "training.weight_decay": Choice((0.0, 1e-5, 1e-4, 1e-3)),
         "training.schedule": Choice(("constant", "step")),
     }
-    spaces: ClassVar[Mapping[str, Space]] = {"hggnn": fixed_schedule(space)}
+    spaces: ClassVar[Mapping[str, Space]] = {"paper_conditions": fixed_schedule(space)}
 
     embedding: nn.Embedding
     layers: nn.ModuleList
-    readout: Readout
+    readout: AttentionReadout
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
-        """s, [events, d]."""
+        """Session vectors s, [events, d]."""
         prefixes = batch.prefixes()
         graph, alias = prefix_graph(prefixes, self.n_items)
         x = self.embedding(graph.item)
@@ -203,11 +207,11 @@ class LESSR(SessionEncoder):
         return Encoding(self.readout(x, graph.event, last_nodes(prefixes, alias), len(batch)))
 
     def item_vectors(self) -> Tensor:
-        """[items, d], as they are before the layers."""
+        """Item vectors as they are before the layers, [items, d]."""
         return self.embedding.weight
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Matrices decay; what is a vector does not: biases, batch normalisation, PReLU."""
+        """Two groups: matrices, with weight decay, and vectors without (biases, batch normalisation, PReLU)."""
         parameters = list(self.parameters())
         return [
             {"params": [p for p in parameters if p.ndim > 1]},
@@ -215,16 +219,16 @@ class LESSR(SessionEncoder):
         ]
 
     def after_step(self) -> None:
-        """Project every item vector onto the unit ball, those of items that the batch lacks included."""
+        """Project every item vector onto the unit ball, also those of items that the batch lacks."""
         with torch.no_grad():
             self.embedding.weight.renorm_(2, 0, 1.0)
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         dim, layers, share = self.config.dim, self.config.layers, self.config.dropout
         self.embedding = nn.Embedding(self.n_items, dim)
         kinds = (EOPA, SGAT)
         self.layers = nn.ModuleList(kinds[n % 2](dim * (n + 1), dim, share) for n in range(layers))
-        self.readout = Readout(dim * (layers + 1), dim, share)
+        self.readout = AttentionReadout(dim * (layers + 1), dim, share)
         self.after_step()
 
 

@@ -19,19 +19,21 @@ from segue.contract.model import ModelConfig, Overrides, SessionModel
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus, Sessions
 from segue.nn.encoding import ScoreParts
+from segue.nn.popularity import relative_popularity
 from segue.nn.sparse_rows import SparseRows
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Between, Space
 
 
 class MarkovConfig(ModelConfig):
-    """How far a rule reaches, and what ranks the items that never followed the last one."""
+    """Options of Markov chains and sequential rules: how far a rule reaches, and how items without a rule rank."""
 
     window: Window = Window(length=1)
+    """Items of the running session that are looked at; only the last one counts."""
     steps: int = Field(1, ge=1, le=20)
     """The largest distance from the last item to one that follows; 1: transitions alone."""
     fill: Literal["popularity", "none"] = "popularity"
-    """popularity: train popularity, below every count; it also decides between equal counts."""
+    """Ranking of items that never followed the last one: "popularity" ranks them below all others by train popularity,
+    which also decides between equal counts."""
 
 
 class Markov(SessionModel):
@@ -42,6 +44,7 @@ class Markov(SessionModel):
 
     Config = MarkovConfig
     config: MarkovConfig
+    title: ClassVar[str] = "Markov"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "first_order": {},
         "sequential_rules": {"model": {"steps": 10}},
@@ -49,21 +52,21 @@ class Markov(SessionModel):
     space: ClassVar[Space] = {"model.steps": Between(1, 20)}
     spaces: ClassVar[Mapping[str, Space]] = {"first_order": {}}
 
-    def __init__(self, config: MarkovConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: MarkovConfig) -> None:
+        super().__init__(config)
         self._transitions = SparseRows.from_matrix(sparse.csr_array((0, 0)))
         self._fill = torch.zeros(0, dtype=torch.float64)
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         """Count the pairs of train."""
         self.n_items, self.n_users = corpus.n_items, corpus.n_users
         self._transitions = SparseRows.from_matrix(_rules(corpus.train, corpus.n_items, self.config.steps))
-        support = corpus.item_support * (self.config.fill == "popularity")
+        popularity = relative_popularity(corpus.item_support) * (self.config.fill == "popularity")
         smallest = 1 / math.lcm(*range(1, self.config.steps + 1))
-        self._fill = torch.from_numpy(support / (support.max(initial=0) + 1.0) * smallest)
+        self._fill = torch.from_numpy(popularity * smallest)
 
     def scores(self, batch: Batch) -> Tensor:
-        """[events, items] float64; an empty prefix gets the fill alone."""
+        """Scores of all items, [events, items] float64; an empty prefix gets the fill alone."""
         device = batch.items.device
         scores = self._fill.to(device).repeat(len(batch), 1)
         event = torch.nonzero(batch.position >= 0).squeeze(1)
@@ -86,17 +89,20 @@ class Markov(SessionModel):
         return {**self._transitions.arrays(), "fill": self._fill}
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
+        """Take back what :meth:`arrays` returned."""
         self._transitions, self._fill = SparseRows.from_arrays(arrays), arrays["fill"]
         self.n_items, self.n_users = n_items, n_users
 
     def statistics(self) -> dict[str, Any]:
-        """How many pairs were seen, and their weight in all."""
+        """Number of pairs seen, and the sum of their weights."""
         return {"transitions": len(self._transitions.items), "weight": float(self._transitions.values.sum())}
 
 
 def _rules(sessions: Sessions, n_items: int, steps: int) -> sparse.csr_array:
-    """T [items, items]. Counted in whole parts of 1 / lcm(1 .. steps), so that equal fractions are equal floats."""
+    """Transition matrix T [items, items].
+
+    Counted in whole parts of 1 / lcm(1 .. steps), so that equal fractions are equal floats.
+    """
     parts = math.lcm(*range(1, steps + 1))
     session = np.repeat(np.arange(len(sessions)), sessions.lengths)
     total = sparse.csr_array((n_items, n_items))

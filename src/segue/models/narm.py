@@ -16,24 +16,24 @@ from torch import Tensor, nn
 from segue.contract.model import ModelConfig, Overrides, SessionEncoder
 from segue.data.batches import Batch, Window
 from segue.nn.encoding import Encoding
-from segue.settings import GraphSettings
 from segue.settings.search_space import Between, Choice, Space
 
 
 class NARMConfig(ModelConfig):
-    """Sizes, regularisation and the form of the attention."""
+    """Options of NARM: sizes, regularisation and the form of the attention."""
 
     window: Window = Window(length=20)
+    """Items of the running session that are looked at."""
     dim: int = Field(50, ge=1, le=8192)
-    """d, of item vectors."""
+    """Size d of item vectors."""
     hidden: int = Field(100, ge=1, le=8192)
-    """H, of the recurrent state."""
+    """Size H of the recurrent state."""
     attention: Literal["softmax", "raw"] = "softmax"
-    """Weights of the states: "softmax" as in the authors' program, "raw" as the paper writes them."""
+    """Weights of the recurrent states: "softmax" as in the authors' program, "raw" as the paper writes them."""
     dropout_embed: float = Field(0.25, ge=0, lt=1)
     """Share of the input vectors' coordinates that is dropped."""
     dropout_session: float = Field(0.5, ge=0, lt=1)
-    """Share of the coordinates of c = [c_l, c_g] that is dropped, before the decoder."""
+    """Share of the coordinates of c = [c_l, c_g] that is dropped before the decoder."""
 
 
 class NARM(SessionEncoder):
@@ -44,9 +44,10 @@ class NARM(SessionEncoder):
 
     Config = NARMConfig
     config: NARMConfig
+    title: ClassVar[str] = "NARM"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "official": {"training": {"learning_rate": 1e-3, "batch_events": 512, "weight_decay": 0.0, "max_epochs": 30}},
-        "hggnn": {
+        "paper_conditions": {
             "model": {"dim": 128, "hidden": 128},
             "training": {
                 "learning_rate": 1e-3,
@@ -74,13 +75,13 @@ class NARM(SessionEncoder):
     energy: nn.Linear
     decoder: nn.Linear
 
-    def __init__(self, config: NARMConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: NARMConfig) -> None:
+        super().__init__(config)
         self.dropout_embed = nn.Dropout(config.dropout_embed)
         self.dropout_session = nn.Dropout(config.dropout_session)
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
-        """The decoded session of each event, B [c_l, c_g]: [events, dim]. That of an empty prefix is zero.
+        """Decoded session of each event, B [c_l, c_g]: [events, dim]; zero after an empty prefix.
 
         Rows are padded on the right, where a causal network does not look.
         """
@@ -92,11 +93,11 @@ class NARM(SessionEncoder):
         return Encoding(self.decoder(self.dropout_session(torch.cat([local, last], dim=1))))
 
     def item_vectors(self) -> Tensor:
-        """[items, dim]."""
+        """Item vectors, [items, dim]."""
         return self.embedding.weight
 
     def _local(self, hidden: Tensor, last: Tensor, batch: Batch) -> Tensor:
-        """c_l [events, hidden] from the states [rows, length, hidden] and the last one of each event."""
+        """Local vector c_l [events, hidden] from the states [rows, length, hidden] and the last one of each event."""
         seen = torch.arange(hidden.shape[1], device=hidden.device) <= batch.position[:, None]
         each = self.of_each(hidden).index_select(0, batch.row)
         weight = self.energy(torch.sigmoid(self.of_last(last)[:, None] + each)).squeeze(2)
@@ -106,7 +107,7 @@ class NARM(SessionEncoder):
         weight = weight * seen
         return torch.bmm(weight[:, None], hidden.index_select(0, batch.row)).squeeze(1)
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         dim, hidden = self.config.dim, self.config.hidden
         self.embedding = nn.Embedding(self.n_items, dim)
         self.gru = nn.GRU(dim, hidden, batch_first=True)
@@ -114,14 +115,14 @@ class NARM(SessionEncoder):
         self.of_each = nn.Linear(hidden, hidden, bias=False)
         self.energy = nn.Linear(hidden, 1, bias=False)
         self.decoder = nn.Linear(2 * hidden, dim, bias=False)
-        self._draw_as_the_authors()
+        self._initialise_as_the_authors()
 
-    def _draw_as_the_authors(self) -> None:
-        """N(0, 2 / n), n the rows of each matrix as the authors lay it out; recurrent matrices orthogonal, biases 0.
+    def _initialise_as_the_authors(self) -> None:
+        """Initialise from N(0, 2 / n), n the rows of each matrix in the authors' layout; recurrent matrices orthogonal.
 
-        All but the item table, whose rows are the items: at 2 / items it starts so near to zero that the other weights
-        have little to work with, the worse the larger the catalogue. It is the output table too, so it is drawn at
-        2 / dim, its number of inputs there.
+        Biases are 0. The item table is an exception, since its rows are the items: with 2 / items it would start so
+        near to zero that the other weights have little to work with, the more so the larger the catalogue. It is the
+        output table too, so its variance is 2 / dim, by its number of inputs there.
         """
         dim, hidden = self.config.dim, self.config.hidden
         of_gru = dict(self.gru.named_parameters())

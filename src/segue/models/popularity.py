@@ -1,7 +1,7 @@
-"""Popularity: of an item in the running session, with the user, and with everybody.
+"""Popularity of an item in the running session, with the user, and with everybody.
 
-One additive score covers the referees that every honest table needs: popularity, recent popularity, S-POP (count in
-the session, then popularity), the session's items by recency, personal popularity, and a mix of all.
+One additive score covers the simple baselines that every honest table needs: popularity, recent popularity, S-POP
+(count in the session, then popularity), the session's items by recency, personal popularity, and a mix of all.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from segue.contract.model import ModelConfig, Need, Overrides, SessionModel
-from segue.data.batches import Batch, Window, spans
+from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
+from segue.data.tensors import spans
 from segue.nn.encoding import ScoreParts
-from segue.settings import GraphSettings, PreparationSettings
+from segue.nn.popularity import relative_popularity
 from segue.settings.search_space import Between, Choice, Space
 from segue.settings.units import Duration, milliseconds
 
@@ -26,19 +27,20 @@ _HALF_LIVES = Choice(("1d", "3d", "7d", "30d", "90d", "365d"))
 
 
 class PopularityConfig(ModelConfig):
-    """What is counted."""
+    """Options of the popularity models: what is counted, and how fast it ages."""
 
     window: Window = Window(length=10_000, history=10_000)
+    """Items of the running session, and of the user's earlier sessions, that are counted."""
     session_weight: float = Field(0.0, ge=0, le=1e9)
-    """Of each occurrence in the running session, or of its place there."""
+    """Weight of each occurrence in the running session, or of its position there."""
     session_order: Literal["count", "recency"] = "count"
-    """What ranks the items of the running session: how often they occur, or how late."""
+    """Ranking of the items of the running session: by how often they occur, or by how late."""
     history_weight: float = Field(0.0, ge=0, le=1e9)
-    """Of each occurrence in the user's earlier sessions."""
+    """Weight of each occurrence in the user's earlier sessions."""
     half_life: Duration | None = None
-    """The age at which an occurrence in the user's history counts half. Unset: all count alike."""
+    """Age at which an occurrence in the user's history counts half. Unset: all count alike."""
     recency_half_life: Duration | None = None
-    """The age, at the end of train, at which an event counts half towards popularity. Unset: all count alike."""
+    """Age, at the end of train, at which an event counts half towards popularity. Unset: all count alike."""
 
     @field_validator("history_weight")
     @classmethod
@@ -52,11 +54,13 @@ class Popularity(SessionModel):
     """score(i) = session_weight · count in prefix + history_weight · count in history + popularity(i) in [0, 1).
 
     With whole counts the popularity only decides between equal counts. Scores are float64, so that this order is exact.
-    With session_order "recency" the place in the prefix, from 1, of the item's last occurrence stands for its count.
+    With session_order "recency" the item's last position in the prefix, from 1, replaces its count.
     """
 
     Config = PopularityConfig
     config: PopularityConfig
+    title: ClassVar[str] = "Popularity"
+    order_blind: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Overrides]] = {
         "global": {},
         # News and shops turn over within days; on catalogues that live longer a longer half-life loses little.
@@ -82,19 +86,19 @@ class Popularity(SessionModel):
         "personal": {"model.half_life": _HALF_LIVES},
     }
 
-    def __init__(self, config: PopularityConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: PopularityConfig) -> None:
+        super().__init__(config)
         self._popularity = torch.zeros(0, dtype=torch.float64)
 
     @property
     def needs(self) -> frozenset[Need]:
-        """History where it is counted, time where anything ages."""
+        """Needs a history where it is counted, and times where anything ages."""
         config = self.config
         ages = config.recency_half_life or (config.history_weight and config.half_life)
         asked: dict[Need, Any] = {"history": config.history_weight, "time": ages}
         return frozenset(need for need, wanted in asked.items() if wanted)
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         """Count the events of train, each weighted by its age where recency_half_life is set."""
         train = corpus.train
         weight = np.ones(len(train.items))
@@ -102,11 +106,11 @@ class Popularity(SessionModel):
             age = train.times.max() - train.times
             weight = np.exp2(-age / milliseconds(self.config.recency_half_life))
         support = np.bincount(train.items, weights=weight, minlength=corpus.n_items)
-        self._popularity = torch.from_numpy(support / (support.max(initial=0.0) + 1.0))
+        self._popularity = torch.from_numpy(relative_popularity(support))
         self.n_items, self.n_users = corpus.n_items, corpus.n_users
 
     def scores(self, batch: Batch) -> Tensor:
-        """[events, items] float64."""
+        """Scores of all items, [events, items] float64."""
         scores = self._popularity.to(batch.items.device).repeat(len(batch), 1)
         flat = scores.view(-1)
         if self.config.session_weight:
@@ -133,16 +137,16 @@ class Popularity(SessionModel):
         return {"popularity": self._popularity}
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
+        """Take back what :meth:`arrays` returned."""
         self._popularity = arrays["popularity"]
         self.n_items, self.n_users = n_items, n_users
 
     def statistics(self) -> dict[str, Any]:
-        """How many items have been seen at all."""
+        """Number of items that train has seen."""
         return {"items_with_support": int((self._popularity > 0).sum())}
 
     def _session(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Items of the prefixes, the event of each, and what it adds to the score; flat."""
+        """Items of the prefixes, their events, and what each adds to the score; flat."""
         cells, event = spans(batch.row * batch.items.shape[1], batch.position + 1)
         seen = batch.items.flatten()[cells]
         weight = torch.full_like(seen, self.config.session_weight, dtype=torch.float64)
@@ -154,7 +158,7 @@ class Popularity(SessionModel):
         return seen, event, weight
 
     def _history(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Items of the users' histories, the event that looks back at each, and the weight of each; flat."""
+        """Items of the users' histories, the events that look back at them, and their weights; flat."""
         history = batch.history(self.config.window.history)
         length = torch.bincount(history.row, minlength=len(batch.user))
         start = torch.cumsum(length, 0) - length

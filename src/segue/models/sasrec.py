@@ -21,21 +21,22 @@ from segue.nn.encoding import Encoding
 from segue.settings.search_space import Between, Choice, Space
 
 LONGEST = 16_384
-"""Items in one sequence: its attention weights are as many squared."""
+"""Most items in one sequence: the number of attention weights is its square."""
 
 
 class SASRecConfig(ModelConfig):
-    """Sizes and regularisation; ``window.history`` items go in front of the session, 0: it is read alone."""
+    """Options of SASRec: sizes and regularisation; ``window.history`` items precede the session (0: none)."""
 
     window: Window = Window(length=20)
+    """Items of the running session, and of the user's earlier sessions, in one sequence."""
     dim: int = Field(128, ge=1, le=8192)
-    """d, of item vectors, positions and all that happens in a block."""
+    """Size d of item vectors, positions and everything inside a block."""
     layers: int = Field(2, ge=1, le=64)
-    """Blocks of attention and feed-forward network."""
+    """Number of blocks of attention and feed-forward network."""
     heads: int = Field(1, ge=1, le=64)
-    """Of every attention; each reads dim / heads coordinates."""
+    """Heads of every attention; each reads dim / heads coordinates."""
     dropout: float = Field(0.2, ge=0, lt=1)
-    """Share dropped of the input, of the attention weights, and of what each half of a block adds."""
+    """Share of the input, of the attention weights, and of what each half of a block adds, that is dropped."""
 
     @field_validator("window")
     @classmethod
@@ -65,6 +66,8 @@ class SASRec(SessionEncoder):
 
     Config = SASRecConfig
     config: SASRecConfig
+    title: ClassVar[str] = "SASRec"
+    depth: ClassVar[str | None] = "layers"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "session": {"training": {"learning_rate": 1e-3, "weight_decay": 0.0}},
         "history": {
@@ -88,11 +91,11 @@ class SASRec(SessionEncoder):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """History, where it is read."""
+        """Needs a history where it is read."""
         return frozenset({"history"} if self.config.window.history else ())
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
-        """What the last block says at the last item of each prefix, [events, dim].
+        """Output of the last block at the last item of each prefix, [events, dim].
 
         An empty prefix is read at the boundary before it; without a history there is none, and its vector is zero.
         """
@@ -109,7 +112,7 @@ class SASRec(SessionEncoder):
         return Encoding(self.norm(x.flatten(0, 1).index_select(0, cell)) * (column >= 0)[:, None])
 
     def item_vectors(self) -> Tensor:
-        """[items, dim]."""
+        """Item vectors, [items, dim]."""
         return self.embedding.weight
 
     def _tokens(self, batch: Batch) -> Tokens:
@@ -126,7 +129,7 @@ class SASRec(SessionEncoder):
         x = self.config.dim**0.5 * x + self.position(tokens.position)
         return dropout(x, self.config.dropout, self.training)
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         config, dim = self.config, self.config.dim
         self.embedding = nn.Embedding(self.n_items, dim)
         self.position = nn.Embedding(config.window.history + config.window.length, dim)
@@ -151,9 +154,9 @@ class Block(nn.Module):
         self.feed = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
 
     def forward(self, x: Tensor, mask: Tensor | None, since: int = 0) -> Tensor:
-        """[rows, cells, dim] → the same, of the cells from `since` on.
+        """Run the block for the cells from `since` on, [rows, cells, dim] → [rows, cells - since, dim].
 
-        `mask` [rows, 1, cells, cells] is who sees whom; None: all that came before, for `since` 0 alone.
+        `mask` [rows, 1, cells, cells] says which cell sees which; None: each sees its past, for `since` 0 only.
         """
         seen = self.norm_attention(x)
         attended = self._attended(seen[:, since:], seen, mask if mask is None else mask[:, :, since:])
@@ -171,8 +174,8 @@ class Block(nn.Module):
 class Tokens(NamedTuple):
     """The sequences of a batch: item (``n_items`` is the boundary) and position, [rows, cells].
 
-    `shown`: bool [rows, cells], what is not padding on the left; None: there is none. `first`: the column where the
-    running sessions begin, in all rows alike.
+    `shown`: bool [rows, cells], False for padding on the left; None: there is no padding. `first`: the column in which
+    the running sessions begin, the same in all rows.
     """
 
     item: Tensor
@@ -181,7 +184,7 @@ class Tokens(NamedTuple):
     first: int
 
     def visible(self) -> Tensor | None:
-        """Who sees whom, bool [rows, 1, cells, cells]; None where that is the past alone.
+        """Mask of which cell sees which, bool [rows, 1, cells, cells]; None where every cell sees exactly its past.
 
         Padding sees itself, so that no softmax is over nothing.
         """
@@ -194,7 +197,7 @@ class Tokens(NamedTuple):
 
 
 def _after_history(session: Tokens, batch: Batch, max_items: int, boundary: int) -> Tokens:
-    """[history, boundary, session], the history with a boundary before each of its sessions, padded on the left."""
+    """Sequences [history, boundary, session], a boundary before each session of the history, padded on the left."""
     past = batch.history(max_items)
     count = torch.bincount(past.row, minlength=len(batch.items))
     end = torch.cumsum(count, 0)

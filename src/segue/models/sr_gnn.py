@@ -22,11 +22,12 @@ from segue.settings.search_space import Between, Choice, Space, fixed_schedule
 
 
 class SRGNNConfig(ModelConfig):
-    """Sizes."""
+    """Options of SR-GNN: its sizes."""
 
     window: Window = Window(length=20)
+    """Items of the running session that are looked at."""
     dim: int = Field(100, ge=1, le=4096)
-    """d, the size of item vectors and node states."""
+    """Size d of item vectors and node states."""
     steps: int = Field(1, ge=0, le=16)
     """Propagation steps, all with the same weights; 0: no graph, the attention reads the item vectors themselves."""
 
@@ -47,7 +48,7 @@ class GatedPropagation(nn.Module):
         self.gru = nn.GRUCell(2 * dim, dim)
 
     def forward(self, x: Tensor, predecessors: Csr, successors: Csr) -> Tensor:
-        """Node states [nodes, d] → [nodes, d]."""
+        """Propagate node states by one step, [nodes, d] → [nodes, d]."""
         heard = [neighbour_mean(self.incoming(x), predecessors), neighbour_mean(self.outgoing(x), successors)]
         state: Tensor = self.gru(torch.cat(heard, dim=1) + self.bias, x)
         return state
@@ -67,7 +68,7 @@ class SoftAttention(nn.Module):
         self.transform = nn.Linear(2 * dim, dim)
 
     def forward(self, x: Tensor, graph: SessionGraph, last: Tensor) -> Tensor:
-        """Node states [nodes, d] and that of the last click [events, d], zero if there is none → [events, d]."""
+        """Session vectors [events, d] from node states [nodes, d] and that of the last click [events, d] (or 0)."""
         gate = torch.sigmoid(self.of_last(last).index_select(0, graph.event) + self.of_each(x))
         # Clicks on the same item share state and α, so a node counts as often as it was clicked.
         clicks = torch.bincount(graph.node, minlength=len(x))[:, None]
@@ -85,13 +86,15 @@ class SRGNN(SessionEncoder):
 
     Config = SRGNNConfig
     config: SRGNNConfig
+    title: ClassVar[str] = "SR-GNN"
+    depth: ClassVar[str | None] = "steps"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "official": {
             "training": {
                 "batch_events": 100, "weight_decay": 1e-5, "schedule": "step", "decay_every": 3, "patience": 10,
             },
         },
-        "hggnn": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+        "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
     }  # fmt: skip
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 100, 128, 256)),
@@ -100,14 +103,14 @@ class SRGNN(SessionEncoder):
         "training.weight_decay": Choice((0.0, 1e-6, 1e-5, 1e-4)),
         "training.schedule": Choice(("step", "constant")),
     }
-    spaces: ClassVar[Mapping[str, Space]] = {"hggnn": fixed_schedule(space)}
+    spaces: ClassVar[Mapping[str, Space]] = {"paper_conditions": fixed_schedule(space)}
 
     embedding: nn.Embedding
     propagation: GatedPropagation | None
     attention: SoftAttention
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
-        """s of eq. (7), [events, d]; W_3's bias alone after an empty prefix."""
+        """Session vectors s of eq. (7), [events, d]; only the bias of W_3 after an empty prefix."""
         prefixes = batch.prefixes()
         graph, alias = prefix_graph(prefixes, self.n_items)
         x = self._states(graph)
@@ -116,7 +119,7 @@ class SRGNN(SessionEncoder):
         return Encoding(self.attention(x, graph, last))
 
     def item_vectors(self) -> Tensor:
-        """[items, d], as they are before propagation."""
+        """Item vectors as they are before propagation, [items, d]."""
         return self.embedding.weight
 
     def _states(self, graph: SessionGraph) -> Tensor:
@@ -129,7 +132,7 @@ class SRGNN(SessionEncoder):
             x = self.propagation(x, predecessors, successors)
         return x
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         dim = self.config.dim
         self.embedding = nn.Embedding(self.n_items, dim)
         self.propagation = GatedPropagation(dim) if self.config.steps else None

@@ -1,1 +1,1 @@
-"""Building blocks that two or more models use: encodings, losses, reductions over segments, reminders."""
+"""Building blocks that two or more models use: encodings, losses, reductions over segments, reminders, counts."""

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers do not cost more than what it drops."""
+"""Dropout whose random numbers are cheap: one byte per entry."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """Zero a share of the entries and scale the rest, so that the expectation stays.
 
-    On a CPU torch draws one number per entry, on one thread: for the node table of a large graph that takes longer
-    than the propagation. Here one drawn 64-bit word decides eight entries, a byte each; so the share is `p` rounded to
-    1/256, and the scale is exactly that of the rounded share.
+    On a CPU torch generates one number per entry, on one thread: for the node table of a large graph that takes longer
+    than the propagation. Here one random 64-bit word decides eight entries, one byte per entry; so the share is `p`
+    rounded to 1/256, and the scale is exactly that of the rounded share.
     """
     if not training or p == 0:
         return x

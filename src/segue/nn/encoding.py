@@ -1,4 +1,4 @@
-"""What a session encoder says about the events of a batch: a vector each, and the sparse parts of their scores."""
+"""The output of a session encoder for the events of a batch: one vector per event, and sparse parts of the scores."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What a session encoder says about the events of a batch: vectors [events, dim], and the sparse parts."""
+    """Output of a session encoder for a batch: vectors [events, dim], and the sparse parts of the scores."""
 
     vectors: Tensor
     added: tuple[Added, ...] = ()
     mixture: Mixture | None = None
     state: Tensor | None = None
-    """Carried to the next batch by session-parallel and user-sequential models, [slots, ...]."""
+    """State that session-parallel and user-sequential models carry to the next batch, [slots, ...]."""
 
 
 @dataclass(frozen=True)
 class ScoreParts:
-    """A score taken apart, for k items of one event. All parts sum to the score.
+    """The parts of the scores of k items for one event. All parts sum to the score.
 
-    session: per term [k, prefix length]; user: per term [k]; base [k] is the rest, that of no single item or user.
+    session: per term [k, prefix length]; user: per term [k]; base [k]: the rest, of no single click or user.
     """
 
     session: dict[str, Tensor] = field(default_factory=dict)
     user: dict[str, Tensor] = field(default_factory=dict)
     base: Tensor = field(default_factory=lambda: torch.zeros(0))
     popularity: bool = False
-    """Whether base is how popular an item is with everybody."""
+    """Whether `base` is the popularity of the items with everybody."""
 
     def total(self) -> Tensor:
-        """The score, [k]."""
+        """Sum of all parts, which is the score, [k]."""
         total = self.base.clone()
         for part in self.session.values():
             total += part.sum(1)

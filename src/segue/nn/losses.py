@@ -18,15 +18,15 @@ from segue.nn.encoding import Added, Encoding, Mixture
 CHUNK_BYTES = 128 * 2**20
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 512
 _BLOCK_CELLS = 2**18
-"""Logits looked at together where several passes follow each other: they fit a core's cache."""
+"""Logits processed together where several passes follow each other: they fit a core's cache."""
 _PLAIN_RANGE = 80.0
-"""Of the logarithm of a sum of float32: beyond about 87 it overflows, or loses digits."""
+"""Largest logarithm of a sum of float32 that is taken directly: beyond about 87 the sum overflows, or loses digits."""
 
 Form = Literal["cross_entropy", "eq20"]
 
 
 def events_per_chunk(n_items: int, itemsize: int = 4) -> int:
-    """How many events' scores over all items fit the bound."""
+    """Number of events whose scores over all items fit the bound."""
     return max(_SMALLEST_CHUNK, min(_LARGEST_CHUNK, CHUNK_BYTES // max(n_items * itemsize, 1)))
 
 
@@ -68,7 +68,7 @@ def dense_scores(encoding: Encoding, item_vectors: Tensor) -> Tensor:
 
 
 def _fold_mixture(logits: Tensor, mixture: Mixture) -> None:
-    """In place on logits [items, events]."""
+    """Fold the pointer, in place, into logits [items, events]."""
     cell = mixture.item * logits.shape[1] + mixture.event
     cells, inverse = torch.unique(cell, return_inverse=True)
     mass = torch.zeros(len(cells), dtype=logits.dtype, device=logits.device)
@@ -80,7 +80,7 @@ def _fold_mixture(logits: Tensor, mixture: Mixture) -> None:
 
 
 def _logsumexp(logits: Tensor) -> Tensor:
-    """Over the items of logits [items, events], in blocks that stay in the cache, so that memory is read once.
+    """Log-sum-exp over the items of logits [items, events], in blocks that stay in the cache, so memory is read once.
 
     The largest logit need not be taken out first as long as the sum is far from what a float can hold.
     """
@@ -92,7 +92,7 @@ def _logsumexp(logits: Tensor) -> Tensor:
 
 
 def _chunk_logits(vectors: Tensor, item_vectors: Tensor, added: Sequence[Added], first: int) -> Tensor:
-    """[items, events of the chunk]; `added` holds entries of these events only, numbered from `first`."""
+    """Logits of a chunk, [items, events of the chunk]; `added` holds entries of these events, numbered from `first`."""
     logits = item_vectors @ vectors.t()
     for source in added:
         logits.view(-1).index_add_(0, _cells(source, first, logits), source.value.to(logits.dtype))
@@ -100,7 +100,7 @@ def _chunk_logits(vectors: Tensor, item_vectors: Tensor, added: Sequence[Added],
 
 
 def _cells(source: Added, first: int, logits: Tensor) -> Tensor:
-    """Places of the entries in the flat chunk [items * events]."""
+    """Indices of the entries in the flat chunk [items * events]."""
     return source.item * logits.shape[1] + (source.event - first)
 
 
@@ -159,7 +159,7 @@ def _spread_slope(
     slopes: list[Tensor | None],
     rows: slice,
 ) -> None:
-    """From the slope of the logits, slope [items, events] * scale [events], to those of all they were made of."""
+    """Spread the slope of the logits, slope [items, events] * scale [events], to the slopes of all inputs."""
     by_vectors, by_items, _, _, *by_values = slopes
     assert by_vectors is not None
     assert by_items is not None

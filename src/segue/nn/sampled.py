@@ -1,6 +1,6 @@
-"""Losses over few candidates instead of all items: the targets of the batch, and items drawn by popularity.
+"""Losses over few candidates instead of all items: the targets of the batch, and items sampled by popularity.
 
-All take scores [events, candidates] and the column of each event's positive [events], and sum over the events.
+All losses take scores [events, candidates] and the column of each event's positive [events], and sum over the events.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Drawn = Annotated[int, Field(ge=0, le=100_000)]
-"""Items drawn for a batch. The most of them are 200 MB of scores for 512 events; a full softmax is no dearer then."""
+"""Items sampled per batch. The upper bound takes 200 MB of scores for 512 events; a full softmax costs no more then."""
 
 
 class PopularitySampler(nn.Module):
-    """Draws items with probability proportional to support^alpha, with replacement, from torch's random state.
+    """Sampler of items with probability proportional to support^alpha, with replacement, from torch's random state.
 
-    That state is part of every checkpoint, so a resumed run draws what the uninterrupted one would have.
+    That state is part of every checkpoint, so a resumed run samples what the uninterrupted one would have.
 
     Args:
-        alpha: 0 draws all items alike, 1 by their popularity.
+        alpha: 0 samples all items alike, 1 by their popularity.
     """
 
     support: Tensor
@@ -35,35 +35,37 @@ class PopularitySampler(nn.Module):
         self.register_buffer("cumulative", torch.zeros(n_items, dtype=torch.float64))
 
     def count(self, support: Tensor) -> None:
-        """Draw by this: the events of each item in train, [items]; an item without any is never drawn."""
+        """Set the number of train events of each item, [items], to sample by; an item without any is never sampled."""
         weight = support.double().pow(self.alpha) * (support > 0)
         self.support, self.cumulative = support.double(), torch.cumsum(weight, 0)
 
     def draw(self, count: int) -> Tensor:
-        """Items, [count]."""
+        """Sample `count` items, [count]."""
         point = torch.rand(count, dtype=self.cumulative.dtype, device=self.cumulative.device) * self.cumulative[-1]
         # Rounding may reach the very end, behind the last item that has any support.
         return torch.searchsorted(self.cumulative, point, right=True).clamp(max=int(self.support.nonzero().max()))
 
     def log_weights(self, targets: Tensor, drawn: Tensor) -> Tensor:
-        """How often each candidate is one, up to a factor, as a logarithm: a target by its support, a drawn item by
-        support^alpha; [targets + drawn]."""
+        """Logarithm of how often each is a candidate, up to a constant, [targets + drawn].
+
+        That is the support for a target, and support^alpha for a sampled item.
+        """
         return torch.cat([self.support[targets].log(), self.alpha * self.support[drawn].log()])
 
 
 def candidate_scores(vectors: Tensor, table: Tensor, bias: Tensor, candidates: Tensor) -> Tensor:
-    """[events, candidates]: vectors [events, dim] against the rows of table [items, dim], with bias [items]."""
+    """Scores [events, candidates]: vectors [events, dim] against the rows of table [items, dim], with bias [items]."""
     return torch.addmm(bias.index_select(0, candidates), vectors, functional.embedding(candidates, table).t())
 
 
 def false_negatives(candidates: Tensor, positive: Tensor) -> Tensor:
-    """Columns that hold an event's target a second time, bool [events, candidates]."""
+    """Mask of columns that hold an event's target a second time, bool [events, candidates]."""
     same = candidates == candidates[positive][:, None]
     return same.scatter(1, positive[:, None], False)
 
 
 def cross_entropy(scores: Tensor, positive: Tensor, left_out: Tensor | None = None) -> Tensor:
-    """Σ −log softmax(scores)[positive]; columns `left_out` (bool, as scores) are no candidates."""
+    """Cross entropy Σ −log softmax(scores)[positive]; columns `left_out` (bool, as scores) are no candidates."""
     if left_out is not None:
         scores = scores.masked_fill(left_out, float("-inf"))
     return functional.cross_entropy(scores, positive, reduction="sum")
@@ -72,8 +74,11 @@ def cross_entropy(scores: Tensor, positive: Tensor, left_out: Tensor | None = No
 def bpr_max(
     scores: Tensor, positive: Tensor, left_out: Tensor | None = None, *, elu: float = 0.0, penalty: float = 1.0
 ) -> Tensor:
-    """Σ −log Σ_j s_j σ(r_+ − r_j) + penalty · Σ_j s_j r_j², s the softmax over the negatives j (Hidasi & Karatzoglou
-    2018); with elu > 0 the scores pass through elu(·, elu) first. An event without a negative costs nothing."""
+    """BPR-max: Σ −log Σ_j s_j σ(r_+ − r_j) + penalty · Σ_j s_j r_j², s the softmax over the negatives j.
+
+    Hidasi & Karatzoglou (2018). With elu > 0 the scores pass through elu(·, elu) first. An event without a negative
+    costs nothing.
+    """
     if elu:
         scores = functional.elu(scores, elu)
     at_positive = scores.gather(1, positive[:, None])
@@ -88,8 +93,11 @@ def bpr_max(
 
 
 def top1(scores: Tensor, positive: Tensor, left_out: Tensor | None = None) -> Tensor:
-    """Σ mean_j [σ(r_j − r_+) + σ(r_j²)] − σ(r_+²) / candidates, r = tanh(scores) (Hidasi et al. 2016; Quadrana et al.
-    2017). The mean runs over all candidates, the positive with its σ(0) among them, as in the authors' code."""
+    """TOP1: Σ mean_j [σ(r_j − r_+) + σ(r_j²)] − σ(r_+²) / candidates, r = tanh(scores).
+
+    Hidasi et al. (2016), Quadrana et al. (2017). The mean runs over all candidates, the positive with its σ(0) among
+    them, as in the authors' code.
+    """
     scores = scores.tanh()
     at_positive = scores.gather(1, positive[:, None])
     cost = torch.sigmoid(scores - at_positive) + torch.sigmoid(scores.square())

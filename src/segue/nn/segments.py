@@ -1,4 +1,4 @@
-"""Blocks that several models are built of."""
+"""Sums and softmax within segments, which several models are built of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sparse matrix whose rows are added to the scores of events: what counting models learn."""
+"""A sparse matrix whose rows are added to the scores of events, the learned state of counting models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from segue.data.batches import spans
+from segue.data.tensors import spans
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SparseRows:
 
     @classmethod
     def from_matrix(cls, matrix: sparse.csr_array) -> Self:
-        """From scipy; columns ascending within a row."""
+        """Rows of a scipy matrix, with columns ascending within a row."""
         matrix.sort_indices()
         return cls(
             torch.from_numpy(matrix.indptr.astype(np.int64)),
@@ -37,19 +37,19 @@ class SparseRows:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Tensor]) -> Self:
-        """The inverse of :meth:`arrays`."""
+        """Rows from what :meth:`arrays` returned."""
         return cls(arrays["offsets"], arrays["items"], arrays["values"])
 
     def arrays(self) -> dict[str, Tensor]:
-        """What has to be stored."""
+        """Everything that has to be stored, as tensors."""
         return {"offsets": self.offsets, "items": self.items, "values": self.values}
 
     def to(self, device: torch.device) -> Self:
-        """The same matrix on another device."""
+        """Copy of the matrix on another device."""
         return type(self)(self.offsets.to(device), self.items.to(device), self.values.to(device))
 
     def add_to(self, scores: Tensor, event: Tensor, row: Tensor, weight: Tensor) -> None:
-        """In place, for every i: ``scores[event[i]] += weight[i] * self[row[i]]``.
+        """Add rows in place, for every i: ``scores[event[i]] += weight[i] * self[row[i]]``.
 
         Args:
             scores: [events, items] float64, contiguous.
@@ -61,7 +61,7 @@ class SparseRows:
         scores.view(-1).index_add_(0, place, self.values[cells] * weight[owner])
 
     def block(self, rows: Tensor, items: Tensor) -> Tensor:
-        """The dense cells [rows, items], both given as numbers; duplicates are allowed."""
+        """Dense cells [rows, items] of the named rows and columns; duplicates are allowed."""
         n_columns = int(max(self.items.max() if len(self.items) else 0, items.max() if len(items) else 0)) + 1
         dense = torch.zeros(len(rows), n_columns, dtype=torch.float64, device=self.values.device)
         self.add_to(dense, torch.arange(len(rows), device=rows.device), rows, dense.new_ones(len(rows)))

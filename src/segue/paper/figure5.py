@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from segue.data.corpus import Corpus, IntArray, Part, Sessions, load
+from segue.compare.row import EntrantRow
+from segue.data.arrays import IntArray
+from segue.data.corpus import Corpus, Part, Sessions, load
 from segue.errors import UserMistake
 from segue.paper.plan import Plan
-from segue.paper.rows import Row, any_result, baseline, hg_gnn, measured
-from segue.paper.sheet import Cell, Sheet, Table
+from segue.paper.rows import any_result, baseline, hg_gnn, measured
+from segue.paper.sheet import Sheet
+from segue.report.table import Cell, Table
 from segue.serving.recommender import Recommender, Seen
 
 _LISTED = 5
@@ -115,8 +117,8 @@ def case_study(plan: Plan) -> Sheet:
     """The top five of each of the two users, from HG-GNN and from SR-GNN."""
     corpus = load(plan.corpus)
     pair = similar_sessions(corpus)
-    rows = measured(plan, {"HG-GNN": hg_gnn(), "SR-GNN": baseline("sr_gnn")})
-    lists = {label: _lists(row, corpus, pair) for label, row in rows.items() if not row.reason}
+    rows = measured(plan, {"HG-GNN": [hg_gnn()], "SR-GNN": [baseline("sr_gnn")]})
+    lists = {label: _lists(row.measured, corpus, pair) for label, row in rows.items() if row.measured}
     users = [corpus.user_ids[user] for user in pair.users]
     names = _Names(corpus)
     tables = [_sessions_table(corpus, pair, users, names)]
@@ -156,10 +158,10 @@ class _Names:
         return self._of.get(item) or item
 
 
-def _lists(row: Row, corpus: Corpus, pair: Pair) -> tuple[list[str], list[str]]:
+def _lists(row: EntrantRow, corpus: Corpus, pair: Pair) -> tuple[list[str], list[str]]:
     """The items recommended to either user, by the model of the first seed."""
-    recommender = Recommender.load(Path(row.seeds[0]["training"]["model"]))
-    masked: Seen | None = "session" if row.seeds[0]["masked"] else None
+    recommender = Recommender.load(row.runs[0])
+    masked: Seen | None = "session" if row.measurements[0].masked else None
     found = []
     for user, prefix in zip(pair.users, pair.prefixes, strict=True):
         items = [corpus.item_ids[item] for item in prefix]

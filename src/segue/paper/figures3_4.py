@@ -31,8 +31,7 @@ def _sweep(plan: Plan, name: str, title: str, swept: tuple[str, str], values: Se
 
     letter, setting = swept
     values = values[::2] if plan.quick else values
-    wishes = {f"{letter} = {value}": hg_gnn(graph={setting: value}) for value in values}
-    rows = measured(plan, wishes)
+    rows = measured(plan, {f"{letter} = {value}": [hg_gnn(graph={setting: value})] for value in values})
     points = {
         metric: [
             (value, 100 * found)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from segue.data.corpus import load, read_manifest
-from segue.data.preparation.subsample import draw_corpus
+from segue.data.preparation.subsample import subsample_corpus
 from segue.errors import ConfigError
+from segue.evaluation.measurement import Measurement
 from segue.settings import Nested
 from segue.training.trainer import SELECTED_BY, Progress
 
@@ -69,7 +71,7 @@ class Plan:
         whole = load(self.given)
         drawn = self.out / f"corpus-{QUICK_USERS}-{whole.fingerprint[:8]}"
         if not drawn.exists():
-            draw_corpus(whole, drawn, QUICK_USERS, seed=_DRAWN_BY)
+            subsample_corpus(whole, drawn, QUICK_USERS, seed=_DRAWN_BY)
         return drawn
 
     @property
@@ -102,23 +104,23 @@ class Plan:
             f" of the others the last {split['validation']:.0%} validation."
         ]
 
-    def protocol_caption(self, result: Mapping[str, Any], how: str = "each at its preset, not tuned") -> list[str]:
+    def protocol_caption(self, result: Measurement, how: str = "each at its preset, not tuned") -> list[str]:
         """The protocol: split, history policy, selection, seeds, budget.
 
         Args:
-            result: any evaluation of the table. how: how the settings of the rows came about.
+            result: any measurement of the table. how: how the settings of the rows came about.
         """
         training = self.budget()["training"]
         limits = [f"at most {training['max_epochs']} epochs" if "max_epochs" in training else "epochs by preset"]
         limits += [f"at most {training['max_minutes']:g} minutes"] if "max_minutes" in training else ["no time limit"]
         again = "then fitted on train + validation for as many" if self.refit else "not fitted again on validation"
-        masked = "no candidates, for every model alike" if result["masked"] else "candidates like all others"
+        masked = "no candidates, for every model alike" if result.masked else "candidates like all others"
         seeds = "seed 0" if self.seeds == 1 else f"means over {self.seeds} seeds (0 to {self.seeds - 1})"
         return [
             *self.data_caption(),
-            f"Measured on {result['events']:,} {result['split']} events of {result['sessions']:,} sessions, every"
+            f"Measured on {result.events:,} {result.split} events of {result.sessions:,} sessions, every"
             " prefix an event, averaged over events; every item ranked, ties count against the model; items of the"
-            f" running session are {masked}. History {result['history']}.",
+            f" running session are {masked}. History {result.history}.",
             f"The epoch was selected by {SELECTED_BY} on validation, {again}; a training has {' and '.join(limits)};"
             f" {seeds}. Settings: {how}.",
             *(
@@ -129,6 +131,7 @@ class Plan:
         ]
 
 
-def as_key(value: Any) -> str:
-    """A value as text that is equal for equal values."""
-    return json.dumps(value, sort_keys=True, default=str)
+def digest(*inputs: Any) -> str:
+    """Ten letters that are equal for equal inputs, for the name of a folder."""
+    text = json.dumps(inputs, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -1,145 +1,116 @@
-"""The runs of a study: trained and measured through ``compare``, shared between studies, a failure being a row."""
+"""The rows of the paper's tables: models fitted and measured by the comparison engine, a failure being a row.
+
+Runs are shared between tables: a model is fitted once for equal settings, whichever table asks for it.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from segue import models
-from segue.compare import compare
-from segue.contract.model import SessionEncoder
+from segue.compare.entrant import Callbacks, Choice, Entrant, as_it_is, fit_seeds, search, seeds_of
+from segue.compare.row import EntrantRow, read_row
 from segue.data.corpus import read_manifest
 from segue.errors import SegueError, UserMistake
-from segue.paper.plan import Plan, as_key
+from segue.evaluation.measurement import Measurement, check_same_events
+from segue.paper.plan import Plan, digest
 from segue.paper.printed_numbers import METRICS
-from segue.paper.sheet import MISSING, Cell, Table
-from segue.pipeline.fit import settings_for
+from segue.pipeline.settings import settings_for_corpus
+from segue.report.numbers import percent
+from segue.report.table import Cell, Table
 from segue.settings import Nested, merged
-from segue.training.trainer import EpochPlan
+from segue.settings.overrides import dotted_keys
+from segue.training.epochs import training_facts
+from segue.tuning import Budget
 
 logger = logging.getLogger("segue")
 
-
-@dataclass(frozen=True)
-class Asked:
-    """Settings of a run, and the epochs that its refit plays where a search has chosen them already."""
-
-    settings: Nested
-    epochs: Sequence[EpochPlan] | None = None
-
-
-Wish = Callable[[], Asked]
-"""Settings that are only known once the model is: asking for them may fail, and the row then says why."""
+PAPER_CONDITIONS = "paper_conditions"
+"""The preset of a baseline that is trained as the paper trains it."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: an evaluation for each seed, or the reason why there is none."""
+    """One line of a table: what was measured, or the reason why nothing was."""
 
-    seeds: tuple[Mapping[str, Any], ...] = ()
+    measured: EntrantRow | None = None
     reason: str = ""
-    settings: Nested = field(default_factory=dict)
 
     def value(self, metric: str) -> float | None:
         """The mean over seeds, a fraction."""
-        return float(np.mean([seed["metrics"][metric] for seed in self.seeds])) if self.seeds else None
+        return self.measured.metrics[metric].mean if self.measured else None
 
     def spread(self, metric: str) -> float | None:
         """The standard deviation over seeds, where there are several."""
-        values = [seed["metrics"][metric] for seed in self.seeds]
-        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return self.measured.metrics[metric].sd if self.measured else None
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape."""
-        if self.reason:
+        if self.measured is None:
             return {"reason": self.reason}
-        metrics = {name: self.value(name) for name in self.seeds[0]["metrics"]}
-        spread = {name: self.spread(name) for name in metrics} if len(self.seeds) > 1 else {}
-        return {"metrics": metrics, "spread": spread, "settings": self.settings, "seeds": list(self.seeds)}
+        spreads = self.measured.metrics
+        seeds = [
+            {**measurement.as_dict(), "training": training_facts(run).as_dict()}
+            for run, measurement in zip(self.measured.runs, self.measured.measurements, strict=True)
+        ]
+        return {
+            "metrics": {name: spread.mean for name, spread in spreads.items()},
+            "spread": {name: spread.sd for name, spread in spreads.items()} if len(seeds) > 1 else {},
+            "settings": self.measured.entry.settings,
+            "seeds": seeds,
+        }
 
 
 Rows = dict[str, Row]
 
 
-def hg_gnn(**sections: dict[str, Any]) -> Wish:
-    """The paper's model with some settings changed, such as ``graph={"sample_size": 8}``."""
-    model = {"name": "hg_gnn", "preset": "paper", **sections.get("model", {})}
-    return lambda: Asked({**sections, "model": model})
+def hg_gnn(**sections: dict[str, Any]) -> Nested:
+    """The settings of the paper's model with some changed, such as ``graph={"sample_size": 8}``."""
+    return {**sections, "model": {"name": "hg_gnn", "preset": "paper", **sections.get("model", {})}}
 
 
-def baseline(name: str) -> Wish:
-    """A model under the paper's conditions: its preset "hggnn" where it has one, else its default."""
-
-    def wish() -> Asked:
-        presets = models.load(name).presets
-        return Asked({"model": {"name": name, **({"preset": "hggnn"} if "hggnn" in presets else {})}})
-
-    return wish
+def baseline(name: str) -> Nested:
+    """The settings of a model under the paper's conditions; of its first preset where it has none for them."""
+    presets = models.load(name).presets if name in models.names() else {}
+    return {"model": {"name": name, **({"preset": PAPER_CONDITIONS} if PAPER_CONDITIONS in presets else {})}}
 
 
-def as_it_is(overrides: Nested) -> Wish:
-    """A run with just these settings."""
-    return lambda: Asked(overrides)
+def measured(plan: Plan, wanted: Mapping[str, Sequence[Nested]], budget: Budget | None = None) -> Rows:
+    """Fit and measure a model per row with every seed; what is finished under the plan's folder is not repeated.
 
+    Args:
+        wanted: label → the settings of its candidates, of which the best on validation is the row.
+        budget: of the search for the settings of each candidate; None: they stay as they are.
 
-def measured(plan: Plan, wishes: Mapping[str, Wish]) -> Rows:
-    """Train and measure every run with every seed; what is finished under the plan's folder is not repeated.
-
-    Raises UserMistake when no run at all succeeds.
+    Raises UserMistake when no row at all could be measured.
     """
-    rows = {label: _row(plan, label, wish) for label, wish in wishes.items()}
+    rows = {label: _row(plan, label, candidates, budget) for label, candidates in wanted.items()}
     if all(row.reason for row in rows.values()):
         raise UserMistake(f"no run of this study succeeded; {next(iter(rows))}: {next(iter(rows.values())).reason}")
-    if len({seed["event_hash"] for row in rows.values() for seed in row.seeds}) > 1:
-        raise UserMistake(f"the runs under {plan.out} were measured on different events; empty the folder and repeat")
+    check_same_events(
+        {f"{label}, seed {seed}": one for label, row in rows.items() for seed, one in enumerate(_measurements(row))}
+    )
     return rows
 
 
-def any_result(rows: Rows) -> Mapping[str, Any]:
-    """Some evaluation, for what they all have in common."""
-    return next(seed for row in rows.values() for seed in row.seeds)
-
-
-def _row(plan: Plan, label: str, wish: Wish) -> Row:
-    try:
-        asked = wish()
-        overrides = merged(plan.budget(), asked.settings)
-        by_chance = issubclass(models.load(overrides["model"]["name"]), SessionEncoder)
-        seeds = range(plan.seeds if by_chance else 1)
-        return Row(
-            tuple(_measure(plan, label, Asked(overrides, asked.epochs), seed) for seed in seeds), settings=overrides
-        )
-    except SegueError as error:
-        logger.warning("%s: %s", label, error)
-        return Row(reason=" ".join(str(error).split()))
-
-
-def _measure(plan: Plan, label: str, asked: Asked, seed: int) -> dict[str, Any]:
-    """One training, in a folder named after all that went into it: equal runs of two studies are one."""
-    overrides = merged(asked.settings, {"training": {"seed": seed}})
-    settings = settings_for(plan.corpus, overrides)
-    inputs: list[Any] = [read_manifest(plan.corpus)["fingerprint"], settings.model_dump(mode="json"), plan.refit]
-    inputs += [[asdict(epoch) for epoch in asked.epochs]] if asked.epochs is not None else []
-    key = f"{models.label(settings)} {hashlib.sha256(as_key(inputs).encode()).hexdigest()[:10]}"
-    logger.info("%s%s", label, f", seed {seed}" if plan.seeds > 1 else "")
-    epochs = {key: asked.epochs} if asked.epochs is not None else None
-    folder = plan.out / "models"
-    return compare(plan.corpus, {key: overrides}, folder, refit=plan.refit, epochs=epochs, progress=plan.progress)[key]
+def any_result(rows: Rows) -> Measurement:
+    """Some measurement, for what they all have in common."""
+    return next(measurement for row in rows.values() for measurement in _measurements(row))
 
 
 def metric_table(rows: Rows, first: str = "model") -> Table:
-    """A line a run, the paper's four metrics in percent, the best of each column marked; reasons stand at the end."""
-    texts = {label: [_percent(row, metric) for metric in METRICS] for label, row in rows.items()}
+    """One line per row, the paper's four metrics in percent, the best of each column marked; reasons at the end."""
     best = [max(filter(None, (row.value(metric) for row in rows.values())), default=None) for metric in METRICS]
     cells = {
         label: [
-            Cell(text, "best" if row.value(metric) is not None and row.value(metric) == top else "")
-            for text, metric, top in zip(texts[label], METRICS, best, strict=True)
+            Cell(
+                percent(row.value(metric), row.spread(metric)),
+                "best" if row.value(metric) is not None and row.value(metric) == top else "",
+            )
+            for metric, top in zip(METRICS, best, strict=True)
         ]
         for label, row in rows.items()
     }
@@ -147,19 +118,59 @@ def metric_table(rows: Rows, first: str = "model") -> Table:
 
 
 def with_reasons(table: Table, reasons: Mapping[str, str]) -> Table:
-    """A last column that says why rows are empty, where some are."""
-    if not any(reasons.values()):
-        return table
-    width = len(table.columns) - 1
-    rows = {
-        label: [*cells, *[Cell("")] * (width - len(cells)), Cell(reasons.get(label, ""))]
-        for label, cells in table.rows.items()
-    }
-    return Table((*table.columns, "not measured because"), rows, table.title)
+    """The table with a last column that says why rows are empty, where some are."""
+    return table.with_column("not measured because", reasons) if any(reasons.values()) else table
 
 
-def _percent(row: Row, metric: str) -> str:
-    value, spread = row.value(metric), row.spread(metric)
-    if value is None:
-        return MISSING
-    return f"{100 * value:.2f}" + (f" ± {100 * spread:.2f}" if spread is not None else "")
+def _measurements(row: Row) -> tuple[Measurement, ...]:
+    return row.measured.measurements if row.measured else ()
+
+
+def _row(plan: Plan, label: str, candidates: Sequence[Nested], budget: Budget | None) -> Row:
+    callbacks = Callbacks(plan.progress)
+    try:
+        choice = _choose(plan, label, candidates, budget, callbacks)
+        name = models.label(choice.settings).replace("/", "-")
+        epochs = [asdict(epoch) for epoch in choice.epochs] if choice.epochs is not None else None
+        fingerprint = read_manifest(plan.corpus)["fingerprint"]
+        key = digest(fingerprint, choice.settings.model_dump(mode="json"), plan.refit, epochs)
+        folder = plan.out / "models" / f"{name}-{key}"
+        seeds = seeds_of(choice.settings.model.name, range(plan.seeds))
+        logger.info("%s", label)
+        runs = list(fit_seeds(plan.corpus, folder, choice, seeds, refit=plan.refit, callbacks=callbacks))
+        return Row(read_row(folder, runs))
+    except SegueError as error:
+        logger.warning("%s: %s", label, error)
+        return Row(reason=" ".join(str(error).split()))
+
+
+def _choose(
+    plan: Plan, label: str, candidates: Sequence[Nested], budget: Budget | None, callbacks: Callbacks
+) -> Choice:
+    """The settings of a row: its only candidate as it is, or the best found of all. Raises what all failed with."""
+    if budget is None:
+        (only,) = candidates
+        return as_it_is(_entrant(plan, label, only))
+    choices, failures = [], []
+    for own in candidates:
+        try:
+            choices.append(_searched(plan, _entrant(plan, label, own), budget, callbacks))
+        except UserMistake as error:
+            failures.append(error)
+    if not choices:
+        raise failures[0]
+    return max(choices, key=lambda choice: choice.validation or 0.0)
+
+
+def _entrant(plan: Plan, label: str, own: Nested) -> Entrant:
+    """The door of the paper's tables: the settings that all rows share, and a row's own, become complete ones."""
+    overrides = merged(plan.budget(), own)
+    return Entrant(label, settings_for_corpus(plan.corpus, overrides), dotted_keys(overrides))
+
+
+def _searched(plan: Plan, entrant: Entrant, budget: Budget, callbacks: Callbacks) -> Choice:
+    fingerprint = read_manifest(plan.corpus)["fingerprint"]
+    key = digest(fingerprint, entrant.settings.model_dump(mode="json"), budget.search)
+    folder = plan.out / "tuning" / f"{models.label(entrant.settings).replace('/', '-')}-{key}"
+    choice = search(plan.corpus, folder, entrant, budget, callbacks)
+    return choice if plan.refit else choice.selecting_again()

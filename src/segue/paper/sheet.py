@@ -5,34 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from segue.paper.printed_numbers import DATA_SETS, Numbers
-from segue.report.html import figures, page, section, table
+from segue.report import html, markdown
+from segue.report.table import Cell, Table
 from segue.system.atomic import write_text, writing
-
-Mark = Literal["", "best", "theirs", "shared", "personal"]
-_MARKDOWN: dict[Mark, str] = {"": "{}", "best": "**{}**", "theirs": "*{}*", "shared": "**{}**", "personal": "*{}*"}
-MISSING = "–"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A text and what is special about it: the best of its column, the paper's, or one of Figure 5's two kinds."""
-
-    text: str
-    mark: Mark = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """`columns` names the row labels first; every row has a cell for each further column, or fewer."""
-
-    columns: tuple[str, ...]
-    rows: Mapping[str, Sequence[Cell]]
-    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,18 +36,14 @@ class Sheet:
 
     def markdown(self) -> str:
         """The sheet as Markdown; charts are links to the SVG files beside it."""
-        parts = [f"# {self.title}", "\n".join(self.caption)]
-        for shown in self.tables:
-            parts += [f"**{shown.title}**"] if shown.title else []
-            parts.append(_markdown_table(shown))
+        parts = [f"# {self.title}", "\n".join(self.caption), *map(markdown.table, self.tables)]
         parts += [f"![{title}]({file})" for title, file in self._files().items()]
         return "\n\n".join(parts) + "\n"
 
     def html(self) -> str:
         """The sheet as a section of a page whose charts hold :attr:`charts`."""
-        notes = "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in self.caption)
-        drawn = figures(self.charts) if self.charts else ""
-        return section(self.title, notes, *map(_html_table, self.tables), drawn)
+        drawn = html.figures(self.charts) if self.charts else ""
+        return html.section(self.title, *map(html.note, self.caption), *map(html.table, self.tables), drawn)
 
     def write(self, out: Path) -> None:
         """NAME.md, NAME.json, NAME.html and an SVG file for each chart, each written whole."""
@@ -99,7 +74,7 @@ def html_page(title: str, notes: Sequence[str], sheets: Sequence[Sheet]) -> str:
         from segue.report import charts
 
         script = charts.script()
-    return page(title, notes, [sheet.html() for sheet in sheets], drawn, script)
+    return html.page(title, notes, [sheet.html() for sheet in sheets], drawn, script)
 
 
 def with_theirs(ours: Table, theirs: Numbers, names: Sequence[str], source: str | None) -> tuple[Table, ...]:
@@ -127,27 +102,3 @@ def with_theirs(ours: Table, theirs: Numbers, names: Sequence[str], source: str 
 
 def _cells(values: Sequence[str]) -> list[Cell]:
     return [Cell(value, "theirs") for value in values]
-
-
-def _markdown_table(shown: Table) -> str:
-    width = len(shown.columns)
-    lines = ["| " + " | ".join(map(_plain, shown.columns)) + " |", "|---" * width + "|"]
-    for label, cells in shown.rows.items():
-        texts = [_MARKDOWN[cell.mark].format(_plain(cell.text)) if cell.text else "" for cell in cells]
-        lines.append("| " + " | ".join([_plain(label), *texts, *[""] * (width - 1 - len(texts))]) + " |")
-    return "\n".join(lines)
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;").split())
-
-
-def _html_table(shown: Table) -> str:
-    rows = {label: [_html_cell(cell) for cell in cells] for label, cells in shown.rows.items()}
-    return table(shown.columns, rows, shown.title)
-
-
-def _html_cell(cell: Cell) -> str:
-    is_number = cell.text[:1].isdigit() or cell.text[:1] in "+-−–"
-    classes = " ".join(filter(None, ["number" if is_number else "", cell.mark]))
-    return f'<td class="{classes}">{escape(cell.text)}</td>' if classes else f"<td>{escape(cell.text)}</td>"

@@ -6,7 +6,8 @@ from segue.data.corpus import load
 from segue.data.stats import table1
 from segue.paper.plan import Plan
 from segue.paper.printed_numbers import STATISTICS
-from segue.paper.sheet import Cell, Sheet, Table, with_theirs
+from segue.paper.sheet import Sheet, with_theirs
+from segue.report.table import Cell, Table
 
 
 def statistics(plan: Plan) -> Sheet:

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from segue import models
-from segue.compare import COUNTING, NETWORKS, entrants
-from segue.data.corpus import read_manifest
-from segue.errors import ConfigError, UserMistake
+from segue.compare import named_models
+from segue.data.arrays import FloatArray
+from segue.errors import ConfigError
 from segue.evaluation.metrics import METRICS as ALL_METRICS
-from segue.evaluation.significance import UserMeans, paired_t_test, user_means
-from segue.paper.plan import Plan, Protocol, as_key
+from segue.evaluation.significance import paired_t_test
+from segue.paper.plan import Plan, Protocol
 from segue.paper.printed_numbers import COMPARISON, METRICS
-from segue.paper.rows import (
-    Asked,
-    Row,
-    Rows,
-    Wish,
-    any_result,
-    as_it_is,
-    baseline,
-    hg_gnn,
-    measured,
-    metric_table,
-    with_reasons,
-)
-from segue.paper.sheet import MISSING, Cell, Sheet, Table, with_theirs
-from segue.pipeline.fit import settings_for
-from segue.settings import Nested, merged
-from segue.tuning import Budget, Tuned, tune
+from segue.paper.rows import Row, Rows, any_result, baseline, hg_gnn, measured, metric_table, with_reasons
+from segue.paper.sheet import Sheet, with_theirs
+from segue.report.numbers import setting
+from segue.report.table import MISSING, Cell, Table
+from segue.settings import Nested
+from segue.tuning import Budget
 from segue.tuning.ranges import Search
 
 SIGNIFICANT = 0.01
@@ -52,9 +37,17 @@ BASELINES = {
 }
 """The paper's rows, by the name of the model here."""
 _OTHER_PRESETS = {"GRU4Rec": ("official_bpr_max",), "H-RNN": ("official",)}
-"""Of models that were designed for another optimizer and loss than their default preset's."""
-_REFEREES = ("personal popularity", "session popularity", "Markov")
-_BEYOND = {"session kNN": "session_knn/stan", "SASRec": "sasrec", "SASRec, history": "sasrec/history"}
+"""Further presets of models that were designed for another optimizer and loss than their default preset has."""
+_BEYOND = {
+    "personal popularity": "popularity/personal",
+    "session popularity": "popularity/session",
+    "Markov": "markov",
+    "session kNN": "session_knn/stan",
+    "SASRec": "sasrec",
+    "SASRec, history": "sasrec/history",
+    "HG-GNN segue": "hg_gnn/segue",
+}
+"""Rows that are not the paper's: label → model and preset."""
 _SEARCHES: dict[Protocol, Search] = {"tuned": "tpe", "paper": "paper-grid"}
 _GRID_POINTS = 80
 _HOW: dict[Protocol, str] = {
@@ -91,95 +84,62 @@ def comparison(plan: Plan, protocol: Protocol | None = None, trials: int | None 
 
     Args:
         protocol: by default "preset" in the quick form, "tuned" otherwise.
-        trials: of the search of each model; by default 40, or the whole grid.
+        trials: at most so many in the search of each model; by default 40, or the whole grid.
     """
     chosen = protocol or ("preset" if plan.quick else "tuned")
     if trials is not None and chosen not in _SEARCHES:
         raise ConfigError(
             "--trials is of a search, and presets as they are need none; ask for --protocol tuned or paper"
         )
-    points: dict[str, Mapping[str, Any]] = {}
-    rows_of = _entrants(chosen)
+    budget = None
     if chosen in _SEARCHES:
         most = trials or (_GRID_POINTS if chosen == "paper" else Budget().trials)
         budget = Budget(trials=most, minutes=plan.minutes, search=_SEARCHES[chosen])
-        wishes = {label: _tuned(plan, label, wishes, budget, points) for label, wishes in rows_of.items()}
-    else:
-        budget = Budget()
-        wishes = {label: only for label, (only, *_) in rows_of.items()}
-    rows = measured(plan, wishes)
+    rows = measured(plan, _candidates(chosen), budget)
     found = _improvements(rows)
-    table = _table(rows, found, points)
-    caption = (
-        *plan.protocol_caption(any_result(rows), _HOW[chosen].format(budget=_in_words(budget))),
-        "* is the best of the paper's baselines by its test value, as in the paper: the hardest to beat. Bold is the"
-        f" best of all rows. Improv. is {OURS} (preset paper) over the best baseline; † says that it is better with p <"
-        f" {SIGNIFICANT:g} in a paired t-test over the means of {any_result(rows)['users']:,} users, uncorrected, as in"
-        " the paper.",
-        "The rows below Improv. are not the paper's.",
-    )
+    how = _HOW[chosen].format(budget=_in_words(budget) if budget else "")
     facts = {
         "protocol": chosen,
-        "rows": {label: {**row.as_dict(), "tuned": dict(points.get(label, {}))} for label, row in rows.items()},
+        "rows": {label: {**row.as_dict(), "tuned": _tuned(row)} for label, row in rows.items()},
         "improvement": {
             metric: {"best": one.best, "by": one.by, "p": one.p, "significant": one.significant}
             for metric, one in found.items()
         },
     }
-    shown = with_theirs(table, COMPARISON, METRICS, plan.source)
-    return Sheet("table2", "Table 2: comparison with the baselines", caption, shown, facts)
+    shown = with_theirs(_table(rows, found), COMPARISON, METRICS, plan.source)
+    return Sheet("table2", "Table 2: comparison with the baselines", _caption(plan, rows, how), shown, facts)
 
 
-def _entrants(protocol: Protocol) -> dict[str, tuple[Wish, ...]]:
+def _caption(plan: Plan, rows: Rows, how: str) -> tuple[str, ...]:
+    common = any_result(rows)
+    return (
+        *plan.protocol_caption(common, how),
+        "* is the best of the paper's baselines by its test value, as in the paper: the hardest to beat. Bold is the"
+        f" best of all rows. Improv. is {OURS} (preset paper) over the best baseline; † says that it is better with p <"
+        f" {SIGNIFICANT:g} in a paired t-test over the means of {common.users:,} users, uncorrected, as in the paper.",
+        "The rows below Improv. are not the paper's.",
+    )
+
+
+def _candidates(protocol: Protocol) -> dict[str, list[Nested]]:
     """The paper's nine rows, then the counting methods and other models that its claims have to stand beside.
 
-    Several wishes of one row are tuned each, and the best on validation is the row.
+    Several candidates of one row are searched each, and the best on validation is the row.
     """
     if protocol == "tuned":
         paper = {
-            label: (_named(name), *(_named(f"{name}/{preset}") for preset in _OTHER_PRESETS.get(label, ())))
+            label: [_preset(name), *(_preset(f"{name}/{other}") for other in _OTHER_PRESETS.get(label, ()))]
             for label, name in BASELINES.items()
         }
     else:
-        paper = {label: (baseline(name),) for label, name in BASELINES.items()}
-    counting = {label: (as_it_is(COUNTING[label]),) for label in _REFEREES}
-    beyond = {label: (_named(entrant),) for label, entrant in _BEYOND.items()}
-    return {**paper, OURS: (hg_gnn(),), **counting, **beyond, "HG-GNN segue": (as_it_is(NETWORKS["HG-GNN segue"]),)}
+        paper = {label: [baseline(name)] for label, name in BASELINES.items()}
+    beyond = {label: [_preset(entry)] for label, entry in _BEYOND.items()}
+    return {**paper, OURS: [hg_gnn()], **beyond}
 
 
-def _named(entrant: str) -> Wish:
-    """``name`` or ``name/preset``, as a comparison takes it."""
-    return lambda: Asked(next(iter(entrants([entrant]).values())))
-
-
-def _tuned(
-    plan: Plan, label: str, wishes: Sequence[Wish], budget: Budget, points: dict[str, Mapping[str, Any]]
-) -> Wish:
-    """The best settings found for a row; what was searched is noted in `points`."""
-
-    def search() -> Asked:
-        found, failed = [], []
-        for wish in wishes:
-            try:
-                found.append(_search(plan, wish().settings, budget))
-            except UserMistake as error:
-                failed.append(error)
-        if not found:
-            raise failed[0]
-        best = max(found, key=lambda one: one.value)
-        points[label] = best.point
-        return Asked(best.settings, best.plan if plan.refit else None)
-
-    return search
-
-
-def _search(plan: Plan, wished: Nested, budget: Budget) -> Tuned:
-    overrides = merged(plan.budget(), wished)
-    settings = settings_for(plan.corpus, overrides)
-    inputs = [read_manifest(plan.corpus)["fingerprint"], settings.model_dump(mode="json"), budget.search]
-    digest = hashlib.sha256(as_key(inputs).encode()).hexdigest()[:10]
-    folder = plan.out / "tuning" / f"{models.label(settings).replace('/', '-')}-{digest}"
-    return tune(plan.corpus, folder, overrides, budget, progress=plan.progress)
+def _preset(entry: str) -> Nested:
+    """The settings of ``name`` or ``name/preset``."""
+    return next(iter(named_models([entry]).values()))
 
 
 def _in_words(budget: Budget) -> str:
@@ -190,8 +150,8 @@ def _in_words(budget: Budget) -> str:
 def _improvements(rows: Rows) -> dict[str, Improvement]:
     """By metric; nothing where HG-GNN or every baseline failed."""
     subject = rows[OURS]
-    others = {label: rows[label] for label in BASELINES if rows[label].seeds}
-    if not subject.seeds or not others:
+    others = {label: rows[label] for label in BASELINES if rows[label].measured}
+    if not subject.measured or not others:
         return {}
     return {metric: _improvement(subject, others, metric) for metric in METRICS}
 
@@ -200,22 +160,21 @@ def _improvement(subject: Row, others: Mapping[str, Row], metric: str) -> Improv
     best = max(others, key=lambda label: others[label].value(metric) or 0.0)
     ours, theirs = subject.value(metric) or 0.0, others[best].value(metric) or 0.0
     column = list(ALL_METRICS).index(metric)
-    apart = (_by_user(subject).means - _by_user(others[best]).means)[:, column]
+    apart = (_user_means(subject) - _user_means(others[best]))[:, column]
     by = (ours - theirs) / theirs if theirs else None
     return Improvement(best, by, paired_t_test(apart), bool(apart.mean() > 0))
 
 
-def _by_user(row: Row) -> UserMeans:
-    """Of the same events for every model, in the same order."""
-    tables = [
-        pq.read_table(Path(seed["training"]["model"]) / "evaluation" / "test.ranks.parquet") for seed in row.seeds
-    ]
-    users = tables[0].column("user").to_pylist()
-    _, number = np.unique(["" if user is None else f"u{user}" for user in users], return_inverse=True)
-    return user_means([np.asarray(table.column("rank"), dtype=np.int64) for table in tables], number)
+def _user_means(row: Row) -> FloatArray:
+    """Metrics of each user, [users, metrics]; none for a row that was not measured."""
+    return row.measured.user_means().means if row.measured else np.zeros((0, len(ALL_METRICS)))
 
 
-def _table(rows: Rows, found: Mapping[str, Improvement], points: Mapping[str, Mapping[str, Any]]) -> Table:
+def _tuned(row: Row) -> dict[str, Any]:
+    return dict(row.measured.entry.tuned) if row.measured else {}
+
+
+def _table(rows: Rows, found: Mapping[str, Improvement]) -> Table:
     plain = metric_table(rows)
     cells = {label: list(row[: len(METRICS)]) for label, row in plain.rows.items()}
     for place, one in enumerate(found.values()):
@@ -225,7 +184,7 @@ def _table(rows: Rows, found: Mapping[str, Improvement], points: Mapping[str, Ma
     improved = [Cell(MISSING if one.by is None else f"{100 * one.by:+.2f}%") for one in found.values()]
     shown: dict[str, list[Cell]] = {}
     for label, row in cells.items():
-        shown[label] = [*row, Cell(_settings(rows[label], points.get(label)))]
+        shown[label] = [*row, Cell(_settings(rows[label]))]
         if label == OURS and improved:
             shown["Improv."] = improved
     table = Table(("model", *METRICS, "settings"), shown)
@@ -236,14 +195,10 @@ def _with_sign(cell: Cell, sign: str) -> Cell:
     return Cell(cell.text + sign, cell.mark)
 
 
-def _settings(row: Row, point: Mapping[str, Any] | None) -> str:
+def _settings(row: Row) -> str:
     """The preset, and what was tuned over it."""
-    if row.reason:
+    if row.measured is None:
         return ""
-    label = str(row.seeds[0]["training"]["label"]).partition("/")[2]
-    tuned = (f"{key.partition('.')[2]} {_short(value)}" for key, value in (point or {}).items())
-    return ", ".join([f"preset {label}" if label else "defaults", *tuned])
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    preset = row.measured.entry.settings["model"].get("preset")
+    tuned = (f"{key.partition('.')[2]} {setting(value)}" for key, value in row.measured.entry.tuned.items())
+    return ", ".join([f"preset {preset}" if preset else "defaults", *tuned])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -20,14 +19,15 @@ from segue.contract.needs import check_needs
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part, load
 from segue.data.engine import spilling
-from segue.data.loader import Rows
+from segue.data.loader import BatchRows
 from segue.errors import SegueError, UserMistake
 from segue.evaluation.full_ranking import evaluate
-from segue.paper.plan import Plan, as_key
+from segue.paper.plan import Plan, digest
 from segue.paper.printed_numbers import SECONDS_PER_EPOCH
-from segue.paper.rows import Wish, baseline, hg_gnn, with_reasons
-from segue.paper.sheet import MISSING, Cell, Sheet, Table, with_theirs
-from segue.pipeline.fit import settings_for
+from segue.paper.rows import baseline, hg_gnn, with_reasons
+from segue.paper.sheet import Sheet, with_theirs
+from segue.pipeline.settings import settings_for_corpus
+from segue.report.table import MISSING, Cell, Table
 from segue.settings import Nested, Settings, merged
 from segue.system.atomic import write_text, writing
 from segue.system.torch_runtime import enough_memory, threads
@@ -36,13 +36,13 @@ from segue.training.trainer import Trainer
 logger = logging.getLogger("segue")
 
 DIM, BATCH_EVENTS, EPOCHS, QUICK_EPOCHS = 128, 512, 10, 2
-_TIMED: dict[str, Wish] = {"A-PGNN": baseline("a_pgnn"), "GCE-GNN": baseline("gce_gnn"), "HG-GNN": hg_gnn()}
+_TIMED: dict[str, Nested] = {"A-PGNN": baseline("a_pgnn"), "GCE-GNN": baseline("gce_gnn"), "HG-GNN": hg_gnn()}
 _COLUMNS = ("seconds per epoch", "epochs", "collating", "loading", "graph building", "evaluation")
 
 
 def runtime(plan: Plan) -> Sheet:
     """Seconds per epoch of A-PGNN, GCE-GNN and HG-GNN, and apart from them of what the paper leaves out."""
-    found = {label: _attempt(plan, label, wish) for label, wish in _TIMED.items()}
+    found = {label: _attempt(plan, label, own) for label, own in _TIMED.items()}
     if all("reason" in facts for facts in found.values()):
         raise UserMistake(f"no model could be timed; {next(iter(found))}: {next(iter(found.values()))['reason']}")
     rows = {label: _cells(facts) for label, facts in found.items()}
@@ -70,32 +70,31 @@ def _cells(facts: Mapping[str, Any]) -> list[Cell]:
     return [Cell(f"{facts[key]:,.2f}" if facts[key] >= 1 else f"{facts[key]:.2g}") for key in keys]
 
 
-def _attempt(plan: Plan, label: str, wish: Wish) -> dict[str, Any]:
+def _attempt(plan: Plan, label: str, own: Nested) -> dict[str, Any]:
     try:
-        return _timed(plan, label, _settings(plan, wish))
+        return _timed(plan, label, _settings(plan, own))
     except SegueError as error:
         logger.warning("%s: %s", label, error)
         return {"reason": " ".join(str(error).split())}
 
 
-def _settings(plan: Plan, wish: Wish) -> Settings:
+def _settings(plan: Plan, own: Nested) -> Settings:
     """The same size, batch and epochs for everybody; the last of these cannot be stopped early."""
     epochs = QUICK_EPOCHS if plan.quick else EPOCHS
     training: Nested = {"training": {"batch_events": BATCH_EVENTS, "max_epochs": epochs, "seed": 0}}
-    return settings_for(plan.corpus, merged(plan.budget(), wish().settings, {"model": {"dim": DIM}}, training))
+    return settings_for_corpus(plan.corpus, merged(plan.budget(), own, {"model": {"dim": DIM}}, training))
 
 
 def _timed(plan: Plan, label: str, settings: Settings) -> dict[str, Any]:
     """The timing of one model, kept beside the models; an interrupted one begins anew, by one clock for all of it."""
     whole = load(plan.corpus)
-    asked = [whole.fingerprint, settings.model_dump(mode="json")]
-    digest = hashlib.sha256(as_key(asked).encode()).hexdigest()[:10]
+    key = digest(whole.fingerprint, settings.model_dump(mode="json"))
     folder = plan.out / "timing"
-    kept = folder / f"{settings.model.name}-{digest}.json"
+    kept = folder / f"{settings.model.name}-{key}.json"
     with suppress(OSError, ValueError, TypeError):
         return dict(json.loads(kept.read_text(encoding="utf-8")))
     logger.info("%s: timing", label)
-    run = folder / f"{settings.model.name}-{digest}.partial"
+    run = folder / f"{settings.model.name}-{key}.partial"
     with writing(run):
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True)
@@ -118,7 +117,7 @@ class _Collating:
     def seconds_per_event(self) -> float:
         return self._seconds / max(self._events, 1)
 
-    def _watched(self, rows: Rows) -> Batch:
+    def _watched(self, rows: BatchRows) -> Batch:
         started = time.monotonic()
         batch = self._collate(rows)
         self._seconds += time.monotonic() - started
@@ -138,7 +137,7 @@ def _measure(plan: Plan, whole: Corpus, settings: Settings, run: Path) -> dict[s
         raise UserMistake(f"{settings.model.name} is not trained in epochs")
     started = time.monotonic()
     with spilling(run / "scratch"):
-        model.fit(corpus, settings.preparation)
+        model.fit(corpus)
     building = time.monotonic() - started
     trainer = Trainer(model, corpus, settings.training, settings.evaluation, run, progress=plan.progress)
     collating = _Collating(trainer)
@@ -150,11 +149,12 @@ def _measure(plan: Plan, whole: Corpus, settings: Settings, run: Path) -> dict[s
     )
     evaluation = time.monotonic() - started
     records = trainer.state.records
-    per_event = sum(record["seconds"] for record in records) / sum(record["events"] for record in records)
+    played = sum(record.events for record in records)
+    per_event = sum(record.seconds for record in records) / played
     return {
         "seconds_per_epoch": (per_event - collating.seconds_per_event) * trainer.loader.n_events,
         "collating": collating.seconds_per_event * trainer.loader.n_events,
-        "epochs": sum(record["events"] for record in records) / trainer.loader.n_events,
+        "epochs": played / trainer.loader.n_events,
         "events_per_epoch": trainer.loader.n_events,
         "loading": loading,
         "graph_building": building,
@@ -163,5 +163,5 @@ def _measure(plan: Plan, whole: Corpus, settings: Settings, run: Path) -> dict[s
         "device": str(trainer.device),
         "threads": torch.get_num_threads(),
         "settings": settings.model_dump(mode="json", include={"model", "graph", "training"}),
-        "epoch_records": records,
+        "epoch_records": [record.as_dict() for record in records],
     }

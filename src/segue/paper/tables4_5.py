@@ -6,23 +6,23 @@ from collections.abc import Mapping
 
 from segue.paper.plan import Plan
 from segue.paper.printed_numbers import GRAPH, LAYERS, METRICS, Numbers
-from segue.paper.rows import Wish, any_result, hg_gnn, measured, metric_table
+from segue.paper.rows import any_result, hg_gnn, measured, metric_table
 from segue.paper.sheet import Sheet, with_theirs
-from segue.settings import GraphSettings
+from segue.settings import GraphSettings, Nested
 
 
-def _without(relation: str) -> Wish:
+def _without(relation: str) -> Nested:
     left = [name for name in GraphSettings().relations if name != relation]
     return hg_gnn(graph={"relations": left})
 
 
-_LAYERS: dict[str, Wish] = {
+_LAYERS: dict[str, Nested] = {
     "w/o HGNN": hg_gnn(model={"layers": 0}),
     "w/o CPL": hg_gnn(model={"current_preference": False}),
     "w/o GPL": hg_gnn(model={"general_preference": False}),
     "HG-GNN": hg_gnn(),
 }
-_GRAPH: dict[str, Wish] = {
+_GRAPH: dict[str, Nested] = {
     "w/o user nodes": hg_gnn(model={"user_nodes": False}),
     "w/o in edges": _without("adjacent_in"),
     "w/o out edges": _without("adjacent_out"),
@@ -41,8 +41,8 @@ def graph(plan: Plan) -> Sheet:
     return _ablation(plan, "table5", "Table 5: HG-GNN on a graph without one kind of node or edge", _GRAPH, GRAPH)
 
 
-def _ablation(plan: Plan, name: str, title: str, wishes: Mapping[str, Wish], theirs: Numbers) -> Sheet:
-    rows = measured(plan, wishes)
+def _ablation(plan: Plan, name: str, title: str, variants: Mapping[str, Nested], theirs: Numbers) -> Sheet:
+    rows = measured(plan, {label: [own] for label, own in variants.items()})
     how = "preset paper, one switch each, not tuned again"
     return Sheet(
         name,

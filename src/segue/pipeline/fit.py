@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,28 +12,28 @@ from typing import Any
 import torch
 
 from segue import models
-from segue.artifact.model_folder import CORPUS, read_model, write_model
+from segue.artifact.model_folder import read_model, write_model
+from segue.artifact.names import CORPUS
 from segue.artifact.partial_run import partial_of, unfinished
 from segue.contract.model import SessionEncoder, SessionModel
 from segue.contract.needs import check_needs
-from segue.data import sources
 from segue.data.corpus import Corpus, Part, load, read_manifest
 from segue.data.engine import spilling
 from segue.data.preparation.prepare import prepare
-from segue.errors import ArtifactError, ConfigError, CorpusError
-from segue.evaluation.full_ranking import Evaluation, evaluate
+from segue.data.sources import Source
+from segue.errors import ArtifactError, CorpusError
+from segue.evaluation.full_ranking import evaluate
+from segue.evaluation.measurement import Measurement
 from segue.pipeline.measurement import measure, write_evaluation
 from segue.report.evaluation_page import write_report
-from segue.settings import Nested, Settings, compose
+from segue.settings import Settings
 from segue.system.folders import refuse_inputs_inside, refuse_nameless
 from segue.system.torch_runtime import enough_memory, pick_device, threads
-from segue.training.epochs import read_epochs, training_facts
+from segue.training.epochs import EpochRecord, read_epochs, training_facts
 from segue.training.trainer import EpochPlan, Progress, Trainer
 from segue.version import __version__
 
 logger = logging.getLogger("segue")
-
-_OF_THE_CORPUS = ("columns", "sessions", "filters", "split")
 
 
 @dataclass(frozen=True)
@@ -45,32 +45,20 @@ class Options:
     refit: bool = False
     """Train again on train + validation for the chosen epochs."""
     plan: Sequence[EpochPlan] | None = None
-    """Of a refit: epochs that a search has chosen already; nothing is selected again."""
+    """Epochs of the refit that a search has chosen already; nothing is selected again."""
     final: bool = False
     """After the test metrics are reported, train once more on everything."""
     progress: Callable[[Progress], None] | None = None
-    on_epoch: Callable[[dict[str, Any]], None] | None = None
-    """Told the record of every epoch of the selection; what it raises ends the run."""
+    on_epoch: Callable[[EpochRecord], None] | None = None
+    """Called with the record of every epoch of the selection; what it raises ends the run."""
 
 
-def prepare_log(
-    log: Any,
-    out: Path,
-    overrides: Nested,
-    *,
-    items: Path | None = None,
-    users: Path | None = None,
-    overwrite: bool = False,
-) -> dict[str, Any]:
-    """Prepare a log, a frame, or a known data set (``lastfm:FILE``) whose own settings lie beneath the user's."""
-    source = sources.find(log) if isinstance(log, str) else None
-    settings = compose(source.settings if source else {}, overrides)
-    return prepare(source or log, out, settings, items=items, users=users, overwrite=overwrite)
+def train(corpus_folder: Path, out: Path, settings: Settings, options: Options = Options()) -> Path:
+    """Train on a prepared corpus; test sessions are not even opened. Returns `out`, a finished model.
 
-
-def train(corpus_folder: Path, out: Path, overrides: Nested, options: Options = Options()) -> Path:
-    """Train on a prepared corpus; test sessions are not even opened. Returns `out`, a finished model."""
-    settings = settings_for(corpus_folder, overrides)
+    Args:
+        settings: complete ones, see :func:`segue.pipeline.settings.settings_for_corpus`.
+    """
     pick_device(settings.training.device)
     place = {"corpus": str(corpus_folder.resolve())}
     with _run(out, settings, options, place, corpus_folder) as partial:
@@ -83,13 +71,13 @@ class Selection:
     """What training on the train part alone has shown.
 
     Attributes:
-        metrics: on validation, of the best epoch. plan: what a refit plays. epochs: as in ``metrics.jsonl``; both
-            empty where nothing is trained.
+        metrics: on validation, of the best epoch.
+        plan: the epochs that a refit plays. epochs: the records of all epochs. Both are empty where nothing is trained.
     """
 
-    metrics: dict[str, float]
+    metrics: Mapping[str, float]
     plan: list[EpochPlan]
-    epochs: list[dict[str, Any]]
+    epochs: list[EpochRecord]
 
 
 def select(corpus: Corpus, folder: Path, settings: Settings, options: Options = Options()) -> Selection:
@@ -102,61 +90,46 @@ def select(corpus: Corpus, folder: Path, settings: Settings, options: Options = 
     """
     model, plan = _stage("metrics", corpus, settings, folder, options, None)
     epochs = read_epochs(folder)
-    best = [record for record in epochs if record["best"]]
+    best = [record for record in epochs if record.best]
     if best:
-        return Selection(dict(best[-1]["validation"]), plan, epochs)
+        return Selection(best[-1].validation, plan, epochs)
     how = settings.evaluation
     measured = evaluate(model, corpus, Part.VALIDATION, history=how.history, mask_session=how.mask_session)
-    return Selection(dict(measured.as_dict()["metrics"]), plan, epochs)
+    return Selection(measured.measurement().metrics, plan, epochs)
 
 
 def fit(
     log: Any,
     out: Path,
-    overrides: Nested,
+    settings: Settings,
     options: Options = Options(),
     *,
     items: Path | None = None,
     users: Path | None = None,
 ) -> Path:
-    """Everything: prepare, train, measure on test, report. The corpus is kept in ``out/corpus``."""
-    asked = models.with_preset(overrides)
-    pick_device(asked.training.device)
+    """Everything: prepare, train, measure on test, report. The corpus stays in ``out/corpus``.
+
+    Args:
+        log: a path, a frame or a known data set. settings: complete ones; both come from
+            :func:`segue.pipeline.settings.settings_for_log`.
+        items, users: files with names and categorical columns.
+    """
+    pick_device(settings.training.device)
     given = {"log": log, "items": items, "users": users}
-    read = {name: _called(source) for name, source in given.items() if source is not None}
-    with _run(out, asked, options, read, *given.values()) as partial:
+    read = {name: _name_of(source) for name, source in given.items() if source is not None}
+    with _run(out, settings, options, read, *given.values()) as partial:
         folder = partial / CORPUS
         if not folder.exists():
-            prepare_log(log, folder, overrides, items=items, users=users)
+            prepare(log, folder, settings, items=items, users=users)
         _check_measurable(folder)
-        settings = settings_for(folder, overrides)
-        corpus = load(folder, (Part.TRAIN, Part.VALIDATION))
-        plan = _train_into(partial, corpus, settings, options, {"corpus": CORPUS})
-        measured = measure(read_model(partial))
-        write_evaluation(partial, measured)
-        _write_report(partial, measured)
+        plan = _train_into(partial, load(folder, (Part.TRAIN, Part.VALIDATION)), settings, options, {"corpus": CORPUS})
+        measurement = write_evaluation(partial, measure(read_model(partial)))
+        _write_report(partial, measurement)
         if options.final:
             everything = load(folder).with_train(list(Part))
             model, _ = _stage("final", everything, settings, partial, options, plan)
             write_model(partial, model, everything, settings, {"corpus": CORPUS, "trained_on": _names(Part)})
     return out
-
-
-def settings_for(corpus_folder: Path, overrides: Nested) -> Settings:
-    """The settings of a run on a corpus: what prepared it is given; the rest is the preset's and the user's.
-
-    Raises ConfigError for a mistake in `overrides`, or when they ask for another preparation.
-    """
-    given = read_manifest(corpus_folder)["settings"]
-    asked = models.with_preset(overrides).model_dump(mode="json")
-    for section in _OF_THE_CORPUS:
-        for key in overrides.get(section, {}):
-            if asked[section][key] != given[section][key]:
-                raise ConfigError(
-                    f"setting '{section}.{key}' was fixed when the corpus {corpus_folder} was prepared"
-                    f" ({given[section][key]!r}); prepare another corpus to change it"
-                )
-    return models.with_preset({**overrides, **{section: given[section] for section in _OF_THE_CORPUS}})
 
 
 def _train_into(
@@ -186,7 +159,7 @@ def _stage(
     check_needs(model, corpus)
     with threads(settings.training.threads), enough_memory(f"training {models.label(settings)}"):
         with spilling(partial / "scratch"):
-            model.fit(corpus, settings.preparation)
+            model.fit(corpus)
         if not isinstance(model, SessionEncoder):
             return model, []
         trainer = Trainer(
@@ -212,8 +185,10 @@ def _run(
     return unfinished(out, started_with, resume=options.resume, overwrite=options.overwrite)
 
 
-def _called(source: Any) -> str:
-    """A path as it was given; a frame has no name but its type's."""
+def _name_of(source: Any) -> str:
+    """A path as it was given; the name of a known data set; a frame has no name but its type's."""
+    if isinstance(source, Source):
+        return source.name
     return str(source) if isinstance(source, str | Path) else type(source).__name__
 
 
@@ -229,14 +204,13 @@ def _names(parts: Iterable[Part]) -> list[str]:
     return [part.name.lower() for part in parts]
 
 
-def _write_report(partial: Path, measured: Evaluation) -> None:
-    result, facts = measured.as_dict(), training_facts(partial)
-    label = facts["label"]
+def _write_report(partial: Path, measurement: Measurement) -> None:
+    facts = training_facts(partial)
     write_report(
         partial / "report.html",
-        title=f"Segue {__version__}: {label}",
-        evaluations={label: result},
-        curves={label: read_epochs(partial)},
-        statistics=facts["statistics"],
-        notes=[f"Trained on {' + '.join(facts['trained_on'])}; measured on {result['split']}, {result['protocol']}."],
+        title=f"Segue {__version__}: {facts.label}",
+        measurements={facts.label: measurement},
+        curves={facts.label: read_epochs(partial)},
+        statistics=facts.statistics,
+        notes=[f"Trained on {' + '.join(facts.trained_on)}; measured on {measurement.split}, {measurement.protocol}."],
     )

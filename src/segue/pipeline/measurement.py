@@ -8,14 +8,25 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from segue import models
-from segue.artifact.model_folder import CORPUS, Artifact, check_seal, load_model
+from segue.artifact.model_folder import Artifact, load_model
+from segue.artifact.names import CORPUS
+from segue.artifact.seal import check_seal
+from segue.data.arrays import IntArray
 from segue.data.corpus import Corpus, Part, Sessions, load
 from segue.errors import ArtifactError
 from segue.evaluation.full_ranking import Evaluation, evaluate
+from segue.evaluation.measurement import Measurement
 from segue.system.atomic import aside, write_text, writing
 
 logger = logging.getLogger("segue")
+
+EVALUATION = "evaluation"
+"""The folder of the measurements inside a model folder; the seal does not cover it."""
 
 
 def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part = Part.TEST, **how: Any) -> Evaluation:
@@ -35,7 +46,10 @@ def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part =
 
 
 def measure(artifact: Artifact, corpus_folder: Path | None = None, part: Part = Part.TEST, **how: Any) -> Evaluation:
-    """The same for a model that has been read, as that of a running run: no seal is looked at."""
+    """Measure a model that has been read, such as that of a running run: no seal is looked at.
+
+    Arguments and errors are those of :func:`evaluate_model`.
+    """
     facts, folder = artifact.facts, artifact.folder
     trained_on = [Part[name.upper()] for name in facts["trained_on"]]
     if part in trained_on:
@@ -55,27 +69,44 @@ def measure(artifact: Artifact, corpus_folder: Path | None = None, part: Part = 
     return evaluate(artifact.model, corpus, part, label=models.label(artifact.settings), **options)
 
 
-def write_evaluation(folder: Path, measured: Evaluation) -> dict[str, Any]:
-    """Keep a measurement beside the model: ``evaluation/SPLIT.json`` and ``SPLIT.ranks.parquet``."""
-    result = measured.as_dict()
+def write_evaluation(folder: Path, evaluation: Evaluation) -> Measurement:
+    """Write what was measured beside the model: ``evaluation/SPLIT.json`` and ``SPLIT.ranks.parquet``."""
+    measurement = evaluation.measurement()
     with writing(folder):
-        (folder / "evaluation").mkdir(exist_ok=True)
-        with aside(folder / "evaluation" / f"{result['split']}.ranks.parquet") as ranks:
-            measured.write_ranks(ranks)
-        write_text(folder / "evaluation" / f"{result['split']}.json", json.dumps(result, indent=1) + "\n")
-    return result
+        (folder / EVALUATION).mkdir(exist_ok=True)
+        with aside(folder / EVALUATION / f"{measurement.split}.ranks.parquet") as ranks:
+            evaluation.write_ranks(ranks)
+        write_text(
+            folder / EVALUATION / f"{measurement.split}.json", json.dumps(measurement.as_dict(), indent=1) + "\n"
+        )
+    return measurement
 
 
-def read_evaluation(folder: Path, split: str = "test") -> dict[str, Any]:
-    """A measurement that :func:`write_evaluation` kept."""
-    path = folder / "evaluation" / f"{split}.json"
+def read_evaluation(folder: Path, split: str = "test") -> Measurement:
+    """What :func:`write_evaluation` wrote. Raises ArtifactError when it is missing or damaged."""
+    path = folder / EVALUATION / f"{split}.json"
     try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
-        if not found.keys() >= {"metrics", "event_hash"}:
-            raise ValueError("it holds no measurement")
-        return found
+        return Measurement.parse(json.loads(path.read_text(encoding="utf-8")))
+    except KeyError as error:
+        reason = f"it holds no measurement: {error} is missing"
     except (OSError, ValueError, TypeError) as error:
+        reason = str(error)
+    raise ArtifactError(f"cannot read {path} ({reason}); measure again with: segue evaluate {folder}")
+
+
+def read_ranks(folder: Path, split: str = "test") -> tuple[IntArray, IntArray]:
+    """The ranks that :func:`write_evaluation` wrote, [events], and the number of the user of each event, [events].
+
+    Equal numbers are equal users, also those of the sessions without a user. Raises ArtifactError when the file is
+    missing or damaged.
+    """
+    path = folder / EVALUATION / f"{split}.ranks.parquet"
+    try:
+        table = pq.read_table(path, columns=["user", "rank"])
+    except (OSError, pa.ArrowException) as error:
         raise ArtifactError(f"cannot read {path} ({error}); measure again with: segue evaluate {folder}") from None
+    user = table.column("user").combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy()
+    return table.column("rank").to_numpy(), user.astype(np.int64)
 
 
 def _check_vocabulary(artifact: Artifact, corpus: Corpus) -> None:

@@ -9,17 +9,20 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from segue.evaluation.measurement import Metrics
+from segue.training.epochs import EpochRecord
+
 PALETTE = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d", "#d4a81c", "#ff9da6", "#8a8a8a")
 """Distinct on a light and on a dark ground; the first model gets the first colour in every chart."""
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _HEIGHT = 240
 _ROW_HEIGHT = 18
-"""Of a model in a list of many: less and their names run into each other."""
+"""Height of a model's row in a list of many, in pixels: with less, the names run into each other."""
 _SVG_WIDTH = 480
 _FONT = "system-ui, sans-serif"
 
-Records = Sequence[Mapping[str, Any]]
+Records = Sequence[EpochRecord]
 Spec = dict[str, Any]
 
 
@@ -39,7 +42,7 @@ def learning_curves(curves: Mapping[str, Records], colour: Mapping[str, str]) ->
 
 
 def slice_bars(
-    slices: Mapping[str, Mapping[str, Mapping[str, float]]],
+    slices: Mapping[str, Mapping[str, Metrics]],
     metric: str,
     colour: Mapping[str, str],
     sizes: Mapping[str, int],
@@ -120,22 +123,22 @@ _VALUE_AXIS = alt.Axis(ticks=False, domain=False, labelPadding=6)
 
 
 def _losses(curves: Mapping[str, Records]) -> list[dict[str, Any]]:
-    return [_point(label, record, record["loss"]) for label, records in curves.items() for record in records]
+    return [_point(label, record, record.loss) for label, records in curves.items() for record in records]
 
 
 def _validations(curves: Mapping[str, Records]) -> list[dict[str, Any]]:
     return [
-        _point(label, record, 100 * record["validation"]["HR@10"])
+        _point(label, record, 100 * record.validation["HR@10"])
         for label, records in curves.items()
         for record in records
-        if record["validation"]
+        if record.validation
     ]
 
 
-def _point(label: str, record: Mapping[str, Any], value: float) -> dict[str, Any]:
+def _point(label: str, record: EpochRecord, value: float) -> dict[str, Any]:
     """One epoch of a curve."""
-    facts = {key: record[key] for key in ("epoch", "seconds", "learning_rate")}
-    return {"model": label, "value": value, "best": bool(record["best"]), **facts}
+    facts = {"epoch": record.epoch, "seconds": record.seconds, "learning_rate": record.learning_rate}
+    return {"model": label, "value": value, "best": record.best, **facts}
 
 
 def _curve(values: list[dict[str, Any]], colour: Mapping[str, str]) -> Spec:

@@ -1,12 +1,14 @@
-"""The pieces a report page is made of: cells, tables, legends, places for charts, and the page itself."""
+"""The pieces of an HTML page: tables, lists, legends, places for charts, and the page itself."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from string import Template
 from typing import Any
+
+from segue.report.table import Cell, Table
 
 
 def page(title: str, notes: Sequence[str], sections: Sequence[str], charts: Mapping[str, Any], script: str) -> str:
@@ -26,41 +28,51 @@ def page(title: str, notes: Sequence[str], sections: Sequence[str], charts: Mapp
     )
 
 
-def fact(value: Any) -> str:
-    """A cell: numbers to the right, with at most four digits after the point."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        return f"<td>{escape(text)}</td>"
-    text = f"{value:,}" if isinstance(value, int) or value.is_integer() else f"{value:,.4g}"
-    return number(text.removesuffix(".0"), False)
-
-
-def number(text: str, best: bool) -> str:
-    """A cell, to the right; the best of its column is marked."""
-    return f'<td class="number{" best" if best else ""}">{escape(text)}</td>'
-
-
-def table(head: Sequence[str], rows: Mapping[str, Sequence[str]], caption: str = "") -> str:
-    """`head`: texts, the first over the row names; `rows`: name → ready cells."""
-    top = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
-    body = "".join(f'<tr><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>' for name, cells in rows.items())
-    above = (f"<caption>{escape(caption)}</caption>" if caption else "") + (
-        f"<thead><tr>{top}</tr></thead>" if head else ""
+def table(shown: Table) -> str:
+    """The table; cells that begin with a digit or a sign stand to the right."""
+    top = "".join(f'<th scope="col">{escape(text)}</th>' for text in shown.columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(label)}</th>{"".join(map(_cell, cells))}</tr>'
+        for label, cells in shown.rows.items()
+    )
+    above = (f"<caption>{escape(shown.title)}</caption>" if shown.title else "") + (
+        f"<thead><tr>{top}</tr></thead>" if any(shown.columns) else ""
     )
     return f'<div class="wide"><table>{above}<tbody>{body}</tbody></table></div>'
 
 
+def note(text: str) -> str:
+    """A remark in small grey letters."""
+    return f'<p class="note">{escape(text)}</p>'
+
+
+def bullets(sentences: Iterable[str]) -> str:
+    """A list, one entry for each sentence."""
+    return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>"
+
+
+def details(summary: str, content: str) -> str:
+    """Ready HTML that is folded away under a line of text."""
+    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
+
+
+def _cell(cell: Cell) -> str:
+    is_number = cell.text[:1].isdigit() or cell.text[:1] in tuple("+-−–[")
+    classes = " ".join(filter(None, ["number" if is_number else "", cell.mark]))
+    return f'<td class="{classes}">{escape(cell.text)}</td>' if classes else f"<td>{escape(cell.text)}</td>"
+
+
 def legend(colour: Mapping[str, str]) -> str:
-    """One for all charts of a section: label → colour."""
+    """The legend of all charts of a section: label → colour."""
     entries = (f'<span><i style="background:{value}"></i>{escape(label)}</span>' for label, value in colour.items())
     return f'<p class="legend">{"".join(entries)}</p>'
 
 
-def figures(drawn: Mapping[str, Any]) -> str:
-    """Places for charts, by title."""
+def figures(charts: Mapping[str, Any]) -> str:
+    """A place for each chart, by its title."""
     figures = (
         f'<figure><figcaption>{escape(title)}</figcaption><div data-chart="{escape(title)}"></div></figure>'
-        for title in drawn
+        for title in charts
     )
     return f'<div class="figures">{"".join(figures)}</div>'
 

@@ -1,4 +1,4 @@
-"""Why an item is recommended: its score taken apart, in ids and words."""
+"""Reasons of a recommendation: its score split into parts, in ids and words."""
 
 from __future__ import annotations
 
@@ -25,22 +25,24 @@ class Reasons:
     """Puts the parts of a model's scores in words.
 
     Args:
-        item_ids: of each item. names: of each id, for people.
+        item_ids: id of each item.
+        names: id → name for people.
     """
 
     def __init__(self, model: SessionModel, item_ids: Sequence[str], names: Mapping[str, str]) -> None:
         self.model, self.item_ids, self.names = model, item_ids, names
 
     def of(self, parts: ScoreParts, items: Tensor, session: list[int], *, has_past: bool) -> list[dict[str, Any]]:
-        """What speaks for each of `items` [k], the ``because`` of a recommendation.
+        """The reasons for each of `items` [k]: the ``because`` of a recommendation.
 
         Args:
-            session: the items of the running session. has_past: whether the user's part speaks of earlier ones.
+            session: numbers of the items of the running session.
+            has_past: whether the user's part of the score comes from earlier sessions.
         """
         return [self._because(parts, row, int(item), session, has_past) for row, item in enumerate(items)]
 
     def _because(self, parts: ScoreParts, row: int, item: int, session: list[int], has_past: bool) -> dict[str, Any]:
-        """One recommendation's score taken apart, in ids and words."""
+        """The score of one recommendation split into its parts, in ids and words."""
         by_item = [
             {
                 "item": self.item_ids[source],
@@ -58,7 +60,7 @@ class Reasons:
         return {"text": text, "session": by_item, "user": user, "base": base, "terms": terms}
 
     def _text(self, by_item: list[dict[str, Any]], user: float) -> str:
-        """The user or the item of the session that speaks most for a recommendation; empty where none does."""
+        """The largest reason in words: the user or an item of the session; empty where neither raises the score."""
         top = max(by_item, key=lambda part: part["contribution"], default=None)
         near, most = "", 0.0
         if top is not None and top["contribution"] > 0:

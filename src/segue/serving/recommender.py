@@ -1,25 +1,27 @@
-"""Answers requests: who is asking, what they looked at, what to show next, and why."""
+"""Answers requests: from a user and the items of the running session to the next items, with reasons."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
-from segue.artifact.model_folder import Artifact, load_model, publish, refuse_existing
+from segue.artifact.model_folder import Artifact, load_model, publish_model, refuse_existing
 from segue.contract.model import SessionEncoder
-from segue.data.batches import Batch, Past, request
-from segue.data.corpus import IntArray
+from segue.data.arrays import IntArray
+from segue.data.batches import Batch, Past
+from segue.data.batches import request as request_batch
 from segue.errors import ModelError, RequestError
 from segue.nn.encoding import ScoreParts
+from segue.serving.answer import Answer, Recommendation
 from segue.serving.reasons import Reasons
 from segue.system.atomic import writing
 
@@ -30,49 +32,25 @@ _NO_ITEM = "neither the session nor the history holds an item that the model kno
 
 
 @dataclass(frozen=True)
-class Recommendation:
-    """One item, its raw logit, and where that comes from (see :meth:`Recommender.recommend`)."""
+class _Request:
+    """A request in the model's numbers.
 
-    item: str
-    score: float
-    because: dict[str, Any]
+    Attributes:
+        batch: what the model reads.
+        session: items that the recommendations follow; empty where nothing is known.
+        shown: known items of the running session, empty where `session` starts from the history.
+        past: items of the user's history.
+        skipped: ids of the request that the model does not know.
+        warnings: what has to be said about the request; answering it may add more.
+    """
 
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON shape."""
-        return {"item": self.item, "score": self.score, "because": self.because}
-
-
-@dataclass(frozen=True)
-class Answer(Sequence[Recommendation]):
-    """The recommendations, best first, and what has to be said about the request."""
-
-    items: tuple[Recommendation, ...]
-    skipped: tuple[str, ...]
-    """Items of the request that the model does not know."""
+    batch: Batch
+    session: IntArray
+    shown: IntArray
+    past: IntArray
     user_known: bool
-    warnings: tuple[str, ...] = field(default=())
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    @overload
-    def __getitem__(self, index: int) -> Recommendation: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Recommendation, ...]: ...
-    def __getitem__(self, index: int | slice) -> Recommendation | tuple[Recommendation, ...]:
-        return self.items[index]
-
-    def __iter__(self) -> Iterator[Recommendation]:
-        return iter(self.items)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON shape that scripts rely on."""
-        return {
-            "items": [item.as_dict() for item in self.items],
-            "skipped": list(self.skipped),
-            "user_known": self.user_known,
-            "warnings": list(self.warnings),
-        }
+    skipped: tuple[str, ...]
+    warnings: list[str]
 
 
 class Recommender:
@@ -100,7 +78,7 @@ class Recommender:
     def load(cls, folder: str | Path, keep_alive: object = None) -> Recommender:
         """Read a trained model. Raises ArtifactError when it is missing or damaged.
 
-        `keep_alive` is held as long as the model: a temporary folder that ends with it.
+        `keep_alive` is an object that lives as long as the model, such as a temporary folder that is removed after it.
         """
         model = cls(load_model(Path(folder)))
         model._keep_alive = keep_alive
@@ -113,7 +91,7 @@ class Recommender:
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-                publish(Path(shutil.copytree(self.artifact.folder, Path(beside) / "model")), out)
+                publish_model(Path(shutil.copytree(self.artifact.folder, Path(beside) / "model")), out)
 
     def name(self, item: str) -> str:
         """The name from the items file, or the id."""
@@ -131,7 +109,7 @@ class Recommender:
         exclude_seen: Seen | None = None,
         time: int | None = None,
     ) -> Answer:
-        """The k best next items.
+        """Recommend the k best next items, best first.
 
         Args:
             user: id, or None for an anonymous session. An unknown id is answered like a new user.
@@ -143,51 +121,56 @@ class Recommender:
             exclude_seen: "session" leaves out the session's items, "history" those of the history too.
             time: epoch ms of the request; by default the end of the training data.
 
-        Returns:
-            An Answer. ``because`` of each item: ``text``; ``session``: per item of the session its exact contribution
-            to the score and the graph's relation from it to the recommended item; ``user`` and ``base``; ``terms``:
-            the same by term of the model. Contributions of session, user and base sum to the score.
-
         Raises:
             RequestError: k < 1, or one text where a list of ids is due.
         """
         if k < 1:
             raise RequestError(f"k must be at least 1, found {k}")
+        request = self._request(user, items, history, time)
+        scores = self._scores(request)
+        barred = self._barred(exclude, exclude_seen, request)
+        best = self._best(scores, barred, candidates, k, request.warnings)
+        return self._answer(request, best, scores)
+
+    def _request(
+        self, user: str | None, items: Sequence[str], history: Sequence[str] | None, time: int | None
+    ) -> _Request:
+        """The request in the model's numbers, with what has to be said about it."""
         shown, skipped = self._numbers(items)
         number, past, known, past_skipped = self._past(user, history)
-        window = self.model.config.window
+        length = self.model.config.window.length
         warnings: list[str] = []
         session = shown
         if not len(session) and len(past.items):
-            session = past.items[-window.length :]
+            session = past.items[-length:]
             warnings.append("the session is empty: it starts from the user's last history items")
-        fresh = history is not None or not known
-        now = self._trained_until if time is None else time
-        batch = request(session, number, now, past, window.length, fresh=fresh)
-        if not len(session) and not len(past.items):
+        if not len(session):
             missing = _NOBODY if history is None and not known else _NO_ITEM
             warnings.append(f"{missing}: these are the most popular items")
-            scores = torch.from_numpy(self._support.astype(np.float32))
-        else:
-            scores = self._scores(batch)
-        barred = self._barred(exclude, exclude_seen, shown, past.items)
-        best = self._best(scores, barred, candidates, k, warnings)
-        because = self._reasons(batch, best, scores, personal=bool(len(session)))
-        found = [
-            Recommendation(self._item_ids[item], float(scores[item]), reason)
-            for item, reason in zip(best.tolist(), because, strict=True)
-        ]
-        return Answer(tuple(found), (*skipped, *past_skipped), known, tuple(warnings))
+        now = self._trained_until if time is None else time
+        batch = request_batch(session, number, now, past, length, fresh=history is not None or not known)
+        return _Request(batch, session, shown, past.items, known, (*skipped, *past_skipped), warnings)
 
-    def _scores(self, batch: Batch) -> Tensor:
+    def _answer(self, request: _Request, best: Tensor, scores: Tensor) -> Answer:
+        reasons = self._reasons(request, best, scores)
+        items = [
+            Recommendation(self._item_ids[item], float(scores[item]), reason)
+            for item, reason in zip(best.tolist(), reasons, strict=True)
+        ]
+        return Answer(tuple(items), request.skipped, request.user_known, tuple(request.warnings))
+
+    def _scores(self, request: _Request) -> Tensor:
+        """Scores of all items, [items]: the model's, or popularity where nothing is known to ask the model about."""
+        if not len(request.session):
+            return torch.from_numpy(self._support.astype(np.float32))
         with torch.inference_mode():
-            scores = self.model.scores(batch)[0].clone()
+            scores = self.model.scores(request.batch)[0].clone()
         if not bool(torch.isfinite(scores).all()):
             raise ModelError(f"model {self.artifact.settings.model.name} gave a score that is not finite")
         return scores
 
     def _numbers(self, items: Iterable[str]) -> tuple[IntArray, list[str]]:
-        """Known items as numbers, and the unknown ones."""
+        """The numbers of the known items, and the ids of the unknown ones."""
         if isinstance(items, str):
             raise RequestError(f"items are a list of ids, found the text {items!r}; write [{items!r}]")
         wanted = [str(item) for item in items]
@@ -195,34 +178,35 @@ class Recommender:
         return np.array(known, dtype=np.int64), [item for item in wanted if item not in self._item_number]
 
     def _past(self, user: str | None, history: Sequence[str] | None) -> tuple[int, Past, bool, list[str]]:
-        """The user's row, history, whether the model knows them, unknown history items."""
-        found = self._user_number.get(str(user)) if user is not None else None
+        """The user's number, their history, whether the model knows the user, and unknown items of the history."""
+        row = self._user_number.get(str(user)) if user is not None else None
         n_users = self.model.n_users
-        number = min(found, n_users) if found is not None else n_users
+        number = min(row, n_users) if row is not None else n_users
         if history is not None:
             items, skipped = self._numbers(history)
             times = np.full(len(items), self._trained_until, dtype=np.int64)
             whole = np.array([0, len(items)] if len(items) else [0])  # without times: one session
             return number, Past(items, times, whole), number < n_users, skipped
-        first, last = (self._user_sessions[found], self._user_sessions[found + 1]) if found is not None else (0, 0)
+        first, last = (self._user_sessions[row], self._user_sessions[row + 1]) if row is not None else (0, 0)
         stored = self.artifact.history
         cells = slice(int(stored.offsets[first]), int(stored.offsets[last]))
         offsets = stored.offsets[first : last + 1] - stored.offsets[first]
         past = Past(stored.items[cells].astype(np.int64), stored.times[cells], offsets)
         return number, past, number < n_users, []
 
-    def _barred(self, exclude: Iterable[str], seen: Seen | None, shown: IntArray, past: IntArray) -> IntArray:
+    def _barred(self, exclude: Iterable[str], seen: Seen | None, request: _Request) -> IntArray:
+        """Numbers of the items that must not be recommended."""
         barred = [self._numbers(exclude)[0]]
         if seen in ("session", "history"):
-            barred.append(shown)
+            barred.append(request.shown)
         if seen == "history":
-            barred.append(past)
+            barred.append(request.past)
         return np.concatenate(barred)
 
     def _best(
         self, scores: Tensor, barred: IntArray, candidates: Iterable[str] | None, k: int, warnings: list[str]
     ) -> Tensor:
-        """Numbers of the best eligible items; equal scores in the order of ids."""
+        """Numbers of the best eligible items, best first; items with equal scores in the order of their ids."""
         eligible = torch.ones(len(scores), dtype=torch.bool)
         if candidates is not None:
             allowed, unknown = self._numbers(candidates)
@@ -237,10 +221,11 @@ class Recommender:
         ordered = torch.sort(scores.masked_fill(~eligible, float("-inf")), descending=True, stable=True).indices
         return ordered[: min(k, count)]
 
-    def _reasons(self, batch: Batch, best: Tensor, scores: Tensor, *, personal: bool) -> list[dict[str, Any]]:
+    def _reasons(self, request: _Request, best: Tensor, scores: Tensor) -> list[dict[str, Any]]:
         if not len(best):
             return []
-        if not personal:
+        batch = request.batch
+        if not len(request.session):
             parts = ScoreParts(base=scores[best], popularity=True)
         else:
             with torch.inference_mode():
@@ -252,7 +237,7 @@ class Recommender:
 
 
 def _names(items: pa.Table) -> dict[str, str]:
-    """What people call each item: its name, or its id where it has none."""
+    """Item id → name for people; the id itself where an item has no name."""
     ids = items.column("item_id").to_pylist()
     names = items.column("name").to_pylist() if "name" in items.column_names else ids
     return {item: name or item for item, name in zip(ids, names, strict=True)}

@@ -1,4 +1,4 @@
-"""What a run is asked to do: typed sections of settings, composed from defaults, presets, files and assignments."""
+"""The settings of a run: typed sections, composed from defaults, presets, files and assignments."""
 
 from segue.settings.sections import (
     ColumnsSettings,

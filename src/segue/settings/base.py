@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from segue.errors import ConfigError
 
 _LONGEST_SHOWN = 100
-"""Characters of a wrong value that a message repeats."""
+"""Largest number of characters of a wrong value that a message repeats."""
 
 
 class Config(BaseModel):
@@ -24,7 +24,7 @@ class Config(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _over_default(cls, value: Any, info: ValidationInfo) -> Any:
-        """A table for a nested configuration changes the keys it names; the others stay as this class sets them."""
+        """Let a table for a nested configuration change only the keys it names; the others stay as they are here."""
         default = cls.model_fields[info.field_name].default if info.field_name else None
         if isinstance(default, Config) and isinstance(value, Mapping):
             return {**default.model_dump(), **value}
@@ -36,7 +36,7 @@ class Config(BaseModel):
 
         Args:
             values: the keys as read from TOML or from ``--set``.
-            section: where the keys stand, for the message (``"training"``).
+            section: the section of the keys, for the message (``"training"``).
         """
         try:
             return cls.model_validate(dict(values))
@@ -59,10 +59,10 @@ def _one_line(cls: type[Config], error: ValidationError, section: str) -> str:
         for part in path[:-1]:
             owner = _table(owner, part)
         return f"unknown setting '{key}': {nearest(path[-1], list(owner.model_fields))}"
-    said = first["msg"].removeprefix("Value error, ").lower()
+    problem = first["msg"].removeprefix("Value error, ").lower()
     if first["type"] == "model_type":
-        said = "expected a table of keys"
-    return f"setting '{key}': {said}, found {_short(first['input'])}"
+        problem = "expected a table of keys"
+    return f"setting '{key}': {problem}, found {_short(first['input'])}"
 
 
 def _table(owner: type[Config], name: str) -> type[Config]:

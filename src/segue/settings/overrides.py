@@ -1,20 +1,20 @@
-"""What a user asks of a run beside the defaults: the keys of a TOML file, and assignments over them."""
+"""What a user asks of a run beyond the defaults: keys of a TOML file and assignments, and settings changed by them."""
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from segue.errors import ConfigError
-from segue.settings import Nested, Settings
 from segue.settings.base import nearest
+from segue.settings.sections import Nested, Settings, merged
 
 
 def read_overrides(config: Path | None = None, assignments: Sequence[str] = ()) -> Nested:
-    """The user's own wishes as nested keys: the TOML file, then each ``section.key=value`` over it.
+    """The settings that the user asks for as nested keys: the TOML file, then each ``section.key=value`` over it.
 
     Raises ConfigError for a missing file, broken TOML, or an assignment without section or value.
     """
@@ -29,6 +29,53 @@ def read_overrides(config: Path | None = None, assignments: Sequence[str] = ()) 
         if section not in Settings.model_fields:
             raise ConfigError(f"unknown section '{section}': {nearest(section, list(Settings.model_fields))}")
     return nested
+
+
+def changed(settings: Settings, *layers: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """Complete settings with other values for some keys, checked again. Raises ConfigError for a mistake."""
+    return Settings.parse(merged(settings.model_dump(mode="json"), *layers))
+
+
+def nested_from(values: Mapping[str, Any]) -> Nested:
+    """Nested keys from dotted ones: ``{"model.dim": 8}`` → ``{"model": {"dim": 8}}``."""
+    nested: Nested = {}
+    for key, value in values.items():
+        _assign(nested, key.split("."), value)
+    return nested
+
+
+def dotted_keys(nested: Mapping[str, Any]) -> frozenset[str]:
+    """The keys of nested settings, dotted, those of inner tables included: ``model.window.length``."""
+    keys: set[str] = set()
+    for key, value in nested.items():
+        keys |= {f"{key}.{inner}" for inner in dotted_keys(value)} if isinstance(value, Mapping) else {key}
+    return frozenset(keys)
+
+
+def selected(settings: Settings, keys: Collection[str]) -> Nested:
+    """Only these dotted keys of complete settings, in the order of the sections, as a file for ``--config`` has them.
+
+    Keys that the settings leave at the default of a model's own option are not there.
+    """
+    whole = settings.model_dump(mode="json")
+    nested: Nested = {}
+    for key in _in_order(whole, keys):
+        value: Any = whole
+        for name in key.split("."):
+            value = value[name]
+        _assign(nested, key.split("."), value)
+    return nested
+
+
+def _in_order(nested: Mapping[str, Any], keys: Collection[str], prefix: str = "") -> list[str]:
+    ordered: list[str] = []
+    for name, value in nested.items():
+        key = f"{prefix}{name}"
+        if key in keys:
+            ordered.append(key)
+        elif isinstance(value, Mapping):
+            ordered += _in_order(value, keys, f"{key}.")
+    return ordered
 
 
 def _assign(nested: dict[str, Any], keys: Sequence[str], value: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a search over settings may vary."""
+"""The space of a search over settings: which settings vary, and over which values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values."""
+    """A choice between some values."""
 
     values: tuple[bool | int | float | str, ...]
 
 
 @dataclass(frozen=True)
 class Between:
-    """A number from `low` to `high`, both included; whole where both are; `log`: even on a logarithmic scale."""
+    """A number from `low` to `high`, both included; a whole number where both are whole.
+
+    With `log` it is sampled evenly on a logarithmic scale.
+    """
 
     low: float
     high: float
@@ -27,5 +30,5 @@ Space = Mapping[str, Choice | Between]
 
 
 def fixed_schedule(space: Space) -> Space:
-    """The same for a preset that is the paper's conditions: their decay of the learning rate is not varied."""
+    """The space without the schedule of the learning rate, for presets that keep the schedule of the paper."""
     return {key: values for key, values in space.items() if key != "training.schedule"}

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from segue.settings.base import Config
-from segue.settings.units import Count, Duration, Fraction, Size
+from segue.settings.units import Count, Duration, Fraction, Size, Words
 
 
 def _device(name: str) -> str:
@@ -39,56 +39,77 @@ def _auto_or_bool(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
 
 
 class ColumnsSettings(Config):
-    """Which columns of the source hold what."""
+    """Names of the source's columns."""
 
     user_id: str = "user_id"
+    """Column with the id of the user."""
     item_id: str = "item_id"
+    """Column with the id of the item."""
     timestamp: str = "timestamp"
+    """Column with the time of the event: epoch seconds, ms, us or ns, ISO 8601, or dates. Without a zone: UTC."""
     session_id: str | None = None
-    """Unset: a column called session_id is used where there is one."""
+    """Column with the id of the session; with one, sessions are not cut by `sessions.gap`. Unset: a column called
+    session_id is used where there is one."""
     event_type: str | None = None
-    """Unset: a column called event_type is used where there is one."""
+    """Column with the type of the event, which `filters.event_types` reads. Unset: a column called event_type is used
+    where there is one."""
 
 
 class SessionsSettings(Config):
-    """From events to sessions."""
+    """How events become sessions."""
 
     gap: Duration = "8h"
-    """An idle time strictly longer than this opens a new session. Ignored where sessions are given."""
+    """An idle time strictly longer than this opens a new session. It is ignored where the log has session ids."""
     min_length: int = Field(3, ge=2, le=1_000_000)
+    """Fewest items of a session. Shorter sessions are left out, once the events of rare items are gone."""
     max_length: int = Field(20, ge=2, le=1_000_000)
+    """Most items of a session; `sessions.keep` says what becomes of a longer one."""
     keep: Literal["last", "first", "drop"] = "last"
-    """Of a session longer than max_length: its last or first items, or none of it."""
+    """What becomes of a session longer than max_length: "last" and "first" keep that many of its last or first items,
+    "drop" leaves the whole session out."""
     drop_repeats: bool = True
-    """Drop immediate repeats of an item."""
+    """True removes an event whose item is also the item of the event just before it in the session."""
 
 
 class FiltersSettings(Config):
-    """What is left out, in the order of docs/guide: event types, top items, support, short sessions, rare users."""
+    """What is left out of the log. Each filter is applied once, in this order: event types, top items, item support,
+    short sessions, rare users."""
 
     min_item_support: Count = 5
+    """Fewest events of an item; the events of rarer items are left out."""
     min_user_sessions: Count = 5
+    """Fewest sessions of a user; `filters.rare_users` says what becomes of the sessions of users with fewer."""
     top_items: Count | None = None
+    """Number of most frequent items to keep, counted before sessions are formed. Unset: all items."""
     event_types: tuple[str, ...] | None = None
+    """Event types to keep, such as ["view", "purchase"]. Unset: all of them."""
     rare_users: Literal["drop", "train"] = "drop"
-    """"train": sessions without a user, or of rare users, feed the item relations and the unknown-user row."""
+    """What becomes of sessions without a user, or of a user with too few sessions: "drop" leaves them out, "train" lets
+    them teach the relations between items and the vector of unknown users."""
 
 
 class SplitSettings(Config):
-    """Train, validation, test."""
+    """How sessions are divided into train, validation and test."""
 
     protocol: Literal["user_80_20", "global_time"] = "user_80_20"
+    """Order in which the parts follow one another: "user_80_20" divides the sessions of each user by their start, as
+    the paper does; "global_time" divides all sessions together by their end, so that no training session is from the
+    future of a tested one."""
     test: Fraction = 0.2
+    """Share of the sessions that are test, the last ones of their order."""
     validation: Fraction = 0.1
+    """Share of the remaining sessions that are validation, again the last ones. Where at least three sessions remain
+    (for the user, or under "global_time" for the whole log), at least one is validation."""
 
 
 class GraphSettings(Config):
-    """The heterogeneous global graph."""
+    """How the heterogeneous global graph is built from the train sessions."""
 
     sample_size: Count = 12
-    """S: the most frequent transitions kept per item and direction. More than there are items: all."""
+    """S of the paper: the most frequent transitions kept per item and direction. A number above that of the items keeps
+    all of them."""
     top_k_similar: Count = 20
-    """K: similar items kept per item, eq. (2)."""
+    """K of the paper: similar items kept per item, eq. (2)."""
     relations: tuple[Literal["adjacent_in", "adjacent_out", "similar", "interact", "interacted_by"], ...] = (
         "adjacent_in",
         "adjacent_out",
@@ -96,10 +117,12 @@ class GraphSettings(Config):
         "interact",
         "interacted_by",
     )
+    """Relations that the graph has: two of transitions between items, one of similar items, and two between users and
+    items."""
     attributes: tuple[str, ...] = ()
     """Columns of the items or users file that become attribute nodes, "item.COLUMN" or "user.COLUMN"."""
     max_users_per_item: Count | None = None
-    """Bound on the users a popular item listens to (its most frequent ones). Unset: all."""
+    """Most users that send messages to one item, its most frequent ones. Unset: all of its users."""
 
 
 class ModelSettings(Config):
@@ -108,8 +131,10 @@ class ModelSettings(Config):
     model_config = ConfigDict(extra="allow")
 
     name: str = "hg_gnn"
+    """Name of the model, one of the models listed below."""
     preset: str | None = None
-    """Unset: the model's first preset (hg_gnn: "segue")."""
+    """Name of a preset of the model: settings that stand over the defaults and below the user's own. Unset: the model's
+    first preset (for hg_gnn "segue")."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -118,32 +143,49 @@ class ModelSettings(Config):
 
 
 class TrainingSettings(Config):
-    """The one training loop."""
+    """How a trained model learns; models that only count take no notice of this section."""
 
     optimizer: Literal["adam", "adamw", "adagrad"] = "adam"
+    """Rule of the updates: "adam" adds weight decay to the gradient, "adamw" applies it apart from the gradient,
+    "adagrad" is Adagrad with momentum that touches only the rows with a gradient."""
     momentum: float = Field(0.0, ge=0, lt=1)
-    """Of adagrad: how much of a row's last step is in its next one."""
+    """Share of a row's last step that its next step repeats; for optimizer "adagrad" alone."""
     batch_events: int = Field(512, ge=1, le=100_000_000)
+    """Approximate number of events (a prefix and its target) per training step. Models that carry a state from batch to
+    batch play about this number of events side by side."""
     learning_rate: float = Field(1e-3, gt=0)
+    """Learning rate of the first epoch."""
     weight_decay: float = Field(1e-5, ge=0)
+    """Strength of the pull of all parameters towards zero (L2); 0 is none."""
     schedule: Literal["constant", "step", "plateau"] = "constant"
-    """step: × decay every decay_every epochs; plateau: × decay after an epoch without a better validation HR@10."""
+    """When the learning rate is multiplied by `training.decay`: "constant" never, "step" after every
+    `training.decay_every` epochs, "plateau" after an epoch without a better validation HR@10."""
     decay: float = Field(0.1, gt=0, lt=1)
+    """Factor by which the schedule lowers the learning rate."""
     decay_every: int = Field(3, ge=1, le=1_000_000)
+    """Epochs between two decays of schedule "step"."""
     max_epochs: int = Field(30, ge=1, le=1_000_000)
+    """Most epochs of a training."""
     max_minutes: float | None = Field(None, gt=0)
+    """Minutes after which a training that still looks for its best epoch stops, validation included. A refit takes
+    about as long again. Unset: no limit."""
     patience: int = Field(5, ge=1, le=1_000_000)
+    """Epochs in a row without a better validation HR@10 (MRR@10 decides a tie) after which training stops."""
     checkpoint_minutes: float = Field(10.0, ge=0)
-    """Minutes between checkpoints inside an epoch (one is always written at its end); 0: after every step."""
+    """Minutes between checkpoints inside an epoch; one more is written at its end. 0: a checkpoint after every step."""
     seed: int = Field(0, ge=0, lt=2**63)
+    """Seed of the first parameters, of dropout, of sampled items and of the order of the batches."""
     threads: int = Field(0, ge=0, le=1024)
-    """0: all."""
-    device: Annotated[str, AfterValidator(_device)] = "auto"
+    """Processor threads that PyTorch computes with. 0: as many as PyTorch would take by itself."""
+    device: Annotated[str, AfterValidator(_device), Words('"auto", "cpu", "cuda" or "cuda:N"')] = "auto"
+    """Device that computes: "cpu", "cuda", or one GPU such as "cuda:1". "auto" takes the GPU where there is one."""
     shuffle: Literal["sessions", "events"] = "sessions"
+    """What is put into random order in every epoch: "sessions" keeps the events of a session in one batch, "events"
+    spreads the single events over all batches, as the papers do."""
 
     @field_validator("momentum")
     @classmethod
-    def _of_adagrad(cls, momentum: float, info: ValidationInfo) -> float:
+    def _only_of_adagrad(cls, momentum: float, info: ValidationInfo) -> float:
         if momentum and info.data.get("optimizer", "adagrad") != "adagrad":
             raise ValueError("only optimizer 'adagrad' takes a momentum; set momentum = 0")
         return momentum
@@ -153,31 +195,44 @@ class EvaluationSettings(Config):
     """How a model is measured."""
 
     history: Literal["frozen", "rolling"] = "frozen"
+    """Earlier sessions of the user that a model may look back at: "frozen" those of the train part, "rolling" every
+    session that ended before the measured one began."""
     mask_session: Annotated[Literal["auto"] | bool, WrapValidator(_auto_or_bool)] = "auto"
-    """auto: mask items of the running session where train sessions never repeat an item."""
+    """Whether items of the running session are left out of the ranking. "auto" leaves them out where no train session
+    holds an item twice."""
 
 
 class PreparationSettings(Config):
-    """Resources of preparation and graph construction."""
+    """Resources of the preparation and of graph construction."""
 
     memory_limit: Size | None = None
-    """Cap of the query engine; it spills to disk beyond. Unset: half of the memory the process may use."""
+    """Most memory of the query engine, such as "4GiB"; beyond it the engine spills to disk. Unset: half of the memory
+    that the process may use."""
     drop_invalid: bool = False
-    """Drop and count rows with null ids or times instead of refusing the log."""
+    """True leaves out, and counts, rows with a null id or time. False refuses a log with such rows."""
 
 
 class Settings(Config):
-    """One run."""
+    """All settings of one run, by section."""
 
     columns: ColumnsSettings = ColumnsSettings()
+    """Names of the source's columns."""
     sessions: SessionsSettings = SessionsSettings()
+    """How events become sessions."""
     filters: FiltersSettings = FiltersSettings()
+    """What is left out of the log."""
     split: SplitSettings = SplitSettings()
+    """How sessions are divided into train, validation and test."""
     graph: GraphSettings = GraphSettings()
+    """How the graph is built."""
     model: ModelSettings = ModelSettings()
+    """Which model, and its options."""
     training: TrainingSettings = TrainingSettings()
+    """How a trained model learns."""
     evaluation: EvaluationSettings = EvaluationSettings()
+    """How a model is measured."""
     preparation: PreparationSettings = PreparationSettings()
+    """Resources of the preparation."""
 
 
 Nested = dict[str, dict[str, Any]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -11,9 +12,10 @@ from pydantic import AfterValidator, Field
 _UNITS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _LARGEST_QUANTITY = 10**15
-"""ms: thirty thousand years; bytes: a thousand TB. Sums of a few of them are exact in float64 and int64."""
+"""Largest quantity in its smallest unit: thirty thousand years in ms, a thousand TB in bytes. Sums of a few of these
+are exact in float64 and int64."""
 _SMALLEST_SHARE = 1e-9
-"""Sessions are counted in exact fractions with denominators up to a billion."""
+"""Smallest share: sessions are counted in exact fractions with denominators up to a billion."""
 
 
 def milliseconds(text: str) -> int:
@@ -51,10 +53,20 @@ def _share(value: float) -> float:
     return value
 
 
-Duration = Annotated[str, _checked(milliseconds)]
-Size = Annotated[str, _checked(size_in_bytes)]
+@dataclass(frozen=True)
+class Words:
+    """The values that a type allows, in words for the settings reference, where its Python type does not say them."""
+
+    text: str
+
+
+Duration = Annotated[str, _checked(milliseconds), Words(f"a duration such as 30min or 8h (units {', '.join(_UNITS)})")]
+"""Length of time as text; :func:`milliseconds` converts it."""
+Size = Annotated[str, _checked(size_in_bytes), Words(f"a size such as 4GiB (units {', '.join(_SIZES)})")]
+"""Amount of memory as text; :func:`size_in_bytes` converts it."""
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0), AfterValidator(_share)]
+"""Share of a whole, strictly between 0 and 1."""
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-"""Of events, sessions or users."""
+"""Number of events, sessions, users or items."""
 Neighbours = Annotated[int, Field(ge=1, le=10_000)]
-"""Entries kept per item. More than that is the whole catalogue, quadratic in memory."""
+"""Number of entries kept per item. A larger one would be the whole catalogue, quadratic in memory."""

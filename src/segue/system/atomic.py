@@ -12,18 +12,18 @@ from safetensors import SafetensorError
 from segue.errors import ArtifactError
 
 UNFINISHED = ".writing"
-"""Ends the name of a file until it is complete."""
+"""Ending of the name of a file until it is complete."""
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file aside and rename it into place."""
+    """Write a small file under another name and rename it when it is complete."""
     with aside(path) as new:
         new.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """The name under which to write `path`: renamed at the end of the block, gone when that fails."""
+    """A temporary name under which to write `path`; renamed at the end of the block, removed when the block fails."""
     new = path.with_name(path.name + UNFINISHED)
     try:
         yield new

@@ -1,14 +1,84 @@
-"""The folder that a command writes, and what must not be lost there."""
+"""Folders that a command writes: what must not be lost there, and how a finished one takes its place."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segue.errors import UserMistake
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """A kind of folder that Segue writes and may replace, such as a model or a corpus.
+
+    Attributes:
+        mistake: the error that a user gets.
+        recognise: called with an existing folder; raises `mistake` when it is no folder of this kind.
+        owns: whether a file, by its path relative to the folder, belongs to a folder of this kind.
+    """
+
+    mistake: type[UserMistake]
+    recognise: Callable[[Path], object]
+    owns: Callable[[Path], bool]
+
+    def refuse_existing(self, out: Path, *, overwrite: bool) -> None:
+        """Raise the mistake when `out` exists and may not be replaced. An empty folder is not in the way.
+
+        Raises OSError when the name is too long for the file system.
+        """
+        refuse_nameless(out, self.mistake)
+        _former(out).exists()  # a longer name than `out`: whatever is wrong with it is found now, not after hours
+        if not out.exists() or is_empty_folder(out):
+            return
+        if not overwrite:
+            raise self.mistake(f"{out} exists already; choose another --out, or pass --overwrite to replace it")
+        self.recognise(out)
+        self.refuse_foreign(out)
+
+    def refuse_foreign(self, folder: Path) -> None:
+        """Raise the mistake naming a file in `folder` that Segue did not write."""
+        refuse_foreign(folder, self.owns, self.mistake)
+
+
+def publish(finished: Path, out: Path) -> None:
+    """Rename a finished folder into place; what it replaces disappears only once the new one is there.
+
+    Raises OSError when it cannot be renamed; what stood at `out` is then back.
+    """
+    if not out.exists():
+        finished.rename(out)
+        return
+    former = _former(out)
+    out.rename(former)
+    try:
+        finished.rename(out)
+    except OSError:
+        former.rename(out)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def missing_parents(folder: Path) -> list[Path]:
+    """The parent folders that making `folder` would make, the innermost first."""
+    return [parent for parent in folder.absolute().parents if not parent.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders that are empty."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def is_empty_folder(path: Path) -> bool:
+    """Whether a folder is there and holds nothing."""
+    return path.is_dir() and not any(path.iterdir())
 
 
 def refuse_nameless(out: Path, mistake: type[UserMistake]) -> None:
@@ -17,26 +87,26 @@ def refuse_nameless(out: Path, mistake: type[UserMistake]) -> None:
         raise mistake(f"'{out}' is no name for a new folder; choose another --out")
 
 
-def refuse_foreign(folder: Path, is_ours: Callable[[Path], bool], mistake: type[UserMistake]) -> None:
+def refuse_foreign(folder: Path, owns: Callable[[Path], bool], mistake: type[UserMistake]) -> None:
     """Raise `mistake` naming a file in `folder` that Segue did not write, before the folder is replaced.
 
     Args:
-        is_ours: of a path relative to `folder`.
+        owns: whether a path relative to `folder` is one of Segue's files there.
     """
     for path in sorted(folder.rglob("*")):
-        if (path.is_symlink() or not path.is_dir()) and not is_ours(path.relative_to(folder)):
+        if (path.is_symlink() or not path.is_dir()) and not owns(path.relative_to(folder)):
             raise mistake(
                 f"{path} is not Segue's, and all of {folder} would be replaced; move it away, or choose another --out"
             )
 
 
-def clear(out: Path, is_ours: Callable[[Path], bool], *inputs: Any) -> None:
-    """Empty a folder of many runs for a new beginning, and lose nothing that is not of such runs.
+def clear(out: Path, owns: Callable[[Path], bool], *inputs: Any) -> None:
+    """Remove a folder of many runs for a new beginning, and lose nothing else.
 
-    Raises UserMistake when something else lies there, or what is about to be read.
+    Raises UserMistake when a file of somebody else lies there, or a file or folder that is about to be read.
     """
     refuse_inputs_inside(out, *inputs)
-    refuse_foreign(out, is_ours, UserMistake)
+    refuse_foreign(out, owns, UserMistake)
     shutil.rmtree(out)
 
 
@@ -53,3 +123,7 @@ def refuse_inputs_inside(folder: Path, *inputs: Any) -> None:
             raise UserMistake(
                 f"{path} lies in {folder}, which would be replaced; move it away, or choose another --out"
             )
+
+
+def _former(out: Path) -> Path:
+    return out.with_name(f".{out.name}.former-{os.getpid()}")

@@ -1,4 +1,4 @@
-"""Ctrl-C: when it breaks into a block, and when it has to wait. Only the main thread can receive it."""
+"""Handling of Ctrl-C: when it leaves a block at once, and when it has to wait. Only the main thread can receive it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from types import FrameType
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C inside the block leaves it as KeyboardInterrupt, whatever became of it on the way.
+    """Leave the block as KeyboardInterrupt when Ctrl-C is pressed, whatever error it turned into on the way.
 
-    The query engine ends a query with an error of its own, or drops the interrupt. Pressed again, it does not break
-    into the cleaning up. Where a parent process had it ignored it stays so.
+    The query engine ends a query with an error of its own, or drops the interrupt. A second Ctrl-C does not disturb
+    the cleaning up. Where the parent process ignores Ctrl-C, it stays ignored.
     """
     pressed = threading.Event()
     before = signal.getsignal(signal.SIGINT)
@@ -28,7 +28,7 @@ def interruptible() -> Iterator[None]:
         if first:
             before(number, frame)
 
-    with _answered(press):
+    with _handler(press):
         try:
             yield
         except Exception:
@@ -40,7 +40,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ctrl-C waits until the block is left: for steps that must not be half done."""
+    """Make Ctrl-C wait until the block is left: for steps that must not be half done."""
     with noted() as pressed:
         yield
     if pressed.is_set():
@@ -49,14 +49,14 @@ def undisturbed() -> Iterator[None]:
 
 @contextmanager
 def noted() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event and breaks into nothing: the block asks, and leaves where it may."""
+    """Make Ctrl-C set the event and interrupt nothing: the block looks at the event, and leaves where it may."""
     pressed = threading.Event()
-    with _answered(lambda *_: pressed.set()):
+    with _handler(lambda *_: pressed.set()):
         yield pressed
 
 
 @contextmanager
-def _answered(press: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _handler(press: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is None:  # None: not Python's to put back
         yield

@@ -1,4 +1,4 @@
-"""What this process may use of the machine: processors and memory."""
+"""The limits of this process on its machine: processors and memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def usable_processors() -> int:
-    """Processors this process may run on."""
+    """Number of processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def available_memory() -> int:
-    """Bytes this process may use: the least of physical memory, its control groups' limits and its own RLIMITs."""
+    """Bytes of memory that this process may use: the least of physical memory, the limits of its control groups, and
+    its own RLIMITs."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(physical, *_resource_limits(), *cgroup_limits(_CGROUPS, _MEMBERSHIP))
 

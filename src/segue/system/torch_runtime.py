@@ -19,7 +19,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def pick_device(name: str) -> torch.device:
-    """ "auto": the GPU where there is one. Raises ConfigError for a device that this machine does not have."""
+    """The device that a setting names; "auto" is the GPU where there is one.
+
+    Raises ConfigError for a device that this machine does not have.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -30,7 +33,7 @@ def pick_device(name: str) -> torch.device:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute with `count` threads, 0 for as many as before."""
+    """Compute with `count` threads inside the block; 0 is as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -41,7 +44,7 @@ def threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def enough_memory(what: str) -> Iterator[None]:
-    """Turn memory that cannot be had, of the machine or of its GPU, into one UserMistake line.
+    """Turn a lack of memory, of the machine or of its GPU, into one UserMistake line.
 
     Args:
         what: the step, as it reads after "while".
@@ -58,7 +61,7 @@ def enough_memory(what: str) -> Iterator[None]:
 
 @cache
 def keep_large_buffers() -> None:
-    """Have glibc keep freed memory of up to 1 GiB a block for the next tensor; once for the whole process.
+    """Let glibc keep freed blocks of up to 1 GiB for the next tensor; once for the whole process.
 
     By default every tensor above 32 MiB is mapped anew and its pages are zeroed: the logits of a training step alone
     are larger. Does nothing where the C library is another.
@@ -73,7 +76,7 @@ def keep_large_buffers() -> None:
 
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """Sums in a fixed order, so that a resumed run continues bit for bit. On a GPU that is the user's choice."""
+    """Sum in a fixed order inside the block, so that a resumed run continues bit for bit; on a GPU the user decides."""
     determinism: Any = torch.utils.deterministic  # typed as a module without attributes
     before, filled = torch.are_deterministic_algorithms_enabled(), determinism.fill_uninitialized_memory
     if device.type == "cpu":
@@ -88,7 +91,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def tensorboard(folder: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Takes the record of each epoch; writes loss, learning rate and validation where TensorBoard is installed."""
+    """A function that writes loss, learning rate and validation of an epoch, where TensorBoard is installed."""
     if importlib.util.find_spec("tensorboard") is None:
         yield lambda record: None
         return

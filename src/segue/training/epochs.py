@@ -1,51 +1,105 @@
-"""What a training leaves on record: a line an epoch, and the facts of the model it made."""
+"""What a training leaves on record: one line per epoch, and the facts of the model it made."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from segue import models
 from segue.errors import ArtifactError
-from segue.settings import Settings
 from segue.system.atomic import write_text
 
-_KEYS = {"epoch", "events", "seconds", "loss", "learning_rate", "validation", "best"}
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch of a training, a line of ``metrics.jsonl``.
+
+    Attributes:
+        epoch: its number, from 1.
+        events: targets that were trained on.
+        seconds: wall time of the training steps alone.
+        loss: mean over the events.
+        learning_rate: the rate of its steps.
+        validation: metric → value on the validation part; empty where nothing is validated.
+        best: whether no epoch before it was as good on validation.
+    """
+
+    epoch: int
+    events: int
+    seconds: float
+    loss: float
+    learning_rate: float
+    validation: Mapping[str, float]
+    best: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """The record with this JSON shape. Raises KeyError when a key is missing, TypeError for another shape."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
-def write_epochs(folder: Path, epochs: Iterable[dict[str, Any]], name: str = "metrics") -> None:
-    """Replace ``metrics.jsonl`` (or ``refit.jsonl``), a line a record."""
-    write_text(folder / f"{name}.jsonl", "".join(json.dumps(epoch) + "\n" for epoch in epochs))
+@dataclass(frozen=True)
+class TrainingFacts:
+    """What a trained model was made of, for people and scripts.
+
+    Attributes:
+        model: the folder. label: name and preset, such as ``sr_gnn/official``.
+        trained_on: names of the parts of the corpus. epochs: how many were played, `best_epoch` the one that stands.
+        seconds: wall time of the steps of all epochs. validation: metrics of the best epoch.
+        statistics: what the model says of what it built.
+    """
+
+    model: str
+    label: str
+    trained_on: list[str]
+    epochs: int
+    best_epoch: int
+    seconds: float
+    validation: Mapping[str, float]
+    statistics: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape."""
+        return asdict(self)
 
 
-def read_epochs(folder: Path, name: str = "metrics") -> list[dict[str, Any]]:
-    """The records of :func:`write_epochs`; none where nothing was trained."""
+def write_epochs(folder: Path, epochs: Iterable[EpochRecord], name: str = "metrics") -> None:
+    """Replace ``metrics.jsonl`` (or ``refit.jsonl``), one line per epoch."""
+    write_text(folder / f"{name}.jsonl", "".join(json.dumps(epoch.as_dict()) + "\n" for epoch in epochs))
+
+
+def read_epochs(folder: Path, name: str = "metrics") -> list[EpochRecord]:
+    """The records of :func:`write_epochs`; none where nothing was trained. Raises ArtifactError for a damaged file."""
     path = folder / f"{name}.jsonl"
     if not path.exists():
         return []
     try:
-        epochs = [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [EpochRecord.parse(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except KeyError as error:
+        raise ArtifactError(f"cannot read {path} (an epoch lacks {error}); train the model again") from None
     except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(f"cannot read {path} ({error}); train the model again") from None
-    if any(not epoch.keys() >= _KEYS for epoch in epochs):
-        raise ArtifactError(f"cannot read {path} (an epoch lacks one of {', '.join(sorted(_KEYS))}); train again")
-    return epochs
 
 
-def training_facts(folder: Path) -> dict[str, Any]:
-    """What a trained model was made of, for people and scripts."""
+def training_facts(folder: Path) -> TrainingFacts:
+    """The facts of the training of a model that is written, or of a run whose model is."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     epochs = read_epochs(folder)
-    best = [epoch for epoch in epochs if epoch["best"]]
-    return {
-        "model": str(folder),
-        "label": models.label(Settings.parse(config["settings"])),
-        "trained_on": config["trained_on"],
-        "epochs": len(epochs),
-        "best_epoch": best[-1]["epoch"] if best else len(epochs),
-        "seconds": round(sum(epoch["seconds"] for epoch in epochs), 1),
-        "validation": best[-1]["validation"] if best else {},
-        "statistics": config["statistics"],
-    }
+    best = [epoch for epoch in epochs if epoch.best]
+    return TrainingFacts(
+        model=str(folder),
+        label=models.label(models.stored(config["settings"])),
+        trained_on=config["trained_on"],
+        epochs=len(epochs),
+        best_epoch=best[-1].epoch if best else len(epochs),
+        seconds=round(sum(epoch.seconds for epoch in epochs), 1),
+        validation=best[-1].validation if best else {},
+        statistics=config["statistics"],
+    )

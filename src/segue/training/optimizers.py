@@ -15,7 +15,7 @@ class RowAdagrad(torch.optim.Optimizer):
     """Adagrad with momentum, row by row (Duchi et al. 2011; as used by Hidasi & Karatzoglou 2018).
 
     For every row with a gradient g: a += g²; m = momentum · m − lr · g / √(a + eps); row += m. A row whose gradient is
-    all zero, such as an item outside the batch, stays as it is, and so do its a and m: a drawn item is not dragged on
+    all zero, such as an item outside the batch, stays as it is, and so do its a and m: a sampled item is not moved on
     by the momentum of the batch that last saw it. a starts from 0. Weight decay adds weight_decay · row to g.
     """
 

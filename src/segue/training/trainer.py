@@ -1,4 +1,4 @@
-"""The one training loop: Adam, decay, early stopping on validation, checkpoints that resume bit for bit."""
+"""The one training loop: updates, decay, early stopping on validation, checkpoints that resume bit for bit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segue.artifact.model_folder import CHECKPOINT, load_checkpoint, save_checkpoint
+from segue.artifact.checkpoint import load_checkpoint, save_checkpoint
+from segue.artifact.names import CHECKPOINT
 from segue.contract.model import SessionEncoder
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
@@ -24,18 +25,18 @@ from segue.evaluation.full_ranking import evaluate
 from segue.settings import EvaluationSettings, TrainingSettings
 from segue.system.interrupts import noted
 from segue.system.torch_runtime import deterministic, keep_large_buffers, pick_device, tensorboard
-from segue.training.epochs import write_epochs
+from segue.training.epochs import EpochRecord, write_epochs
 from segue.training.optimizers import optimizer_of
 
 SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
-"""The epoch is chosen by the first; the second decides where that is saturated, as on tiny catalogues."""
+"""Validation metrics that choose the epoch; the second one decides where the first is equal, as on tiny catalogues."""
 
 logger = logging.getLogger("segue")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands, told after every step."""
+    """The progress of a run, reported after every step."""
 
     epoch: int
     max_epochs: int
@@ -48,7 +49,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """An epoch of a refit: the learning rate, and the share of the epoch that selection got to play."""
+    """One epoch of a refit: its learning rate, and the share of the epoch that was played when it was selected."""
 
     learning_rate: float
     share: float
@@ -56,7 +57,7 @@ class EpochPlan:
 
 @dataclass
 class TrainingState:
-    """All of a run that is not a tensor. Saved with every checkpoint."""
+    """The state of a run beside its tensors; saved with every checkpoint."""
 
     learning_rate: float
     epoch: int = 1
@@ -68,19 +69,20 @@ class TrainingState:
     best: tuple[float, float] = (-1.0, -1.0)
     best_epoch: int = 0
     finished: bool = False
-    records: list[dict[str, Any]] = field(default_factory=list)
+    records: list[EpochRecord] = field(default_factory=list)
 
 
 class Trainer:
     """Trains one encoder on one corpus.
 
     Args:
-        model: already fitted, so that its tables and graph exist.
-        corpus: its train part is learned, its validation part selects. It must not hold test sessions.
-        folder: where checkpoint and metrics are written.
+        model: a fitted model, whose tables and graph exist.
+        corpus: its train part is learned, its validation part selects the epoch. It must not hold test sessions.
+        folder: folder of the checkpoint and the metrics.
         plan: None selects the best epoch on validation; otherwise exactly these epochs are played (a refit).
-        name: of the metrics file, ``metrics`` or ``refit``.
-        on_epoch: told the record of every epoch once it is saved; what it raises ends the run.
+        name: name of the metrics file, ``metrics`` or ``refit``.
+        progress: called after every step.
+        on_epoch: called with the record of every epoch once it is saved; an error that it raises ends the run.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Trainer:
         plan: list[EpochPlan] | None = None,
         name: str = "metrics",
         progress: Callable[[Progress], None] | None = None,
-        on_epoch: Callable[[dict[str, Any]], None] | None = None,
+        on_epoch: Callable[[EpochRecord], None] | None = None,
     ) -> None:
         if (corpus.part == Part.TEST).any():
             raise ValueError("a corpus with test sessions was given to training")
@@ -134,7 +136,7 @@ class Trainer:
         if self.plan is None and self.best_weights:
             self.model.load_state_dict(self.best_weights)
         return [
-            EpochPlan(record["learning_rate"], record["events"] / max(self.loader.n_events, 1))
+            EpochPlan(record.learning_rate, record.events / max(self.loader.n_events, 1))
             for record in self.state.records[: self.state.best_epoch]
         ]
 
@@ -192,20 +194,20 @@ class Trainer:
         return self.plan is None and limit is not None and self.state.step > 0 and self.state.elapsed >= limit * 60
 
     def _close_epoch(self, log: Callable[[dict[str, Any]], None]) -> None:
-        """Validate, record, decide whether to go on, save."""
+        """Validate the epoch, record it, decide whether to go on, and save."""
         state = self.state
         started = time.monotonic()
         validation = self._validate() if self.plan is None else {}
         better = self._keep_best(validation)
-        record = {
-            "epoch": state.epoch,
-            "events": state.events,
-            "seconds": round(state.seconds, 3),
-            "loss": state.loss_sum / max(state.events, 1),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "validation": validation,
-            "best": better,
-        }
+        record = EpochRecord(
+            epoch=state.epoch,
+            events=state.events,
+            seconds=round(state.seconds, 3),
+            loss=state.loss_sum / max(state.events, 1),
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            validation=validation,
+            best=better,
+        )
         state.records.append(record)
         state.elapsed += time.monotonic() - started
         self._decay(stuck=bool(validation) and not better)
@@ -213,7 +215,7 @@ class Trainer:
         state.finished = state.epoch >= self.max_epochs or impatient or self._out_of_time()
         state.epoch, state.step, state.loss_sum, state.events, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
         logger.info("%s", _summary(record))
-        log(record)
+        log(record.as_dict())
         self._save()
         self._on_epoch(record)
 
@@ -232,7 +234,7 @@ class Trainer:
         except ModelError as error:
             rate = self.optimizer.param_groups[0]["lr"]
             raise ConfigError(f"training diverged: {error}; lower training.learning_rate, found {rate:g}") from None
-        return dict(measured.as_dict()["metrics"]) if len(measured.rank) else {}
+        return dict(measured.measurement().metrics) if len(measured.rank) else {}
 
     def _keep_best(self, validation: dict[str, float]) -> bool:
         """Whether this epoch is the best so far; if so, remember its weights."""
@@ -268,7 +270,7 @@ class Trainer:
 
     def _load(self) -> None:
         tensors, state = load_checkpoint(self.checkpoint)
-        self.state = TrainingState(**state)
+        self.state = TrainingState(**{**state, "records": [EpochRecord.parse(record) for record in state["records"]]})
         self.model.load_state_dict(_under("model.", tensors))
         self.best_weights = {name: t.to(self.device) for name, t in _under("best.", tensors).items()}
         self.carried = tensors["carried"].to(self.device) if "carried" in tensors else None
@@ -286,11 +288,9 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _summary(record: dict[str, Any]) -> str:
-    rate = record["events"] / max(record["seconds"], 1e-9)
-    text = f"epoch {record['epoch']}: loss {record['loss']:.4f}, {rate:,.0f} events/s"
-    if record["validation"]:
-        text += f", validation {SELECTED_BY} {record['validation'][SELECTED_BY]:.4f}" + (
-            " (best)" if record["best"] else ""
-        )
-    return text
+def _summary(record: EpochRecord) -> str:
+    rate = record.events / max(record.seconds, 1e-9)
+    text = f"epoch {record.epoch}: loss {record.loss:.4f}, {rate:,.0f} events/s"
+    if not record.validation:
+        return text
+    return f"{text}, validation {SELECTED_BY} {record.validation[SELECTED_BY]:.4f}{' (best)' if record.best else ''}"

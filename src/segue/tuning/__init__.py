@@ -1,5 +1,5 @@
 """The search for a model's settings on validation, with a budget of trials and minutes."""
 
-from segue.tuning.search import Budget, Standing, Tuned, tune
+from segue.tuning.search import Budget, SearchProgress, SearchResult, tune
 
-__all__ = ["Budget", "Standing", "Tuned", "tune"]
+__all__ = ["Budget", "SearchProgress", "SearchResult", "tune"]

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from segue.errors import ArtifactError
 from segue.pipeline.fit import Selection
 from segue.system.atomic import writing
+from segue.training.epochs import EpochRecord
 from segue.training.trainer import EpochPlan
 
 JOURNAL = "study.journal"
@@ -23,7 +24,7 @@ JOURNAL = "study.journal"
 _QUESTION, _REPEATS, _EPOCHS, _PLAN = "question", "repeats", "curve", "plan"
 _SETTLED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _FORMAT = 2
-"""Of what a trial notes; the study of another version is asked to begin anew."""
+"""Version of what a trial notes; the study of another version has to be begun anew."""
 _STARTUP = 5
 """Trials that are played out before another may be pruned against them."""
 _WARMUP = 2
@@ -86,13 +87,13 @@ def row(trial: FrozenTrial) -> dict[str, Any]:
 
 def keep_epochs(trial: optuna.Trial, found: Selection) -> None:
     """Note what a trial has played and what a refit of it plays."""
-    trial.set_user_attr(_EPOCHS, found.epochs)
+    trial.set_user_attr(_EPOCHS, [epoch.as_dict() for epoch in found.epochs])
     trial.set_user_attr(_PLAN, [asdict(epoch) for epoch in found.plan])
 
 
-def epochs_of(trial: FrozenTrial) -> list[dict[str, Any]]:
+def epochs_of(trial: FrozenTrial) -> list[EpochRecord]:
     """The records of a trial's epochs, as in ``metrics.jsonl``."""
-    return list(trial.user_attrs[_EPOCHS])
+    return [EpochRecord.parse(epoch) for epoch in trial.user_attrs[_EPOCHS]]
 
 
 def plan_of(trial: FrozenTrial) -> list[EpochPlan]:

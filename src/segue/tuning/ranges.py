@@ -1,4 +1,4 @@
-"""What a search varies: a model's declared space, or the grid of the paper's section 5.1.4."""
+"""The ranges of a search: a model's declared space, or the grid of the paper's section 5.1.4."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from segue import models
 from segue.contract.model import SessionEncoder
-from segue.settings import Nested, Settings, merged
+from segue.settings import Settings, merged
 from segue.settings.base import Config
+from segue.settings.overrides import changed, nested_from
 from segue.settings.search_space import Between, Choice, Space
 
 Search = Literal["tpe", "paper-grid"]
@@ -23,66 +24,50 @@ Point = dict[str, Any]
 
 _LEARNING_RATE = "training.learning_rate"
 _COMMON: Space = {_LEARNING_RATE: Between(1e-4, 1e-2, log=True)}
-"""What every trained model is searched for, where its own space says nothing else."""
+"""Ranges for every trained model, unless its own space says something else."""
 
 _PAPER_GRID: dict[str, Choice] = {
     "model.dim": Choice((32, 64, 96, 128, 256)),
     _LEARNING_RATE: Choice((1e-4, 1e-3, 1e-2, 1e-1)),
-    # The layers of a graph network, by the name that each model has for them.
-    "model.layers": Choice((1, 2, 3, 4)),
-    "model.steps": Choice((1, 2, 3, 4)),
-    "model.hops": Choice((1, 2)),
 }
-_PAPER_TRAINING: Nested = {"training": {"batch_events": 512, "optimizer": "adam", "momentum": 0.0}}
-"""Of all trials of the grid; a preset for another optimizer may carry a momentum, which Adam refuses."""
+"""Ranges of section 5.1.4; the number of layers joins them under the name that each model has for it."""
+_PAPER_TRAINING = {"training.batch_events": 512, "training.optimizer": "adam", "training.momentum": 0.0}
+"""Settings of all trials of the grid; a preset for another optimizer may carry a momentum, which Adam refuses."""
 
 
-def searched(search: Search, name: str, preset: str | None, overrides: Nested) -> tuple[Space, Nested]:
-    """The ranges for a preset of a model (None: its first), and the settings that all its trials share.
+def searched(search: Search, settings: Settings, fixed: frozenset[str]) -> tuple[Space, Settings, frozenset[str]]:
+    """What a search of these settings varies: the ranges, the settings that all trials share, and which are fixed.
 
-    What the user has set is not searched.
+    Fixed settings are not searched.
     The paper's grid keeps those of its three settings that the model has, less what the preset's own space leaves out.
     """
-    model = models.load(name)
+    model = models.load(settings.model.name)
     trained = issubclass(model, SessionEncoder)
-    own = model.spaces.get(preset or next(iter(model.presets), ""), model.space)
+    own = model.spaces.get(settings.model.preset or next(iter(model.presets), ""), model.space)
     if search == "paper-grid":
         fields = [_LEARNING_RATE, *(f"model.{field}" for field in model.Config.model_fields)] if trained else []
         usable = set(fields) - (set(model.space) - set(own))
-        space: Space = {key: choice for key, choice in _PAPER_GRID.items() if key in usable}
-        shared = merged(_PAPER_TRAINING if trained else {}, overrides)
+        layers = {f"model.{model.depth}": Choice(tuple(range(1, model.deepest + 1)))} if model.depth else {}
+        space: Space = {key: choice for key, choice in {**_PAPER_GRID, **layers}.items() if key in usable}
+        shared = {key: value for key, value in _PAPER_TRAINING.items() if key not in fixed} if trained else {}
+        settings, fixed = changed(settings, nested_from(shared)), fixed | shared.keys()
     else:
-        space, shared = {**(_COMMON if trained else {}), **own}, merged(overrides)
-    return {key: value for key, value in space.items() if not _is_set(overrides, key)}, shared
+        space = {**(_COMMON if trained else {}), **own}
+    return {key: values for key, values in space.items() if key not in fixed}, settings, fixed
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """The same for Optuna."""
+    """The ranges of a space as Optuna takes them."""
     return {key: _distribution(values) for key, values in space.items()}
 
 
-def with_point(overrides: Nested, point: Mapping[str, Any]) -> Nested:
-    """Settings with a point's values over them.
-
-    Of a table inside a section, such as ``model.remind``, what the point leaves out stays as it was.
-    """
-    nested = merged(overrides)
-    opened: Point = {}
-    for key, value in point.items():
-        section, *table, name = key.split(".")
-        place = nested.setdefault(section, {})
-        if table:
-            (inside,) = table
-            if inside not in opened:
-                whole = getattr(_section(models.with_preset(overrides), section), inside)
-                opened[inside] = place[inside] = whole.model_dump(mode="json")
-            place = opened[inside]
-        place[name] = value
-    return nested
+def with_point(settings: Settings, point: Mapping[str, Any]) -> Settings:
+    """The settings with the values of a point; what the point leaves out stays as it is. Raises ConfigError."""
+    return models.with_preset(merged(settings.model_dump(mode="json"), nested_from(point)))
 
 
 def preset_point(settings: Settings, space: Space) -> Point:
-    """Where in the space a run stands as it is; settings that lie outside their range are left out."""
+    """The point of the space at which a run starts; settings that lie outside their range are left out."""
     point = {}
     for key, values in space.items():
         section, _, path = key.partition(".")
@@ -93,7 +78,7 @@ def preset_point(settings: Settings, space: Space) -> Point:
 
 
 def all_points(space: Space, at_most: int | None, seed: int) -> list[Point] | None:
-    """Every point of a space of at most so many, shuffled by seed; None where there are more, or no end of them."""
+    """Every point of a space with at most `at_most` points, shuffled by seed; None where there are more."""
     choices = [_choices(values) for values in space.values()]
     size = math.prod(len(values) if values is not None else math.inf for values in choices)
     if math.isinf(size) or (at_most is not None and size > at_most):
@@ -133,12 +118,3 @@ def _section(settings: Settings, section: str) -> Config:
     if section == "model":
         return models.load(settings.model.name).Config.parse(settings.model.options, "model")
     return cast(Config, getattr(settings, section))
-
-
-def _is_set(overrides: Nested, key: str) -> bool:
-    found: Any = overrides
-    for name in key.split("."):
-        if not isinstance(found, Mapping) or name not in found:
-            return False
-        found = found[name]
-    return True

@@ -26,12 +26,13 @@ from segue.data.corpus import Part, load
 from segue.errors import ArtifactError, ConfigError, ModelError
 from segue.pipeline import fit as pipeline
 from segue.pipeline.fit import Options
-from segue.settings import Nested, merged
+from segue.settings import Nested, Settings
+from segue.settings.overrides import changed, selected
 from segue.settings.toml import as_toml
 from segue.system.atomic import write_text, writing
 from segue.system.folders import clear
 from segue.system.torch_runtime import pick_device
-from segue.training import epochs as records
+from segue.training.epochs import EpochRecord, write_epochs
 from segue.training.trainer import SELECTED_BY, EpochPlan, Progress
 from segue.tuning.journal import JOURNAL, epochs_of, keep_epochs, open_study, plan_of, quiet, row, settled
 from segue.tuning.ranges import Point, Search, all_points, distributions, preset_point, searched, with_point
@@ -53,8 +54,8 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a search stands, told before the first trial and after each."""
+class SearchProgress:
+    """Where a search stands, before the first trial and after each."""
 
     trials: int
     of: int
@@ -63,16 +64,18 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class SearchResult:
     """The best settings found.
 
     Attributes:
-        settings: to be given to a training, as ``best.toml`` holds them. point: what of them was searched.
-        value: their HR@10 on validation. plan: the epochs that a refit plays. seconds: spent on all trials.
-        trials: as in ``trials.json``.
+        settings: complete ones. fixed: which of them were asked for beyond the preset; not searched.
+        point: which of them were searched, and their values. ``best.toml`` holds `fixed` and `point`.
+        value: HR@10 of the settings on validation. plan: the epochs that a refit plays.
+        seconds: spent on all trials. trials: as in ``trials.json``.
     """
 
-    settings: Nested
+    settings: Settings
+    fixed: frozenset[str]
     point: Point
     value: float
     plan: list[EpochPlan]
@@ -83,20 +86,22 @@ class Tuned:
 def tune(
     corpus: Path,
     out: Path,
-    overrides: Nested,
+    settings: Settings,
     budget: Budget = Budget(),
     *,
+    fixed: frozenset[str] = frozenset(),
     overwrite: bool = False,
     progress: Callable[[Progress], None] | None = None,
-    watch: Callable[[Standing], None] | None = None,
-) -> Tuned:
+    watch: Callable[[SearchProgress], None] | None = None,
+) -> SearchResult:
     """Search a model's space for the best validation HR@10; continues the study at `out` where there is one.
 
     Args:
         corpus: a prepared corpus, of which train and validation are read.
         out: a folder for the study, ``trials.json``, ``best.toml`` and ``metrics.jsonl``, the epochs of the best
             trial; the last three are written after every trial.
-        overrides: model, preset, and what is not to be searched.
+        settings: complete ones, see :func:`segue.pipeline.settings.settings_for_corpus`.
+        fixed: dotted keys of the settings that no trial varies.
         overwrite: forget the study that is there.
         progress, watch: told after every training step, and after every trial.
 
@@ -105,29 +110,28 @@ def tune(
     """
     with quiet():
         try:
-            return _Study(corpus, out, overrides, budget, progress, overwrite=overwrite).run(watch or (lambda _: None))
+            search = _Search(corpus, out, settings, budget, fixed, progress, overwrite=overwrite)
+            return search.run(watch or (lambda _: None))
         except optuna.exceptions.UpdateFinishedTrialError:
             raise ArtifactError(
                 f"another process works on the study at {out}; wait until it ends, then repeat the command"
             ) from None
 
 
-class _Study:
+class _Search:
     def __init__(
         self,
         corpus: Path,
         out: Path,
-        overrides: Nested,
+        settings: Settings,
         budget: Budget,
+        fixed: frozenset[str],
         progress: Callable[[Progress], None] | None,
         *,
         overwrite: bool,
     ) -> None:
-        self.folder, self.out, self.budget, self.progress = corpus, out, budget, progress
-        asked = pipeline.settings_for(corpus, overrides).model
-        self.space, shared = searched(budget.search, asked.name, asked.preset, overrides)
-        self.shared = merged(shared, {"model": {"name": asked.name, "preset": asked.preset}})
-        self.settings = pipeline.settings_for(corpus, self.shared)
+        self.out, self.budget, self.progress = out, budget, progress
+        self.space, self.settings, self.fixed = searched(budget.search, settings, fixed)
         pick_device(self.settings.training.device)
         self.label = models.label(self.settings)
         self.corpus = load(corpus, (Part.TRAIN, Part.VALIDATION))
@@ -144,20 +148,20 @@ class _Study:
         }
         self.study = open_study(out, question)
 
-    def run(self, watch: Callable[[Standing], None]) -> Tuned:
-        watch(self._standing())
+    def run(self, watch: Callable[[SearchProgress], None]) -> SearchResult:
+        watch(self._at())
         while (left := self._seconds_left()) > 0 and len(settled(self.study)) < self.budget.trials and self._queue():
             self._trial(left)
             self._write()
-            watch(self._standing())
+            watch(self._at())
         self._write()
         best, trials = self._best(), [row(trial) for trial in settled(self.study)]
         if best is None or best.value is None:
             reasons = [trial["reason"] for trial in trials if "reason" in trial]
             why = reasons[-1] if reasons else "allow it more than 0 trials and minutes"
             raise ConfigError(f"no trial of {self.label} succeeded, of {len(trials)}: {why}")
-        settings, plan = with_point(self.shared, best.params), plan_of(best)
-        return Tuned(settings, dict(best.params), best.value, plan, self._seconds(), trials)
+        settings, plan = with_point(self.settings, best.params), plan_of(best)
+        return SearchResult(settings, self.fixed, dict(best.params), best.value, plan, self._seconds(), trials)
 
     def _queue(self) -> bool:
         """Queue what has to come next, where that is not the sampler's to say; False when nothing is left to try."""
@@ -195,10 +199,10 @@ class _Study:
         logger.info("trial %d of %d: %s (%s)", len(before) + 1, self._most(), outcome, point or "as it is")
 
     def _measure(self, trial: optuna.Trial, left: float) -> tuple[float | None, TrialState]:
-        def watch(record: dict[str, Any]) -> None:
-            trial.set_user_attr("epochs", record["epoch"])
-            if record["validation"]:
-                trial.report(record["validation"][SELECTED_BY], record["epoch"])
+        def watch(record: EpochRecord) -> None:
+            trial.set_user_attr("epochs", record.epoch)
+            if record.validation:
+                trial.report(record.validation[SELECTED_BY], record.epoch)
                 if trial.should_prune():
                     raise optuna.TrialPruned
 
@@ -206,10 +210,10 @@ class _Study:
         with writing(folder):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-        overrides = self._within(with_point(self.shared, trial.params), left)
         options = Options(progress=self.progress, on_epoch=watch)
         try:
-            found = pipeline.select(self.corpus, folder, pipeline.settings_for(self.folder, overrides), options)
+            settings = self._within(with_point(self.settings, trial.params), left)
+            found = pipeline.select(self.corpus, folder, settings, options)
         except optuna.TrialPruned:
             return None, TrialState.PRUNED
         except (ConfigError, ModelError, torch.OutOfMemoryError) as error:
@@ -217,16 +221,16 @@ class _Study:
             return None, TrialState.FAIL
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        trial.set_user_attr("metrics", found.metrics)
+        trial.set_user_attr("metrics", dict(found.metrics))
         keep_epochs(trial, found)
         return found.metrics[SELECTED_BY], TrialState.COMPLETE
 
-    def _within(self, overrides: Nested, left: float) -> Nested:
-        """A trial may use what is left of the minutes; its last epoch is then cut short, and measured."""
+    def _within(self, settings: Settings, left: float) -> Settings:
+        """The settings of a trial that ends with the minutes; its last epoch is then cut short, and measured."""
         if math.isinf(left):
-            return overrides
+            return settings
         own = self.settings.training.max_minutes
-        return merged(overrides, {"training": {"max_minutes": min(own or math.inf, left / 60)}})
+        return changed(settings, {"training": {"max_minutes": min(own or math.inf, left / 60)}})
 
     def _seconds(self) -> float:
         return math.fsum(trial.user_attrs.get("seconds", 0.0) for trial in settled(self.study))
@@ -245,9 +249,9 @@ class _Study:
         complete = [trial for trial in settled(self.study) if trial.value is not None]
         return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 
-    def _standing(self) -> Standing:
+    def _at(self) -> SearchProgress:
         best = self._best()
-        return Standing(len(settled(self.study)), self._most(), self._seconds(), best.value if best else None)
+        return SearchProgress(len(settled(self.study)), self._most(), self._seconds(), best.value if best else None)
 
     def _write(self) -> None:
         """Bring trials.json and best.toml up to date."""
@@ -265,5 +269,10 @@ class _Study:
             write_text(self.out / "trials.json", json.dumps(facts, indent=1) + "\n")
             if best:
                 comment = f"Trial {best.number} of {len(trials)}: {SELECTED_BY} {best.value:.4f} on validation."
-                write_text(self.out / "best.toml", as_toml(with_point(self.shared, best.params), comment))
-                records.write_epochs(self.out, epochs_of(best))
+                write_text(self.out / "best.toml", as_toml(self._searched(best), comment))
+                write_epochs(self.out, epochs_of(best))
+
+    def _searched(self, trial: FrozenTrial) -> Nested:
+        """The settings of a trial that differ from its preset, and the preset."""
+        keys = {"model.name", "model.preset", *self.fixed, *trial.params}
+        return selected(with_point(self.settings, trial.params), keys)

@@ -1,46 +1,16 @@
+"""The figures of a log that `segue check` reports."""
+
 from __future__ import annotations
 
-import json
-import random
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
+from checked_logs import START, Event, check, clicks, warned
 
-from segue.data.log.check import CheckReport, check_log
+from segue.data.log.check import check_log
 from segue.errors import LogError
 from segue.settings import compose
-
-START = 1_700_000_000
-Event = tuple[str, str, float]
-
-
-def check(
-    scratch: Path,
-    events: list[Event],
-    settings: dict[str, dict[str, Any]] | None = None,
-    **columns: list[Any],
-) -> CheckReport:
-    users, items, times = zip(*events, strict=True)
-    table = pa.table({"user_id": users, "item_id": items, "timestamp": times, **columns})
-    report = check_log(table, compose(settings or {}), scratch)
-    json.dumps(report.as_dict())
-    return report
-
-
-def warned(report: CheckReport, words: str) -> bool:
-    return any(words in warning for warning in report.warnings)
-
-
-def clicks(sessions: int, length: int, seed: int = 0) -> list[Event]:
-    """Believable sessions: random items a minute apart, two days between the sessions of a user."""
-    draw = random.Random(seed)
-    return [
-        (f"u{session % 3}", f"i{draw.randrange(1000)}", START + session * 172_800 + place * 60)
-        for session in range(sessions)
-        for place in range(length)
-    ]
 
 
 def test_figures_by_hand(tmp_path: Path) -> None:
@@ -90,64 +60,6 @@ def test_repeats_count_inside_sessions_only(tmp_path: Path, given: bool) -> None
     assert not check(tmp_path, events[4:]).repeats_in_sessions
 
 
-def test_a_believable_log_earns_no_warning(tmp_path: Path) -> None:
-    report = check(tmp_path, clicks(60, 4))
-    assert report.warnings == ()
-    assert report.order.sorted_by_chance == pytest.approx(1 / 24)
-    assert report.order.sorted_by_id < 0.3
-    assert report.order.one_time == 0
-
-
-@pytest.mark.parametrize("falling", [False, True])
-@pytest.mark.parametrize("kind", ["number", "text"])
-def test_sessions_sorted_by_id_are_seen(tmp_path: Path, kind: str, falling: bool) -> None:
-    draw = random.Random(1)
-    events: list[Event] = []
-    for session in range(30):
-        numbers = draw.sample(range(2000), 5)
-        ids = sorted(numbers, reverse=falling) if kind == "number" else sorted(map(str, numbers), reverse=falling)
-        events += [(f"u{session % 3}", str(item), START + session * 172_800.0) for item in ids]
-    report = check(tmp_path, events)
-    assert report.order.sorted_by_id == 1
-    assert report.order.one_time == 1
-    assert warned(report, "sorted by item id")
-    assert warned(report, "carry one timestamp")
-    assert all("shuffle" in warning and "no conclusion about order" in warning for warning in report.warnings)
-
-
-def test_few_sorted_sessions_are_no_evidence(tmp_path: Path) -> None:
-    events: list[Event] = [("a", "1", START), ("a", "2", START + 5), ("a", "3", START + 9), ("b", "1", START)]
-    assert not warned(check(tmp_path, events), "sorted by item id")
-
-
-def test_a_repeat_breaks_a_sorted_session(tmp_path: Path) -> None:
-    events = [(f"u{n}", item, START + place) for n in range(8) for place, item in enumerate(["1", "1", "2"])]
-    assert check(tmp_path, events).order.sorted_by_id == 0
-
-
-def test_dates_only(tmp_path: Path) -> None:
-    days = ["2024-01-01", "2024-01-01", "2024-01-03", "2024-01-04"]
-    table = pa.table({"user_id": [*"aabb"], "item_id": [*"xyzx"], "timestamp": days})
-    report = check_log(table, compose({}), tmp_path)
-    assert warned(report, "timestamps are dates only")
-    assert report.facts.dates_only
-
-
-def test_times_that_cannot_be(tmp_path: Path) -> None:
-    times = [-5.5, 100.0, 200.0, START, 32_503_680_000.0]
-    report = check(tmp_path, [(f"u{n}", "x", time) for n, time in enumerate(times)])
-    assert warned(report, "1 events lie before 1970")
-    assert warned(report, "2 events lie in the years 1970 to 1979")
-    assert warned(report, "1 events lie in the future")
-    assert report.first == "1969-12-31T23:59:54.500Z"
-
-
-def test_an_unknown_start_is_said_and_no_calendar_is_judged(tmp_path: Path) -> None:
-    report = check(tmp_path, [("a", "x", 0), ("b", "y", 36), ("a", "z", 77)])
-    assert warned(report, "unknown start")
-    assert len(report.warnings) == 1
-
-
 def test_years_beyond_the_calendar_are_numbers(tmp_path: Path) -> None:
     times = pa.array([START, 10**12], pa.timestamp("s"))
     report = check_log(
@@ -169,10 +81,6 @@ def test_nulls_are_counted_not_refused(tmp_path: Path) -> None:
     assert (report.facts.rows_read, report.rows) == (4, 2)
     assert warned(report, "2 rows have null ids or times")
     assert report.as_dict()["nulls"] == report.facts.nulls
-
-
-def test_one_user_is_said(tmp_path: Path) -> None:
-    assert warned(check(tmp_path, [("a", "x", START), ("a", "y", START + 5)]), "all events are of one user")
 
 
 def test_the_report_reads_as_text(tmp_path: Path) -> None:

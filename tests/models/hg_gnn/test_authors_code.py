@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import worlds
 from torch import Tensor
 
-import worlds
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.graph.tables import ITEM, USER
-from segue.models.hg_gnn import Model
+from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder
 
 
-def model_of(corpus: Corpus, preset: str = "authors-code", **options: Any) -> Model:
+def model_of(corpus: Corpus, preset: str = "authors-code", **options: Any) -> HGGNN:
     """In double precision, with weights that nothing starts at, and nothing drawn while training."""
     overrides = worlds.small("hg_gnn", preset)
     overrides["model"] |= {"mask_users": 0.0, **options}
     model = worlds.fitted(overrides, corpus)
-    assert isinstance(model, Model)
+    assert isinstance(model, HGGNN)
     torch.manual_seed(11)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -33,7 +33,7 @@ def model_of(corpus: Corpus, preset: str = "authors-code", **options: Any) -> Mo
     return model.double().eval()
 
 
-def refined(model: Model, corpus: Corpus) -> tuple[Tensor, Tensor]:
+def refined(model: HGGNN, corpus: Corpus) -> tuple[Tensor, Tensor]:
     """(h + e) / 2 of items and users, from a dense matrix of edge counts filled event by event."""
     n_items, train = corpus.n_items, corpus.train
     e = torch.cat([model.hgnn.embedding[ITEM], model.hgnn.embedding[USER]]).detach()
@@ -132,7 +132,7 @@ def test_user_classes_in_any_configuration(preset: str, options: dict[str, Any])
     torch.testing.assert_close(model.loss(batch).detach(), wanted, rtol=1e-10, atol=1e-10)
 
 
-def empty_and_one(model: Model, user: int) -> list[Batch]:
+def empty_and_one(model: HGGNN, user: int) -> list[Batch]:
     return [worlds.request_of(model, items, user) for items in ([], [4])]
 
 

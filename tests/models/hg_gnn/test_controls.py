@@ -8,24 +8,24 @@ from typing import Any
 
 import pytest
 import torch
-
 import worlds
+
 from segue import models
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.errors import ConfigError
 from segue.graph.tables import ITEM, USER
-from segue.models.hg_gnn import Model
+from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.config import HGGNNConfig
 from segue.models.hg_gnn.presets import PRESETS, SPACE, SPACES
 from segue.settings.search_space import Between, Choice
 
 
-def model_of(corpus: Corpus, preset: str, **options: Any) -> Model:
+def model_of(corpus: Corpus, preset: str, **options: Any) -> HGGNN:
     overrides = worlds.small("hg_gnn", preset)
     overrides["model"] |= {"mask_users": 0.0, **options}
     model = worlds.fitted(overrides, corpus)
-    assert isinstance(model, Model)
+    assert isinstance(model, HGGNN)
     return model.eval()
 
 
@@ -152,8 +152,8 @@ def test_every_value_a_search_may_try_is_a_setting_and_leaves_the_preset_what_it
             found = getattr(config if section == "model" else getattr(settings, section), name)
             assert found == value
     assert SPACES.keys() < PRESETS.keys()
-    assert Model.space is SPACE
-    assert Model.spaces is SPACES
+    assert HGGNN.space is SPACE
+    assert HGGNN.spaces is SPACES
 
 
 def test_what_a_search_varies_in_memory_changes_it() -> None:

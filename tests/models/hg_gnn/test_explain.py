@@ -7,16 +7,15 @@ from functools import cache
 
 import pytest
 import torch
+import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import worlds
-from segue.models.hg_gnn import Model
+from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.config import SOURCES, HGGNNConfig
-from segue.models.hg_gnn.recall import CountTable
+from segue.models.hg_gnn.recall import CountBuffers
 from segue.nn.encoding import ScoreParts
-from segue.settings import GraphSettings
 
 ITEMS = torch.arange(12)
 
@@ -53,21 +52,21 @@ requests = st.tuples(
 
 
 @cache
-def fitted() -> Model:
+def fitted() -> HGGNN:
     """A model with everything, for its graph and counts."""
     model = worlds.fitted(worlds.small("hg_gnn", "segue"), worlds.busy())
-    assert isinstance(model, Model)
+    assert isinstance(model, HGGNN)
     return model
 
 
-def with_switches(chosen: dict) -> Model:
+def with_switches(chosen: dict) -> HGGNN:
     """Random weights, double precision, no dropout, over the graph and counts of `fitted`."""
     options = {key: value for key, value in chosen.items() if key != "preferences"}
     options["current_preference"], options["general_preference"] = chosen.get("preferences", (True, True))
     config = HGGNNConfig.parse({"dim": 6, "dropout": 0.0, **options})
-    model, source = Model(config, GraphSettings()), fitted()
+    model, source = HGGNN(config), fitted()
     tables = (source.recall.transitions, source.recall.cooccurrence)
-    transitions, cooccurrence = (CountTable(t.offsets, t.items, t.counts) for t in tables)
+    transitions, cooccurrence = (CountBuffers(t.offsets, t.items, t.counts) for t in tables)
     torch.manual_seed(1)
     model._build(source.graph, transitions, cooccurrence, worlds.DAY)
     with torch.no_grad():
@@ -76,7 +75,7 @@ def with_switches(chosen: dict) -> Model:
     return model.double().eval()
 
 
-def explained(model: Model, prefix: list[int], user: int, past: list[int], fresh: bool) -> tuple[ScoreParts, Tensor]:
+def explained(model: HGGNN, prefix: list[int], user: int, past: list[int], fresh: bool) -> tuple[ScoreParts, Tensor]:
     batch = worlds.request_of(model, prefix, user, past)
     batch = replace(batch, fresh=torch.tensor([fresh or user == 6]))
     with torch.no_grad():

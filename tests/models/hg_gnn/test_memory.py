@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-
 import worlds
+from torch import Tensor
+from worlds import TEST, TRAIN
+
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
-from segue.models.hg_gnn import Model
-from segue.models.hg_gnn.config import SOURCES, Source
+from segue.models.hg_gnn import HGGNN
+from segue.models.hg_gnn.config import SOURCES, MemorySource
 from segue.models.hg_gnn.memory import AddedMemory, PointerMemory
 from segue.models.hg_gnn.recall import Recalled
 from segue.settings import TrainingSettings
-from worlds import TEST, TRAIN
 
 LENGTH, LAST = 5, 3
 log1p = math.log1p
@@ -31,7 +31,7 @@ def recalled(entries: list[tuple[int, int, int, int]], decayed: list[float] | No
     return Recalled(*columns, None if decayed is None else torch.tensor(decayed, dtype=torch.float64))
 
 
-def some_entries() -> dict[Source, Recalled]:
+def some_entries() -> dict[MemorySource, Recalled]:
     """Three events: one with everything, one with a single item in the prefix and nothing else, one with nothing."""
     return {
         "session": recalled([(0, 4, 1, 1), (0, 7, 0, 1), (1, 7, 0, 1)]),
@@ -100,7 +100,7 @@ def test_pointer_by_hand() -> None:
 
 
 @pytest.mark.parametrize("empty", SOURCES)
-def test_gradients_are_finite_when_a_source_recalls_nothing(empty: Source) -> None:
+def test_gradients_are_finite_when_a_source_recalls_nothing(empty: MemorySource) -> None:
     entries = some_entries() | {empty: recalled([], [] if empty == "history" else None)}
     for memory in (AddedMemory(SOURCES, 2, LENGTH, LAST), PointerMemory(SOURCES, 2, LENGTH, LAST)):
         z = weighed(memory).requires_grad_()
@@ -111,15 +111,15 @@ def test_gradients_are_finite_when_a_source_recalls_nothing(empty: Source) -> No
         assert len(values[empty]) == 0
 
 
-def model_of(corpus: Corpus, **options: Any) -> Model:
+def model_of(corpus: Corpus, **options: Any) -> HGGNN:
     overrides = worlds.small("hg_gnn", "segue")
     overrides["model"] |= {"mask_users": 0.0, **options}
     model = worlds.fitted(overrides, corpus)
-    assert isinstance(model, Model)
+    assert isinstance(model, HGGNN)
     return model
 
 
-def shaken(model: Model) -> Model:
+def shaken(model: HGGNN) -> HGGNN:
     """In double precision, with random weights where training starts from zeros."""
     torch.manual_seed(11)
     with torch.no_grad():
@@ -129,7 +129,7 @@ def shaken(model: Model) -> Model:
 
 
 @pytest.mark.parametrize("pointer", [SOURCES, ("history",), ("transition", "session"), ("cooccurrence",)])
-def test_softmax_share_and_pointer_sum_to_one(pointer: tuple[Source, ...]) -> None:
+def test_softmax_share_and_pointer_sum_to_one(pointer: tuple[MemorySource, ...]) -> None:
     corpus = worlds.busy()
     model = shaken(model_of(corpus, pointer=pointer))
     loader = Loader(corpus, corpus.sessions, model.config.window.length, policy="rolling")
@@ -152,7 +152,7 @@ def test_softmax_share_and_pointer_sum_to_one(pointer: tuple[Source, ...]) -> No
     assert closed > 0, "the batches must hold events with a source that recalls nothing"
 
 
-def trained_on_once(corpus: Corpus, *, leaking: bool) -> Model:
+def trained_on_once(corpus: Corpus, *, leaking: bool) -> HGGNN:
     """As the trainer trains, weight decay included. Leaking: the running session stays in the counts."""
     model = model_of(corpus)
     loader = Loader(corpus, corpus.train, model.config.window.length)
@@ -167,7 +167,7 @@ def trained_on_once(corpus: Corpus, *, leaking: bool) -> Model:
     return model.eval()
 
 
-def memory_of(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
+def memory_of(model: HGGNN, batch: Batch) -> tuple[Tensor, Tensor]:
     """What transitions and co-occurrences add to a score, and the share they point with: the largest of each event."""
     with torch.no_grad():
         terms = model.terms(batch)

@@ -11,16 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+import worlds
 from torch import Tensor
 
-import worlds
 from segue import models
 from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.graph.hetero import full_field, receptive_field
 from segue.graph.tables import ITEM, USER
-from segue.models.hg_gnn import Model
+from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn import model as hg_gnn_model
 
 PRESETS = ["paper", "segue", "authors-code"]
@@ -32,13 +32,13 @@ def settings_of(preset: str, graph: dict[str, Any] | None = None, **options: Any
     return {**overrides, "graph": graph or {}}
 
 
-def model_of(preset: str, corpus: Corpus, graph: dict[str, Any] | None = None, **options: Any) -> Model:
+def model_of(preset: str, corpus: Corpus, graph: dict[str, Any] | None = None, **options: Any) -> HGGNN:
     model = worlds.fitted(settings_of(preset, graph, **options), corpus)
-    assert isinstance(model, Model)
+    assert isinstance(model, HGGNN)
     return model
 
 
-def randomised(model: Model) -> Model:
+def randomised(model: HGGNN) -> HGGNN:
     """In double precision, with weights that nothing starts at: no term is switched off by its zeros."""
     torch.manual_seed(11)
     with torch.no_grad():
@@ -47,7 +47,7 @@ def randomised(model: Model) -> Model:
     return model.double().eval()
 
 
-def train_loss(model: Model, corpus: Corpus) -> Tensor:
+def train_loss(model: HGGNN, corpus: Corpus) -> Tensor:
     (batch,) = Loader(corpus, corpus.train, model.config.window.length).batches(10**9)
     return model.loss(batch)
 
@@ -115,12 +115,12 @@ def test_a_user_told_by_their_train_items_is_the_user_of_the_graph(layers: int) 
             assert not torch.allclose(model._nodes(other, other.prefixes())[2], wanted)
 
 
-def same_for_all(model: Model, items: Sequence[int], users: Sequence[int]) -> bool:
+def same_for_all(model: HGGNN, items: Sequence[int], users: Sequence[int]) -> bool:
     scores = torch.cat([worlds.scores_of(model, replace_user(model, items, user)) for user in users])
     return torch.allclose(scores, scores[:1].expand_as(scores), rtol=1e-5, atol=1e-5)
 
 
-def replace_user(model: Model, items: Sequence[int], user: int) -> Batch:
+def replace_user(model: HGGNN, items: Sequence[int], user: int) -> Batch:
     """The same request from another known user, without a history that the memory could tell them by."""
     return replace(worlds.request_of(model, items, user), fresh=torch.tensor([False]))
 
@@ -204,7 +204,7 @@ def test_attribute_edges_are_learned_and_stored(layers: int) -> None:
     worlds.train(model, corpus, epochs=2)
     assert not torch.equal(model.hgnn.embedding["item:department"], before)
     copy = models.build(models.with_preset(settings_of("segue", {"attributes": ["item.department"]}, layers=layers)))
-    assert isinstance(copy, Model)
+    assert isinstance(copy, HGGNN)
     copy.restore(model.arrays(), corpus.n_items, corpus.n_users)
     copy.eval()
     batch = worlds.events_of(model, corpus)
@@ -229,3 +229,13 @@ def test_two_trainings_from_one_seed_are_equal_to_the_bit(preset: str) -> None:
         torch.use_deterministic_algorithms(False)
     assert runs[0].keys() == runs[1].keys()
     assert all(torch.equal(runs[0][key], runs[1][key]) for key in runs[0])
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_graph_section_and_the_memory_limit_reach_the_model_that_builds_a_graph(inside: bool) -> None:
+    options = {"name": "reminder", "inner": {"name": "hg_gnn"}} if inside else {"name": "hg_gnn"}
+    sections = {"graph": {"sample_size": 3}, "preparation": {"memory_limit": "64MiB"}}
+    model = models.build(models.with_preset({"model": options, **sections}))
+    model = getattr(model, "inner", model)
+    assert isinstance(model, HGGNN)
+    assert (model.graph_settings.sample_size, model.preparation.memory_limit) == (3, "64MiB")

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-
 import worlds
+
 from segue import models
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
@@ -20,7 +20,7 @@ from segue.data.loader import Loader
 from segue.errors import ConfigError
 from segue.graph.hetero import full_field
 from segue.graph.tables import ITEM, USER
-from segue.models.hg_gnn import Model
+from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.config import SOURCES, HGGNNConfig
 from segue.settings import GraphSettings
 
@@ -31,15 +31,15 @@ Z = 2 * D + 4
 """Numbers in [S ‖ q ‖ x]."""
 
 
-def model_of(corpus: Corpus, preset: str = "paper", *, graph: dict[str, Any] | None = None, **options: Any) -> Model:
+def model_of(corpus: Corpus, preset: str = "paper", *, graph: dict[str, Any] | None = None, **options: Any) -> HGGNN:
     overrides = worlds.small("hg_gnn", preset)
     overrides["model"] |= options
     model = worlds.fitted({**overrides, "graph": graph or {}}, corpus)
-    assert isinstance(model, Model)
+    assert isinstance(model, HGGNN)
     return model
 
 
-def count(model: Model) -> int:
+def count(model: HGGNN) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -139,7 +139,7 @@ def with_attributes(corpus: Corpus) -> Corpus:
     return replace(corpus, items=items, users=users)
 
 
-def batches_of(model: Model, corpus: Corpus) -> Iterator[Batch]:
+def batches_of(model: HGGNN, corpus: Corpus) -> Iterator[Batch]:
     loader = Loader(corpus, corpus.train, model.config.window.length)
     return (batch for epoch in range(4) for batch in loader.batches(24, (epoch,)))
 
@@ -166,7 +166,7 @@ def test_every_configuration_trains_and_uses_all_it_has(corpus: Corpus, preset: 
     batch = worlds.events_of(model, world)
     wanted = worlds.scores_of(model, batch)
     assert torch.isfinite(wanted).all()
-    copy = Model(model.config, model.graph_settings)
+    copy = HGGNN(model.config, model.graph_settings)
     copy.restore(model.arrays(), world.n_items, world.n_users)
     copy.eval()
     assert torch.equal(worlds.scores_of(copy, batch), wanted)

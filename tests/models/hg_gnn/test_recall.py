@@ -3,15 +3,15 @@
 from dataclasses import replace
 
 import torch
+from worlds import DAY, corpus_of, once
 
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.graph.relations import build_relations
-from segue.models.hg_gnn.config import Source
-from segue.models.hg_gnn.recall import CountTable, Recall, Recalled, lookup
+from segue.models.hg_gnn.config import MemorySource
+from segue.models.hg_gnn.recall import CountBuffers, Recall, Recalled, lookup
 from segue.settings import GraphSettings, PreparationSettings
-from worlds import DAY, corpus_of, once
 
 EVERYTHING = frozenset({"session", "history", "transition", "cooccurrence"})
 
@@ -21,7 +21,9 @@ def recall_of(corpus: Corpus, half_life: float = DAY, history: int = 100) -> Rec
         corpus.train, corpus.n_items, corpus.n_users, GraphSettings(), preparation=PreparationSettings()
     )
     kept = [tables.top_transitions(50).kept, tables.top_cooccurrence(50).kept]
-    transitions, cooccurrence = (CountTable(*(torch.from_numpy(a) for a in (t.offsets, t.ids, t.values))) for t in kept)
+    transitions, cooccurrence = (
+        CountBuffers(*(torch.from_numpy(a) for a in (t.offsets, t.ids, t.values))) for t in kept
+    )
     return Recall(transitions, cooccurrence, corpus.n_items, half_life, 3, history)
 
 
@@ -85,7 +87,7 @@ def test_a_log_in_which_every_transition_occurs_once_recalls_nothing() -> None:
 
 def test_without_the_session_itself_counts_are_those_of_a_corpus_without_it() -> None:
     sessions = [[0, 1, 2, 1, 0], [0, 1, 0, 1], [2, 1, 3, 0]]
-    asked: frozenset[Source] = frozenset({"transition", "cooccurrence"})
+    asked: frozenset[MemorySource] = frozenset({"transition", "cooccurrence"})
     for left_out in range(3):
         batch = first_row(corpus_of([sessions]), left_out)
         ours, _ = recall_of(corpus_of([sessions]))(batch, batch.prefixes(), asked)

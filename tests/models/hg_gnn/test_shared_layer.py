@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 import torch
+import worlds
 from torch import Tensor
 from torch_geometric.nn import SAGEConv
 
-import worlds
 from segue.graph.hetero import ExtraUsers, HeteroGraph, full_field, receptive_field
 from segue.graph.propagation import Csr
 from segue.graph.relations import build_relations

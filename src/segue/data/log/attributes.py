@@ -1,4 +1,4 @@
-"""What is known of items and users: one row an id, an optional name, categorical columns."""
+"""The attributes of items and users: one row per id, an optional name, categorical columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from segue.data import engine
 from segue.data.engine import one_row, table_of
 from segue.data.log.opening import name_of, opened
-from segue.data.log.tabular import Tabular, as_text, column_types, place, quoted, require_column, stage
+from segue.data.log.tabular import Tabular, as_text, column_types, quoted, require_column, row_in_words, stage
 from segue.errors import ConfigError, LogError
 from segue.settings.base import nearest
 
@@ -37,7 +37,7 @@ def check_attributes(
 
 
 def check_names(names: Sequence[str], known: list[str]) -> None:
-    """Raise ConfigError when `graph.attributes` names one that is not `known` (``"item.COLUMN"``), or one twice."""
+    """Raise ConfigError when `graph.attributes` names a column that is not `known` (``"item.COLUMN"``) or twice."""
     for name in names:
         if name not in known:
             hint = nearest(name, known) if known else "items and users have no such columns (see --items and --users)"
@@ -61,7 +61,7 @@ def read_attributes(
     with engine.guarded(f"reading {name_of(path)}"), opened(connection, path) as table:
         require_column(table, id_column, f"rename column '{{}}' to {id_column}")
         columns = [id_column, *(column for column in table.columns if column != id_column)]
-        stage(connection, table, {f"a{place}": column for place, column in enumerate(columns)}, _ROWS)
+        stage(connection, table, {f"a{number}": column for number, column in enumerate(columns)}, _ROWS)
         try:
             return _as_text(connection, table, columns)
         finally:
@@ -83,7 +83,7 @@ def _as_text(connection: duckdb.DuckDBPyConnection, table: Tabular, columns: lis
 def _refuse_bad_ids(connection: duckdb.DuckDBPyConnection, table: Tabular, column: str, text: str) -> None:
     nulls, first = one_row(connection, f"SELECT count(*), min(rowid) FROM {_ROWS} WHERE {text} IS NULL")
     if nulls:
-        where = place(connection, table, first)
+        where = row_in_words(connection, table, first)
         raise LogError(
             f"{table.name}: column '{column}' is null or empty in {nulls:,} rows, first in {where}; fill them"
         )
@@ -98,5 +98,5 @@ def _refuse_bad_ids(connection: duckdb.DuckDBPyConnection, table: Tabular, colum
     if repeated:
         raise LogError(
             f"{table.name}: {repeated:,} rows repeat an id of column '{column}', first '{example}' in "
-            f"{place(connection, table, again)}; keep one row an id"
+            f"{row_in_words(connection, table, again)}; keep one row per id"
         )

@@ -13,9 +13,9 @@ import duckdb
 
 from segue.data import engine
 from segue.data.engine import one_row
-from segue.data.log import warnings as suspicion
 from segue.data.log.read import LogFacts, read_log
-from segue.data.log.warnings import OrderEvidence, Warnings
+from segue.data.log.warnings import OrderEvidence, Warnings, mark_sessions, order_evidence
+from segue.data.session_gap import IDLE, opens, visit
 from segue.data.sources import Source
 from segue.settings import Settings
 from segue.settings.units import milliseconds
@@ -30,7 +30,8 @@ class SessionFigures:
 
     Attributes:
         cut: the gap that cuts them, or ``session_id`` for the log's own.
-        mean_length: events a session.
+        sessions: number of sessions.
+        mean_length: mean number of events per session.
         share_of_three: share of the sessions with three events or more.
     """
 
@@ -42,15 +43,15 @@ class SessionFigures:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check_log` found.
+    """The report of `check_log`.
 
     Attributes:
         facts: how the log was read; rows with null ids or times are left out of everything below.
-        rows, users, items: what is left.
-        first, last: its span, ISO 8601 in UTC.
+        rows, users, items: numbers of rows, users and items that are left.
+        first, last: times of the first and the last row, ISO 8601 in UTC.
         duplicates: rows that repeat an earlier row in every column that Segue reads.
-        sessions: a figure a cut.
-        repeats: share of the events whose item stands earlier in their session (its own id, or the gap that is set).
+        sessions: figures of the sessions, one entry per gap (or one for the log's own session ids).
+        repeats: share of the events whose item occurs earlier in their session (by its id, or by the gap that is set).
         repeats_in_sessions: whether any session holds an item twice; where none does, items of the running session
             are masked (``evaluation.mask_session``).
         order: what speaks for or against the order inside the sessions.
@@ -128,9 +129,9 @@ def _report(connection: duckdb.DuckDBPyConnection, facts: LogFacts, settings: Se
         "SELECT count(*) FROM (SELECT DISTINCT user_id, item_id, time, session_id, event_type FROM log)",
     )
     figures = _given_sessions(connection) if facts.has_session_id else _gap_sessions(connection, settings.sessions.gap)
-    suspicion.mark_sessions(connection, facts.has_session_id, milliseconds(settings.sessions.gap))
+    mark_sessions(connection, milliseconds(settings.sessions.gap))
     (pairs,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT visit, item_id FROM visits)")
-    evidence = suspicion.order_evidence(connection)
+    evidence = order_evidence(connection)
     warnings = Warnings(connection, facts, int(time.time() * 1000))
     return CheckReport(
         facts=facts,
@@ -160,22 +161,22 @@ def _given_sessions(connection: duckdb.DuckDBPyConnection) -> list[SessionFigure
 
 
 def _gap_sessions(connection: duckdb.DuckDBPyConnection, gap: str) -> list[SessionFigures]:
-    """One pass for all gaps: a session begins where the idle time before is too long, and has three events or more
-    where the two idle times after are not."""
+    """One pass for all gaps: a session has three events or more where neither of the two events after its first one
+    opens a session."""
     cuts: Mapping[int, str] = {milliseconds(text): text for text in (*GAPS, gap)}
     columns = ", ".join(
-        f"count(*) FILTER (idle IS NULL OR idle > {cut}), "
-        f"count(*) FILTER ((idle IS NULL OR idle > {cut}) AND next_idle <= {cut} AND second_idle <= {cut})"
+        f"count(*) FILTER ({opens(cut, 'idle')}), "
+        f"count(*) FILTER ({opens(cut, 'idle')} AND NOT {opens(cut, 'next_idle')} AND NOT {opens(cut, 'second_idle')})"
         for cut in sorted(cuts)
     )
     rows, *counts = one_row(
         connection,
         f"""
         SELECT count(*), {columns} FROM (
-            SELECT time - lag(time) OVER visits AS idle,
-                   lead(time) OVER visits - time AS next_idle,
-                   lead(time, 2) OVER visits - lead(time) OVER visits AS second_idle
-            FROM log WINDOW visits AS (PARTITION BY user_id ORDER BY time, event_row)
+            SELECT session_id, {IDLE} AS idle,
+                   lead(time) OVER visit - time AS next_idle,
+                   lead(time, 2) OVER visit - lead(time) OVER visit AS second_idle
+            FROM log WINDOW {visit("time, event_row")}
         )
         """,
     )

@@ -38,7 +38,7 @@ _FRAME = "segue_frame"
 
 
 def name_of(source: Any) -> str:
-    """How messages call a source."""
+    """The name of a source in messages."""
     return str(source) if isinstance(source, str | Path) else f"the {type(source).__module__.split('.')[0]} frame"
 
 
@@ -122,16 +122,16 @@ def _open_path(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[Tab
 def _files(path: Path) -> tuple[Path, ...]:
     if not path.is_dir():
         return (path,)
-    found = sorted(
+    files = sorted(
         each
         for each in path.rglob("*")
         if each.is_file()
         and any(each.name.lower().endswith(suffix) for suffix, kind in _SUFFIXES.items() if kind != "DuckDB")
         and not any(part.startswith((".", "_")) for part in each.relative_to(path).parts)
     )
-    if not found:
+    if not files:
         raise LogError(f"the folder {path} holds no CSV, TSV or Parquet file")
-    return tuple(found)
+    return tuple(files)
 
 
 def _kind(path: Path) -> str:
@@ -161,13 +161,13 @@ def _open_text(name: str, kind: str, files: tuple[Path, ...]) -> Tabular:
     for file in files[1:]:
         if _header(file, kind)[0] != header:
             raise LogError(f"{file} has other columns than {files[0].name}; the files of a folder must share theirs")
-    places = _places(str(files[0]), header)
-    types = ", ".join(f"'{place}': 'VARCHAR'" for place in places.values())
+    columns = _own_names(str(files[0]), header)
+    types = ", ".join(f"'{column}': 'VARCHAR'" for column in columns.values())
     scan = (
         f"read_csv({_list(files)}, auto_detect = false, header = true, delim = {literal(delimiter)}, quote = '\"', "
         f"escape = '\"', strict_mode = true, hive_partitioning = false, filename = 'segue_file', columns = {{{types}}})"
     )
-    return Tabular(name, kind, scan, places, files=files)
+    return Tabular(name, kind, scan, columns, files=files)
 
 
 def _is_packed(file: Path) -> bool:
@@ -201,9 +201,9 @@ def _open_database(connection: duckdb.DuckDBPyConnection, name: str, path: Path,
     ).fetchall()
     wanted = [row for row in tables if table in ("", row[0], f"{row[1]}.{row[0]}")]
     if len(wanted) != 1:
-        found = ", ".join(each for each, _ in tables) or "none"
+        known = ", ".join(each for each, _ in tables) or "none"
         problem = f"has no table '{table}'" if table else "holds more than one table" if tables else "holds no table"
-        raise LogError(f"{path} {problem} (tables: {found}); name one as {path.name}::TABLE")
+        raise LogError(f"{path} {problem} (tables: {known}); name one as {path.name}::TABLE")
     scan = f"{_ATTACHED}.{quoted(wanted[0][1])}.{quoted(wanted[0][0])}"
     columns = {column: quoted(column) for column in column_types(connection, scan)}
     return Tabular(name, "DuckDB table", scan, columns, ordered=False)
@@ -211,19 +211,19 @@ def _open_database(connection: duckdb.DuckDBPyConnection, name: str, path: Path,
 
 def _open_frame(connection: duckdb.DuckDBPyConnection, frame: Any, name: str) -> Tabular:
     if not hasattr(frame, "__arrow_c_stream__"):
-        found = f"cannot read a table from {type(frame).__name__}"
-        raise LogError(f"{found}; {_READABLE}, and pandas, Polars (collected) or Arrow frames")
+        problem = f"cannot read a table from {type(frame).__name__}"
+        raise LogError(f"{problem}; {_READABLE}, and pandas, Polars (collected) or Arrow frames")
     table = pa.table(frame)
     if not table.num_rows:
         raise LogError(f"{name} is empty: it holds no row (columns: {', '.join(map(str, table.column_names))})")
-    places = _places(name, table.column_names)
-    connection.register(_FRAME, table.rename_columns(list(places.values())))
-    return Tabular(name, "data frame", _FRAME, places)
+    columns = _own_names(name, table.column_names)
+    connection.register(_FRAME, table.rename_columns(list(columns.values())))
+    return Tabular(name, "data frame", _FRAME, columns)
 
 
-def _places(name: str, columns: list[str]) -> dict[str, str]:
-    """Columns under names of our own: a source's names may differ in case alone, which SQL does not tell apart."""
+def _own_names(name: str, columns: list[str]) -> dict[str, str]:
+    """Column → a name of our own for it: names of a source may differ in case alone, which SQL does not tell apart."""
     twice = sorted({column for column in columns if columns.count(column) > 1})
     if twice:
         raise LogError(f"{name} has two columns called '{twice[0]}'; rename one of them")
-    return {column: f"c{place}" for place, column in enumerate(columns)}
+    return {column: f"c{number}" for number, column in enumerate(columns)}

@@ -1,4 +1,4 @@
-"""From a source to the interaction log: the table ``log`` in the engine.
+"""From a CSV file, a table or a frame to the interaction log: the table ``log`` in the engine.
 
 ::
 
@@ -7,7 +7,7 @@
     time        BIGINT    epoch milliseconds
     session_id  VARCHAR   null throughout where the source has none
     event_type  VARCHAR   null throughout where the source has none
-    event_row   BIGINT    a total order: the place in the source, or where that has no order, the place by
+    event_row   BIGINT    a total order: the row number in the source, or where rows have no order, the rank by
                           (time, item_id, user_id, session_id, event_type)
 
 Ids are text; whole numbers stored as floats (12.0, as pandas makes them beside a missing value) become "12".
@@ -25,7 +25,7 @@ import duckdb
 from segue.data import engine
 from segue.data.engine import one_row
 from segue.data.log.opening import name_of, opened
-from segue.data.log.tabular import Tabular, as_text, column_types, place, quoted, require_column, stage
+from segue.data.log.tabular import Tabular, as_text, column_types, quoted, require_column, row_in_words, stage
 from segue.data.log.timestamps import recognise
 from segue.errors import LogError
 from segue.settings import ColumnsSettings
@@ -40,7 +40,7 @@ _WITHOUT_ORDER = "row_number() OVER (ORDER BY time, item_id, user_id, session_id
 
 @dataclass(frozen=True)
 class LogFacts:
-    """What was found while a log was read.
+    """Facts about a log, collected while it is read.
 
     Attributes:
         source: the source as the user named it.
@@ -53,7 +53,7 @@ class LogFacts:
         relative_times: the times count from an unknown start.
         order: what event_row follows, in words.
         has_session_id, has_event_type: whether the source has such a column.
-        first_time, last_time: of the rows kept, epoch milliseconds.
+        first_time, last_time: first and last time of the rows in the log, epoch milliseconds.
     """
 
     source: str
@@ -77,7 +77,7 @@ class LogFacts:
 
 @dataclass(frozen=True)
 class InteractionLog:
-    """The log in the engine: the name of its table and what was found while reading."""
+    """A log in the engine: the name of its table, and facts about it."""
 
     connection: duckdb.DuckDBPyConnection
     facts: LogFacts
@@ -135,7 +135,7 @@ def _write_log(
     drop_invalid: bool,
     allow_missing_user: bool,
 ) -> LogFacts:
-    format_ = recognise(connection, _ROWS, "timestamp", table.name, lambda row: place(connection, table, row))
+    format_ = recognise(connection, _ROWS, "timestamp", table.name, lambda row: row_in_words(connection, table, row))
     ids = _ids(connection, table, mapping)
     expressions = {**ids, "timestamp": format_.sql}
     users_may_miss = allow_missing_user and "session_id" in ids
@@ -145,14 +145,14 @@ def _write_log(
     if not drop_invalid:
         _refuse_nulls(connection, table, nulls, {name: mapping[name] for name in barred})
     _create(connection, expressions, [name for name in barred if nulls.counts[name]], table.ordered)
-    kept, first, last = one_row(connection, "SELECT count(*), min(time), max(time) FROM log")
-    if not kept:
+    left, first, last = one_row(connection, "SELECT count(*), min(time), max(time) FROM log")
+    if not left:
         raise LogError(f"{table.name}: each of its {nulls.rows:,} rows has a null or empty id or time; nothing is left")
     return LogFacts(
         source=table.name,
         kind=table.kind,
         rows_read=nulls.rows,
-        rows_dropped=nulls.rows - kept,
+        rows_dropped=nulls.rows - left,
         nulls=nulls.counts,
         timestamp_format=format_.words,
         dates_only=format_.dates_only,
@@ -180,7 +180,7 @@ def _ids(connection: duckdb.DuckDBPyConnection, table: Tabular, mapping: Mapping
 
 @dataclass(frozen=True)
 class _Nulls:
-    """Rows of the source; per role the rows in which it is null or empty, and the first of these."""
+    """Number of rows of the source; for each role the number of rows where it is null or empty, and the first one."""
 
     rows: int
     counts: dict[str, int]
@@ -191,9 +191,9 @@ def _count_nulls(connection: duckdb.DuckDBPyConnection, expressions: Mapping[str
     counts = ", ".join(
         f"count(*) FILTER ({sql} IS NULL), min(rowid) FILTER ({sql} IS NULL)" for sql in expressions.values()
     )
-    rows, *found = one_row(connection, f"SELECT count(*), {counts} FROM {_ROWS}")
+    rows, *counted = one_row(connection, f"SELECT count(*), {counts} FROM {_ROWS}")
     return _Nulls(
-        rows, dict(zip(expressions, found[::2], strict=True)), dict(zip(expressions, found[1::2], strict=True))
+        rows, dict(zip(expressions, counted[::2], strict=True)), dict(zip(expressions, counted[1::2], strict=True))
     )
 
 
@@ -202,7 +202,7 @@ def _refuse_nulls(
 ) -> None:
     for role, column in columns.items():
         if nulls.counts[role]:
-            where = place(connection, table, nulls.firsts[role])
+            where = row_in_words(connection, table, nulls.firsts[role])
             raise LogError(
                 f"{table.name}: column '{column}' is null or empty in {nulls.counts[role]:,} of {nulls.rows:,} rows, "
                 f"first in {where}; fill them, or leave such rows out with --drop-invalid"

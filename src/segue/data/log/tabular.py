@@ -16,14 +16,14 @@ from segue.settings import ColumnsSettings
 
 @dataclass(frozen=True)
 class Tabular:
-    """A source that is open.
+    """A table from outside, open for reading.
 
     Attributes:
-        name: the source as the user knows it.
-        kind: what it is, in words.
+        name: the table as the user named it.
+        kind: its format, in words.
         scan: the SQL that stands after FROM.
         columns: column name → the SQL that reads it.
-        ordered: whether the source has an order of rows that means something (a DuckDB table has none).
+        ordered: whether the order of its rows means something (that of a DuckDB table does not).
         files: the files behind it, in the order of reading; empty for a frame or a DuckDB table.
     """
 
@@ -72,8 +72,8 @@ def require_column(table: Tabular, column: str, hint: str) -> None:
     raise LogError(f"{table.name} has no column '{column}' (found: {', '.join(table.columns)}); {nearest}{remedy}")
 
 
-def place(connection: duckdb.DuckDBPyConnection, table: Tabular, row: int) -> str:
-    """Where row number `row` (from 0) stands, for messages: ``row 3``, counted from 1 after the header."""
+def row_in_words(connection: duckdb.DuckDBPyConnection, table: Tabular, row: int) -> str:
+    """The position of row number `row` (from 0) for messages: ``row 3``, counted from 1 after the header."""
     if len(table.files) < 2:
         return f"row {row + 1}"
     counts = dict(connection.execute(f"SELECT segue_file, count(*) FROM {table.scan} GROUP BY segue_file").fetchall())

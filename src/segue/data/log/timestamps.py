@@ -1,4 +1,4 @@
-"""What a column of times means, recognised over the whole column and reported, never guessed row by row.
+"""The meaning of a column of times: recognised over the whole column and reported, never guessed row by row.
 
 A number is read by its magnitude alone, whatever its sign::
 
@@ -67,32 +67,32 @@ _NO_TIMES = TimestampFormat("no times", "CAST(NULL AS BIGINT)")
 
 
 def recognise(
-    connection: duckdb.DuckDBPyConnection, relation: str, column: str, name: str, place: Callable[[int], str]
+    connection: duckdb.DuckDBPyConnection, relation: str, column: str, name: str, row_name: Callable[[int], str]
 ) -> TimestampFormat:
     """Recognise the times in `column` of the engine's table `relation`.
 
     Args:
         name: the source, for messages.
-        place: rowid → where that row stands, for messages.
+        row_name: rowid → the position of that row, for messages.
 
     Raises LogError for a type that holds no times, for the first time that cannot be read, and for mixed forms.
     """
     kind = column_types(connection, relation)[column]
-    found = _native(quoted(column), kind)
-    if found is None:
+    reading = _native(quoted(column), kind)
+    if reading is None:
         forms = _forms(connection, relation, quoted(column), kind, name)
 
-        def example(found: _Form) -> str:
-            (value,) = one_row(connection, f"SELECT {quoted(column)} FROM {relation} WHERE rowid = {found.row}")
-            return f"{place(found.row)} ('{value}')"
+        def example(form: _Form) -> str:
+            (value,) = one_row(connection, f"SELECT {quoted(column)} FROM {relation} WHERE rowid = {form.row}")
+            return f"{row_name(form.row)} ('{value}')"
 
-        form = _single_form(forms, name, example)
-        found = _reading(connection, relation, quoted(column), form) if form else _NO_TIMES
-    return _with_dates(connection, relation, found)
+        single = _single_form(forms, name, example)
+        reading = _reading(connection, relation, quoted(column), single) if single else _NO_TIMES
+    return _with_dates(connection, relation, reading)
 
 
 def _native(column: str, kind: str) -> TimestampFormat | None:
-    """The reading of a column of dates or timestamps, of whatever resolution; infinite ones are null."""
+    """The reading of a column of dates or timestamps of any resolution; infinite times are null."""
     if kind == "DATE":
         return TimestampFormat("native dates", f"epoch_ms({column})")
     if kind.startswith("TIMESTAMPTZ") or kind.endswith("WITH TIME ZONE"):
@@ -152,11 +152,11 @@ def _forms(connection: duckdb.DuckDBPyConnection, relation: str, column: str, ki
 
 
 def _single_form(forms: list[_Form], name: str, example: Callable[[_Form], str]) -> _Form | None:
-    for found in forms:
-        if found.form == _UNREADABLE:
-            raise LogError(f"{name}: the timestamp of {example(found)} is {_UNREADABLE}; expected {_KNOWN}")
+    for each in forms:
+        if each.form == _UNREADABLE:
+            raise LogError(f"{name}: the timestamp of {example(each)} is {_UNREADABLE}; expected {_KNOWN}")
     if len(forms) > 1:
-        seen = ", ".join(f"{found.form} in {example(found)}" for found in forms)
+        seen = ", ".join(f"{each.form} in {example(each)}" for each in forms)
         raise LogError(f"{name}: the timestamps mix forms: {seen}; bring all of them to one")
     return forms[0] if forms else None
 

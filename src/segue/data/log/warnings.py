@@ -1,4 +1,4 @@
-"""What makes a log hard to believe: an order inside the sessions that nobody clicked, times that cannot be."""
+"""Warnings about a log that is hard to believe: an order inside sessions that nobody clicked, impossible times."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import duckdb
 from segue.data.engine import one_row
 from segue.data.log.read import LogFacts
 from segue.data.log.timestamps import DAY, YEAR_1980
+from segue.data.session_gap import opens, visit
 
 _NEARLY_ALL = 0.9
 _ENOUGH = 5
@@ -18,14 +19,14 @@ _SHUFFLE = "shuffle the events inside each session with a fixed seed, and draw n
 
 @dataclass(frozen=True)
 class OrderEvidence:
-    """What speaks for or against the order of events inside sessions.
+    """Evidence for or against the order of events inside sessions.
 
     Attributes:
-        of_two, of_three: sessions of at least two, three events.
+        of_two, of_three: numbers of sessions of at least two, and of at least three, events.
         one_time: share of the sessions of two or more whose events all carry one timestamp.
         sorted_by_id: share of the sessions of three or more that rise strictly, or fall strictly, by item id (as
             numbers or as text, whichever of the four is most common).
-        sorted_by_chance: what that share would be by chance, the mean of 1 / n! over the sessions.
+        sorted_by_chance: the share that would be sorted by chance, the mean of 1 / n! over the sessions.
     """
 
     of_two: int
@@ -35,43 +36,39 @@ class OrderEvidence:
     sorted_by_chance: float
 
 
-def mark_sessions(connection: duckdb.DuckDBPyConnection, given: bool, gap: int) -> None:
-    """From the table ``log`` to ``visits``: visit (event_row of the session's first event), item_id, time, event_row.
+def mark_sessions(connection: duckdb.DuckDBPyConnection, gap: int) -> None:
+    """Make the table ``visits`` from ``log``: visit (event_row of the session's first event), item_id, time, event_row.
 
     Args:
-        given: sessions are those of (user_id, session_id); otherwise an idle time longer than `gap` opens one.
-        gap: milliseconds.
+        gap: milliseconds; see :mod:`segue.data.session_gap`.
     """
-    own = "user_id, session_id" if given else "user_id"
-    late = "false" if given else f"time - lag(time) OVER own > {gap}"
+    order = "time, event_row"
     connection.execute(f"""
         CREATE OR REPLACE TABLE visits AS
-        SELECT last_value(opening IGNORE NULLS) OVER (
-                   PARTITION BY {own} ORDER BY time, event_row ROWS UNBOUNDED PRECEDING
-               ) AS visit, item_id, time, event_row
+        SELECT last_value(opening IGNORE NULLS) OVER visit AS visit, item_id, time, event_row
         FROM (
-            SELECT *, CASE WHEN lag(time) OVER own IS NULL OR {late} THEN event_row END AS opening
-            FROM log WINDOW own AS (PARTITION BY {own} ORDER BY time, event_row)
+            SELECT *, CASE WHEN {opens(gap)} THEN event_row END AS opening FROM log WINDOW {visit(order)}
         )
+        WINDOW {visit(order, frame="ROWS UNBOUNDED PRECEDING")}
     """)
 
 
 def order_evidence(connection: duckdb.DuckDBPyConnection) -> OrderEvidence:
-    """The evidence in the table ``visits``."""
+    """Measure the evidence in the table ``visits``, see :func:`mark_sessions`."""
     ways = ("number > last_number", "number < last_number", "item_id > last_id", "item_id < last_id")
     of_two, of_three, one_time, chance, *ordered = one_row(
         connection,
         f"""
         SELECT count(*) FILTER (n >= 2), count(*) FILTER (n >= 3), count(*) FILTER (n >= 2 AND one_time),
                avg(CASE WHEN n < 20 THEN 1 / factorial(CAST(n AS INTEGER)) ELSE 0 END) FILTER (n >= 3),
-               {", ".join(f"count(*) FILTER (n >= 3 AND steps{place} = n - 1)" for place in range(len(ways)))}
+               {", ".join(f"count(*) FILTER (n >= 3 AND steps{number} = n - 1)" for number in range(len(ways)))}
         FROM (
             SELECT count(*) AS n, min(time) = max(time) AS one_time,
-                   {", ".join(f"count(*) FILTER ({way}) AS steps{place}" for place, way in enumerate(ways))}
+                   {", ".join(f"count(*) FILTER ({way}) AS steps{number}" for number, way in enumerate(ways))}
             FROM (
-                SELECT *, lag(item_id) OVER own AS last_id, lag(number) OVER own AS last_number
+                SELECT *, lag(item_id) OVER within AS last_id, lag(number) OVER within AS last_number
                 FROM (SELECT *, TRY_CAST(item_id AS BIGINT) AS number FROM visits)
-                WINDOW own AS (PARTITION BY visit ORDER BY time, event_row)
+                WINDOW within AS (PARTITION BY visit ORDER BY time, event_row)
             )
             GROUP BY visit
         )
@@ -88,14 +85,14 @@ def order_evidence(connection: duckdb.DuckDBPyConnection) -> OrderEvidence:
 
 @dataclass(frozen=True)
 class Warnings:
-    """The warnings that a log earns. `now`: epoch milliseconds."""
+    """Collects the warnings about one log. `now` is the present in epoch milliseconds."""
 
     connection: duckdb.DuckDBPyConnection
     facts: LogFacts
     now: int
 
     def collect(self, evidence: OrderEvidence, *, users: int, duplicates: int) -> list[str]:
-        """All of them; each says what was found and what to do."""
+        """All warnings about the log; each says what is wrong and what to do."""
         return [*self._rows(users, duplicates), *self._order(evidence), *self._times(), *self._shared_sessions()]
 
     def _rows(self, users: int, duplicates: int) -> Iterator[str]:

@@ -40,7 +40,7 @@ def _at_least(key: str, count: str, least: int) -> str:
 def _set_rare_users_apart(
     connection: DuckDBPyConnection, named_users: int, min_user_sessions: int, rare_users: Literal["drop", "train"]
 ) -> None:
-    """Sessions without a user count as those of a rare user."""
+    """Make the table ``rare_users``; sessions without a user count as those of a rare user."""
     connection.execute(f"""
         CREATE TABLE rare_users AS
         SELECT user_key FROM events GROUP BY user_key

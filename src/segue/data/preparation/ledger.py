@@ -1,4 +1,4 @@
-"""The account of the preparation: what each step left and what it removed."""
+"""The ledger of the preparation: how much each step left and how much it removed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ logger = logging.getLogger("segue")
 
 @dataclass(frozen=True)
 class Step:
-    """What stands after one step, and how much the step took.
+    """What is left after one step of the preparation, and how much the step removed.
 
     Attributes:
-        step: the settings key that asks for it (``"filters.min_item_support"``), or ``"log"`` for the beginning.
-        sessions: None before sessions are formed.
-        users: users with a name; sessions without a user belong to none.
+        step: the settings key of the step (``"filters.min_item_support"``), or ``"log"`` for the beginning.
+        sessions: number of sessions; None before sessions are formed.
+        users: number of users with an id; a session without a user has none.
     """
 
     step: str
@@ -46,7 +46,7 @@ class Ledger:
         self.named_users = named_users
 
     def record(self, step: str, *, in_sessions: bool = True) -> Step:
-        """Account for the step just done. Raises CorpusError, naming all steps so far, when no event is left."""
+        """Enter the step just done. Raises CorpusError, naming all steps so far, when no event is left."""
         key = "session_key" if in_sessions else "NULL"
         events, sessions, users, items = one_row(
             self._connection,
@@ -74,9 +74,9 @@ class Ledger:
 
     def refuse_one_user(self) -> None:
         """Raises CorpusError when fewer than two users with an id are left: there is nobody to tell apart."""
-        found, left = self.steps[0].users, self.steps[-1].users
+        first, left = self.steps[0].users, self.steps[-1].users
         if left < 2:
-            reason = f" of {found:,}; {self._what_took()}; relax these settings, or" if left < found else ";"
+            reason = f" of {first:,}; {self._what_took()}; relax these settings, or" if left < first else ";"
             raise CorpusError(f"{left} user is left{reason} give a log of two users or more")
 
     def as_dicts(self) -> list[dict[str, Any]]:
@@ -87,8 +87,8 @@ class Ledger:
         log = self.steps[0]
         if not log.events:
             return "the log has no events"
-        found = f"{log.events:,} events ({log.users:,} users, {log.items:,} items)"
-        return f"nothing is left of the log's {found}: {self._what_took()}; relax these settings"
+        contents = f"{log.events:,} events ({log.users:,} users, {log.items:,} items)"
+        return f"nothing is left of the log's {contents}: {self._what_took()}; relax these settings"
 
     def _what_took(self) -> str:
         return "; ".join(

@@ -7,7 +7,7 @@ import logging
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,12 @@ from segue.data.preparation.write import CorpusWriter, number_users_and_sessions
 from segue.data.sources import RawLog, Source
 from segue.errors import CorpusError, LogError, first_line
 from segue.settings import Settings
-from segue.system.folders import refuse_foreign, refuse_inputs_inside, refuse_nameless
+from segue.system.folders import FolderKind, missing_parents, publish, refuse_inputs_inside, remove_empty
 from segue.system.interrupts import interruptible, undisturbed
 
 logger = logging.getLogger("segue")
 
+_CORPUS_FOLDER = FolderKind(CorpusError, read_manifest, lambda path: str(path) in FILES)
 _SECTIONS = {"columns", "sessions", "filters", "split", "preparation"}
 
 
@@ -46,11 +47,11 @@ def prepare(
     """Prepare a log and write the corpus folder `out`; see ``corpus.py`` for what is in it.
 
     Args:
-        source: anything that ``read_log`` takes (a path, a frame), or a ``Source``: a known data set. A source's own
-            settings are the caller's to compose beneath the user's.
+        source: anything that ``read_log`` takes (a path, a frame), or a ``Source``: a known data set. The caller
+            composes the settings of a data set beneath the user's.
         out: the folder to write. It appears, or is replaced, at the end and whole, or not at all.
         items: what ``read_attributes`` takes: item_id, name, categorical columns; instead of what a ``Source`` brings.
-        users: the same with user_id.
+        users: what ``read_attributes`` takes: user_id, name, categorical columns; instead of a ``Source``'s own.
         overwrite: replace an existing corpus.
 
     Returns:
@@ -63,17 +64,16 @@ def prepare(
         UserMistake: `out` cannot be written or holds the log, the disk is full, memory or the engine's limit is too
             small.
     """
-    refuse_nameless(out, CorpusError)
     with engine.guarded(f"looking for {out}"):
-        _check_target(out, overwrite)
+        _CORPUS_FOLDER.refuse_existing(out, overwrite=overwrite)
         refuse_inputs_inside(out, source, items, users)
     with engine.guarded(f"preparing the corpus {out}"), _folder_aside(out) as (folder, scratch):
         with interruptible(), engine.connect(settings.preparation, scratch) as connection:
             manifest = _prepare(connection, source, folder, scratch, settings, items=items, users=users)
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        _check_target(out, overwrite)  # again: it has been a while
+        _CORPUS_FOLDER.refuse_existing(out, overwrite=overwrite)  # again: it has been a while
         with undisturbed():
-            _publish(folder, out)
+            publish(folder, out)
     logger.info("corpus %s: %s", out, ", ".join(f"{count:,} {name}" for name, count in manifest["sizes"].items()))
     return manifest
 
@@ -134,19 +134,10 @@ def _raw_log(connection: DuckDBPyConnection, source: Any, scratch: Path, setting
         raise LogError(f"cannot read the files of {source.name}: {first_line(error)}") from None
 
 
-def _check_target(out: Path, overwrite: bool) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not overwrite:
-        raise CorpusError(f"{out} exists already; name another folder, or overwrite it with --overwrite")
-    read_manifest(out)
-    refuse_foreign(out, lambda path: str(path) in FILES, CorpusError)
-
-
 @contextmanager
 def _folder_aside(out: Path) -> Iterator[tuple[Path, Path]]:
     """A folder beside `out`, on the same disk, and one in it for intermediate files; both gone afterwards."""
-    made = [parent for parent in out.absolute().parents if not parent.exists()]
+    parents = missing_parents(out)
     aside = out.parent / f".{out.name}.{secrets.token_hex(4)}.partial"
     try:
         aside.mkdir(mode=0o700, parents=True)
@@ -157,19 +148,4 @@ def _folder_aside(out: Path) -> Iterator[tuple[Path, Path]]:
     finally:
         with undisturbed():
             shutil.rmtree(aside, ignore_errors=True)
-            for parent in made:
-                with suppress(OSError):
-                    parent.rmdir()
-
-
-def _publish(folder: Path, out: Path) -> None:
-    """Put `folder` in the place of `out`; what stood there is back if that fails, and gone if it succeeds."""
-    former = folder.with_name("former")
-    if out.exists():
-        out.rename(former)
-    try:
-        folder.rename(out)
-    except OSError:
-        if former.exists():
-            former.rename(out)
-        raise
+            remove_empty(parents)

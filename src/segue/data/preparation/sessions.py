@@ -3,10 +3,10 @@
 Everything works on one table, ``events``, rewritten by each step::
 
     session_key  the `event` that opened the session
-    user_key     place of the user's id in byte order; sessions without a user have a key each, after all users
-    item_key     place of the item's id in byte order
+    user_key     rank of the user's id in byte order; sessions without a user have a key each, after all users
+    item_key     rank of the item's id in byte order
     time         epoch milliseconds
-    event        place in the order (user_key, time, event_row): inside a user and inside a session, time order
+    event        rank in the order (user_key, time, event_row): time order inside a user and inside a session
 
 so that every later step compares whole numbers, and `event` alone orders the events of a session and a user's sessions.
 """
@@ -20,31 +20,16 @@ from duckdb import DuckDBPyConnection
 
 from segue.data.engine import one_row
 from segue.data.preparation.ledger import Ledger
+from segue.data.session_gap import opens, visit
 from segue.errors import LogError
 from segue.settings import FiltersSettings, SessionsSettings
 from segue.settings.units import milliseconds
 
 logger = logging.getLogger("segue")
 
-_MARKED = """
-    CREATE OR REPLACE TABLE events AS
-    SELECT event, user_key, item_key, time, session_id,
-           lag(event) OVER visit IS NULL OR (session_id IS NULL AND time - lag(time) OVER visit > {gap}) AS opens,
-           item_key = lag(item_key) OVER visit AS same_item
-    FROM events
-    WINDOW visit AS (PARTITION BY user_key, session_id ORDER BY event)
-"""
-_KEYED = """
-    CREATE OR REPLACE TABLE events AS
-    SELECT max(CASE WHEN opens THEN event END) OVER visit AS session_key,
-           user_key, item_key, time, event, session_id, NOT opens AND same_item AS repeats
-    FROM events
-    WINDOW visit AS (PARTITION BY user_key, session_id ORDER BY event ROWS UNBOUNDED PRECEDING)
-"""
-
 
 def form_sessions(connection: DuckDBPyConnection, sessions: SessionsSettings, filters: FiltersSettings) -> Ledger:
-    """From the table ``log`` to the table ``events``, in sessions: read, cut, without repeats, cut to length.
+    """Make the table ``events`` from the table ``log``: events in sessions, without repeats, cut to length.
 
     Event types, top items, sessions, immediate repeats, length cap; each applied once. The log's own session ids go
     to the table ``session_ids`` (session_key, session_id), users and items to ``user_codes`` and ``item_codes``.
@@ -52,7 +37,7 @@ def form_sessions(connection: DuckDBPyConnection, sessions: SessionsSettings, fi
     A session id seen with two users is two sessions. An event with neither user nor session id belongs to no
     session and is removed, and counted.
 
-    Raises CorpusError when nothing is left, LogError when event types are asked of a log that has none.
+    Raises CorpusError when nothing is left, LogError when event types are set for a log that has none.
     """
     ledger = _encode(connection)
     if filters.event_types is not None:
@@ -63,8 +48,8 @@ def form_sessions(connection: DuckDBPyConnection, sessions: SessionsSettings, fi
         ledger.record("filters.top_items", in_sessions=False)
     _sessionise(connection, milliseconds(sessions.gap))
     ledger.record("sessions")
-    kept = "NOT repeats" if sessions.drop_repeats else "true"
-    rewrite(connection, f"SELECT session_key, user_key, item_key, time, event FROM events WHERE {kept}")
+    condition = "NOT repeats" if sessions.drop_repeats else "true"
+    rewrite(connection, f"SELECT session_key, user_key, item_key, time, event FROM events WHERE {condition}")
     ledger.record("sessions.drop_repeats")
     _cap_length(connection, sessions.max_length, sessions.keep)
     ledger.record("sessions.max_length")
@@ -77,7 +62,7 @@ def rewrite(connection: DuckDBPyConnection, query: str) -> None:
 
 
 def _encode(connection: DuckDBPyConnection) -> Ledger:
-    """Ids to keys in byte order, DuckDB's own order of VARCHAR."""
+    """Replace ids by keys in byte order, which is DuckDB's own order of VARCHAR."""
     connection.execute("""
         CREATE TABLE item_codes AS
         SELECT CAST(row_number() OVER (ORDER BY item_id) - 1 AS INTEGER) AS item_key, item_id
@@ -130,8 +115,22 @@ def _sessionise(connection: DuckDBPyConnection, gap: int) -> None:
         FROM events WHERE user_key IS NOT NULL
         """,
     )
-    connection.execute(_MARKED.format(gap=gap))
-    connection.execute(_KEYED)
+    rewrite(
+        connection,
+        f"""
+        SELECT event, user_key, item_key, time, session_id, {opens(gap)} AS opens,
+               item_key = lag(item_key) OVER visit AS same_item
+        FROM events WINDOW {visit("event", user="user_key")}
+        """,
+    )
+    rewrite(
+        connection,
+        f"""
+        SELECT max(CASE WHEN opens THEN event END) OVER visit AS session_key,
+               user_key, item_key, time, event, session_id, NOT opens AND same_item AS repeats
+        FROM events WINDOW {visit("event", user="user_key", frame="ROWS UNBOUNDED PRECEDING")}
+        """,
+    )
     connection.execute("""
         CREATE TABLE session_ids AS
         SELECT session_key, session_id FROM events WHERE session_key = event AND session_id IS NOT NULL
@@ -157,8 +156,8 @@ def _cap_length(connection: DuckDBPyConnection, max_length: int, keep: Literal["
         {short}
         UNION ALL
         SELECT session_key, user_key, item_key, time, event FROM (
-            SELECT *, row_number() OVER (PARTITION BY session_key ORDER BY event {direction}) AS place
+            SELECT *, row_number() OVER (PARTITION BY session_key ORDER BY event {direction}) AS rank
             FROM events SEMI JOIN too_long USING (session_key)
-        ) WHERE place <= {max_length}
+        ) WHERE rank <= {max_length}
         """,
     )

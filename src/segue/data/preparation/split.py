@@ -1,4 +1,4 @@
-"""Train, validation, test: which part a session belongs to, and what that leaves of test."""
+"""The split into train, validation and test, and the cleaning of test."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _WINDOWS = {
 
 
 def split(connection: DuckDBPyConnection, ledger: Ledger, settings: SplitSettings) -> dict[str, int | None]:
-    """From ``events`` to the tables ``sessions`` and ``vocabulary``; test events that cannot be asked are removed.
+    """Make the tables ``sessions`` and ``vocabulary`` from ``events``; test events that no model can know are removed.
 
     ``sessions`` has session_key, user_key, regular (neither of a rare user nor without a user), part, first_event,
     start and finish (ms) and length. ``vocabulary`` has item_key and item, the number in the corpus: the items of
     train and validation in byte order of their ids.
 
     - ``user_80_20``: of a user's n regular sessions, in order of their start, the first floor((1 - test) n) are train.
-    - ``global_time``: the same with all regular sessions of the log, in order of their *end*.
+    - ``global_time``: of the n regular sessions of the log, in order of their *end*, the first floor((1 - test) n).
     - The last floor(validation n_train) of the n_train sessions are validation, at least one of three or more.
     - Other sessions are train; under ``global_time`` only those that ended no later than the regular train sessions.
 
@@ -75,18 +75,18 @@ def _assign_parts(connection: DuckDBPyConnection, settings: SplitSettings) -> No
     connection.execute(f"""
         CREATE TABLE sessions AS
         WITH ranked AS (
-            SELECT session_key, row_number() OVER ({partition} {order}) AS place, count(*) OVER ({partition}) AS total
+            SELECT session_key, row_number() OVER ({partition} {order}) AS rank, count(*) OVER ({partition}) AS total
             FROM summaries ANTI JOIN rare_users USING (user_key)
         ), sized AS (
             SELECT *, {train} AS train FROM ranked
         ), parted AS (
-            SELECT session_key, place,
+            SELECT session_key, rank,
                    train - CASE WHEN train >= 3 THEN greatest({validation}, 1) ELSE {validation} END AS fitted, train
             FROM sized
         )
         SELECT s.*, p.session_key IS NOT NULL AS regular,
-               CAST(CASE WHEN p.place > p.train THEN {int(Part.TEST)}
-                         WHEN p.place > p.fitted THEN {int(Part.VALIDATION)}
+               CAST(CASE WHEN p.rank > p.train THEN {int(Part.TEST)}
+                         WHEN p.rank > p.fitted THEN {int(Part.VALIDATION)}
                          ELSE {int(Part.TRAIN)} END AS INTEGER) AS part
         FROM summaries AS s LEFT JOIN parted AS p USING (session_key)
     """)
@@ -155,13 +155,13 @@ def _clean_test(connection: DuckDBPyConnection) -> dict[str, int]:
     (false_adjacencies,) = one_row(
         connection,
         """
-        WITH placed AS (
-            SELECT e.session_key, e.event, v.item, row_number() OVER visit AS place
+        WITH numbered_events AS (
+            SELECT e.session_key, e.event, v.item, row_number() OVER visit AS position
             FROM events AS e SEMI JOIN touched USING (session_key) LEFT JOIN vocabulary AS v USING (item_key)
             WINDOW visit AS (PARTITION BY e.session_key ORDER BY e.event)
         ), kept AS (
-            SELECT place - lag(place) OVER (PARTITION BY session_key ORDER BY event) AS step
-            FROM placed WHERE item IS NOT NULL
+            SELECT position - lag(position) OVER (PARTITION BY session_key ORDER BY event) AS step
+            FROM numbered_events WHERE item IS NOT NULL
         )
         SELECT count(*) FROM kept WHERE step > 1
         """,

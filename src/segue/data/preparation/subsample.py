@@ -1,4 +1,4 @@
-"""A smaller corpus: users drawn by seed, with all their sessions, prepared anew under the settings of the whole."""
+"""A smaller corpus: a random subsample of users with all their sessions, prepared anew under the same settings."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from segue.data.preparation.prepare import prepare
 from segue.settings import ColumnsSettings, Settings
 
 
-def drawn_users(ids: Sequence[str], users: int, seed: int) -> list[str]:
-    """So many of the ids, by md5 of id and seed: the same on every machine and in any order of the ids."""
+def subsample_users(ids: Sequence[str], users: int, seed: int) -> list[str]:
+    """The first `users` of the ids by md5 of id and seed: equal on every machine and for any order of the ids."""
     query = "SELECT id FROM (SELECT unnest(?) AS id) ORDER BY md5(id || ':' || ?), id LIMIT ?"
     return [row[0] for row in duckdb.execute(query, [list(ids), str(seed), users]).fetchall()]
 
 
-def draw_corpus(whole: Corpus, out: Path, users: int, *, seed: int) -> None:
-    """Write the corpus of so many known users to `out`.
+def subsample_corpus(whole: Corpus, out: Path, users: int, *, seed: int) -> None:
+    """Write the corpus of `users` known users to `out`.
 
     Sessions stay as they are in `whole`; filters and split are applied again, as items get rarer with fewer users.
     """
     known = [user for user in whole.user_ids[: whole.n_users] if user is not None]
-    chosen = pa.array(drawn_users(known, users, seed))
-    is_drawn = pc.is_in(whole.users.column("user_id"), value_set=chosen).to_numpy()
-    sessions = whole.sessions.take(np.flatnonzero(is_drawn[whole.sessions.user]))
+    chosen = pa.array(subsample_users(known, users, seed))
+    is_chosen = pc.is_in(whole.users.column("user_id"), value_set=chosen).to_numpy()
+    sessions = whole.sessions.take(np.flatnonzero(is_chosen[whole.sessions.user]))
     owner = np.repeat(sessions.user, sessions.lengths)
     log = pa.table(
         {
@@ -39,11 +39,11 @@ def draw_corpus(whole: Corpus, out: Path, users: int, *, seed: int) -> None:
             "session_id": pa.array(np.repeat(sessions.number, sessions.lengths)).cast(pa.string()),
         }
     )
-    given = Settings.parse(whole.manifest["settings"])
-    settings = given.model_copy(
+    settings_of_whole = Settings.parse(whole.manifest["settings"])
+    settings = settings_of_whole.model_copy(
         update={
             "columns": ColumnsSettings(),
-            "filters": given.filters.model_copy(update={"event_types": None}),
+            "filters": settings_of_whole.filters.model_copy(update={"event_types": None}),
         }
     )
     prepare(log, out, settings, items=whole.items, users=whole.users.drop_columns(["known"]))

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection
 
-from segue.data.corpus import IntArray, Part, offsets_of
+from segue.data.arrays import IntArray, offsets_of
+from segue.data.corpus import Part
 from segue.data.engine import one_row, table_of
 from segue.errors import LogError
 
@@ -47,7 +48,7 @@ class CorpusWriter:
         return self._digest.hexdigest()
 
     def write_items(self, attributes: pa.Table | None) -> int:
-        """items.parquet; returns how many items the attributes name.
+        """Write items.parquet; returns the number of items that have attributes.
 
         Args:
             attributes: item_id (unique), then any of name and categorical columns.
@@ -56,12 +57,12 @@ class CorpusWriter:
         return self._write_vocabulary("items", table_of(self._connection, query), attributes)
 
     def write_users(self, attributes: pa.Table | None) -> int:
-        """users.parquet, from the table ``owners``; returns how many users the attributes name."""
+        """Write users.parquet from the table ``owners``; returns the number of users that have attributes."""
         query = 'SELECT user_id, known FROM owners ORDER BY "user"'
         return self._write_vocabulary("users", table_of(self._connection, query), attributes)
 
     def write_part(self, part: Part) -> None:
-        """train.parquet, validation.parquet or test.parquet, sessions in the order of their numbers."""
+        """Write train.parquet, validation.parquet or test.parquet, sessions in the order of their numbers."""
         query = 'SELECT session, "user", session_id, length FROM numbered WHERE part = ? ORDER BY session'
         sessions = table_of(self._connection, query, [int(part)])
         events = _Events(self._connection, part)
@@ -97,7 +98,7 @@ class CorpusWriter:
 
 
 class _Events:
-    """The flat events of a part, in the order of its sessions, read a piece at a time."""
+    """The flat events of a part, in the order of its sessions, read in pieces."""
 
     def __init__(self, connection: DuckDBPyConnection, part: Part) -> None:
         self._batches: pa.RecordBatchReader = connection.sql(
@@ -113,22 +114,22 @@ class _Events:
 
     def take(self, count: int) -> tuple[np.ndarray[Any, np.dtype[np.int32]], IntArray]:
         """The next `count` items and times."""
-        items, times, held = [self._items], [self._times], len(self._items)
-        while held < count:
+        items, times, ready = [self._items], [self._times], len(self._items)
+        while ready < count:
             batch = self._batches.read_next_batch()
             items.append(np.asarray(batch.column(0), dtype=np.int32))
             times.append(np.asarray(batch.column(1), dtype=np.int64))
-            held += len(batch)
+            ready += len(batch)
         all_items, all_times = np.concatenate(items), np.concatenate(times)
         self._items, self._times = all_items[count:], all_times[count:]
         return all_items[:count], all_times[:count]
 
 
 def number_users_and_sessions(connection: DuckDBPyConnection) -> None:
-    """The tables ``owners`` (user_key, user_id, known, user) and ``numbered`` (sessions with their corpus numbers).
+    """Make the tables ``owners`` (user_key, user_id, known, user) and ``numbered`` (sessions by their corpus numbers).
 
-    Known users, those with regular train or validation sessions, come first, each group in byte order of the ids;
-    sessions without a user come last, a row each without an id, so that nobody's history holds them.
+    Known users, those with regular train or validation sessions, come first, each group in byte order of the ids. Each
+    session without a user is a user row of its own at the end, without an id, so that it is nobody's history.
     """
     connection.execute(f"""
         CREATE TABLE owners AS
@@ -146,16 +147,16 @@ def number_users_and_sessions(connection: DuckDBPyConnection) -> None:
 
 
 def sizes(connection: DuckDBPyConnection) -> dict[str, int]:
-    """Items, users, and sessions and events by part, as the manifest gives them."""
+    """Numbers of items, users, and of sessions and events per part, as in the manifest."""
     (items,) = one_row(connection, "SELECT count(*) FROM vocabulary")
     users, known = one_row(connection, "SELECT count(*), count(*) FILTER (WHERE known) FROM owners")
-    found = {"items": items, "users": users, "known_users": known}
+    counts = {"items": items, "users": users, "known_users": known}
     for part in Part:
         sessions, events = one_row(
             connection, "SELECT count(*), coalesce(sum(length), 0) FROM numbered WHERE part = ?", [int(part)]
         )
-        found |= {f"{part.name.lower()}_sessions": sessions, f"{part.name.lower()}_events": int(events)}
-    return found
+        counts |= {f"{part.name.lower()}_sessions": sessions, f"{part.name.lower()}_events": int(events)}
+    return counts
 
 
 def _with_attributes(table: pa.Table, attributes: pa.Table | None) -> tuple[pa.Table, int]:

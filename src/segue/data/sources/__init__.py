@@ -1,4 +1,4 @@
-"""Known data sets, read from their original raw files. The folder is the list: one file a data set.
+"""Known data sets, read from their original raw files. The folder is the list: one file per data set.
 
 Each module has ``source(path: Path | None) -> Source``; its name in commands is the file's, with ``-`` for ``_``.
 """
@@ -21,7 +21,7 @@ from segue.settings.base import nearest
 
 @dataclass(frozen=True)
 class RawLog:
-    """What a source makes of its raw files: a log in the standard columns, and attributes.
+    """The data of a source in standard form: a log with the standard columns, and attributes.
 
     Attributes:
         events: a Parquet file with user_id, item_id, timestamp and, where the source knows them, session_id and
@@ -36,11 +36,11 @@ class RawLog:
 
 @dataclass(frozen=True)
 class Source:
-    """A known data set that is there.
+    """A known data set whose raw files exist.
 
     Attributes:
         name: as in commands (``"lastfm"``).
-        settings: what this data set asks for; the user's own settings go over it.
+        settings: the settings of this data set; the user's own go over them.
         read: makes the log out of the raw files, in the given folder, under the composed settings.
     """
 
@@ -50,7 +50,7 @@ class Source:
 
 
 def names() -> list[str]:
-    """The known data sets."""
+    """Names of the known data sets."""
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 

@@ -38,7 +38,7 @@ def source(path: Path | None) -> Source:
 
 
 def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Settings) -> RawLog:
-    """Items are artists by their MusicBrainz id; listens of artists without one are dropped.
+    """Read the listens. Items are artists by their MusicBrainz id; listens of artists without one are dropped.
 
     Rows are turned around, so that listens of the same second stand in the order in which they happened.
     """

@@ -30,7 +30,7 @@ def source(path: Path | None) -> Source:
 
 
 def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Settings) -> RawLog:
-    """Items are subreddits. Rows keep their order."""
+    """Read the comments; items are subreddits, rows keep their order."""
     missing = set(_COLUMNS) - set(columns_of(connection, _COMMENTS, file))
     if missing:
         raise LogError(f"{file}: no column {', '.join(sorted(missing))} in its header; is it the raw {FILE}?")

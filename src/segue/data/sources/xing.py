@@ -13,6 +13,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from segue.data.engine import one_row
+from segue.data.session_gap import opens, visit
 from segue.data.sources import RawLog, Source, columns_of, raw_file, write_events
 from segue.errors import LogError
 from segue.settings import Nested, Settings
@@ -37,7 +38,8 @@ def source(path: Path | None) -> Source:
 
 
 def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Settings) -> RawLog:
-    """Deletions go; of a session's equal interactions with a posting the first stays; then items below 20 go.
+    """Read the interactions. Deletions are left out; of a session's equal interactions with a posting the first stays;
+    then items with fewer than 20 interactions are left out.
 
     The support is of the raw data in that it is counted before the length cap and before short sessions leave, which
     is why ``filters.min_item_support`` asks for nothing more. A click followed by a bookmark of the same posting
@@ -50,12 +52,11 @@ def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Se
         connection,
         f"""
             WITH marked AS (
-                SELECT *, coalesce(time - lag(time) OVER visit > {milliseconds(settings.sessions.gap)}, true) AS opens
-                FROM interactions WINDOW visit AS (PARTITION BY user_id ORDER BY time, line)
+                SELECT *, {opens(milliseconds(settings.sessions.gap))} AS opens
+                FROM interactions WINDOW {visit("time, line")}
             ), numbered AS (
-                SELECT *, count(*) FILTER (WHERE opens) OVER
-                    (PARTITION BY user_id ORDER BY time, line ROWS UNBOUNDED PRECEDING) AS visit
-                FROM marked
+                SELECT *, count(*) FILTER (WHERE opens) OVER visit AS visit
+                FROM marked WINDOW {visit("time, line", frame="ROWS UNBOUNDED PRECEDING")}
             ), distinct_events AS (
                 SELECT * FROM numbered
                 QUALIFY row_number() OVER (PARTITION BY user_id, visit, item_id, event_type ORDER BY time, line) = 1
@@ -77,16 +78,16 @@ def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Se
 
 
 def _load(file: Path, connection: DuckDBPyConnection) -> None:
-    found = {name.rpartition(".")[2]: name for name in columns_of(connection, _INTERACTIONS, file)}
-    missing = [name for name in _COLUMNS if name not in found]
+    headers = {name.rpartition(".")[2]: name for name in columns_of(connection, _INTERACTIONS, file)}
+    missing = [name for name in _COLUMNS if name not in headers]
     if missing:
         raise LogError(f"{file}: no column {', '.join(missing)} in its tab-separated header; is it the raw {FILE}?")
-    user, item, kind, time = (f'"{found[name]}"' for name in _COLUMNS)
+    user, item, kind, time = (f'"{headers[name]}"' for name in _COLUMNS)
     connection.execute(
         f"""
         CREATE TEMP TABLE interactions AS
         SELECT row_number() OVER () AS line, {user} AS user_id, {item} AS item_id, {kind} AS event_type,
-               CAST({time} AS BIGINT) * 1000 AS time
+               CAST({time} AS BIGINT) * 1000 AS time, CAST(NULL AS VARCHAR) AS session_id
         FROM {_INTERACTIONS} WHERE CAST({kind} AS INTEGER) <> {_DELETE}
         """,
         [str(file)],

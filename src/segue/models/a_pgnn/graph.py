@@ -1,7 +1,7 @@
-"""A-PGNN's graph of a user's behaviour: the sessions before and the prefix of an event, in one (Zhang et al. 2020).
+"""A-PGNN's graph of a user's behaviour: the earlier sessions and the prefix of an event, in one (Zhang et al. 2020).
 
-Events of one row share all sessions before. What the prefix of an event cannot change is computed once a row: only the
-nodes that it does change exist for the event again, as copies that stand in the place of the row's.
+Events of one row share all earlier sessions. What the prefix of an event cannot change is computed once per row: only
+the nodes that the prefix does change exist a second time for the event, as copies that replace those of the row.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from segue.data.batches import Batch, spans
+from segue.data.batches import Batch
+from segue.data.tensors import find, spans
 from segue.graph.propagation import Csr, csr_rows
 from segue.graph.session import SessionGraph, session_graph
 
 
 class BehaviourGraph(NamedTuple):
-    """Nodes of rows, then copies of events, as one union; and the sessions before, as those nodes.
+    """The nodes of rows, then the copies for events, as one union; and the earlier sessions as lists of these nodes.
 
     Attributes:
-        item, row: [nodes].
-        predecessors, successors: for each node those of its clicks, as often as they occur.
+        item, row: the item and the row of each node, [nodes].
+        predecessors, successors: nodes clicked right before and right after each node, as often as they occur.
         node: [cells], the node of each click of the prefixes, event by event.
-        member, session: [members], the node of each click of the sessions before, and the session's number.
-        n_sessions: how many sessions there are, those that differ for an event counted again.
-        sessions, known: [events, most sessions], those before each event, the oldest first; False where there is none.
+        member, session: [members], the node of each click of the earlier sessions, and the session's number.
+        n_sessions: number of sessions; one that differs for an event counts again for that event.
+        sessions, known: [events, most sessions], sessions before each event, the oldest first; `known` is False where
+            there is none.
     """
 
     item: Tensor
@@ -41,25 +43,25 @@ class BehaviourGraph(NamedTuple):
 
 
 class _Copies:
-    """The nodes that exist for an event again, numbered after the nodes of the rows; sorted by (event, item)."""
+    """Copies of nodes for single events, numbered after the nodes of the rows; sorted by (event, item)."""
 
     def __init__(self, keys: Tensor, past: SessionGraph, event_row: Tensor, n_items: int) -> None:
         self.keys, self.past, self.n_items = keys, past, n_items
         self.event, self.item = keys // n_items, keys % n_items
         self.row = event_row.index_select(0, self.event)
-        base, found = _find(past.event * n_items + past.item, self.row * n_items + self.item)
+        base, found = find(past.event * n_items + past.item, self.row * n_items + self.item)
         self.copied = found.nonzero().squeeze(1)
-        """Those that the row has a node for,"""
+        """Copies of a node that the row already has, [copied]."""
         self.base = base.index_select(0, self.copied)
-        """and that node."""
+        """Node of the row that each of them copies, [copied]."""
 
     def place(self, event: Tensor, base: Tensor) -> Tensor:
         """The node that stands for a row's node in an event: the copy where there is one."""
-        copy, found = _find(self.keys, event * self.n_items + self.past.item.index_select(0, base))
+        copy, found = find(self.keys, event * self.n_items + self.past.item.index_select(0, base))
         return torch.where(found, copy + len(self.past.item), base)
 
     def heard(self, lists: Csr) -> tuple[Tensor, Tensor]:
-        """The entries that copies take over from the lists of the nodes they copy: copy and the entry."""
+        """List entries that copies take over from the nodes they copy: the copy and the entry."""
         positions, owner = csr_rows(lists.offsets, self.base)
         return self.copied.index_select(0, owner), lists.indices.index_select(0, positions)
 
@@ -68,7 +70,7 @@ def behaviour_graph(batch: Batch, n_items: int, *, max_items: int, max_sessions:
     """The union graph of all events of a batch.
 
     Args:
-        max_items, max_sessions: bounds on what is looked back at.
+        max_items, max_sessions: bounds on the history that is read.
         spread: how far from its items a prefix changes anything: nodes up to that many edges away are copied.
     """
     history, prefixes = batch.history(max_items, max_sessions), batch.prefixes()
@@ -127,7 +129,7 @@ def _sessions(
     known = place < count[:, None]
     sessions = ((torch.cumsum(of_row, 0) - of_row)[batch.row, None] + place) * known
     events = torch.arange(len(batch), device=count.device)[:, None]
-    number, found = _find(differing, events * max(n_past, 1) + sessions)
+    number, found = find(differing, events * max(n_past, 1) + sessions)
     return (
         torch.cat([past.node, member]),
         torch.cat([session, again + n_past]),
@@ -135,11 +137,3 @@ def _sessions(
         torch.where(found & known, number + n_past, sessions),
         known,
     )
-
-
-def _find(keys: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each wanted key stands among distinct sorted keys, and whether it does."""
-    if not len(keys):
-        return torch.zeros_like(wanted), torch.zeros_like(wanted, dtype=torch.bool)
-    place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
-    return place, keys[place] == wanted

@@ -20,27 +20,28 @@ from segue.data.batches import Batch, UserWindow
 from segue.graph.propagation import Csr, neighbour_mean
 from segue.models.a_pgnn.graph import BehaviourGraph, behaviour_graph
 from segue.nn.encoding import Encoding
-from segue.settings import GraphSettings
 from segue.settings.search_space import Between, Choice, Space
 
 
 class APGNNConfig(ModelConfig):
-    """Sizes, how far it looks back, and how messages are weighted."""
+    """Options of A-PGNN: sizes, how far it looks back, and how messages are weighted."""
 
     window: UserWindow = UserWindow(length=20)
+    """Items of the running session, and of the user's earlier sessions, that enter the graph."""
     dim: int = Field(100, ge=1, le=4096)
-    """d, the size of item vectors and node states."""
+    """Size d of item vectors and node states."""
     dim_user: int = Field(50, ge=1, le=4096)
-    """d', the size of user vectors."""
+    """Size d' of user vectors."""
     steps: int = Field(1, ge=1, le=8)
     """Propagation steps, all with the same weights."""
     max_sessions: int = Field(50, ge=1, le=10_000)
     """Earlier sessions in the graph, the latest ones, within the items of ``window.history``."""
     norm: Literal["row", "code"] = "row"
-    """row: in-messages are the mean over preceding clicks, out-messages over following ones. code: as the authors'
-    program computes, where every node shares itself out: Σ over following v of x_v / (clicks before v), and back."""
+    """Weights of messages. row: in-messages are the mean over preceding clicks, out-messages over following ones. code:
+    as the authors' program computes them, where every node divides itself among its listeners: Σ over following v of
+    x_v / (clicks before v), and the other way round."""
     layer_norm: bool = False
-    """Normalise what the attention returns; the authors do for Xing alone."""
+    """Whether the output of the attention is normalised; the authors do so for Xing alone."""
     mask_users: float = Field(0.01, ge=0, lt=1)
     """Share of train sessions shown as those of an unknown user without history, which teaches that user's row."""
 
@@ -87,7 +88,7 @@ class Pooling(nn.Module):
         self.query = nn.Parameter(torch.empty(dim))
 
     def forward(self, y: Tensor, mask: Tensor) -> Tensor:
-        """Padded y [events, n, d], its cells marked from the left → [events, 2 d]; zeros where there is no cell."""
+        """Pool padded y [events, n, d] where `mask`, left-aligned → [events, 2 d]; zeros without any cell."""
         if not mask.any():
             return y.new_zeros(len(y), 2 * y.shape[2])
         cells = torch.arange(len(y), device=y.device) * y.shape[1] + (mask.sum(1) - 1).clamp(min=0)
@@ -105,7 +106,9 @@ class SessionAttention(nn.Module):
         self.normalise = nn.LayerNorm(dim) if layer_norm else nn.Identity()
 
     def forward(self, x: Tensor, pooled: Tensor, sessions: Tensor, known: Tensor) -> Tensor:
-        """X [events, clicks, d]; F is ``pooled[sessions]``, [events, sessions, d] → O as X. Without sessions O = X."""
+        """Attend from X [events, clicks, d] to F = ``pooled[sessions]`` [events, sessions, d] → O, shaped as X.
+
+        Without sessions O = X."""
         heard = torch.zeros_like(x)
         if known.any():
             key, value = (_padded(torch.relu(part(pooled)), sessions) for part in (self.key, self.value))
@@ -117,7 +120,7 @@ class SessionAttention(nn.Module):
 
 
 def _padded(table: Tensor, index: Tensor) -> Tensor:
-    """Rows of a table, [events, n] → [events, n, d]."""
+    """Rows of a table by index, [events, n] → [events, n, d]."""
     return table.index_select(0, index.flatten()).view(*index.shape, table.shape[1])
 
 
@@ -126,6 +129,8 @@ class APGNN(SessionEncoder):
 
     Config = APGNNConfig
     config: APGNNConfig
+    title: ClassVar[str] = "A-PGNN"
+    depth: ClassVar[str | None] = "steps"
     presets: ClassVar[Mapping[str, Overrides]] = {
         # Not the authors': their program lost a transposition, so in and out are swapped and the weights not those of
         # their equations ("code"); it has no row for unknown users, and fails on them; it shuffles single events.
@@ -133,7 +138,7 @@ class APGNN(SessionEncoder):
             "model": {"norm": "row", "mask_users": 0.01},
             "training": {"batch_events": 100, "weight_decay": 0.0, "max_epochs": 30, "shuffle": "sessions"},
         },
-        "hggnn": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+        "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
     }
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 100, 128, 256)),
@@ -153,12 +158,9 @@ class APGNN(SessionEncoder):
     earlier: Pooling
     transform: nn.Linear
 
-    def __init__(self, config: APGNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
-
     @property
     def needs(self) -> frozenset[Need]:
-        """Earlier sessions of known users."""
+        """Needs known users with earlier sessions."""
         return frozenset({"history"})
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
@@ -180,7 +182,7 @@ class APGNN(SessionEncoder):
         return Encoding(self.transform(torch.cat([current, earlier, user.index_select(0, batch.row)], dim=1)))
 
     def item_vectors(self) -> Tensor:
-        """[items, d], as they are before propagation."""
+        """Item vectors as they are before propagation, [items, d]."""
         return self.embedding.weight
 
     def _graph(self, batch: Batch) -> BehaviourGraph:
@@ -191,7 +193,7 @@ class APGNN(SessionEncoder):
             batch, self.n_items, max_items=config.window.history, max_sessions=config.max_sessions, spread=spread
         )
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         config, dim = self.config, self.config.dim
         self.embedding, self.users = nn.Embedding(self.n_items, dim), nn.Embedding(self.n_users + 1, config.dim_user)
         self.propagation = PersonalPropagation(dim, config.dim_user, config.norm)

@@ -22,37 +22,38 @@ from segue.models.gce_gnn.neighbours import Hop, nearest_items, reach
 from segue.nn.dropout import dropout
 from segue.nn.encoding import Encoding
 from segue.nn.segments import segment_softmax, segment_sum
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Between, Choice, Space, fixed_schedule
 
 SLOPE = 0.2
-"""Of every leaky ReLU."""
+"""Slope of every leaky ReLU."""
 LISTENERS_PER_CHUNK = 2048
 """Nodes whose neighbours' vectors exist at the same time: they then stay in the cache, in training too."""
 
 
 class GCEGNNConfig(ModelConfig):
-    """Sizes, the global graph, regularisation."""
+    """Options of GCE-GNN: sizes, the global graph, regularisation."""
 
     window: Window = Window(length=20)
+    """Items of the running session that are looked at."""
     dim: int = Field(100, ge=1, le=4096)
-    """d, the size of item vectors and everything computed from them."""
+    """Size d of item vectors and of everything computed from them."""
     hops: int = Field(1, ge=1, le=3)
-    """How far the global graph is read; each hop has parameters of its own."""
+    """Number of hops that the global graph is read; each hop has parameters of its own."""
     neighbours: int = Field(12, ge=1, le=256)
     """Global neighbours kept per item, the most frequent ones."""
     distance: int = Field(3, ge=1, le=100)
     """ε: clicks of a session that lie at most this far apart are neighbours."""
     fill: Literal["mask", "repeat"] = "mask"
-    """Of an item with fewer neighbours, those alone; or, as the authors do, some drawn again up to the number."""
+    """Treatment of an item with fewer neighbours: "mask" leaves the places empty; "repeat", as the authors do, samples
+    again among the neighbours it has."""
     weights: Literal["count", "log1p"] = "count"
-    """How often two items were neighbours, as the attention sees it: the count itself, or log(1 + count)."""
+    """Form in which the attention sees how often two items were neighbours: the count itself, or log(1 + count)."""
     dropout_gcn: float = Field(0.2, ge=0, lt=1)
-    """Share dropped of what a hop transforms."""
+    """Share of the input of each hop's transformation that is dropped."""
     dropout_local: float = Field(0.0, ge=0, lt=1)
-    """Share dropped of the session graph's item vectors."""
+    """Share of the session graph's item vectors that is dropped."""
     dropout_global: float = Field(0.5, ge=0, lt=1)
-    """Share dropped of the global graph's item vectors."""
+    """Share of the global graph's item vectors that is dropped."""
 
 
 class GlobalAttention(nn.Module):
@@ -70,7 +71,7 @@ class GlobalAttention(nn.Module):
         self.dropout = dropout_gcn
 
     def forward(self, h: Tensor, summary: Tensor, hop: Hop, weight: Tensor) -> Tensor:
-        """Of all nodes [wider, d] and sessions [events, d], the listeners' new states [listeners, d].
+        """New states of the listeners [listeners, d], from all nodes [wider, d] and the sessions [events, d].
 
         `weight` [listeners, size] is w. What exists only per edge is computed again for the backward pass.
         """
@@ -95,7 +96,7 @@ class GlobalAttention(nn.Module):
 
 
 def _chunks(hop: Hop) -> tuple[list[int], list[int]]:
-    """Nodes and listeners of runs of whole events, about LISTENERS_PER_CHUNK listeners each."""
+    """Numbers of nodes and listeners in chunks of whole events, about LISTENERS_PER_CHUNK listeners per chunk."""
     listening = hop.event.index_select(0, hop.own)
     runs = (torch.searchsorted(listening, event) // LISTENERS_PER_CHUNK for event in (hop.event, listening))
     nodes, listeners = (torch.unique_consecutive(run, return_counts=True)[1].tolist() for run in runs)
@@ -108,10 +109,10 @@ class LocalAttention(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.of_relation = nn.Parameter(torch.empty(4, dim))
-        """a_r of self, in, out, in-out."""
+        """Weight vectors a_r of the relations self, in, out, in-out, [4, d]."""
 
     def forward(self, h: Tensor, graph: SessionGraph) -> Tensor:
-        """[nodes, d] → [nodes, d]."""
+        """Attend inside every session graph, [nodes, d] → [nodes, d]."""
         listener, speaker, relation = session_relations(graph)
         near = h.index_select(0, speaker)
         product = h.index_select(0, listener) * near * self.of_relation.index_select(0, relation)
@@ -120,7 +121,7 @@ class LocalAttention(nn.Module):
 
 
 def session_relations(graph: SessionGraph) -> tuple[Tensor, Tensor, Tensor]:
-    """Every linked pair once each way, and every node with itself: listener, speaker, relation, all [pairs].
+    """Every linked pair once in each direction, and every node with itself: listener, speaker, relation, all [pairs].
 
     Relation 0: the node itself; 1: the speaker is clicked before the listener; 2: after; 3: both.
     """
@@ -136,7 +137,7 @@ def session_relations(graph: SessionGraph) -> tuple[Tensor, Tensor, Tensor]:
     return pair // n_nodes, pair % n_nodes, relation
 
 
-class Readout(nn.Module):
+class PositionReadout(nn.Module):
     """Readout: β_i = q · σ(W_4 tanh(W_3 [h_i ‖ p_{l-i}]) + W_5 mean(h) + b), S = Σ_i β_i h_i over clicks.
 
     Positions count from the last click, 0; β is not normalised.
@@ -151,7 +152,7 @@ class Readout(nn.Module):
         self.query = nn.Parameter(torch.empty(dim))
 
     def forward(self, h: Tensor, event: Tensor, reversed_position: Tensor, lengths: Tensor) -> Tensor:
-        """Clicks [cells, d] and lengths of prefixes [events, 1] → [events, d]; zero where there is no click."""
+        """Read out clicks [cells, d] of prefixes with these lengths [events, 1] → [events, d]; zero without clicks."""
         mean = segment_sum(h, event, len(lengths)) / lengths
         placed = torch.tanh(self.placed(torch.cat([h, self.position(reversed_position)], dim=1)))
         gate = torch.sigmoid(self.of_each(placed) + self.of_mean(mean).index_select(0, event))
@@ -163,6 +164,9 @@ class GCEGNN(SessionEncoder):
 
     Config = GCEGNNConfig
     config: GCEGNNConfig
+    title: ClassVar[str] = "GCE-GNN"
+    depth: ClassVar[str | None] = "hops"
+    deepest: ClassVar[int] = 2
     presets: ClassVar[Mapping[str, Overrides]] = {
         # Two hops and the default shares dropped are the authors' for Diginetica. Not theirs: fill. Where they "repeat"
         # neighbours, the seed decides which of them weigh more.
@@ -173,7 +177,7 @@ class GCEGNN(SessionEncoder):
                 "max_epochs": 20, "patience": 3, "shuffle": "events",
             },
         },
-        "hggnn": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+        "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
     }  # fmt: skip
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 100, 128, 256)),
@@ -186,23 +190,20 @@ class GCEGNN(SessionEncoder):
         "training.weight_decay": Choice((0.0, 1e-6, 1e-5, 1e-4)),
         "training.schedule": Choice(("step", "constant")),
     }
-    spaces: ClassVar[Mapping[str, Space]] = {"hggnn": fixed_schedule(space)}
+    spaces: ClassVar[Mapping[str, Space]] = {"paper_conditions": fixed_schedule(space)}
 
     embedding: nn.Embedding
     neighbours: Tensor
     counts: Tensor
 
-    def __init__(self, config: GCEGNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
-
     @property
     def needs(self) -> frozenset[Need]:
-        """A global graph."""
+        """Needs a global graph."""
         return frozenset({"graph"})
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
-        """Count the neighbours of train sessions and draw the parameters."""
-        super().fit(corpus, preparation)
+    def fit(self, corpus: Corpus) -> None:
+        """Count the neighbours in train sessions and build the parameters."""
+        super().fit(corpus)
         config = self.config
         table = nearest_items(corpus.train, corpus.n_items, size=config.neighbours, distance=config.distance)
         self.neighbours, self.counts = torch.from_numpy(table.items), torch.from_numpy(table.counts)
@@ -210,7 +211,7 @@ class GCEGNN(SessionEncoder):
             self._repeat_neighbours()
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
-        """S, [events, d]; zero after an empty prefix."""
+        """Session vectors S, [events, d]; zero after an empty prefix."""
         prefixes = batch.prefixes()
         graph, _ = prefix_graph(prefixes, self.n_items)
         e = self.embedding(graph.item)
@@ -224,7 +225,7 @@ class GCEGNN(SessionEncoder):
         return Encoding(self.readout(clicked, event, prefixes.reversed_position[prefixes.mask], lengths))
 
     def item_vectors(self) -> Tensor:
-        """[items, d], as they are before any graph."""
+        """Item vectors as they are before any graph, [items, d]."""
         return self.embedding.weight
 
     def statistics(self) -> dict[str, Any]:
@@ -250,19 +251,19 @@ class GCEGNN(SessionEncoder):
         return h
 
     def _repeat_neighbours(self) -> None:
-        """Fill the rows of items with few neighbours by drawing among those, with replacement, once and for all."""
+        """Fill the rows of items with few neighbours by sampling among those with replacement, once and for all."""
         kept = (self.counts > 0).sum(1, keepdim=True)
         drawn = torch.randint(2**31, self.counts.shape) % kept.clamp(min=1)
         place = torch.arange(self.config.neighbours)
         chosen = torch.where(place < kept, place, drawn)
         self.neighbours, self.counts = self.neighbours.gather(1, chosen), self.counts.gather(1, chosen)
 
-    def _draw(self) -> None:
+    def _build_parameters(self) -> None:
         config, dim = self.config, self.config.dim
         self.embedding = nn.Embedding(self.n_items, dim)
         self.local = LocalAttention(dim)
         self.hops = nn.ModuleList(GlobalAttention(dim, config.dropout_gcn) for _ in range(config.hops))
-        self.readout = Readout(dim, config.window.length)
+        self.readout = PositionReadout(dim, config.window.length)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -(dim**-0.5), dim**-0.5)
         empty = torch.zeros(self.n_items, config.neighbours, dtype=torch.int32)

@@ -1,4 +1,4 @@
-"""GCE-GNN's global graph: which items came close to each other in train sessions (Wang et al. 2020).
+"""The global graph of GCE-GNN: which items came close to each other in train sessions (Wang et al. 2020).
 
 A node of a batch is a pair (event, item), for what an item hears there depends on the session that asks. The graph is
 read outwards from the nodes of the sessions, one hop at a time, and every node is there once however many hear it.
@@ -13,16 +13,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from segue.data.corpus import IntArray, Sessions, offsets_of
-
-PAIRS_PER_BLOCK = 4_000_000
-"""Bound on the pairs that are formed at a time (a single item may exceed it); each takes about 50 bytes."""
+from segue.data.arrays import PAIRS_PER_BLOCK, IntArray, blocks, offsets_of
+from segue.data.corpus import Sessions
 
 
 class NeighbourTable(NamedTuple):
     """The most frequent neighbours of each item, ties by ascending item; both int32 [items, size].
 
-    counts is 0 where an item has fewer neighbours; what `items` holds there means nothing.
+    `counts` is 0 where an item has fewer neighbours; the entry of `items` there means nothing.
     """
 
     items: npt.NDArray[np.int32]
@@ -37,14 +35,11 @@ def nearest_items(sessions: Sessions, n_items: int, *, size: int, distance: int)
     table = NeighbourTable(np.zeros((n_items, size), np.int32), np.zeros((n_items, size), np.int32))
     session = np.repeat(np.arange(len(sessions)), sessions.lengths)
     clicks = np.argsort(sessions.items, kind="stable")
-    until = offsets_of(np.bincount(sessions.items, minlength=n_items))
-    first = 0
-    while first < n_items:
-        within = np.searchsorted(until, until[first] + PAIRS_PER_BLOCK // (2 * distance), side="right") - 1
-        last = max(int(within), first + 1)
-        chosen = clicks[until[first] : until[last]]
+    support = np.bincount(sessions.items, minlength=n_items)
+    until = offsets_of(support)
+    for block in blocks(support * 2 * distance, PAIRS_PER_BLOCK):
+        chosen = clicks[until[block.start] : until[block.stop]]
         _keep_nearest(table, *_counts(sessions.items, session, chosen, distance, n_items))
-        first = last
     return table
 
 
@@ -63,7 +58,7 @@ def _counts(
 
 
 def _keep_nearest(table: NeighbourTable, item: IntArray, other: IntArray, count: IntArray) -> None:
-    """Enter the most frequent pairs of each item into its row."""
+    """Write the most frequent pairs of each item into its row of the table."""
     order = np.lexsort((other, -count, item))
     item, other, count = item[order], other[order], count[order]
     place = np.arange(len(item)) - np.searchsorted(item, item)
@@ -76,7 +71,7 @@ class Hop(NamedTuple):
     """One step outward from some nodes, the listeners.
 
     event, item [wider]: listeners and all their neighbours, each once, sorted by (event, item). own [listeners], near
-    [listeners, size]: where a listener and its neighbours stand among them. count [listeners, size]: 0 for none.
+    [listeners, size]: indices of a listener and of its neighbours among them. counts [listeners, size]: 0 for none.
     """
 
     event: Tensor
@@ -87,7 +82,7 @@ class Hop(NamedTuple):
 
 
 def reach(event: Tensor, item: Tensor, neighbours: Tensor, counts: Tensor) -> Hop:
-    """What the nodes (event, item), sorted and distinct, hear in the table [items, size]."""
+    """The hop from the nodes (event, item), sorted and distinct, to their neighbours in the table [items, size]."""
     n_items = max(len(neighbours), 1)
     count = counts.index_select(0, item)
     base = event * n_items

@@ -14,62 +14,63 @@ from segue.nn.losses import Form
 from segue.settings import GraphSettings
 from segue.settings.units import Duration, Neighbours
 
-Source = Literal["session", "history", "transition", "cooccurrence"]
+MemorySource = Literal["session", "history", "transition", "cooccurrence"]
 LayerWeight = Annotated[float, Field(ge=-1e6, le=1e6)]
-SOURCES: tuple[Source, ...] = ("session", "history", "transition", "cooccurrence")
+SOURCES: tuple[MemorySource, ...] = ("session", "history", "transition", "cooccurrence")
 
 
 class HGGNNConfig(ModelConfig):
     """HG-GNN (arXiv 2107.03813). The defaults are the paper's model; preset "segue" adds the terms at the end."""
 
     window: Window = Window(length=20, history=1000)
-    """history: of the source "history", and of users that train does not know; 0: of neither anything."""
+    """Items of the running session, and earlier items for source "history" and for users that train does not know."""
     dim: int = Field(128, ge=1, le=4096)
-    """d, the size of every embedding."""
+    """Size d of every embedding."""
     layers: int = Field(1, ge=0, le=16)
     """Number of HGNN layers in eq. (8); 0 is the ablation without HGNN (P = P⁰, Q = Q⁰)."""
     dropout: float = Field(0.5, ge=0, lt=1)
-    """On the node features that enter each layer; without layers, on the node features themselves."""
+    """Share of the node features that is dropped before each layer; without layers, of the node features themselves."""
     accumulate: Literal["mean", "sum"] = "mean"
-    """accum(·) of eq. (6)."""
+    """Accumulation over relations, accum(·) of eq. (6)."""
     layer_weights: tuple[LayerWeight, ...] | None = None
-    """α_k of eq. (8), layers + 1 numbers; unset: 1 / (layers + 1)."""
+    """Layer weights α_k of eq. (8), layers + 1 numbers; unset: 1 / (layers + 1) each."""
     current_preference: bool = True
-    """False: S = O, the ablation without eq. (9)-(13)."""
+    """Whether S holds the current preference; false: S = O, the ablation without eq. (9)-(13)."""
     general_preference: bool = True
-    """False: S = C, the ablation without eq. (14)-(16)."""
+    """Whether S holds the general preference; false: S = C, the ablation without eq. (14)-(16)."""
     user_nodes: bool = True
-    """False: no user relations and no W_3 q in eq. (15); eq. (6) then averages three messages. Where `user_term` still
-    asks for q, it is the plain user vector."""
+    """Whether users are nodes; false: no user relations and no W_3 q in eq. (15), and eq. (6) averages three messages.
+    Where `user_term` still needs q, it is the plain user vector."""
     mask_users: float = Field(0.01, ge=0, lt=1)
-    """Share of train sessions shown as an unknown user's, so that the unknown-user row learns something."""
+    """Share of train sessions treated as those of an unknown user, so that the row of that user learns something."""
     loss: Form = "cross_entropy"
-    """"eq20": the paper's equation read literally."""
+    """Training loss; "eq20": the paper's equation (20) read literally."""
 
     homogeneous: bool = False
-    """One mean over the neighbours of all relations and the node itself, and one W and b for all, in place of eq.
-    (4)-(7); `accumulate` then has nothing to do."""
+    """Whether one mean over the neighbours of all relations and the node itself, with one W and b, replaces eq.
+    (4)-(7); `accumulate` then has no effect."""
     multiplicity: bool = False
-    """Eq. (4) over edges as often as they were counted: a mean weighted by frequency."""
+    """Whether the mean of eq. (4) counts an edge as often as it occurred: a mean weighted by frequency."""
     hidden: Hidden = "linear"
-    """"tanh": α looks at tanh of p', eq. (10) and (13) sum p itself, and γ looks at tanh(W_g p)."""
+    """Form of the hidden layer. "tanh": α looks at tanh of p', eq. (10) and (13) sum p itself, and γ looks at
+    tanh(W_g p)."""
     attention: Attention = "softmax"
-    """"raw": eq. (11) and (14) without the softmax."""
+    """Attention weights; "raw": eq. (11) and (14) without the softmax."""
     gate: Gate = "vector"
-    """"scalar": α_c of eq. (17) is one number, with a bias."""
+    """Form of the gate α_c of eq. (17); "scalar": one number, with a bias."""
     add_user: bool = False
-    """S + q in place of S of eq. (18)."""
+    """Whether S + q replaces S of eq. (18)."""
     user_classes: bool = False
-    """Known users are classes of the softmax beside the items, in the training loss only."""
+    """Whether known users are further classes of the softmax, in the training loss only."""
 
     user_term: bool = False
-    """S' = S + g(S, q, x) * (W_u q): personal from the first click."""
+    """Whether S' = S + g(S, q, x) * (W_u q) replaces S: personal from the first click."""
     popularity: bool = False
-    """b_i, starting at the log of the item's train frequency."""
-    memory: tuple[Source, ...] = ()
-    """Counts as added scores."""
-    pointer: tuple[Source, ...] = ()
-    """Counts as distributions, mixed with the softmax by a gate."""
+    """Whether every item has a bias b_i, which starts at the log of its train frequency."""
+    memory: tuple[MemorySource, ...] = ()
+    """Sources of counts that are added to the scores."""
+    pointer: tuple[MemorySource, ...] = ()
+    """Sources of counts that form distributions, which a gate mixes with the softmax."""
     memory_transitions: Neighbours = 200
     """Successors remembered per item, the most frequent ones."""
     memory_cooccurrence: Neighbours = 100
@@ -79,7 +80,7 @@ class HGGNNConfig(ModelConfig):
     history_half_life: Duration | None = None
     """Half-life of the decayed history counts; unset: five times the median gap between a user's sessions."""
     embeddings: bool = True
-    """False: no vectors at all, so no S, q or graph; popularity and the memory remain, weighed by the facts x alone."""
+    """Whether there are vectors; false: no S, q or graph, only popularity and the memory, weighted by the facts x."""
 
     @field_validator("layer_weights")
     @classmethod
@@ -100,14 +101,14 @@ class HGGNNConfig(ModelConfig):
 
     @field_validator("memory", "pointer")
     @classmethod
-    def _each_once(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    def _each_once(cls, sources: tuple[MemorySource, ...]) -> tuple[MemorySource, ...]:
         if len(set(sources)) < len(sources):
             raise ValueError("name each source once")
         return sources
 
     @field_validator("pointer")
     @classmethod
-    def _softmax_alone(cls, pointer: tuple[Source, ...], info: ValidationInfo) -> tuple[Source, ...]:
+    def _softmax_alone(cls, pointer: tuple[MemorySource, ...], info: ValidationInfo) -> tuple[MemorySource, ...]:
         if pointer and info.data.get("loss") == "eq20":
             raise ValueError("loss 'eq20' is defined for a softmax alone; set pointer = []")
         return pointer
@@ -126,12 +127,12 @@ class HGGNNConfig(ModelConfig):
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        """α_k of eq. (8)."""
+        """Layer weights α_k of eq. (8)."""
         return self.layer_weights or (1 / (self.layers + 1),) * (self.layers + 1)
 
     @property
     def reads_users(self) -> bool:
-        """Whether any term asks for q of eq. (8)."""
+        """Whether any term needs the user vectors q of eq. (8)."""
         terms = self.general_preference or bool(self.memory) or bool(self.pointer)
         personal = self.user_term or self.add_user or (self.user_nodes and terms)
         return self.embeddings and personal

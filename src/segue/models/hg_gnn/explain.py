@@ -1,9 +1,9 @@
-"""A score taken apart exactly: S is a weighted sum of item vectors, so its product with an item splits by item.
+"""Exact parts of a score: S is a weighted sum of item vectors, so its product with an item splits by item.
 
     S · p_i⁰ = Σ_j (α_c * α_j p'_j) · p_i⁰ + Σ_j ((1 - α_c) * γ_j p_j) · p_i⁰
 
-That holds whether the weights α and γ sum to one or not. The user's terms, the popularity and every memory entry are
-summands already. A pointer raises the score of an item by logaddexp; that rise is shared among the sources in
+This holds whether the weights α and γ sum to one or not. The user's terms, the popularity and every memory entry are
+summands already. A pointer raises the score of an item by logaddexp; that increase is divided among the sources in
 proportion to the probability each gave.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from segue.models.hg_gnn.config import Source
+from segue.models.hg_gnn.config import MemorySource
 from segue.models.hg_gnn.recall import Recalled
 from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder
 from segue.models.hg_gnn.terms import Terms
@@ -57,8 +57,8 @@ def _attention_parts(terms: Terms, encoder: PersonalisedSessionEncoder, candidat
     return parts
 
 
-def _pointer_parts(terms: Terms, item_vectors: Tensor, items: Tensor) -> dict[Source, Tensor]:
-    """The rise of each score through the pointer, by source and cell."""
+def _pointer_parts(terms: Terms, item_vectors: Tensor, items: Tensor) -> dict[MemorySource, Tensor]:
+    """Increase of each score through the pointer, by source and cell."""
     mixture = terms.encoding.mixture
     if mixture is None:
         return {}
@@ -71,7 +71,7 @@ def _pointer_parts(terms: Terms, item_vectors: Tensor, items: Tensor) -> dict[So
     return {source: part * scale[:, None] for source, part in mass.items()}
 
 
-def _by_cell(terms: Terms, source: Source, value: Tensor, items: Tensor) -> Tensor:
+def _by_cell(terms: Terms, source: MemorySource, value: Tensor, items: Tensor) -> Tensor:
     """Values of the entries that suggest each of `items`, at the prefix cell they come from, [k, length]."""
     entries: Recalled = terms.recalled[source]
     length = terms.alias.shape[1]

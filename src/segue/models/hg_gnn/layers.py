@@ -31,12 +31,12 @@ class HGNNLayer(nn.Module):
         self.accumulate = accumulate
 
     def forward(self, tables: Tables, layer: Layer) -> Tables:
-        """The rows that `layer` computes, from the tables it reads. A type that hears nothing stays as it is."""
+        """Compute the rows of `layer` from the tables it reads; a node type without incoming edges stays as it is."""
         own = {t: take(table, layer.rows[t]) for t, table in tables.items() if t in layer.rows}
         return {node_type: self.update(node_type, x, tables, layer) for node_type, x in own.items()}
 
     def update(self, node_type: str, own: Tensor, tables: Tables, layer: Layer) -> Tensor:
-        """Eq. (5)-(7) for nodes of one type."""
+        """New vectors of the nodes of one type, eq. (5)-(7)."""
         heard = [r for r in self.relations if r.destination == node_type]
         if not heard:
             return own
@@ -63,12 +63,12 @@ class SharedLayer(nn.Module):
         self.weight = nn.Linear(2 * dim, dim)
 
     def forward(self, tables: Tables, layer: Layer) -> Tables:
-        """The rows that `layer` computes, from the tables it reads."""
+        """Compute the rows of `layer` from the tables it reads."""
         own = {t: take(table, layer.rows[t]) for t, table in tables.items() if t in layer.rows}
         return {t: _message(self.weight, self._mean(t, x, tables, layer), x) for t, x in own.items()}
 
     def _mean(self, node_type: str, own: Tensor, tables: Tables, layer: Layer) -> Tensor:
-        """Of the nodes themselves and all their neighbours, [rows, d]."""
+        """Mean over each node itself and all its neighbours, [rows, d]."""
         total, count = own, own.new_ones(len(own), 1)
         for relation in self.relations:
             if relation.destination == node_type:
@@ -80,7 +80,7 @@ class SharedLayer(nn.Module):
 
 
 def _message(linear: nn.Linear, neighbours: Tensor, own: Tensor) -> Tensor:
-    """Eq. (5) without forming the concatenation."""
+    """One message of eq. (5), without forming the concatenation."""
     by_neighbours, by_self = linear.weight.chunk(2, dim=1)
     return functional.relu(torch.addmm(functional.linear(own, by_self, linear.bias), neighbours, by_neighbours.t()))
 
@@ -96,9 +96,9 @@ class Propagated:
 class HGNN(nn.Module):
     """Embeddings of all node types and K layers over them.
 
-    The user table has one row more than there are known users, the unknown user's, an isolated node. Only what reaches
-    an asked node type has parameters: nobody reads an attribute value after the last layer, nor a user where neither
-    the session encoder nor the user term asks for one. `kept`: node types that have embeddings even so.
+    The user table has one row more than there are known users: the unknown user, an isolated node. Only what reaches a
+    node type in `asked` has parameters: nobody reads an attribute value after the last layer, nor a user where neither
+    the session encoder nor the user term needs one. `kept`: node types that have embeddings in any case.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class HGNN(nn.Module):
         self.dropout = dropout
 
     def forward(self, field: Field) -> Tables:
-        """Eq. (8) for the asked rows of a field, by node type."""
+        """Sum over layers, eq. (8), for the rows that a field computes, by node type."""
         tables = {node_type: take(table, field.nodes[node_type]) for node_type, table in self.embedding.items()}
         if not self.layers:
             return {node_type: self.alphas[0] * self._drop(x) for node_type, x in tables.items()}
@@ -139,7 +139,7 @@ class HGNN(nn.Module):
         return total
 
     def propagate(self, field: Field) -> Propagated:
-        """The same over a full field, keeping every layer's input."""
+        """Propagate a full field, and keep the input of every layer."""
         tables: Tables = {node_type: table.detach() for node_type, table in self.embedding.items()}
         inputs, refined = [], {node_type: self.alphas[0] * x for node_type, x in tables.items()}
         for hgnn, layer, alpha in zip(self.layers, field.layers, self.alphas[1:], strict=True):
@@ -149,7 +149,7 @@ class HGNN(nn.Module):
         return Propagated(tuple(inputs), refined)
 
     def extra_users(self, propagated: Propagated, extra: ExtraUsers) -> Tensor:
-        """q of users known by a list of items, from a propagated graph: exact, since no item hears them."""
+        """Vectors q of users known by a list of items, from a propagated graph: exact, since no item hears them."""
         user: Tensor = self.embedding[USER][extra.start]
         total: Tensor = self.alphas[0] * user
         nobody = torch.zeros_like(extra.items.offsets), extra.items.indices[:0]

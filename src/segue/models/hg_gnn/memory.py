@@ -1,4 +1,4 @@
-"""The memory of preset `segue`: recalled counts as added scores and as distributions, weighed by the event."""
+"""The memory of preset `segue`: recalled counts as added scores and as distributions, weighted by the event."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segue.models.hg_gnn.config import Source
+from segue.models.hg_gnn.config import MemorySource
 from segue.models.hg_gnn.recall import Recalled
 from segue.nn.encoding import Mixture
 
 _START = 0.3
-_FEATURES: dict[Source, int] = {"session": 1, "history": 3, "transition": 2, "cooccurrence": 1}
+_FEATURES: dict[MemorySource, int] = {"session": 1, "history": 3, "transition": 2, "cooccurrence": 1}
 
 
 class AddedMemory(nn.Module):
@@ -27,7 +27,7 @@ class AddedMemory(nn.Module):
     co-occurrence: (c_j + c'_j·log(1 + count)) of the j-th last item, times a positive gate.
     """
 
-    def __init__(self, sources: tuple[Source, ...], features: int, length: int, cooccurrence_items: int) -> None:
+    def __init__(self, sources: tuple[MemorySource, ...], features: int, length: int, cooccurrence_items: int) -> None:
         super().__init__()
         self.sources = sources
         self.weight = nn.ModuleDict({source: _constant_linear(features, _FEATURES[source]) for source in sources})
@@ -36,11 +36,11 @@ class AddedMemory(nn.Module):
         if "cooccurrence" in sources:
             self.by_item = nn.Parameter(torch.full((cooccurrence_items, 2), _START))
 
-    def forward(self, z: Tensor, recalled: Mapping[Source, Recalled]) -> dict[Source, Tensor]:
+    def forward(self, z: Tensor, recalled: Mapping[MemorySource, Recalled]) -> dict[MemorySource, Tensor]:
         """The value of every recalled entry, by source."""
         return {source: self._value(source, self.weight[source](z), recalled[source]) for source in self.sources}
 
-    def _value(self, source: Source, weight: Tensor, entries: Recalled) -> Tensor:
+    def _value(self, source: MemorySource, weight: Tensor, entries: Recalled) -> Tensor:
         log_count = entries.count.to(weight.dtype).log1p()
         if source == "session":
             return gather(self.by_position, entries.cell) + gather(weight[:, 0], entries.event) * (entries.cell > 0)
@@ -57,9 +57,9 @@ class AddedMemory(nn.Module):
 
 class PointerMemory(nn.Module):
     """Counts as distributions, mixed with the softmax by a gate softmax(W z): session copy, history, transition row,
-    co-occurrence. A source that recalls nothing for an event gets no share there."""
+    co-occurrence. A source that recalls nothing for an event gets no share of that event."""
 
-    def __init__(self, sources: tuple[Source, ...], features: int, length: int, cooccurrence_items: int) -> None:
+    def __init__(self, sources: tuple[MemorySource, ...], features: int, length: int, cooccurrence_items: int) -> None:
         super().__init__()
         self.sources = sources
         self.gate = _constant_linear(features, 1 + len(sources))
@@ -70,8 +70,10 @@ class PointerMemory(nn.Module):
         if "cooccurrence" in sources:
             self.by_item = nn.Parameter(torch.zeros(cooccurrence_items))
 
-    def forward(self, z: Tensor, recalled: Mapping[Source, Recalled]) -> tuple[Tensor, dict[Source, Tensor]]:
-        """log share of the softmax [events], and the gated probability of every recalled entry, by source."""
+    def forward(
+        self, z: Tensor, recalled: Mapping[MemorySource, Recalled]
+    ) -> tuple[Tensor, dict[MemorySource, Tensor]]:
+        """Log share of the softmax [events], and the gated probability of every recalled entry, by source."""
         shares = [self._shares(source, recalled[source], z) for source in self.sources]
         totals = torch.stack([total for _, total in shares], 1)
         open_gates = torch.cat([totals.new_ones(len(z), 1), totals], 1) > 0
@@ -83,7 +85,9 @@ class PointerMemory(nn.Module):
             probability[source] = gather(log_gate[:, number].exp() / total.clamp(min=tiny), event) * share
         return log_gate[:, 0], probability
 
-    def mixture(self, z: Tensor, recalled: Mapping[Source, Recalled]) -> tuple[Mixture, dict[Source, Tensor]]:
+    def mixture(
+        self, z: Tensor, recalled: Mapping[MemorySource, Recalled]
+    ) -> tuple[Mixture, dict[MemorySource, Tensor]]:
         """The pointer beside the softmax, and the gated probability of every recalled entry, by source."""
         log_dense, pointed = self(z, recalled)
         mixture = Mixture(
@@ -94,7 +98,7 @@ class PointerMemory(nn.Module):
         )
         return mixture, pointed
 
-    def _shares(self, source: Source, entries: Recalled, z: Tensor) -> tuple[Tensor, Tensor]:
+    def _shares(self, source: MemorySource, entries: Recalled, z: Tensor) -> tuple[Tensor, Tensor]:
         """Unnormalised mass of every entry and its sum per event."""
         if source == "session":
             share = gather(self.by_position.exp(), entries.cell)
@@ -108,7 +112,7 @@ class PointerMemory(nn.Module):
 
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
-    """values[index] for a vector, with a gradient that is summed in a fixed order."""
+    """Entries ``values[index]`` of a vector, with a gradient that is summed in a fixed order."""
     return values.index_select(0, index)
 
 

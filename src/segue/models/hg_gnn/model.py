@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segue.contract.model import Need, Overrides, SessionEncoder
+from segue.contract.model import Need, Overrides, SessionEncoder, SessionModel
 from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
 from segue.graph.hetero import ExtraUsers, HeteroGraph, full_field, receptive_field
@@ -20,17 +20,17 @@ from segue.graph.propagation import Csr
 from segue.graph.relations import build_relations
 from segue.graph.statistics import graph_statistics
 from segue.graph.tables import ITEM, USER
-from segue.models.hg_gnn.config import HGGNNConfig, Source
+from segue.models.hg_gnn.config import HGGNNConfig, MemorySource
 from segue.models.hg_gnn.explain import take_apart
 from segue.models.hg_gnn.layers import HGNN, Propagated, Tables
 from segue.models.hg_gnn.memory import AddedMemory, PointerMemory
 from segue.models.hg_gnn.presets import PRESETS, SPACE, SPACES
-from segue.models.hg_gnn.recall import CountTable, Recall, Recalled, half_life
+from segue.models.hg_gnn.recall import CountBuffers, Recall, Recalled, half_life
 from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder, Reading
 from segue.models.hg_gnn.terms import Terms
 from segue.nn.encoding import Added, Encoding, ScoreParts
 from segue.nn.losses import softmax_loss
-from segue.settings import GraphSettings, PreparationSettings
+from segue.settings import GraphSettings, PreparationSettings, Settings
 from segue.settings.search_space import Space
 
 logger = logging.getLogger("segue")
@@ -39,7 +39,7 @@ _FACTS = 4
 _SHOWN_RELATIONS = ("adjacent_in", "adjacent_out", "similar")
 
 
-class Model(SessionEncoder):
+class HGGNN(SessionEncoder):
     """score(i) = S'_u · p_i⁰ + b_i + memory, with a pointer over counts beside the softmax; each term a switch.
 
     With all switches off: eq. (4)-(19) of the paper, scores against the initial embeddings P⁰.
@@ -47,33 +47,49 @@ class Model(SessionEncoder):
 
     Config = HGGNNConfig
     config: HGGNNConfig
+    title: ClassVar[str] = "HG-GNN"
+    depth: ClassVar[str | None] = "layers"
     presets: ClassVar[Mapping[str, Overrides]] = PRESETS
     space: ClassVar[Space] = SPACE
     spaces: ClassVar[Mapping[str, Space]] = SPACES
 
-    def __init__(self, config: HGGNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, config.graph_of(graph))
+    def __init__(
+        self, config: HGGNNConfig, graph: GraphSettings | None = None, preparation: PreparationSettings | None = None
+    ) -> None:
+        super().__init__(config)
+        self.graph_settings = config.graph_of(graph or GraphSettings())
+        self.preparation = preparation or PreparationSettings()
         self.graph: HeteroGraph
         self._snapshot: Propagated | None = None
         self._statistics: dict[str, Any] = {}
 
+    @classmethod
+    def from_settings(cls, settings: Settings, inner: SessionModel | None = None) -> Self:
+        """An empty model; the graph section and the memory limit of the preparation section belong to it."""
+        return cls(HGGNNConfig.parse(settings.model.options, "model"), settings.graph, settings.preparation)
+
+    @property
+    def attribute_columns(self) -> tuple[str, ...]:
+        """Columns whose values are nodes of the graph."""
+        return self.graph_settings.attributes
+
     @property
     def needs(self) -> frozenset[Need]:
-        """A graph where it propagates, and the columns whose values are nodes of it. Users may all be unknown."""
+        """Needs a graph where it propagates, and the columns whose values are nodes; all users may be unknown."""
         propagates = self.config.embeddings and self.config.layers
-        asked: dict[Need, Any] = {"graph": propagates, "attributes": self.graph_settings.attributes}
+        asked: dict[Need, Any] = {"graph": propagates, "attributes": self.attribute_columns}
         return frozenset(need for need, wanted in asked.items() if wanted)
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         """Build graph, counts and tables from the train part."""
         config = self.config
         tables = build_relations(
             corpus.train, corpus.n_items, corpus.n_users, self.graph_settings,
-            preparation=preparation, items=corpus.items, users=corpus.users,
+            preparation=self.preparation, items=corpus.items, users=corpus.users,
             cooccurrence_top=config.memory_cooccurrence,
         )  # fmt: skip
-        transitions = CountTable.of(tables.top_transitions(config.memory_transitions).kept)
-        cooccurrence = CountTable.of(tables.top_cooccurrence(config.memory_cooccurrence).kept)
+        transitions = CountBuffers.of(tables.top_transitions(config.memory_transitions).kept)
+        cooccurrence = CountBuffers.of(tables.top_cooccurrence(config.memory_cooccurrence).kept)
         graph = HeteroGraph.from_edges(tables, parallel=config.multiplicity)
         self._build(graph, transitions, cooccurrence, half_life(config.history_half_life, corpus))
         self._statistics = graph_statistics(tables)
@@ -84,7 +100,9 @@ class Model(SessionEncoder):
             with torch.no_grad():
                 self.bias.copy_(torch.from_numpy(np.log(share)))
 
-    def _build(self, graph: HeteroGraph, transitions: CountTable, cooccurrence: CountTable, half_life: float) -> None:
+    def _build(
+        self, graph: HeteroGraph, transitions: CountBuffers, cooccurrence: CountBuffers, half_life: float
+    ) -> None:
         config, length = self.config, self.config.window.length
         self.graph = graph
         self.n_items, self.n_users = graph.n_nodes[ITEM], graph.n_nodes[USER] - 1
@@ -104,7 +122,7 @@ class Model(SessionEncoder):
             self.pointer = PointerMemory(config.pointer, features, length, config.cooccurrence_items)
 
     def _embed(self, features: int) -> None:
-        """Everything that has to do with vectors: tables and layers, session encoder, user term."""
+        """Build everything that has vectors: tables and layers, session encoder, user term."""
         config, dim = self.config, self.config.dim
         self.hgnn = HGNN(
             self.graph.n_nodes, self.graph.relations, dim, config.alphas,
@@ -122,18 +140,18 @@ class Model(SessionEncoder):
             nn.init.uniform_(parameter, -1 / math.sqrt(dim), 1 / math.sqrt(dim))
 
     def item_vectors(self) -> Tensor:
-        """P⁰ [items, d]; with popularity the bias is one more coordinate, [items, d + 1]; without embeddings alone."""
+        """Item vectors P⁰ [items, d]; the popularity bias is a further coordinate, the only one without embeddings."""
         if not self.config.embeddings:
             return self.bias[:, None]
         initial = self.hgnn.embedding[ITEM]
         return torch.cat([initial, self.bias[:, None]], 1) if self.config.popularity else initial
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
-        """Eq. (4)-(18) for every event, then the added terms."""
+        """Encode every event by eq. (4)-(18), then add the further terms."""
         return self.terms(batch).encoding
 
     def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
-        """Cross entropy, or eq. (20) as written; over the items, and with `user_classes` the known users too."""
+        """Cross entropy, or eq. (20) as written, over the items; with `user_classes` over the known users too."""
         classes = self.item_vectors()
         if self.config.user_classes:
             users = self.hgnn.embedding[USER][: self.n_users]  # popular with nobody: no bias
@@ -158,7 +176,7 @@ class Model(SessionEncoder):
             vectors = vectors + added
         if config.popularity:
             vectors = torch.cat([vectors, vectors.new_ones(len(vectors), 1)], 1)
-        values: dict[Source, Tensor] = self.memory(z, recalled) if config.memory else {}
+        values: dict[MemorySource, Tensor] = self.memory(z, recalled) if config.memory else {}
         mixture, pointed = self.pointer.mixture(z, recalled) if config.pointer else (None, {})
         entries = tuple(Added(recalled[s].event, recalled[s].item, value) for s, value in values.items())
         return Terms(
@@ -167,8 +185,8 @@ class Model(SessionEncoder):
 
     def _recalled(
         self, batch: Batch, prefixes: Prefixes, reading: Reading | None, q: Tensor
-    ) -> tuple[Tensor, dict[Source, Recalled]]:
-        """z = [S ‖ q ‖ x], of what there is, and the entries of the memory; nothing where no term asks for either."""
+    ) -> tuple[Tensor, dict[MemorySource, Recalled]]:
+        """Gate input z = [S ‖ q ‖ x] (parts that exist) and the memory's entries; both empty if no term needs them."""
         if not hasattr(self, "recall"):
             return q[:, :0], {}
         recalled, facts = self.recall(batch, prefixes, frozenset((*self.config.memory, *self.config.pointer)))
@@ -176,8 +194,10 @@ class Model(SessionEncoder):
         return torch.cat([*known, facts.to(q.dtype)], 1), recalled
 
     def _nodes(self, batch: Batch, prefixes: Prefixes) -> tuple[Tensor, Tensor, Tensor]:
-        """p of the distinct items [n, d], the place of each cell among them, and q of each event [events, d], zeros
-        where nothing asks for it; no columns without embeddings."""
+        """Vectors p of the distinct items [n, d], the row of each cell among them, and q of each event [events, d].
+
+        q is zero where no term needs it; without embeddings p and q have no columns.
+        """
         items, alias = torch.unique(prefixes.items, return_inverse=True)
         if not self.config.embeddings:
             return self.bias.new_zeros(len(items), 0), alias, self.bias.new_zeros(len(batch), 0)
@@ -194,7 +214,7 @@ class Model(SessionEncoder):
         return refined[ITEM], alias, functional.embedding(row_place[batch.row], refined[USER])
 
     def _refined(self, items: Tensor, users: Tensor, extra: ExtraUsers | None) -> Tables:
-        """Eq. (8) for the asked nodes, extra users before the others: from the snapshot where there is one."""
+        """Refined vectors of eq. (8) for some nodes, extra users first; from the snapshot where there is one."""
         if self._snapshot is None:
             refined: Tables = self.hgnn(receptive_field(self.graph, items, users, len(self.hgnn.layers), extra))
             return refined
@@ -205,7 +225,7 @@ class Model(SessionEncoder):
         return refined
 
     def _extra_users(self, batch: Batch, fresh: Tensor) -> ExtraUsers:
-        """The marked rows as users known by the items of their history."""
+        """Rows marked `fresh` as users known by the items of their history."""
         past = batch.history(self.config.window.history)
         number = torch.cumsum(fresh, 0) - 1
         kept = fresh[past.row]
@@ -220,7 +240,7 @@ class Model(SessionEncoder):
             self._snapshot = self.hgnn.propagate(full_field(self.graph, len(self.hgnn.layers)))
 
     def forget_snapshot(self) -> None:
-        """Back to the receptive field of each batch."""
+        """Drop the snapshot: each batch propagates its own receptive field again."""
         self._snapshot = None
 
     def arrays(self) -> dict[str, Tensor]:
@@ -229,16 +249,16 @@ class Model(SessionEncoder):
         return {**super().arrays(), **graph}
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """Rebuild from what :meth:`arrays` gave."""
+        """Take back what :meth:`arrays` returned."""
         graph = {k.removeprefix("graph."): v for k, v in arrays.items() if k.startswith("graph.")}
         state = {k: v for k, v in arrays.items() if not k.startswith("graph.")}
-        transitions = CountTable.stored(state, "recall.transitions.")
-        cooccurrence = CountTable.stored(state, "recall.cooccurrence.")
+        transitions = CountBuffers.stored(state, "recall.transitions.")
+        cooccurrence = CountBuffers.stored(state, "recall.cooccurrence.")
         self._build(HeteroGraph.from_arrays(graph), transitions, cooccurrence, half_life=1.0)
         self.load_state_dict(state)
 
     def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
-        """Exact contributions, see :mod:`segue.models.hg_gnn.explain`."""
+        """Exact parts of the scores, see :mod:`segue.models.hg_gnn.explain`."""
         encoder = self.encoder if self.config.embeddings else None
         return take_apart(self.terms(batch), encoder, self.item_vectors(), items)
 
@@ -254,8 +274,11 @@ class Model(SessionEncoder):
         """Nodes, edges and degrees of the graph."""
         return self._statistics
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Model:
+    def _apply(self, fn: Any, recurse: bool = True) -> HGGNN:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if "hgnn" in self._modules:  # the graph is no module: it follows the parameters from device to device
             self.graph = self.graph.to(self.hgnn.embedding[ITEM].device)
         return self
+
+
+Model = HGGNN

@@ -1,4 +1,4 @@
-"""Presets of HG-GNN: two to use, one for the authors' published code, four controls; and what a search may vary."""
+"""Presets of HG-GNN (two to use, one for the authors' published code, four controls) and the ranges of a search."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ AUTHORS_CODE: Overrides = {
     "graph": {"sample_size": 10**9, "relations": ("adjacent_in", "adjacent_out", "interact", "interacted_by")},
     "training": {**_EVERY_THIRD, "batch_events": 512, "weight_decay": 1e-5, "max_epochs": 20, "patience": 15},
 }
-"""What the authors' published code (github.com/0215Arthur/HG-GNN) computes where it differs from the paper.
+"""The model of the authors' published code (github.com/0215Arthur/HG-GNN), where it differs from the paper.
 
 One homogeneous graph of items and users, every transition and every event an edge in both directions, as often as it
 happened, and a self loop at every node; one mean convolution for all of it. In its graph the sampled transitions come
@@ -43,7 +43,7 @@ happened, and a self loop at every node; one mean convolution for all of it. In 
 switched off; here the relation is left out.
 
 Not copied:
-- the sampled predecessors as second copies of edges that are there already (at most S more an item, each way);
+- the sampled predecessors as second copies of edges that are there already (at most S more per item and direction);
 - immediate repeats as further self loops: no relation has an edge (v, v);
 - users as candidates: they are classes of the softmax in training, and take no place in a list of recommendations;
 - the choice of the epoch on test sessions: it is made on validation;
@@ -58,19 +58,19 @@ _NO_HGNN = {"layers": 0, "dropout": 0.2}
 # 0.2 on the whole is what 0.5 is on a half: 0.25 = 0.5² · 1.
 
 NO_GRAPH: Overrides = {"model": {**_NO_HGNN, "add_user": True}, "training": _EVERY_THIRD}
-"""Does the graph bring more than a plain user vector, added to the session's, brings without it?"""
+"""Control: does the graph bring more than a plain user vector that is added to the session vector?"""
 
 NO_USERS: Overrides = {"model": {"user_nodes": False}, "training": _EVERY_THIRD}
-"""Does the paper's model gain anything from knowing who asks?"""
+"""Control: does the paper's model gain anything from knowing the user?"""
 
 SEGUE_NO_GRAPH: Overrides = {"model": {**_SEGUE, **_NO_HGNN}, "training": _PLATEAU}
-"""Does the graph bring anything to a model that holds the counts already?"""
+"""Control: does the graph bring anything to a model that holds the counts already?"""
 
 MEMORY: Overrides = {
     "model": {"embeddings": False, "popularity": True, "memory": SOURCES, "pointer": SOURCES},
     "training": _PLATEAU,
 }
-"""Does any embedding, session encoder or graph bring more than the same counts weighed by four facts?"""
+"""Control: does any embedding, session encoder or graph bring more than the same counts weighted by four facts?"""
 
 PRESETS: dict[str, Overrides] = {
     "segue": SEGUE,
@@ -93,7 +93,7 @@ SPACE: Space = {
     "graph.sample_size": Choice((4, 8, 12, 16, 20)),
     "graph.top_k_similar": Choice((5, 10, 20, 40)),
 }
-"""The paper's grid of sizes and layers, and what regularises. No layer at all is a question of its own: `no-graph`."""
+"""Ranges: the paper's grid of sizes and layers, and regularisation. Without any layer it is preset `no-graph`."""
 
 SPACES: Mapping[str, Space] = {
     "authors-code": _DROPPED,
@@ -101,4 +101,4 @@ SPACES: Mapping[str, Space] = {
     "segue-no-graph": _DROPPED,
     "memory": {**_TRAINING, **_REGULARISED},
 }
-"""Where a preset varies less than `SPACE`: what would make it another preset, or does nothing there, stays as it is."""
+"""Ranges of presets that vary less than `SPACE`: options that define the preset, or have no effect in it, are fixed."""

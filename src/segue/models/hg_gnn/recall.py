@@ -1,8 +1,8 @@
-"""What the counts suggest for an event, and how strongly: the memory of preset `segue` before any weight.
+"""Items that the counts suggest for an event, and how strongly: the memory of preset `segue` before any weight.
 
 The counts are the graph's own, before its cuts. While training, the running session's own transitions, items and
-co-occurrences are taken out on the fly: otherwise the memory would know the answer and be trusted too much. The user's
-history needs no such care, only sessions before the running one are in it.
+co-occurrences are subtracted from them: otherwise the memory would know the answer and be trusted too much. The user's
+history needs no such care, since it holds only sessions before the running one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segue.data.batches import Batch, Prefixes, spans
+from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
+from segue.data.tensors import find, spans
 from segue.graph.tables import CsrTable
-from segue.models.hg_gnn.config import Source
+from segue.models.hg_gnn.config import MemorySource
 from segue.settings.units import milliseconds
 
 
@@ -27,7 +28,7 @@ class Recalled:
     """Entries of one source, sorted by event; all [n].
 
     cell: reversed position of the prefix item that recalled the entry (0 = last); 0 for history.
-    count: how often (the session source has no counts: ones). decayed: for history, the count decayed by age.
+    count: number of occurrences (1 for the source session). decayed: for history, the count decayed by age.
     """
 
     event: Tensor
@@ -37,8 +38,8 @@ class Recalled:
     decayed: Tensor | None = None
 
 
-class CountTable(nn.Module):
-    """Per item the items it suggests, with counts: CSR as buffers."""
+class CountBuffers(nn.Module):
+    """The items that each item suggests, with counts: a CSR table as buffers."""
 
     offsets: Tensor
     items: Tensor
@@ -52,7 +53,7 @@ class CountTable(nn.Module):
 
     @classmethod
     def of(cls, counts: CsrTable) -> Self:
-        """The counts that the graph was built from."""
+        """Buffers of the counts that the graph was built from."""
         return cls(*(torch.from_numpy(array) for array in (counts.offsets, counts.ids, counts.values)))
 
     @classmethod
@@ -62,21 +63,21 @@ class CountTable(nn.Module):
         return cls(*(torch.empty_like(state.get(prefix + name, none)) for name in ("offsets", "items", "counts")))
 
     def rows(self, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Suggested items and counts of each given item, and which of the given items suggests them."""
+        """Items and counts that each of `items` suggests, and the index of the one that suggests them."""
         start = self.offsets[items]
         cells, owner = spans(start, self.offsets[items + 1] - start)
         return self.items.index_select(0, cells).long(), self.counts.index_select(0, cells), owner
 
 
 class Recall(nn.Module):
-    """Looks counts up for the events of a batch. Nothing here is learned."""
+    """Lookup of counts for the events of a batch. Nothing here is learned."""
 
     half_life: Tensor
 
     def __init__(
         self,
-        transitions: CountTable,
-        cooccurrence: CountTable,
+        transitions: CountBuffers,
+        cooccurrence: CountBuffers,
         n_items: int,
         half_life: float,
         cooccurrence_items: int,
@@ -89,14 +90,14 @@ class Recall(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, batch: Batch, prefixes: Prefixes, sources: frozenset[Source]
-    ) -> tuple[dict[Source, Recalled], Tensor]:
-        """The entries of each asked source, and the facts x of each event [events, 4]."""
+        self, batch: Batch, prefixes: Prefixes, sources: frozenset[MemorySource]
+    ) -> tuple[dict[MemorySource, Recalled], Tensor]:
+        """Entries of each of `sources`, and the facts x of each event [events, 4]."""
         last = prefixes.items.gather(1, batch.position.clamp(min=0)[:, None]).squeeze(1)
         has_prefix = batch.position >= 0
         history_key, history = self._history(batch)
         transitions = self._transitions(batch, last, has_prefix)
-        recalled: dict[Source, Recalled] = {}
+        recalled: dict[MemorySource, Recalled] = {}
         if "session" in sources:
             event, cell = prefixes.mask.nonzero(as_tuple=True)
             item = prefixes.items[event, cell]
@@ -155,7 +156,8 @@ class Recall(nn.Module):
         return (row * self.n_items + source) * self.n_items + target
 
     def _facts(self, batch: Batch, prefixes: Prefixes, transitions: Recalled, history_key: Tensor) -> Tensor:
-        """x: log(1 + prefix length), log(1 + past sessions), log(1 + successors), share of the prefix seen before."""
+        """Facts x of each event: log(1 + prefix length), log(1 + past sessions), log(1 + successors),
+        share of the prefix seen before."""
         known = lookup(history_key, torch.ones_like(history_key), batch.row[:, None] * self.n_items + prefixes.items)
         length = prefixes.mask.sum(1)
         seen = (known * prefixes.mask).sum(1) / length.clamp(min=1)
@@ -166,15 +168,15 @@ class Recall(nn.Module):
 
 
 def lookup(keys: Tensor, values: Tensor, query: Tensor) -> Tensor:
-    """The value of each queried key, 0 where it is not among the sorted distinct `keys`."""
+    """Value of each queried key, 0 where it is not among the sorted distinct `keys`."""
     if not len(keys):
         return torch.zeros_like(query)
-    place = torch.searchsorted(keys, query).clamp(max=len(keys) - 1)
-    return values.take(place) * (keys.take(place) == query)
+    index, found = find(keys, query)
+    return values.take(index) * found
 
 
 def half_life(asked: str | None, corpus: Corpus) -> float:
-    """Milliseconds; unless asked for, five times the median gap between two sessions of one user in train."""
+    """Half-life in milliseconds; unless set, five times the median gap between two sessions of one user in train."""
     if asked is not None:
         return float(milliseconds(asked))
     train = corpus.train
@@ -184,7 +186,7 @@ def half_life(asked: str | None, corpus: Corpus) -> float:
 
 
 def _present(recalled: Recalled) -> Recalled:
-    """Only entries whose count is left above zero."""
+    """Entries whose count is above zero."""
     left = (recalled.count > 0).nonzero().squeeze(1)
     columns = (recalled.event, recalled.item, recalled.cell, recalled.count)
     return Recalled(*(column.index_select(0, left) for column in columns))

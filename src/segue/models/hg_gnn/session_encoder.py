@@ -16,7 +16,7 @@ Gate = Literal["vector", "scalar"]
 
 
 class Reading(NamedTuple):
-    """One event's session as read: S and what it is made of.
+    """Result of reading a session: S and its parts.
 
     session, current, general [events, d]: S, C, O. alpha, gamma [events, length]: attention weights, 0 where padded.
     gate [events, d]: α_c. session = gate * current + (1 - gate) * general.
@@ -31,7 +31,7 @@ class Reading(NamedTuple):
 
 
 class PersonalisedSessionEncoder(nn.Module):
-    """From refined item vectors p and user vectors q to the session preference S.
+    """Encoder from refined item vectors p and user vectors q to the session preference S.
 
     Linear maps are applied once per distinct item and then gathered, with `embedding`: unlike indexing, its gradient
     is a sum in a fixed order. Three places have a second reading, that of the authors' published code: `attention`,
@@ -86,7 +86,7 @@ class PersonalisedSessionEncoder(nn.Module):
         return Reading(gate * current + (1 - gate) * general, current, general, alpha, gamma, gate)
 
     def _current(self, p: Tensor, alias: Tensor, prefixes: Prefixes) -> tuple[Tensor, Tensor]:
-        """Eq. (9)-(13): C and α."""
+        """Current preference C and attention α, eq. (9)-(13)."""
         item, position = self.positioned(p)
         mask = prefixes.mask[..., None]
         placed = summed = (embedding(alias, item) + embedding(prefixes.reversed_position, position)) * mask
@@ -100,19 +100,19 @@ class PersonalisedSessionEncoder(nn.Module):
         return torch.einsum("el,eld->ed", alpha, summed), alpha
 
     def summed(self, p: Tensor, alias: Tensor, reversed_position: Tensor) -> Tensor:
-        """What eq. (13) sums for the cells of one event, [length, d]: p', or p itself with `hidden` "tanh"."""
+        """Summands of eq. (13) for the cells of one event, [length, d]: p', or p itself with `hidden` "tanh"."""
         if self.hidden == "tanh":
             return p[alias]
         item, position = self.positioned(p)
         return item[alias] + position[reversed_position]
 
     def positioned(self, p: Tensor) -> tuple[Tensor, Tensor]:
-        """Eq. (9) split: p' = (item part of p) + (part of the reversed position); [n, d] and [length, d]."""
+        """Item part and position part of p' = item part + position part, eq. (9); [n, d] and [length, d]."""
         by_item, by_position = self.w_c.weight.chunk(2, dim=1)
         return p @ by_item.t(), self.position.weight @ by_position.t()
 
     def _general(self, p: Tensor, q: Tensor, alias: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Eq. (14)-(16): O and γ. O is a sum of raw p, not of p'."""
+        """General preference O and attention γ, eq. (14)-(16); O is a sum of raw p, not of p'."""
         hidden = embedding(alias, self.w_2(p if self.hidden == "linear" else torch.tanh(self.w_g(p))))
         if self.w_3 is not None:
             hidden = hidden + self.w_3(q)[:, None]
@@ -121,7 +121,7 @@ class PersonalisedSessionEncoder(nn.Module):
 
 
 def masked(logits: Tensor, mask: Tensor) -> Tensor:
-    """The logits themselves where `mask`, 0 elsewhere."""
+    """Logits where `mask`, 0 elsewhere."""
     return logits.masked_fill(~mask, 0)
 
 

@@ -1,4 +1,4 @@
-"""Every switch of the session neighbours, the presets, and what a search may vary."""
+"""Options of the session neighbours, their presets, and the ranges of a search."""
 
 from __future__ import annotations
 
@@ -9,51 +9,52 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from segue.contract.model import ModelConfig, Overrides
+from segue.data.arrays import FloatArray, IntArray
 from segue.data.batches import Window
-from segue.data.corpus import IntArray
 from segue.nn.reminders import Reminding
 from segue.settings.search_space import Between, Choice, Space
 from segue.settings.units import Duration
 
 Shape = Literal["same", "div", "quadratic", "log", "exp"]
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 Places = Annotated[float, Field(ge=1e-3, le=1e6)]
-"""In which a weight falls by e: from nothing but the place itself to all places alike."""
+"""Number of positions over which a weight falls by e; at the upper bound all positions count alike."""
 
 
 class SessionKNNConfig(ModelConfig):
-    """Similarity of sessions, what each neighbour gives to its items, and what is known of the user."""
+    """Options of Session-KNN: similarity of sessions, what a neighbour gives to its items, the user's own part."""
 
     window: Window = Window(length=20)
+    """Items of the running session, and of the user's earlier sessions, that are looked at."""
     k: int = Field(100, ge=1, le=100_000)
-    """Neighbours: the most similar of the sample, ties to the most recent."""
+    """Number of neighbours: the most similar of the sample, ties to the most recent."""
     sample: int = Field(1000, ge=1, le=1_000_000)
-    """The most recent sessions that share an item are compared."""
+    """Number of sessions compared: the most recent ones that share an item."""
     weighting: Shape = "quadratic"
-    """Weight of the item at place p of n in the running session: 1, p/n, (p/n)², 1/log10(n-p+1.7), e^((p-n)/spw)."""
+    """Weight of the item at position p of n in the running session: 1, p/n, (p/n)², 1/log10(n-p+1.7), e^((p-n)/spw)."""
     spw: Places = 1.0
-    """Places after which weighting "exp" falls by e."""
+    """Number of positions over which weighting "exp" falls by e."""
     cosine: bool = False
-    """Shared weight over ‖w‖ √|N|. False: over the number of distinct items of the running session."""
+    """Whether the shared weight is divided by ‖w‖ √|N|; false: by the distinct items of the running session."""
     snh: Duration | None = None
-    """The age of a session at which its similarity falls by e. Unset: however old."""
+    """Age of a session at which its similarity falls by e. Unset: all ages count alike."""
     inh: Places | None = None
-    """Places from the last shared item at which an item of a neighbour falls by e. Unset: however far."""
+    """Distance from the last shared item, in positions, at which an item of a neighbour falls by e. Unset: any
+    distance counts alike."""
     match_weighting: Shape = "quadratic"
-    """Weight of a neighbour by place p of n of the last shared item, q = n-p+1: 1, 1/q, 1/q², 1/log10(q+1.7),
-    e^((p-n)/ipw)."""
+    """Weight of a neighbour by position p of n of the last shared item, with q = n-p+1: 1, 1/q, 1/q²,
+    1/log10(q+1.7), e^((p-n)/ipw)."""
     ipw: Places = 1.0
-    """Places after which match_weighting "exp" falls by e."""
+    """Number of positions over which match_weighting "exp" falls by e."""
     idf: float = Field(0.0, ge=0, le=1e6)
     """Weight of the inverse document frequency, log(sessions / sessions with the item)."""
     fill: Literal["none", "popularity"] = "none"
-    """popularity: items of no neighbour rank below all others, by train popularity."""
+    """Ranking of items that no neighbour holds: "popularity" puts them below all others, by train popularity."""
     extend: int = Field(0, ge=0, le=1000)
-    """A session shorter than this is preceded by the user's last items."""
+    """Length up to which a short session is filled in front with the user's last items."""
     boost: float = Field(0.0, ge=0, le=1e6)
-    """The similarity of the user's own sessions counts 1 + boost times."""
+    """Extra weight of the user's own sessions: their similarity counts 1 + boost times."""
     remind: Reminding | None = None
-    """How the user's earlier items are raised. Unset: not at all."""
+    """Reminders of the user's earlier items. Unset: none."""
 
     @field_validator("extend", "remind")
     @classmethod
@@ -64,7 +65,7 @@ class SessionKNNConfig(ModelConfig):
 
 
 def item_weight(shape: Shape, scale: float, place: IntArray, length: IntArray) -> FloatArray:
-    """Of each item of a running session of `length` items; place from 1. Shapes: all [n]."""
+    """Weight of each item of a running session of `length` items; `place` from 1. Shapes: all [n]."""
     share: FloatArray = place / length
     match shape:
         case "div":
@@ -76,7 +77,7 @@ def item_weight(shape: Shape, scale: float, place: IntArray, length: IntArray) -
 
 
 def match_weight(shape: Shape, scale: float, place: IntArray, length: IntArray) -> FloatArray:
-    """Of a neighbour whose last shared item stands at `place`, from 1, of `length`. Shapes: all [n]."""
+    """Weight of a neighbour whose last shared item is at position `place`, from 1, of `length`. Shapes: all [n]."""
     distance = length - place
     inverse: FloatArray = 1 / (distance + 1)
     match shape:
@@ -106,7 +107,7 @@ _STAN: dict[str, Any] = {
 }  # fmt: skip
 _VSTAN: dict[str, Any] = _STAN | {"match_weighting": "exp", "ipw": 1.02, "idf": 1.0}
 
-# The session-aware ones as tuned for Last.fm by Latifi et al. 2021.
+# The presets with the user's history are as tuned for Last.fm by Latifi et al. 2021.
 PRESETS: Mapping[str, Overrides] = {
     "v_sknn": {"model": _V_SKNN},
     "stan": {"model": _STAN},
@@ -156,5 +157,5 @@ SPACES: Mapping[str, Space] = {
     "stan": _without((*_OF_THE_USER, *_OF_VSTAN)),
     "vstan": _without(_OF_THE_USER),
 }
-"""What knows the session alone goes on knowing the session alone; V-SKNN knows no age and no distance, STAN neither
-the place of the last shared item nor how rare an item is."""
+"""Ranges by preset: a preset of the session alone stays one; V-SKNN uses no age and no distance, STAN neither the
+position of the last shared item nor how rare an item is."""

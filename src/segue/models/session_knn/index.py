@@ -1,26 +1,24 @@
-"""The train sessions by the items they hold, and for a running session those of them that share an item."""
+"""Index of the train sessions by item, which finds the sessions that share an item with a running one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segue.data.corpus import IntArray, Sessions, offsets_of
-
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+from segue.data.arrays import FloatArray, IntArray, blocks, offsets_of, spans
+from segue.data.corpus import Sessions
 
 
 class Running(NamedTuple):
-    """The items of running sessions, flat: each item of an event once, at its last place, events and places ascending.
+    """Items of running sessions, flat: each item of an event once, at its last position; in order of event, position.
 
-    event, item, place (from 1), length (places of the whole session): [n]; weight: [n] float64.
+    event, item, place (position from 1), length (of the whole session): [n]; weight: [n] float64.
     """
 
     event: IntArray
@@ -34,7 +32,7 @@ class Shared(NamedTuple):
     """Pairs of an event and a session that share an item; by event, then the session that ended first; all [n].
 
     weight: Σ of the running session's weights of the shared items; last: which entry of the running sessions is the
-    last shared item; place: where that stands in the session, from 1.
+    last shared item; place: its position in the session, from 1.
     """
 
     event: IntArray
@@ -51,9 +49,9 @@ class Shared(NamedTuple):
 
 @dataclass(frozen=True)
 class SessionIndex:
-    """Sessions in the order in which they ended, each item of a session once, at its last place.
+    """Sessions in the order in which they ended, each item of a session once, at its last position.
 
-    Shapes: offsets [sessions + 1]; item, place (from 1) [cells]; end (epoch ms), user [sessions].
+    Shapes: offsets [sessions + 1]; item, place (position from 1) [cells]; end (epoch ms), user [sessions].
     """
 
     offsets: IntArray
@@ -80,11 +78,11 @@ class SessionIndex:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Tensor]) -> Self:
-        """The inverse of :meth:`arrays`."""
+        """Take back what :meth:`arrays` returned."""
         return cls(*(arrays[name].numpy() for name in cls.__annotations__))
 
     def arrays(self) -> dict[str, Tensor]:
-        """What has to be stored."""
+        """Everything that has to be stored, as tensors."""
         return {name: torch.from_numpy(getattr(self, name)) for name in type(self).__annotations__}
 
     def __len__(self) -> int:
@@ -106,11 +104,11 @@ class SessionIndex:
         return np.sort(self.item * np.int64(len(self.item)) + np.arange(len(self.item)))
 
     def shared(self, running: Running, time: IntArray, sample: int, bound: int) -> Iterator[Shared]:
-        """For each event the `sample` most recent sessions that share an item and ended before its time.
+        """The `sample` most recent sessions of each event that share an item and ended before its time.
 
         Args:
             time: [events], epoch ms.
-            bound: events are looked up together as long as they share no more cells than this.
+            bound: most cells that events looked up together may share.
         """
         before = self.offsets[np.searchsorted(self.end, time, side="left")][running.event]
         base = running.item * len(self.item)
@@ -118,9 +116,9 @@ class SessionIndex:
         # No session beyond an item's own `sample` most recent ones can be among those of all items.
         count = np.minimum(stop - np.searchsorted(self._postings, base), sample)
         cells = np.bincount(running.event, weights=count, minlength=len(time)).astype(np.int64)
-        for events in cuts(cells, bound):
+        for events in blocks(cells, bound):
             entries = slice(*np.searchsorted(running.event, (events.start, events.stop)))
-            posting, entry = ranges((stop - count)[entries], count[entries])
+            posting, entry = spans((stop - count)[entries], count[entries])
             entry += entries.start
             cell = self._postings[posting] - base[entry]
             found = self._merged(running, entry, cell)
@@ -128,7 +126,7 @@ class SessionIndex:
             yield found.take(np.flatnonzero(behind <= sample))
 
     def _merged(self, running: Running, entry: IntArray, cell: IntArray) -> Shared:
-        """One pair for all the entries and cells of the same event and session."""
+        """One pair per event and session, from all their entries and cells."""
         # Sorted as whole numbers that carry their place, which is far cheaper than finding the order of pairs.
         bits = len(cell).bit_length()
         event = running.event[entry]
@@ -148,16 +146,3 @@ class SessionIndex:
             last=entry[last],
             place=self.place[cell[last]].astype(np.int64),
         )
-
-
-def ranges(start: IntArray, length: IntArray) -> tuple[IntArray, IntArray]:
-    """Expand slices: start[i] .. start[i] + length[i] - 1 of every i, and i for each; both flat."""
-    owner = np.repeat(np.arange(len(start)), length)
-    return np.arange(len(owner)) + (start - np.cumsum(length) + length)[owner], owner
-
-
-def cuts(sizes: IntArray, bound: int) -> Iterator[slice]:
-    """Consecutive groups of about `bound` in all, one more element at most; no element is in two."""
-    group = (np.cumsum(sizes) - sizes) // bound
-    edges = np.flatnonzero(np.diff(group, prepend=-1, append=-1))
-    return (slice(int(first), int(last)) for first, last in pairwise(edges))

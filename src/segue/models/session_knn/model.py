@@ -1,4 +1,4 @@
-"""Scores from the nearest of the past sessions."""
+"""Session-KNN: scores from the nearest of the past sessions."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ import torch
 from torch import Tensor
 
 from segue.contract.model import Need, Overrides, SessionModel
-from segue.data.batches import Batch, spans
-from segue.data.corpus import Corpus, IntArray, offsets_of
+from segue.data import arrays, tensors
+from segue.data.arrays import FloatArray, IntArray, blocks, offsets_of
+from segue.data.batches import Batch
+from segue.data.corpus import Corpus
 from segue.models.session_knn.config import (
     PRESETS,
     SPACE,
     SPACES,
-    FloatArray,
     SessionKNNConfig,
     item_weight,
     match_weight,
 )
-from segue.models.session_knn.index import Running, SessionIndex, Shared, cuts, ranges
+from segue.models.session_knn.index import Running, SessionIndex, Shared
 from segue.nn.encoding import Added, ScoreParts
+from segue.nn.popularity import relative_popularity
 from segue.nn.reminders import added_reminders, parts_of
-from segue.settings import GraphSettings, PreparationSettings
 from segue.settings.search_space import Space
 from segue.settings.units import milliseconds
 
 DIGITS = 12
 CELLS_PER_BLOCK = 2**19
-"""Bound on the items of sessions that are looked at together; each takes about 100 bytes."""
+"""Bound on the items of sessions that are processed together; each takes about 100 bytes."""
 
 
 class SessionKNN(SessionModel):
     """score(i) = Σ over the k nearest N that hold i of sim(N) · match(N) · near(N, i) · (1 + idf_w · idf(i)).
 
-    For a running session of items at places p = 1 .. n (the last, where an item repeats), i* the last shared item:
+    For a running session of items at positions p = 1 .. n (the last, where an item repeats), i* the last shared item:
 
     - sim(N) = Σ of w_p over the shared items / (‖w‖ √|N|), or over the number of distinct items (V-SKNN);
       times e^(-age / snh); times 1 + boost for the user's own sessions.
-    - match(N): of p(i*). near(N, i) = e^(-|place_N(i) - place_N(i*)| / inh).
+    - match(N): weight by p(i*). near(N, i) = e^(-|place_N(i) - place_N(i*)| / inh).
 
     Compared are the `sample` most recent train sessions that share an item and ended before the event's time, so a
     train session is never its own neighbour. Ties go to the most recent, then to the larger session number.
@@ -48,33 +49,34 @@ class SessionKNN(SessionModel):
 
     Config = SessionKNNConfig
     config: SessionKNNConfig
+    title: ClassVar[str] = "Session-KNN"
+    order_blind: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Overrides]] = PRESETS
     space: ClassVar[Space] = SPACE
     spaces: ClassVar[Mapping[str, Space]] = SPACES
 
-    def __init__(self, config: SessionKNNConfig, graph: GraphSettings) -> None:
-        super().__init__(config, graph)
+    def __init__(self, config: SessionKNNConfig) -> None:
+        super().__init__(config)
         self._index: SessionIndex
         self._item_factor: FloatArray
         self._fill = torch.zeros(0, dtype=torch.float64)
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Time, which says what is past; history where the user's counts."""
+        """Needs times, which say what is past; a history where the user's own sessions count."""
         config = self.config
         personal = config.extend or config.boost or config.remind
         return frozenset({"time", "history"} if personal else {"time"})
 
-    def fit(self, corpus: Corpus, preparation: PreparationSettings) -> None:
+    def fit(self, corpus: Corpus) -> None:
         """Order the sessions of train by their end, and index them by item."""
-        support = corpus.item_support
-        popularity = support / (support.max(initial=0) + 1.0) - 1.0  # below every score
+        popularity = relative_popularity(corpus.item_support) - 1.0  # below every score
         fill = torch.from_numpy(popularity * (self.config.fill == "popularity"))
         index = SessionIndex.of(corpus.train, corpus.n_items)
         self.restore({**index.arrays(), "fill": fill}, corpus.n_items, corpus.n_users)
 
     def scores(self, batch: Batch) -> Tensor:
-        """[events, items] float64."""
+        """Scores of all items, [events, items] float64."""
         scores = self._of_neighbours(batch)
         if self.config.remind is not None:
             added = self._reminders(batch)
@@ -86,7 +88,7 @@ class SessionKNN(SessionModel):
         return scores.to(batch.items.device)
 
     def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
-        """What the user's earlier items add, and all the rest."""
+        """Two parts: what the user's earlier items add, and the rest."""
         if self.config.remind is None:
             return super().parts(batch, items)
         return parts_of(self.scores(batch)[0], self._reminders(batch), items)
@@ -96,18 +98,18 @@ class SessionKNN(SessionModel):
         return {**self._index.arrays(), "fill": self._fill}
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """The inverse of :meth:`arrays`."""
+        """Take back what :meth:`arrays` returned."""
         self._index, self._fill = SessionIndex.from_arrays(arrays), arrays["fill"]
         self.n_items, self.n_users = n_items, n_users
         sessions = np.bincount(self._index.item, minlength=n_items)
         self._item_factor = 1 + self.config.idf * np.log(len(self._index) / np.maximum(sessions, 1))
 
     def statistics(self) -> dict[str, Any]:
-        """How many sessions can be neighbours, and how many items they hold."""
+        """Number of sessions that can be neighbours, and of the items they hold."""
         return {"sessions": len(self._index), "items_in_sessions": len(self._index.item)}
 
     def _of_neighbours(self, batch: Batch) -> Tensor:
-        """[events, items] float64 on the CPU."""
+        """Scores from the neighbours alone, [events, items] float64 on the CPU."""
         time, user = batch.time.cpu().numpy(), batch.user[batch.row].cpu().numpy()
         scores = torch.zeros(len(batch), self.n_items, dtype=torch.float64)
         running = self._running(batch)
@@ -123,7 +125,7 @@ class SessionKNN(SessionModel):
         of_row = torch.bincount(history.row, minlength=len(batch.user))
         own = batch.position + 1
         before = torch.minimum(of_row[batch.row], (self.config.extend - own).clamp(min=0))
-        cell, event = spans(torch.zeros_like(own), before + own)
+        cell, event = tensors.spans(torch.zeros_like(own), before + own)
         # Prefixes lie row by row in batch.items, histories row by row behind them.
         behind = batch.items.numel() + torch.cumsum(of_row, 0)[batch.row] - before
         place = cell - before[event]
@@ -138,7 +140,7 @@ class SessionKNN(SessionModel):
         return Running(of_event, which, at, whole, weight)
 
     def _similarity(self, running: Running, shared: Shared, time: IntArray, user: IntArray) -> FloatArray:
-        """sim of every pair, [n]."""
+        """Similarity of every pair, [n]."""
         config, index = self.config, self._index
         squared = np.square(running.weight) if config.cosine else np.ones(len(running.event))
         norm = np.bincount(running.event, weights=squared, minlength=len(time))
@@ -154,13 +156,13 @@ class SessionKNN(SessionModel):
         return sim
 
     def _add(self, scores: Tensor, running: Running, near: Shared, sim: FloatArray) -> None:
-        """In place: what each neighbour gives to its items."""
+        """Add, in place, what each neighbour gives to its items."""
         config, index = self.config, self._index
         place, length = running.place[near.last], running.length[near.last]
         given = sim * match_weight(config.match_weighting, config.ipw, place, length)
-        for part in cuts(index.lengths[near.session], CELLS_PER_BLOCK):
+        for part in blocks(index.lengths[near.session], CELLS_PER_BLOCK):
             session = near.session[part]
-            cell, pair = ranges(index.offsets[session], index.lengths[session])
+            cell, pair = arrays.spans(index.offsets[session], index.lengths[session])
             item, value = index.item[cell], given[part][pair]
             if config.inh is not None:
                 value *= np.exp(-np.abs(index.place[cell] - near.place[part][pair]) / config.inh)
@@ -170,7 +172,7 @@ class SessionKNN(SessionModel):
             scores.view(-1).index_add_(0, cells, torch.from_numpy(value))
 
     def _normalise(self, scores: Tensor) -> None:
-        """In place: over the largest of each event, times its weight."""
+        """Divide, in place, by the largest score of each event, and multiply by the weight of the base."""
         assert self.config.remind is not None
         largest = scores.amax(1, keepdim=True)
         scores *= self.config.remind.base / torch.where(largest > 0, largest, 1.0)
@@ -181,14 +183,14 @@ class SessionKNN(SessionModel):
 
 
 def _rounded(values: FloatArray) -> FloatArray:
-    """To DIGITS significant digits: equal fractions must be equal floats, or the last bit would break their tie."""
+    """Round to DIGITS significant digits: equal fractions must be equal floats, or the last bit breaks their tie."""
     mantissa, exponent = np.frexp(values)
     rounded: FloatArray = np.ldexp(np.round(mantissa, DIGITS), exponent)
     return rounded
 
 
 def _largest(event: IntArray, sim: FloatArray, k: int) -> IntArray:
-    """Which pairs are near: of each event the k largest, ties to the later; `event` ascending."""
+    """Indices of the k largest pairs of each event, ties to the later one; `event` ascending."""
     count = np.bincount(event)
     place = np.arange(len(event)) - offsets_of(count)[event]
     crowded = np.flatnonzero(count > k)

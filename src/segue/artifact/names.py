@@ -1,0 +1,38 @@
+"""The names of the files in a model folder, and which of them are Segue's."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from segue.data.corpus import FILES, Part
+from segue.system.atomic import UNFINISHED
+
+FORMAT = "segue-model-1"
+MANIFEST = "manifest.json"
+RUN_NOTE = "run.json"
+"""The file that says with what an unfinished run was started."""
+CHECKPOINT = ".checkpoint"
+CORPUS = "corpus"
+"""The folder of the prepared data inside a model folder. Serving does not open it."""
+STAGES = ("metrics", "refit", "final")
+"""The fits of a run; each names a file of epochs and a checkpoint."""
+UNSEALED = (MANIFEST, "evaluation", "tensorboard", "report.html", RUN_NOTE)
+"""Files and folders of a model that its manifest does not cover: they are written after it, or again."""
+_OURS = (
+    *(RUN_NOTE, MANIFEST, "config.json", "report.html", "items.parquet", "users.parquet"),
+    *("model.safetensors", "history.safetensors"),
+    *(f"{stage}{suffix}" for stage in STAGES for suffix in (".jsonl", CHECKPOINT)),
+    *(f"tensorboard/{stage}/events.out.tfevents.*" for stage in STAGES),
+    *(f"{CORPUS}/{file}" for file in FILES),
+    *(f"evaluation/{part.name.lower()}{suffix}" for part in Part for suffix in (".json", ".ranks.parquet")),
+    # What a killed process leaves: a corpus half prepared, spilled tables.
+    f".{CORPUS}.*.partial/*",
+    "scratch/*",
+)
+"""Every file of a model or an unfinished run, relative to its folder; as shell patterns, * also crosses folders."""
+
+
+def is_model_file(path: Path) -> bool:
+    """Whether a path, relative to a model folder, is that of a file that Segue writes there."""
+    return any(fnmatchcase(path.as_posix().removesuffix(UNFINISHED), pattern) for pattern in _OURS)

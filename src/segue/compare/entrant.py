@@ -1,0 +1,195 @@
+"""One model of a comparison: its settings searched once, then fitted and measured once for each seed.
+
+What is finished in its folder is not repeated, and what was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from segue import models
+from segue.artifact.model_folder import read_model
+from segue.artifact.names import MANIFEST, RUN_NOTE
+from segue.artifact.partial_run import partial_of
+from segue.compare.row import COST, Cost, Entry, read_keys
+from segue.contract.model import SessionEncoder
+from segue.data.corpus import Part, load
+from segue.errors import UserMistake
+from segue.pipeline import fit as pipeline
+from segue.pipeline import measurement
+from segue.pipeline.fit import Options
+from segue.settings import Settings
+from segue.settings.overrides import changed, selected
+from segue.system.atomic import write_text
+from segue.training.epochs import training_facts
+from segue.training.trainer import SELECTED_BY, EpochPlan, Progress
+from segue.tuning import Budget, SearchProgress, tune
+
+TUNING = "tuning"
+_ALWAYS_SHOWN = frozenset({"model.name", "model.preset"})
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A model that takes part.
+
+    Attributes:
+        label: its name in the table.
+        settings: of every fit, but for the seed.
+        fixed: the settings (``training.max_epochs``) that were asked for beyond the preset; no search varies them.
+    """
+
+    label: str
+    settings: Settings
+    fixed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Who is called with what: with every training step, and with every trial of a model's search."""
+
+    progress: Callable[[Progress], None] | None = None
+    trial: Callable[[str, SearchProgress], None] = lambda label, at: None
+
+
+SILENT = Callbacks()
+"""Callbacks that do nothing."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The settings that a model is fitted with.
+
+    Attributes:
+        epochs: what each fit plays, where a search has chosen it; None: each fit selects its epochs on validation.
+        tuned, trials, seconds, validation: as in :class:`Entry`; validation is None without a search.
+    """
+
+    settings: Settings
+    fixed: frozenset[str]
+    epochs: Sequence[EpochPlan] | None = None
+    tuned: Mapping[str, Any] = field(default_factory=dict)
+    trials: int = 0
+    seconds: float = 0.0
+    validation: float | None = None
+
+    def selecting_again(self) -> Choice:
+        """The choice without the epochs of its search: each fit selects its own on validation."""
+        return replace(self, epochs=None)
+
+
+def seeds_of(model: str, seeds: Sequence[int]) -> Sequence[int]:
+    """The seeds that a model is fitted with: one where it has no chance in it."""
+    return seeds if issubclass(models.load(model), SessionEncoder) else seeds[:1]
+
+
+def search(corpus: Path, folder: Path, entrant: Entrant, budget: Budget, callbacks: Callbacks = SILENT) -> Choice:
+    """Search the settings of a model on validation; the study in `folder` goes on where it stopped."""
+    best = tune(
+        corpus, folder, entrant.settings, budget, fixed=entrant.fixed,
+        progress=callbacks.progress, watch=lambda at: callbacks.trial(entrant.label, at),
+    )  # fmt: skip
+    return Choice(best.settings, best.fixed, best.plan, best.point, len(best.trials), best.seconds, best.value)
+
+
+def as_it_is(entrant: Entrant) -> Choice:
+    """The settings of a model without a search."""
+    return Choice(entrant.settings, entrant.fixed)
+
+
+def fit_seeds(
+    corpus: Path,
+    folder: Path,
+    choice: Choice,
+    seeds: Sequence[int],
+    *,
+    refit: bool = True,
+    callbacks: Callbacks = SILENT,
+) -> Iterator[Path]:
+    """Fit and measure a model once for each seed; yields the folder of each fit when it is measured.
+
+    Args:
+        refit: fit on train + validation once the epochs are chosen.
+
+    Raises UserMistake when a finished fit in `folder` had other settings.
+    """
+    validation = choice.validation
+    for seed in seeds:
+        run = folder / f"seed-{seed}"
+        settings = changed(choice.settings, {"training": {"seed": seed}})
+        _fit_once(corpus, run, settings, choice.epochs, refit=refit, callbacks=callbacks)
+        if validation is None:
+            validation = _validation(corpus, run, folder, choice.settings)
+        shown = selected(choice.settings, _ALWAYS_SHOWN | choice.fixed | choice.tuned.keys())
+        Entry(choice.tuned, choice.trials, choice.seconds, validation, shown).write(folder)
+        yield run
+
+
+def _fit_once(
+    corpus: Path,
+    run: Path,
+    settings: Settings,
+    epochs: Sequence[EpochPlan] | None,
+    *,
+    refit: bool,
+    callbacks: Callbacks,
+) -> None:
+    """Train and measure, unless that is done; the clock goes on where an interrupted fit stopped it."""
+    clock = run.with_name(run.name + ".seconds")
+    if not (run / measurement.EVALUATION / COST).exists():
+        with _timed(clock):
+            _train_once(corpus, run, settings, Options(refit=refit, plan=epochs, progress=callbacks.progress))
+        evaluation = measurement.evaluate_model(run, corpus, coverage=True)
+        measurement.write_evaluation(run, evaluation)
+        Cost(_learned_numbers(run), _read_seconds(clock), evaluation.seconds).write(run)
+        clock.unlink(missing_ok=True)
+    _check_same_run(run, settings, refit=refit)
+
+
+def _train_once(corpus: Path, run: Path, settings: Settings, options: Options) -> None:
+    if not (run / MANIFEST).exists():
+        resume = (partial_of(run) / RUN_NOTE).exists()
+        pipeline.train(corpus, run, settings, replace(options, resume=resume))
+
+
+def _check_same_run(run: Path, settings: Settings, *, refit: bool) -> None:
+    """Raise UserMistake unless the finished fit in this folder is the one that is asked for."""
+    found = read_keys(run / "config.json", "settings", "trained_on")
+    if found["settings"] != settings.model_dump(mode="json") or (len(found["trained_on"]) > 1) != refit:
+        raise UserMistake(f"{run} holds a run with other settings than are asked for now; remove it and repeat")
+
+
+@contextmanager
+def _timed(clock: Path) -> Iterator[None]:
+    started = time.monotonic() - _read_seconds(clock)
+    try:
+        yield
+    finally:
+        clock.parent.mkdir(parents=True, exist_ok=True)
+        write_text(clock, f"{time.monotonic() - started:.3f}\n")
+
+
+def _read_seconds(clock: Path) -> float:
+    try:
+        return float(clock.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not begun yet, or killed while it was written
+        return 0.0
+
+
+def _learned_numbers(run: Path) -> int:
+    """How many numbers training has learned; counts are not among them."""
+    model = read_model(run).model
+    return sum(parameter.numel() for parameter in model.parameters()) if isinstance(model, SessionEncoder) else 0
+
+
+def _validation(corpus: Path, run: Path, folder: Path, settings: Settings) -> float:
+    """HR@10 on validation of a model that was not searched: what its training selected by, or measured once."""
+    metrics = training_facts(run).validation
+    if not metrics:
+        metrics = pipeline.select(load(corpus, (Part.TRAIN, Part.VALIDATION)), folder, settings).metrics
+    return float(metrics[SELECTED_BY])

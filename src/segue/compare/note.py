@@ -1,0 +1,84 @@
+"""What a comparison was started with: ``comparison.json``. More models and seeds may join, and nothing may change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from segue import models
+from segue.data.corpus import read_manifest
+from segue.errors import ArtifactError, ConfigError
+from segue.settings import Nested
+from segue.system.atomic import write_text, writing
+from segue.system.folders import clear
+
+NOTE = "comparison.json"
+_TABLES = ("results.json", "results.md", "report.html")
+
+
+@dataclass(frozen=True)
+class Note:
+    """The plan that all models share, the models by label, and the seeds of their fits."""
+
+    plan: Mapping[str, Any]
+    models: Mapping[str, Nested]
+    seeds: Sequence[int]
+
+
+def read_note(out: Path) -> Note | None:
+    """The note of the comparison at `out`; None where none was started. Raises ArtifactError for a damaged one."""
+    try:
+        note = json.loads((out / NOTE).read_text(encoding="utf-8"))
+        for own in note["models"].values():
+            models.load(own["model"]["name"])
+        return Note(dict(note["plan"]), note["models"], [int(seed) for seed in note["seeds"]])
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        raise ArtifactError(f"{out} is a file; choose another --out") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise ArtifactError(f"the comparison at {out} is damaged: {NOTE} ({error}); drop its folder") from None
+
+
+def join(
+    out: Path,
+    corpus: Path,
+    chosen: Mapping[str, Nested],
+    seeds: Sequence[int],
+    plan: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> tuple[int, ...]:
+    """Begin the comparison at `out` or join it. Returns its seeds, the first ones first.
+
+    Raises ArtifactError when it was started with another corpus or plan, UserMistake when overwriting would lose files
+    of others.
+    """
+    if out.resolve() == corpus.resolve():
+        raise ArtifactError(f"{out} is the corpus itself; choose another --out")
+    wanted = {"corpus": read_manifest(corpus)["fingerprint"], **plan}
+    note = read_note(out)
+    if overwrite and note is not None:
+        ours = {*_TABLES, NOTE, *map(folder_name, note.models)}
+        clear(out, lambda path: path.parts[0] in ours, corpus)
+        note = None
+    elif note is not None and note.plan != wanted:
+        differ = ", ".join(key for key in wanted if note.plan.get(key) != wanted[key])
+        raise ArtifactError(
+            f"the comparison at {out} was started differently ({differ});"
+            " repeat its command, or drop it with --overwrite"
+        )
+    before = note or Note(wanted, {}, ())
+    joined = Note(wanted, {**before.models, **chosen}, tuple(dict.fromkeys([*before.seeds, *seeds])))
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / NOTE, json.dumps(asdict(joined), indent=1) + "\n")
+    return tuple(joined.seeds)
+
+
+def folder_name(label: str) -> str:
+    """A label as a file system takes it."""
+    return "".join(letter if letter.isalnum() else "-" for letter in label).lower()

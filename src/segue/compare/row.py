@@ -1,0 +1,192 @@
+"""One row of a comparison: what the search of a model chose, and what its fits measured and cost, as read from disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from segue.errors import ArtifactError
+from segue.evaluation.measurement import Measurement, Metrics
+from segue.evaluation.significance import UserMeans, user_means
+from segue.pipeline.measurement import EVALUATION, read_evaluation, read_ranks
+from segue.settings import Nested
+from segue.system.atomic import write_text
+from segue.training.epochs import read_epochs
+
+ENTRY, COST = "entry.json", "cost.json"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation over seeds; one seed has no deviation."""
+
+    mean: float
+    sd: float | None
+
+    @classmethod
+    def over(cls, values: Sequence[float]) -> Self:
+        """The spread of these values, one per seed."""
+        return cls(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was chosen for a model before its first fit on train + validation: ``entry.json`` in its folder.
+
+    Attributes:
+        tuned: setting → value found by the search; empty without a search.
+        trials: how many the search ran. seconds: what they took.
+        validation: HR@10 on validation of what was chosen.
+        settings: those that differ from the preset, and the preset, as ``--config`` reads them.
+    """
+
+    tuned: Mapping[str, Any]
+    trials: int
+    seconds: float
+    validation: float
+    settings: Nested
+
+    def write(self, folder: Path) -> None:
+        """Write it into the folder of the model."""
+        write_text(folder / ENTRY, json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """What :meth:`write` wrote. Raises ArtifactError when it is missing or damaged."""
+        return cls(**read_keys(folder / ENTRY, *(field.name for field in fields(cls))))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one fit cost: the numbers that training learned, and seconds to train and to score the test events."""
+
+    parameters: int
+    training: float
+    inference: float
+
+    def write(self, run: Path) -> None:
+        """Write it beside the measurement of the model in the folder `run`."""
+        seconds = {"training": self.training, "inference": self.inference}
+        text = json.dumps({"parameters": self.parameters, "seconds": seconds}, indent=1) + "\n"
+        write_text(run / EVALUATION / COST, text)
+
+    @classmethod
+    def read(cls, run: Path) -> Self:
+        """What :meth:`write` wrote. Raises ArtifactError when it is missing or damaged."""
+        path = run / EVALUATION / COST
+        found = read_keys(path, "parameters", "seconds")
+        try:
+            return cls(found["parameters"], found["seconds"]["training"], found["seconds"]["inference"])
+        except (KeyError, TypeError) as error:
+            raise damaged(path, f"{error} is missing") from None
+
+
+@dataclass(frozen=True)
+class EntrantRow:
+    """The finished fits of one model.
+
+    Attributes:
+        runs: the folder of the fit of each seed. measurements, costs: of each of them.
+        trained_events: targets that the first fit was trained on.
+    """
+
+    entry: Entry
+    runs: tuple[Path, ...]
+    measurements: tuple[Measurement, ...]
+    costs: tuple[Cost, ...]
+    trained_events: int
+
+    @property
+    def model(self) -> str:
+        """Name of the model, without the preset."""
+        return str(self.entry.settings["model"]["name"])
+
+    @property
+    def metrics(self) -> dict[str, Spread]:
+        """Averages over events, over seeds."""
+        return _spreads(measured.metrics for measured in self.measurements)
+
+    @property
+    def metrics_by_user(self) -> dict[str, Spread]:
+        """Averages over users, over seeds."""
+        return _spreads(measured.metrics_by_user for measured in self.measurements)
+
+    @property
+    def coverage(self) -> dict[str, Spread]:
+        """Share of the items that any top-k list shows, over seeds."""
+        return _spreads(measured.coverage or {} for measured in self.measurements)
+
+    @property
+    def seconds(self) -> dict[str, Spread]:
+        """Seconds of a fit and of scoring the test events, over seeds."""
+        return _spreads({"training": cost.training, "inference": cost.inference} for cost in self.costs)
+
+    def user_means(self) -> UserMeans:
+        """Metrics of each user, seeds averaged first; of identical events for every row of a comparison."""
+        ranks = [read_ranks(run) for run in self.runs]
+        return user_means([rank for rank, _ in ranks], ranks[0][1])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape of a row in ``results.json``."""
+        return {
+            "runs": [str(run) for run in self.runs],
+            "metrics": _plain(self.metrics),
+            "metrics_by_user": _plain(self.metrics_by_user),
+            "coverage": _plain(self.coverage),
+            "seconds": {"tuning": self.entry.seconds, **_plain(self.seconds)},
+            "parameters": self.costs[0].parameters,
+            "trained_events": self.trained_events,
+            "trials": self.entry.trials,
+            "tuned": self.entry.tuned,
+            "settings": self.entry.settings,
+            "validation": self.entry.validation,
+        }
+
+
+def is_measured(run: Path) -> bool:
+    """Whether the fit in this folder is finished, with all that a row needs."""
+    return (run / EVALUATION / COST).exists() and (run.parent / ENTRY).exists()
+
+
+def read_row(folder: Path, runs: Sequence[Path]) -> EntrantRow:
+    """The row of a model from its folder and the folders of its finished fits, at least one.
+
+    Raises ArtifactError naming a file that is missing or damaged.
+    """
+    return EntrantRow(
+        Entry.read(folder),
+        tuple(runs),
+        tuple(read_evaluation(run) for run in runs),
+        tuple(Cost.read(run) for run in runs),
+        sum(epoch.events for epoch in read_epochs(runs[0], "refit")),
+    )
+
+
+def read_keys(path: Path, *keys: str) -> dict[str, Any]:
+    """The values of these keys in a JSON file. Raises ArtifactError when it cannot be read or lacks one."""
+    try:
+        values = dict(json.loads(path.read_text(encoding="utf-8")))
+        return {key: values[key] for key in keys}
+    except (OSError, ValueError, TypeError) as error:
+        raise damaged(path, error) from None
+    except KeyError as error:
+        raise damaged(path, f"{error} is missing") from None
+
+
+def damaged(path: Path, why: object) -> ArtifactError:
+    """The error for a file of a comparison that cannot be used."""
+    return ArtifactError(f"cannot read {path} ({why}); remove the folder of that model and repeat")
+
+
+def _spreads(values: Iterable[Metrics]) -> dict[str, Spread]:
+    listed = list(values)
+    return {key: Spread.over([value[key] for value in listed]) for key in listed[0]}
+
+
+def _plain(spreads: Mapping[str, Spread]) -> dict[str, dict[str, float | None]]:
+    return {name: asdict(spread) for name, spread in spreads.items()}

@@ -1,0 +1,42 @@
+"""The door: what a user asked for becomes the complete settings of a run, once. Behind it only ``Settings`` travel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from segue import models
+from segue.data import sources
+from segue.data.corpus import read_manifest
+from segue.data.sources import Source
+from segue.errors import ConfigError
+from segue.settings import Nested, Settings, merged
+
+_FIXED_BY_PREPARATION = ("columns", "sessions", "filters", "split")
+
+
+def settings_for_log(log: Any, overrides: Nested) -> tuple[Any, Settings]:
+    """The log, or the known data set that a name such as ``lastfm:FILE`` stands for, and the settings of a run on it.
+
+    The settings of a known data set lie beneath the user's. Raises ConfigError for a mistake in `overrides`, LogError
+    for an unknown data set.
+    """
+    source: Source | None = sources.find(log) if isinstance(log, str) else None
+    return source or log, models.with_preset(merged(source.settings if source else {}, overrides))
+
+
+def settings_for_corpus(corpus: Path, overrides: Nested) -> Settings:
+    """The settings of a run on a corpus: how it was prepared is given; the rest is the preset's and the user's.
+
+    Raises ConfigError for a mistake in `overrides`, or when they ask for another preparation.
+    """
+    given = read_manifest(corpus)["settings"]
+    wanted = models.with_preset(overrides).model_dump(mode="json")
+    for section in _FIXED_BY_PREPARATION:
+        for key in overrides.get(section, {}):
+            if wanted[section][key] != given[section][key]:
+                raise ConfigError(
+                    f"setting '{section}.{key}' was fixed when the corpus {corpus} was prepared"
+                    f" ({given[section][key]!r}); prepare another corpus to change it"
+                )
+    return models.with_preset({**overrides, **{section: given[section] for section in _FIXED_BY_PREPARATION}})

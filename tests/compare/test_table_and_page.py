@@ -1,0 +1,53 @@
+"""The table of a comparison as Markdown and as a page."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from comparisons import finished
+
+from segue.compare import markdown, named_models, standing, write_page
+from segue.evaluation.metrics import METRICS
+
+
+def test_the_markdown_marks_the_best_and_says_the_verdicts() -> None:
+    _, summary = finished()
+    text = markdown(summary)
+    header = "| model | " + " | ".join([*METRICS, "coverage@10", "coverage@20"]) + " |"
+    assert text.count(header) == 1
+    rows = {label: row.metrics["MRR@10"].mean for label, row in summary.rows.items()}
+    best = max(rows, key=lambda label: rows[label])
+    line = next(line for line in text.splitlines() if line.startswith(f"| {best} |"))
+    assert f"**{100 * rows[best]:.2f}" in line
+    assert re.search(r"gru4rec/full_softmax \| [*\d.]+ ± \d", text)
+    assert "no model was tuned, then was fitted on train + validation" in text
+    for verdict in summary.verdicts.values():
+        assert verdict in text
+    same = [
+        sentence for label, sentence in summary.verdicts.items() if not summary.significance[label]["HR@10"].significant
+    ]
+    assert same
+    assert all(sentence.startswith("no significant difference") for sentence in same)
+
+
+def test_the_page_opens_without_a_network_and_holds_the_table(tmp_path: Path) -> None:
+    _, summary = finished()
+    write_page(tmp_path / "report.html", summary)
+    text = (tmp_path / "report.html").read_text()
+    assert not re.search(r'(src|href)="http', text)
+    for label, row in summary.rows.items():
+        assert label in text
+        assert f"{100 * row.metrics['HR@10'].mean:.2f}" in text
+    for heading in ("Verdicts", "Significance", "Costs and settings", "Learning curves", "HR@10 over events"):
+        assert heading in text
+
+
+def test_a_table_of_nobody_says_so(tmp_path: Path) -> None:
+    note = {"plan": {}, "models": named_models(["markov"]), "seeds": [0]}
+    (tmp_path / "comparison.json").write_text(json.dumps(note))
+    summary = standing(tmp_path)
+    assert markdown(summary) == "No model is finished yet.\n\n- markov/first_order: not finished, 0 of 1 seeds\n"
+    write_page(tmp_path / "report.html", summary)
+    assert "not finished" in (tmp_path / "report.html").read_text()
