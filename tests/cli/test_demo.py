@@ -57,7 +57,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def said(capsys: pytest.CaptureFixture[str], out: Path) -> str:
+def output_of(capsys: pytest.CaptureFixture[str], out: Path) -> str:
     """What a demo that succeeds says on stdout, times left out."""
     code = cli.run(["demo", "--out", str(out)])
     printed = capsys.readouterr()
@@ -79,7 +79,7 @@ def test_the_whole_demo_and_a_second_call(
     """Nothing is trained or prepared twice: the second call says the same without its data and without a training."""
     out = tmp_path / "demo"
     caplog.set_level(logging.INFO, logger="segue")
-    printed = said(capsys, out)
+    printed = output_of(capsys, out)
     assert caplog.messages.count("training: hg_gnn/segue") == 2
     first, fuller = printed.split("The fuller run:")
     assert f"A first look: {DRAWN} households" in first
@@ -93,7 +93,7 @@ def test_the_whole_demo_and_a_second_call(
     finished = models_in(out)
     monkeypatch.setattr(complete_journey, "_package_data", lambda: pytest.fail("the data was read again"))
     caplog.clear()
-    assert said(capsys, out) == printed
+    assert output_of(capsys, out) == printed
     assert not [message for message in caplog.messages if message.startswith(("training:", "refit:", "log:"))]
     assert models_in(out) == finished
 
@@ -101,7 +101,7 @@ def test_the_whole_demo_and_a_second_call(
 def test_the_lists_are_for_people(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Names in words and lines of a terminal's width; the two tastes of the log get their own items."""
     out = tmp_path / "demo"
-    printed = said(capsys, out)
+    printed = output_of(capsys, out)
     rows = re.findall(r"^ *\d+  (.*\S)", printed, re.MULTILINE)
     assert len(rows) == 2 * (3 + demo.FULL.shown)
     assert all(re.match(r"Frozen \w+ and drinks", row) for row in rows)
@@ -136,7 +136,7 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(
         assert cli.run(["demo", "--out", str(out)]) == 130
     assert capsys.readouterr().err.splitlines()[-1].startswith("interrupted; ")
     fingerprint = load(out / "corpus").fingerprint
-    said(capsys, out)
+    output_of(capsys, out)
     assert load(out / "corpus").fingerprint == fingerprint
 
 
@@ -159,5 +159,5 @@ def test_a_reason_names_what_raised_the_score_most() -> None:
 
 @pytest.mark.parametrize(("paper", "says"), [(0.305, "is level with"), (0.35, "5.0 points more"), (0.2, "less")])
 def test_the_verdict_on_the_papers_model_follows_its_figures(paper: float, says: str) -> None:
-    found = {stages.PAPER: paper, stages.POPULARITY: 0.3}
-    assert says in stages._verdict({label: {"metrics": {"HR@10": value}} for label, value in found.items()})
+    values = {stages.PAPER: paper, stages.POPULARITY: 0.3}
+    assert says in stages._verdict({label: {"metrics": {"HR@10": value}} for label, value in values.items()})

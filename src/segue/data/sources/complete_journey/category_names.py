@@ -1,6 +1,6 @@
 """Readable names of product categories: "REFRGRATD JUICES/DRNKS" becomes "Refrigerated juices and drinks".
 
-The product table of Complete Journey writes its 303 categories in capitals, with abbreviations and slashes. The rules
+The product table of Complete Journey writes its categories in capitals, with abbreviations and slashes. The rules
 here are general; only the table of abbreviations is taken from that vocabulary.
 """
 
