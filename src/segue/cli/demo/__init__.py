@@ -27,15 +27,13 @@ def demo(
 
     Example: `segue demo --out demo`
     """
-    started = time.monotonic()
+    started, report = time.monotonic(), to / "report.html"
     whole = stages.prepared(to / "corpus")
     stages.run(QUICK, whole, to)
-    out.print(
-        f"\n{_seconds_since(started)} seconds so far. The fuller run takes some minutes more; after Ctrl-C the same"
-    )
-    out.print("command goes on where it stopped.")
+    if not report.exists():
+        out.print(f"\n{_seconds_since(started)} seconds so far. The fuller run takes some minutes more; after Ctrl-C")
+        out.print("the same command goes on where it stopped.")
     results = stages.run(FULL, whole, to)
-    report = to / "report.html"
     stages.write_page(report, FULL, to, results)
     out.print()
     print_rows({"report": str(report), "minutes": f"{_seconds_since(started) / 60:.1f}"})

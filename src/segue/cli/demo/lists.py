@@ -17,6 +17,7 @@ from segue.serving.recommender import Answer, Recommender
 _BASKET = 3
 _POPULAR = 20
 _HOUSEHOLDS = 60
+_FAVOURITES = 3
 _WIDTH = 90
 
 
@@ -24,14 +25,16 @@ def show(recommender: Recommender, corpus: Corpus, k: int) -> None:
     """Print the basket, and for each of the two households what it usually buys and its k recommendations."""
     basket = usual_basket(corpus)
     first, second = unlike_households(recommender, corpus, basket, k)
-    out.print("\nTwo households, the same basket, two lists. In the basket:")
+    out.print(f"\nThe same basket, two lists: those of the two households, among the {_HOUSEHOLDS} with the most")
+    out.print("baskets, whose lists differ most. In the basket, the three most often bought together:")
     _print_text(" + ".join(map(recommender.name, basket)))
     for user in (first, second):
-        answer = recommender.recommend(user, basket, k=k, exclude_seen="session")
-        often = " + ".join(map(recommender.name, _favourites(corpus, user, basket)))
+        times, baskets = bought_before(recommender, corpus, user)
+        favourites = [item for item in sorted(times, key=lambda item: -times[item]) if item not in basket][:_FAVOURITES]
         out.print()
-        _print_text(f"Household {user}, which often buys {often}:")
-        _print_list(recommender, answer)
+        _print_text(f"Household {user}, which often buys {' + '.join(map(recommender.name, favourites))}:")
+        answer = recommender.recommend(user, basket, k=k, exclude_seen="session")
+        _print_list(recommender, answer, times, baskets)
 
 
 def usual_basket(corpus: Corpus) -> list[str]:
@@ -60,13 +63,12 @@ def unlike_households(recommender: Recommender, corpus: Corpus, basket: list[str
     return min(itertools.combinations(known, 2), key=lambda two: len(lists[two[0]] & lists[two[1]]))
 
 
-def _favourites(corpus: Corpus, user: str, basket: list[str], most: int = 3) -> list[str]:
-    """The items that a household has most often bought in train, those of `basket` aside."""
-    own = corpus.user_ids.index(user)
-    train = corpus.train
-    bought = np.bincount(train.items[np.repeat(train.user, train.lengths) == own], minlength=corpus.n_items)
-    ordered = [corpus.item_ids[item] for item in np.argsort(-bought, kind="stable") if bought[item]]
-    return [item for item in ordered if item not in basket][:most]
+def bought_before(recommender: Recommender, corpus: Corpus, user: str) -> tuple[dict[str, int], int]:
+    """Item → in how many of the baskets that the model learned from a household bought it; and how many these are."""
+    history = recommender.artifact.history
+    own = history.user == corpus.user_ids.index(user)
+    times = np.bincount(history.items[np.repeat(own, history.lengths)], minlength=corpus.n_items)
+    return {corpus.item_ids[item]: int(times[item]) for item in np.flatnonzero(times)}, int(own.sum())
 
 
 def _print_text(text: str) -> None:
@@ -74,22 +76,23 @@ def _print_text(text: str) -> None:
     out.print(textwrap.fill(text, _WIDTH))
 
 
-def _print_list(recommender: Recommender, answer: Answer) -> None:
-    table = Table("", Column("recommended", max_width=40), Column("because of", max_width=52), box=None)
+def _print_list(recommender: Recommender, answer: Answer, times: Mapping[str, int], baskets: int) -> None:
+    columns = Column("recommended", max_width=40), Column("bought before", justify="right"), "mostly because of"
+    table = Table("", *columns, box=None)
     for rank, entry in enumerate(answer, start=1):
-        table.add_row(f"{rank}", recommender.name(entry.item), reason(entry.because, recommender))
+        before = f"{times.get(entry.item, 0)} of {baskets} baskets"
+        table.add_row(f"{rank}", recommender.name(entry.item), before, reason(entry.because, recommender))
     out.print(table)
 
 
 def reason(because: Mapping[str, Any], recommender: Recommender) -> str:
-    """What raised an item's score most: the household's earlier baskets, an item of this basket, or both.
+    """What raised an item's score most: the household's earlier baskets, or an item of this basket.
 
     The ``text`` of a recommendation also says what comes right after what. The products of these baskets are shuffled,
     so the demo leaves that out.
     """
     top = max(because["session"], key=lambda part: part["contribution"], default=None)
     near = top["contribution"] if top is not None else 0.0
-    here = [recommender.name(top["item"])] if top is not None and near > 0 else []
     if because["user"] > max(near, 0.0):
-        return " + ".join(["its earlier baskets", *here])
-    return here[0] if here else "popular with everybody"
+        return "its earlier baskets"
+    return recommender.name(top["item"]) if top is not None and near > 0 else "its popularity"
