@@ -22,7 +22,7 @@ install: $(VENV)/.installed ## set up .venv with the command .venv/bin/segue
 install-dev: $(VENV)/.installed-dev ## the same with the tools for tests and checks
 
 demo: $(VENV)/.installed-demo ## fit and compare models on real shopping baskets, report in demo/
-	$(BIN)/python -m segue.cli.demo --out demo
+	$(BIN)/segue demo --out demo
 
 study: $(VENV)/.installed-demo ## the paper's tables and figures on the same baskets, quick form, page in study/
 	test -e study/corpus || $(BIN)/segue prepare complete-journey: --out study/corpus

@@ -15,6 +15,7 @@ from segue.cli import prepare as cli_prepare
 from segue.cli import recommend as cli_recommend
 from segue.cli import train as cli_train
 from segue.cli.console import err, show_messages
+from segue.cli.demo import demo
 from segue.cli.paper import study
 from segue.errors import SegueError, UserMistake
 
@@ -38,6 +39,7 @@ for command in (
     cli_compare.tune,
     cli_compare.compare,
     study,
+    demo,
 ):
     app.command()(command)
 

