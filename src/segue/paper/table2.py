@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from segue import models
 from segue.compare import named_models
 from segue.data.arrays import FloatArray
 from segue.errors import ConfigError
@@ -24,19 +25,13 @@ from segue.tuning import Budget
 from segue.tuning.ranges import Search
 
 SIGNIFICANT = 0.01
-OURS = "HG-GNN"
+OURS = models.load("hg_gnn").title
 BASELINES = {
-    "Item-KNN": "item_knn",
-    "GRU4Rec": "gru4rec",
-    "NARM": "narm",
-    "SR-GNN": "sr_gnn",
-    "LESSR": "lessr",
-    "GCE-GNN": "gce_gnn",
-    "H-RNN": "hrnn",
-    "A-PGNN": "a_pgnn",
+    models.load(name).title: name
+    for name in ("item_knn", "gru4rec", "narm", "sr_gnn", "lessr", "gce_gnn", "hrnn", "a_pgnn")
 }
-"""The paper's rows, by the name of the model here."""
-_OTHER_PRESETS = {"GRU4Rec": ("official_bpr_max",), "H-RNN": ("official",)}
+"""The paper's rows in their order: title of the model → its name here."""
+_OTHER_PRESETS = {"gru4rec": ("official_bpr_max",), "hrnn": ("official",)}
 """Further presets of models that were designed for another optimizer and loss than their default preset has."""
 _BEYOND = {
     "personal popularity": "popularity/personal",
@@ -128,7 +123,7 @@ def _candidates(protocol: Protocol) -> dict[str, list[Nested]]:
     """
     if protocol == "tuned":
         paper = {
-            label: [_preset(name), *(_preset(f"{name}/{other}") for other in _OTHER_PRESETS.get(label, ()))]
+            label: [_preset(name), *(_preset(f"{name}/{other}") for other in _OTHER_PRESETS.get(name, ()))]
             for label, name in BASELINES.items()
         }
     else:
