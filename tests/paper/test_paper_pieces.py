@@ -1,4 +1,4 @@
-"""The pieces of the paper's tables and figures: the paper's numbers, rows and reasons, Table 2's signs, timing, Figure 5's users."""
+"""Pieces of the paper's tables: printed numbers, rows and reasons, Table 2's signs, timing, Figure 5's users."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def study(
         bool,
         typer.Option(
             "--quick",
-            help=f"In minutes: {QUICK_USERS} users drawn by seed, {QUICK_EPOCHS} epochs, {QUICK_MINUTES:g} min per run.",
+            help=f"Fast: {QUICK_USERS} users drawn by seed, {QUICK_EPOCHS} epochs, {QUICK_MINUTES:g} min per run.",
         ),
     ] = False,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Number of trainings per run.")] = 1,
@@ -34,10 +34,13 @@ def study(
     protocol: Annotated[
         Protocol | None,
         typer.Option(
-            "--protocol", help="table2: settings by preset (with --quick), tuned alike (otherwise), or the paper's grid."
+            "--protocol",
+            help="table2: settings by preset (with --quick), tuned alike (else), or the paper's grid.",
         ),
     ] = None,
-    trials: Annotated[int | None, typer.Option("--trials", min=1, help="table2: most trials in each model's search.")] = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="table2: most trials per model.")
+    ] = None,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,

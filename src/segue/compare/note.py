@@ -80,5 +80,5 @@ def join(
 
 
 def folder_name(label: str) -> str:
-    """The label of a model as the name of a folder, without characters that a file system refuses."""
+    """The label of a model as the name of a folder, lower case, with dashes for all but letters and digits."""
     return "".join(letter if letter.isalnum() else "-" for letter in label).lower()

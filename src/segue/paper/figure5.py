@@ -86,7 +86,7 @@ def _worth_comparing(corpus: Corpus, test: Sessions) -> IntArray:
 
 
 def _overlapping(test: Sessions, n_items: int) -> tuple[IntArray, IntArray, IntArray, np.ndarray[Any, Any]]:
-    """Pairs of prefixes of different users with items in common: rows, rows, number of shared items, Jaccard; [pairs]."""
+    """Pairs of prefixes of different users with common items: rows, rows, shared items, Jaccard index; all [pairs]."""
     inner = np.ones(len(test.items), dtype=bool)
     inner[test.offsets[1:] - 1] = False
     session = np.repeat(np.arange(len(test)), test.lengths)[inner]
