@@ -2,9 +2,9 @@
 
     python benchmarks/parity_trained.py FOLDER [--set tmall] [--models narm sr_gnn sasrec] [--minutes 20]
 
-FOLDER holds the sets of ``parity.py``; its page shows the results. The last tenth of the train sessions chooses the number
-of epochs; then the model is fitted again on all of them. What is done is kept, model by model, so that an interrupted
-run goes on where it stopped.
+FOLDER holds the sets of ``parity.py``; its page shows the results. The last tenth of the train sessions chooses the
+number of epochs; then the model is fitted again on all of them. What is done is kept, model by model, so that an
+interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations

@@ -38,9 +38,7 @@ def study(
             help="table2: settings by preset (with --quick), tuned alike (else), or the paper's grid.",
         ),
     ] = None,
-    trials: Annotated[
-        int | None, typer.Option("--trials", min=1, help="table2: most trials per model.")
-    ] = None,
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="table2: most trials per model.")] = None,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,
