@@ -100,7 +100,7 @@ def page(title: str, drawn: str, command: str, summary: Summary, facts: dict[str
 
 
 def without_paths(summary: Summary) -> dict[str, Any]:
-    """The summary as it may leave this machine."""
+    """The summary without the paths of this machine."""
     models = {
         label: {key: value for key, value in row.as_dict().items() if key != "runs"}
         for label, row in summary.rows.items()
@@ -109,19 +109,19 @@ def without_paths(summary: Summary) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Parse, draw, compare, write."""
+    """Sample users, compare models, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", help="of the page in docs/benchmarks")
-    parser.add_argument("log", help="as for segue prepare")
+    parser.add_argument("name", help="name of the page in docs/benchmarks")
+    parser.add_argument("log", help="a log that segue prepare reads")
     parser.add_argument("--title")
     parser.add_argument("--users", type=int)
     parser.add_argument("--draw", type=int, default=0, help="the seed that users are drawn by")
     parser.add_argument("--models", nargs="+", default=[*TRAINED, *COUNTING])
-    parser.add_argument("--minutes", type=float, default=10.0, help="to tune each model")
-    parser.add_argument("--trials", type=int, default=10, help="to tune each model, at most")
+    parser.add_argument("--minutes", type=float, default=10.0, help="minutes to tune each model")
+    parser.add_argument("--trials", type=int, default=10, help="most trials to tune each model")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs"))
-    parser.add_argument("--show", action="store_true", help="the page of what is finished; nothing is run")
+    parser.add_argument("--show", action="store_true", help="write the page of finished models; run nothing")
     parser.add_argument("--set", action="append", default=[], help="SECTION.KEY=VALUE for every model and the corpus")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -137,9 +137,9 @@ def main() -> None:
     write_page(out / "report.html", summary)
     users = f"--users {chosen.users} " if chosen.users else ""
     drawn = f"{chosen.users:,} users drawn by seed {chosen.draw}." if chosen.users else "All users."
-    asked, own = summary.plan, "".join(f" --set {text}" for text in chosen.set)
+    common, own = summary.plan, "".join(f" --set {text}" for text in chosen.set)
     command = (
-        f"benchmarks/comparison.py {chosen.name} LOG {users}--minutes {asked['minutes']:g} --trials {asked['trials']}"
+        f"benchmarks/comparison.py {chosen.name} LOG {users}--minutes {common['minutes']:g} --trials {common['trials']}"
         f" --seeds {chosen.seeds}{own}"
     )
     facts = table1(load(corpus))

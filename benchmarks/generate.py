@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from scipy.optimize import brentq
 
 SHORTEST, LONGEST = 3, 20  # items in a session
-FEWEST_SESSIONS = 5  # of a user
+FEWEST_SESSIONS = 5  # fewest sessions of a user
 ITEMS_PER_CLUSTER = 200
 CLUSTERS_PER_USER = 3
 SUCCESSORS = 5
@@ -115,8 +115,8 @@ def generate(
     """Write the log to `path` (Parquet, a row group for each 64 users) and count what was written.
 
     Args:
-        users, sessions: of a log of scale 1; multiplied by `scale`. At least 5 sessions a user.
-        items: of the catalogue (at least 2); the rarest may not occur in a small log.
+        users, sessions: their numbers at scale 1; multiplied by `scale`. At least 5 sessions per user.
+        items: size of the catalogue (at least 2); the rarest may not occur in a small log.
         mean_length: items in a session on average, strictly between 3 and 20.
         seed: equal arguments give equal logs.
 
@@ -124,7 +124,7 @@ def generate(
         rows, users, items (that occur), sessions, mean_length and seconds.
     """
     if items < 2 or users < 1 or scale < 1 or sessions < FEWEST_SESSIONS * users:
-        raise ValueError("needs 2 items, 1 user and 5 sessions a user or more")
+        raise ValueError("needs 2 items, 1 user and 5 sessions per user or more")
     began = time.perf_counter()
     rng = np.random.default_rng([seed, 0])
     catalogue = Catalogue.draw(rng, items)

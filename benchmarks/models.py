@@ -1,4 +1,4 @@
-"""Every model at Last.fm shape: training events/s of what is trained, milliseconds an event of session neighbours.
+"""Every model at Last.fm shape: training events/s of what is trained, milliseconds per event of session neighbours.
 
 python benchmarks/models.py [--steps 6] [--models narm sasrec/history]
 

@@ -41,12 +41,12 @@ SIZES = {"diginetica": (719_470, 43_097, 60_858), "tmall": (351_268, 40_727, 25_
 
 @dataclass(frozen=True)
 class Method:
-    """What is built, and by how many points its metrics may differ."""
+    """A counting method: its settings, and by how many points its metrics may differ."""
 
     options: dict[str, Any]
     allowed: float = 0.02
     first_come: bool = False
-    """Of equal counts the one that train holds first ranks first, as in the code behind the figures."""
+    """Whether ties go to the item that train holds first, like in the code behind the figures."""
 
 
 STAN = {"name": "session_knn", "preset": "stan", "snh": None}  # the sets have no times
@@ -159,7 +159,7 @@ def _whole_sessions(prefixes: pa.ListArray, targets: IntArray) -> tuple[IntArray
 
 
 def measure(data: str, corpus: Corpus) -> list[Row]:
-    """All methods on one set, each fitted on its train sessions and asked for every test event."""
+    """All methods on one set, each fitted on its train sessions and measured on every test event."""
     rows = []
     for name in REFERENCE[data]:
         method, began = METHODS[name], time.perf_counter()

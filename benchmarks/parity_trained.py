@@ -2,9 +2,9 @@
 
     python benchmarks/parity_trained.py FOLDER [--set tmall] [--models narm sr_gnn sasrec] [--minutes 20]
 
-FOLDER as for ``parity.py``, whose page shows the results. The last tenth of the train sessions chooses the number of
-epochs; then the model is fitted again on all of them. What is done is kept, model by model, so that an interrupted
-run goes on where it stopped.
+FOLDER holds the sets of ``parity.py``; its page shows the results. The last tenth of the train sessions chooses the
+number of epochs; then the model is fitted again on all of them. What is done is kept, model by model, so that an
+interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -94,12 +94,12 @@ def _trained(corpus: Corpus, settings: Settings, plan: Any) -> tuple[SessionEnco
 
 
 def main() -> int:
-    """Measure what is asked for and not there yet."""
+    """Measure the chosen models that have no result yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--set", dest="data", choices=sorted(PUBLISHED), default="tmall")
     parser.add_argument("--models", nargs="+", choices=ASKED, default=["narm", "sr_gnn", "sasrec"])
-    parser.add_argument("--minutes", type=float, default=20.0, help="of training steps to choose the epochs in")
+    parser.add_argument("--minutes", type=float, default=20.0, help="minutes of training steps to choose the epochs in")
     parser.add_argument("--threads", type=int, default=machine.cores())
     chosen = parser.parse_args()
     kept = machine.RESULTS / f"{PAGE}.json"
@@ -151,7 +151,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 
 
 def _dim(model: dict[str, Any]) -> int:
-    """As set, else the model's own default."""
+    """The width of a model: its setting, else the model's own default."""
     return int(model.get("dim", models.load(model["name"]).Config.model_fields["dim"].default))
 
 

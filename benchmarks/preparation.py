@@ -48,7 +48,7 @@ def prepare_and_build(log: Path, corpus_folder: Path, cap: str) -> dict[str, Any
 
 
 def bench(scale: int, folder: Path) -> dict[str, Any]:
-    """One scale, in a process of its own."""
+    """Measure one scale in a process of its own."""
     log = folder / f"log-{scale}.parquet"
     made = generate(log, scale=scale)
     measured = machine.measure(prepare_and_build, log, folder / f"corpus-{scale}", CAPS[scale])
@@ -80,7 +80,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Both scales, unless told otherwise."""
+    """Measure both scales, or the scale of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=int, action="append", choices=sorted(CAPS))
     chosen = parser.parse_args().scale or sorted(CAPS)

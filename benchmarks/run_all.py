@@ -15,7 +15,7 @@ SCRIPTS = ("preparation.py", "speed.py", "models.py")
 
 
 def main() -> None:
-    """Run each in a process of its own; stop at the first that fails."""
+    """Run each script in a process of its own; stop at the first that fails."""
     for script in SCRIPTS:
         print(f"== {script}", flush=True)
         subprocess.run([sys.executable, str(Path(__file__).parent / script)], check=True)

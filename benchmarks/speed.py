@@ -90,7 +90,7 @@ def evaluate_test(corpus_folder: Path, overrides: Nested, sessions: int, threads
 
 
 def training_runs(corpus: Path, steps: int, gflops: float) -> list[dict[str, Any]]:
-    """Both presets at both batch sizes, each in a process of its own."""
+    """Measure training for both presets at both batch sizes, each in a process of its own."""
     rows: list[dict[str, Any]] = []
     for batch_events in (512, 2_048):
         for preset in ("paper", "segue"):
@@ -116,7 +116,7 @@ def training_runs(corpus: Path, steps: int, gflops: float) -> list[dict[str, Any
 
 
 def evaluation_runs(corpus: Path, gflops: float) -> list[dict[str, Any]]:
-    """Both presets."""
+    """Measure evaluation for both presets."""
     rows = []
     for preset in ("paper", "segue"):
         overrides: Nested = {"model": {"preset": preset, "dim": DIM}}

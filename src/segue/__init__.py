@@ -47,7 +47,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """What brings torch along is imported when it is first used, so that the command line can answer Ctrl-C before."""
+    """Import a name that needs torch at its first use, so that the command line can answer Ctrl-C before."""
     if name not in _HOMES:
         raise AttributeError(f"module 'segue' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def _leave(number: int = signal.SIGINT, frame: FrameType | None = None) -> None:
-    """At once, without unwinding: an import may turn an exception into another, and there is nothing to clean up."""
+    """End the process without unwinding: an import may turn an exception into another, and nothing needs cleanup."""
     os.write(2, b"interrupted; nothing is half-written\n")
     os._exit(INTERRUPTED)
 

@@ -1,4 +1,4 @@
-"""The Python API: what the command line does, on files and frames."""
+"""The Python API: train and load models on files and frames."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fit(
         settings: nested keys such as ``{"sessions": {"gap": "30min"}}``, or the path of a TOML file.
         out: folder of the model. Unset: a temporary one, gone with the model; ``model.save(folder)`` keeps it.
         items, users: files with names and categorical columns.
-        refit: train again on train + validation once the epoch is chosen. final: and then on everything.
+        refit: train again on train + validation once the epoch is chosen. final: after the test, train on everything.
         overwrite: replace an existing `out`.
 
     Raises UserMistake with one line that says what to do.
@@ -56,7 +56,7 @@ def fit(
 
 
 def load(folder: str | Path) -> Recommender:
-    """A trained model. Raises ArtifactError when it is missing, damaged or of another format."""
+    """Load a trained model. Raises ArtifactError when it is missing, damaged or of another format."""
     return Recommender.load(folder)
 
 

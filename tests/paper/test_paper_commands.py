@@ -12,7 +12,7 @@ import pytest
 import small_logs
 
 from segue.cli import app as cli
-from segue.paper.index import STUDIES
+from segue.paper.index import SHEETS
 from segue.pipeline import fit as pipeline
 from segue.training.trainer import Trainer
 
@@ -42,7 +42,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def study(tmp_path: Path, capsys: Capture) -> Callable[..., Any]:
-    """Runs a study on the small corpus; returns what it prints as JSON."""
+    """Runs ``segue study`` on the small corpus; returns what it prints as JSON."""
 
     def run(*arguments: str) -> Any:
         name, *rest = arguments
@@ -58,7 +58,7 @@ def test_all_of_them_end_on_one_page_and_nothing_is_repeated(
     study: Callable[..., Any], trained: list[str], tmp_path: Path
 ) -> None:
     sheets = study("all", "--quick", *SHORT)
-    assert [sheet["name"] for sheet in sheets] == list(STUDIES)
+    assert [sheet["name"] for sheet in sheets] == list(SHEETS)
     # The paper's model as it is stands in six of the eight, and is trained once.
     assert len(trained) == len(set(trained))
     assert len(trained) > 15
@@ -141,12 +141,12 @@ def test_without_json_the_markdown_is_printed(tmp_path: Path, capsys: Capture) -
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["table4", "--set", "model.dim=8"], "a study sets [model] of each run itself"),
+        (["table4", "--set", "model.dim=8"], "segue study sets [model] of each run itself"),
         (["table4", "--set", "training.seed=3"], "say how many with --seeds"),
         (["table4", "--minutes", "0"], "--minutes must be a number of minutes above 0, found 0"),
         (["table1", "--protocol", "paper"], "--protocol and --trials are table2's"),
         (["table4", "--trials", "3"], "--protocol and --trials are table2's"),
-        (["table2", "--quick", "--trials", "3"], "--trials is of a search"),
+        (["table2", "--quick", "--trials", "3"], "--trials limits a search"),
         (["table4", "--minutes", "inf"], "--minutes must be a number of minutes above 0, found inf"),
         (["table6"], "Invalid value for"),
     ],

@@ -1,4 +1,4 @@
-"""What the studies are made of: the paper's numbers, rows and reasons, Table 2's signs, timing, Figure 5's users."""
+"""Pieces of the paper's tables: printed numbers, rows and reasons, Table 2's signs, timing, Figure 5's users."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_run_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> None:
     assert table.columns[-1] == "not measured because"
     assert [cell.text for cell in table.rows["none"]] == ["–"] * 4 + [rows["none"].reason]
     assert table.rows["Markov"][-1].text == ""
-    with pytest.raises(UserMistake, match=r"no run of this study succeeded; none: unknown model"):
+    with pytest.raises(UserMistake, match=r"no model could be measured; none: unknown model"):
         measured(brief(tmp_path), {"none": [baseline("no_such_model")], "wrong": [wrong]})
 
 

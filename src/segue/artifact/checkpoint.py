@@ -16,13 +16,13 @@ from segue.system.atomic import aside, writing
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """One file, replaced at once: an interrupted write leaves the checkpoint before it."""
+    """Write the checkpoint as one file, replaced at once: an interrupted write leaves the checkpoint before it."""
     with writing(path.parent), aside(path) as new:
         save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, new, {"state": json.dumps(state)})
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the state of :func:`save_checkpoint`. Raises ArtifactError when the file is damaged."""
+    """Read the tensors and the state of :func:`save_checkpoint`. Raises ArtifactError when the file is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             state = json.loads(file.metadata()["state"])

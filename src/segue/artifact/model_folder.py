@@ -37,12 +37,12 @@ from segue.system.atomic import write_text, writing
 from segue.system.folders import FolderKind, publish
 
 MODEL_FOLDER = FolderKind(ArtifactError, refuse_unless_model, is_model_file)
-"""Model folders: they are told apart from the folders of others by their manifest."""
+"""Model folders: a folder is one of Segue's by its manifest."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A trained model as read back, on the CPU."""
+    """A trained model in memory, on the CPU."""
 
     folder: Path
     model: SessionModel
@@ -52,7 +52,7 @@ class Artifact:
     history: Sessions
     """The users' train sessions; ``number`` counts them from 0."""
     facts: dict[str, Any]
-    """config.json."""
+    """The contents of ``config.json``."""
 
 
 def write_model(
@@ -91,7 +91,7 @@ def load_model(folder: Path) -> Artifact:
 
 
 def read_model(folder: Path) -> Artifact:
-    """Read the model of a running run, which is not sealed yet. Raises ArtifactError when that is impossible."""
+    """Read the model of an unfinished run, which is not sealed yet. Raises ArtifactError when that is impossible."""
     try:
         facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         arrays = load_file(folder / "model.safetensors")

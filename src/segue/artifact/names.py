@@ -34,5 +34,5 @@ _OURS = (
 
 
 def is_model_file(path: Path) -> bool:
-    """Whether a path, relative to a model folder, is that of a file that Segue writes there."""
+    """Whether a path, relative to a model folder, names a file that Segue writes there."""
     return any(fnmatchcase(path.as_posix().removesuffix(UNFINISHED), pattern) for pattern in _OURS)

@@ -24,7 +24,7 @@ def unfinished(out: Path, started_with: Mapping[str, Any], *, resume: bool, over
     A run that fails before its first checkpoint leaves nothing behind. One that is interrupted leaves what it has.
 
     Args:
-        started_with: JSON-safe; a resumed run has to be started with the same.
+        started_with: settings and inputs, JSON-safe; a resumed run must be started with equal ones.
 
     Raises ArtifactError when `out` or an unfinished run is in the way, or there is none to resume.
     """
@@ -54,7 +54,7 @@ def unfinished(out: Path, started_with: Mapping[str, Any], *, resume: bool, over
 
 
 def partial_of(out: Path) -> Path:
-    """Where the unfinished run of `out` lives."""
+    """The folder of the unfinished run of `out`."""
     return out.with_name(out.name + ".partial")
 
 
@@ -86,7 +86,7 @@ def _check_note(partial: Path, started_with: Mapping[str, Any]) -> None:
 
 
 def _read_note(partial: Path) -> Any:
-    """What the run was started with; None where there is no run."""
+    """Read how the run was started; None where there is no run."""
     try:
         return json.loads((partial / RUN_NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -20,7 +20,7 @@ def seal(folder: Path) -> None:
 
 
 def check_seal(folder: Path, *, of_corpus: bool = False) -> None:
-    """Compare the model's own files with the manifest, or the files of the corpus inside it: what is about to be read.
+    """Compare the model's own files with the manifest, or the files of its corpus.
 
     Raises ArtifactError naming the first that is missing or differs.
     """
@@ -45,7 +45,7 @@ def refuse_unless_model(folder: Path) -> None:
 
 
 def _sealed_hashes(folder: Path) -> dict[str, str]:
-    """The sha256 of each file, as the manifest has them."""
+    """The sha256 of each file according to the manifest."""
     try:
         manifest = _manifest(folder)
         version = manifest["format"]

@@ -1,6 +1,6 @@
 """The command line. Results go to stdout (with --json as JSON), everything else to stderr.
 
-Exit codes: 0; 2 with one clear line for a user's mistake; 130 on Ctrl-C.
+Exit codes: 0 for success; 2 with one clear line for a user's mistake; 130 on Ctrl-C.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ for command in (
 
 
 def main() -> None:
-    """Run, and turn every mistake into one line and an exit code."""
+    """Run the command line, and turn every mistake into one line and an exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # An id from a command line may hold bytes that are no text; they are shown as escapes.
         sys.stdout.reconfigure(errors="backslashreplace")

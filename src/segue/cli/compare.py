@@ -35,9 +35,9 @@ def tune(
     to: Annotated[Path, typer.Option("--out", help="The folder for the study; best.toml goes there.")],
     model: Annotated[str | None, typer.Option(help="NAME or NAME/PRESET; hg_gnn unless the settings say so.")] = None,
     search: Search = "tpe",
-    trials: Annotated[int, typer.Option(min=1, help="At most so many.")] = 40,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes of trials.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the search; that of a training is training.seed.")] = 0,
+    trials: Annotated[int, typer.Option(min=1, help="Limit of trials.")] = 40,
+    minutes: Annotated[float | None, typer.Option(help="Limit of minutes that trials take in total.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search; training.seed is a training's.")] = 0,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,
@@ -45,8 +45,8 @@ def tune(
 ) -> None:
     """Search a model's settings for the best HR@10 on validation; test sessions are not opened.
 
-    The first trial is the preset; hopeless trials are stopped early; what --config or --set say is not searched. The
-    same command continues a study that was stopped, with higher --trials or --minutes also a finished one.
+    The first trial is the preset; hopeless trials are stopped early; settings of --config or --set stay fixed. The same
+    command continues a study that was stopped, with higher --trials or --minutes also a finished one.
 
     Example: `segue tune corpus --model gru4rec --minutes 30 --out tuned` and then
     `segue train corpus --config tuned/best.toml --out model`
@@ -60,15 +60,15 @@ def tune(
     settings = settings_for_corpus(corpus, overrides)
     budget = tuning.Budget(trials, minutes, search, seed)
     with search_bars() as (progress, trial):
-        found = tuning.tune(
+        result = tuning.tune(
             corpus, to, settings, budget, fixed=dotted_keys(overrides),
             overwrite=overwrite, progress=progress, watch=partial(trial, model or "search"),
         )  # fmt: skip
     if as_json:
         print_json(json.loads((to / "trials.json").read_text(encoding="utf-8")))
         return
-    rows = {"validation HR@10": f"{found.value:.4f}", **found.point, "trials": len(found.trials)}
-    print_rows({**rows, "seconds": f"{found.seconds:.0f}"})
+    rows = {"validation HR@10": f"{result.value:.4f}", **result.point, "trials": len(result.trials)}
+    print_rows({**rows, "seconds": f"{result.seconds:.0f}"})
     err.print(f"settings: {to / 'best.toml'}")
 
 
@@ -78,19 +78,19 @@ def compare(
     models: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME or NAME/PRESET, separated by commas or repeated; the first is held against each other one. "
+            help="NAME or NAME/PRESET, separated by commas or repeated; the first is compared with each other one. "
             "Unset: the default preset of every model, hg_gnn first."
         ),
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="To tune each model; 0: presets as they are.")] = 10,
-    no_tune: Annotated[bool, typer.Option("--no-tune", help="Presets as they are: --minutes 0.")] = False,
-    trials: Annotated[int, typer.Option(min=1, help="To tune each model, at most.")] = 40,
+    minutes: Annotated[float, typer.Option(min=0, help="Minutes to tune each model; 0: unchanged presets.")] = 10,
+    no_tune: Annotated[bool, typer.Option("--no-tune", help="Unchanged presets: --minutes 0.")] = False,
+    trials: Annotated[int, typer.Option(min=1, help="Most trials to tune each model.")] = 40,
     search: Search = "tpe",
-    seeds: Annotated[str, typer.Option(help="How many (5: 0 to 4), or which: 0,7,9.")] = "3",
+    seeds: Annotated[str, typer.Option(help="Number of seeds (5: 0 to 4), or a list: 0,7,9.")] = "3",
     history: Annotated[
-        Literal["frozen", "rolling"], typer.Option(help="What of the user's past every model sees.")
+        Literal["frozen", "rolling"], typer.Option(help="The user's past that every model sees.")
     ] = "frozen",
-    show: Annotated[bool, typer.Option("--show", help="The table of what is finished; nothing is run.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Show the table of finished models; run nothing.")] = False,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,
@@ -141,7 +141,7 @@ def _write_tables(to: Path, summary: Summary) -> None:
 
 
 def _names(models: list[str] | None) -> list[str]:
-    """The models of --models, which may be repeated or name several; none: all."""
+    """The names in --models, which may be repeated or name several; an empty list stands for all models."""
     names = [part.strip() for entry in models or [] for part in entry.split(",") if part.strip()]
     if models is not None and not names:
         raise ConfigError("--models names no model; leave it out to compare all")

@@ -33,7 +33,7 @@ class _Lines(logging.Handler):
 
 
 def show_messages() -> None:
-    """Let the library's messages through to stderr."""
+    """Send the library's log messages to stderr."""
     logger = logging.getLogger("segue")
     if not logger.handlers:
         logger.addHandler(_Lines())
@@ -45,7 +45,7 @@ def show_messages() -> None:
 def training_bar() -> Iterator[Callable[[Progress], None]]:
     """A bar for the steps of the running epoch, with an estimate for this epoch and for all that may follow.
 
-    Only a terminal is shown one: elsewhere the messages, a line an epoch, are the progress.
+    Only a terminal shows the bar; elsewhere the messages, one line per epoch, report the progress.
     """
     with _bars() as bars:
         yield _epoch_bar(bars)
@@ -53,7 +53,7 @@ def training_bar() -> Iterator[Callable[[Progress], None]]:
 
 @contextmanager
 def search_bars() -> Iterator[tuple[Callable[[Progress], None], Callable[[str, SearchProgress], None]]]:
-    """Two bars: the trials of a search, told with the model's label, and the running epoch."""
+    """Two bars: the trials of a search under the model's label, and the steps of the running epoch."""
     with _bars() as bars:
         trials = bars.add_task("", total=None, left="", visible=False)
 
@@ -102,7 +102,7 @@ def _epoch_bar(bars: Bars) -> Callable[[Progress], None]:
 
 @contextmanager
 def evaluation_bar() -> Iterator[Callable[[int, int], None]]:
-    """A bar for the events measured so far, shown to a terminal alone."""
+    """A bar for the events measured so far; only a terminal shows it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bars(*columns, console=err, transient=True, disable=not err.is_interactive) as bars:
         task = bars.add_task("events measured", total=None)
@@ -115,7 +115,7 @@ def print_json(result: Any) -> None:
 
 
 def print_rows(rows: Mapping[str, Any], title: str | None = None) -> None:
-    """A two-column table of facts; nested ones get a row each, under the path of their names."""
+    """Print a two-column table of facts; each nested fact gets a row under the path of its names."""
     table = Table("", Column(overflow="fold"), title=title, show_header=False, box=None, title_justify="left")
     for name, fact in flattened(rows).items():
         table.add_row(name, figure(fact))
@@ -123,7 +123,7 @@ def print_rows(rows: Mapping[str, Any], title: str | None = None) -> None:
 
 
 def print_metrics(metrics: Mapping[str, Metrics]) -> None:
-    """One row per model, in percent."""
+    """Print the metrics in percent, one row per model."""
     table = Table("model", *next(iter(metrics.values()), {}))
     for label, values in metrics.items():
         table.add_row(label, *map(percent, values.values()))

@@ -11,7 +11,7 @@ from segue.cli.console import err
 from segue.settings import Nested, compose
 from segue.settings.overrides import read_overrides
 
-Config = Annotated[Path | None, typer.Option("--config", help="Settings as TOML, a section a topic.")]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings as TOML, one section per topic.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE, over --config. May be repeated.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there, once the new one is complete.")]
@@ -30,7 +30,7 @@ Drop = Annotated[bool, typer.Option("--drop-invalid", help="Drop and count rows 
 
 
 def overrides_of(config: Path | None, assignments: list[str] | None, drop_invalid: bool = False) -> Nested:
-    """The user's own wishes, from --config, --set and --drop-invalid."""
+    """The settings that the user chose, from --config, --set and --drop-invalid."""
     overrides = read_overrides(config, assignments or [])
     if drop_invalid:
         overrides.setdefault("preparation", {})["drop_invalid"] = True
@@ -38,7 +38,7 @@ def overrides_of(config: Path | None, assignments: list[str] | None, drop_invali
 
 
 def note_unused(overrides: Nested, what: str) -> None:
-    """Settings that a command takes like every other, but has no use for: checked all the same."""
+    """Say which settings a command checks like every other but does not use."""
     compose(overrides)
     if overrides:
         err.print(f"note: {what} carries its own settings; --config and --set change nothing here")

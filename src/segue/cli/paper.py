@@ -1,4 +1,4 @@
-"""``segue study``: one command for each table and figure of the paper, and ``all`` for a page of them."""
+"""The command ``segue study``: each table and figure of the paper, and ``all`` for a page of them."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ def study(
         bool,
         typer.Option(
             "--quick",
-            help=f"In minutes: {QUICK_USERS} users drawn by seed, {QUICK_EPOCHS} epochs, {QUICK_MINUTES:g} min a run.",
+            help=f"Fast: {QUICK_USERS} users drawn by seed, {QUICK_EPOCHS} epochs, {QUICK_MINUTES:g} min per run.",
         ),
     ] = False,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Trainings of every run.")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Number of trainings per run.")] = 1,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", help="At most so many for each training, and for each search.")
+        float | None, typer.Option("--minutes", help="Limit of minutes per training, and per search.")
     ] = None,
     protocol: Annotated[
         Protocol | None,
         typer.Option(
-            "--protocol", help="table2: settings by preset (in --quick), tuned alike (otherwise), or the paper's grid."
+            "--protocol",
+            help="table2: settings by preset (with --quick), tuned alike (else), or the paper's grid.",
         ),
     ] = None,
-    trials: Annotated[int | None, typer.Option("--trials", min=1, help="table2: of the search of each model.")] = None,
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="table2: most trials per model.")] = None,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,
@@ -47,19 +48,19 @@ def study(
     Example: `segue study table4 corpus --out study --quick`
     """
     # The search for settings takes long to import, and most commands do without.
-    from segue.paper.index import PAGE, STUDIES, Study, everything
+    from segue.paper.index import PAGE, SHEETS, Builder, everything
     from segue.paper.table2 import comparison
 
     if (protocol or trials) and name not in ("table2", "all"):
         raise ConfigError(f"--protocol and --trials are table2's; {name} takes the presets as they are")
     compared = partial(comparison, protocol=protocol, trials=trials)
-    studies: dict[str, Study] = {**STUDIES, "table2": compared}
+    builders: dict[str, Builder] = {**SHEETS, "table2": compared}
     with training_bar() as progress:
         plan = Plan(corpus, to, quick, seeds, minutes, overrides_of(config, set_), progress)
         if name == "all":
-            sheets = everything(plan, studies)
+            sheets = everything(plan, builders)
         else:
-            sheets = [studies[name](plan)]
+            sheets = [builders[name](plan)]
             sheets[0].write(to)
     if as_json:
         found = [sheet.as_dict() for sheet in sheets]

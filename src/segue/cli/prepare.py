@@ -18,7 +18,7 @@ from segue.pipeline.settings import settings_for_log
 
 
 def check(log: Log, config: Config = None, set_: Set = None, as_json: Json = False, drop_invalid: Drop = False) -> None:
-    """Report what a log holds and what in it cannot be right.
+    """Report the contents of a log and the mistakes in it.
 
     Example: `segue check clicks.csv --set columns.item_id=article`
     """
@@ -60,7 +60,7 @@ def stats(
     set_: Set = None,
     as_json: Json = False,
 ) -> None:
-    """The rows of the paper's Table 1 for a corpus.
+    """Show the rows of the paper's Table 1 for a corpus.
 
     Example: `segue stats corpus`
     """

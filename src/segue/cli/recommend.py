@@ -1,4 +1,4 @@
-"""The command ``segue recommend``: a trained model answers one request."""
+"""The command ``segue recommend``: one request to a trained model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def recommend(
     user: Annotated[str | None, typer.Option(help="User id; leave out for an anonymous session.")] = None,
     items: Annotated[str, typer.Option(help="The session, oldest first: a,b,c.")] = "",
     item: Annotated[list[str] | None, typer.Option(help="One item of the session; repeat, oldest first.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many.")] = 10,
-    history: Annotated[Path | None, typer.Option(help="File with the user's earlier items, one a line.")] = None,
+    k: Annotated[int, typer.Option("-k", help="Number of items.")] = 10,
+    history: Annotated[Path | None, typer.Option(help="File with the user's earlier items, one per line.")] = None,
     exclude: Annotated[str, typer.Option(help="Items never to show: a,b,c.")] = "",
     exclude_seen: Annotated[
         Literal["session", "history"] | None, typer.Option(help="Leave out items seen there.")
     ] = None,
-    candidates: Annotated[Path | None, typer.Option(help="File with the only items to rank, one a line.")] = None,
+    candidates: Annotated[Path | None, typer.Option(help="File with the only items to rank, one per line.")] = None,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,

@@ -44,7 +44,7 @@ def train(
         print_json(facts.as_dict())
         return
     shown = {name: value for name, value in facts.as_dict().items() if name not in ("validation", "statistics")}
-    # Those of each relation, a dozen figures each, are for the report and for --json.
+    # The statistics of each relation, a dozen figures each, are for the report and for --json.
     print_rows({**shown, **{name: value for name, value in facts.statistics.items() if not is_nested_table(value)}})
     if facts.validation:
         print_metrics({facts.label: facts.validation})
@@ -56,7 +56,7 @@ def evaluate(
     corpus: Annotated[Path | None, typer.Option(help="Its corpus, where that has moved.")] = None,
     split: Annotated[Literal["test", "validation"], typer.Option(help="Which part to measure on.")] = "test",
     history: Annotated[
-        Literal["frozen", "rolling"] | None, typer.Option(help="What of the user's past is seen.")
+        Literal["frozen", "rolling"] | None, typer.Option(help="The user's past that the model sees.")
     ] = None,
     config: Config = None,
     set_: Set = None,

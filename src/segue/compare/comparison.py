@@ -32,13 +32,13 @@ logger = logging.getLogger("segue")
 
 @dataclass(frozen=True)
 class ComparisonPlan:
-    """What every model is given alike.
+    """The conditions that all models of a comparison share.
 
     Attributes:
-        minutes: for the search of each model, whose best trial says how many epochs each fit plays; 0: presets as they
-            are, epochs selected on validation for each fit.
+        minutes: time for the search of each model, whose best trial says how many epochs each fit plays; 0: presets
+            unchanged, and epochs selected on validation for each fit.
         trials, search: limits and method of the search.
-        seeds: one fit for each; models without chance need one.
+        seeds: each model is fitted once per seed; a model without random numbers needs one seed.
         history: what every model may look back at on test.
         overrides: settings of every model, which no search varies.
     """
@@ -51,7 +51,7 @@ class ComparisonPlan:
     overrides: Nested = field(default_factory=dict)
 
     def as_note(self) -> dict[str, Any]:
-        """What must be equal for models to join a comparison: all but the seeds."""
+        """The conditions that must be equal for models to join a comparison: all but the seeds."""
         return {key: value for key, value in asdict(self).items() if key != "seeds"}
 
 
@@ -119,7 +119,7 @@ def compare(
     Args:
         chosen: label → name, preset and settings of its own, see :func:`named_models`.
         on_change: called with the table whenever it changes.
-        overwrite: forget what is there.
+        overwrite: forget the comparison that is there.
 
     Raises ArtifactError when what is there was made with another corpus or plan, ConfigError when no model takes the
     settings of the plan.

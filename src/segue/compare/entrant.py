@@ -40,8 +40,8 @@ class Entrant:
 
     Attributes:
         label: its name in the table.
-        settings: of every fit, but for the seed.
-        fixed: the settings (``training.max_epochs``) that were asked for beyond the preset; no search varies them.
+        settings: the complete settings of every fit, but for the seed.
+        fixed: dotted keys (``training.max_epochs``) of the settings that the user chose; no search varies them.
     """
 
     label: str
@@ -51,7 +51,7 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Who is called with what: with every training step, and with every trial of a model's search."""
+    """Functions that report progress: one gets every training step, one every trial of a model's search."""
 
     progress: Callable[[Progress], None] | None = None
     trial: Callable[[str, SearchProgress], None] = lambda label, at: None
@@ -66,8 +66,9 @@ class Choice:
     """The settings that a model is fitted with.
 
     Attributes:
-        epochs: what each fit plays, where a search has chosen it; None: each fit selects its epochs on validation.
-        tuned, trials, seconds, validation: as in :class:`Entry`; validation is None without a search.
+        epochs: the epochs that each fit plays, where a search has chosen them; None: each fit selects its epochs on
+            validation.
+        tuned, trials, seconds, validation: see :class:`Entry`; validation is None without a search.
     """
 
     settings: Settings
@@ -84,7 +85,7 @@ class Choice:
 
 
 def seeds_of(model: str, seeds: Sequence[int]) -> Sequence[int]:
-    """The seeds that a model is fitted with: one where it has no chance in it."""
+    """The seeds that a model is fitted with: a single one where the model uses no random numbers."""
     return seeds if issubclass(models.load(model), SessionEncoder) else seeds[:1]
 
 
@@ -140,7 +141,7 @@ def _fit_once(
     refit: bool,
     callbacks: Callbacks,
 ) -> None:
-    """Train and measure, unless that is done; the clock goes on where an interrupted fit stopped it."""
+    """Train and measure a model, unless that is done; the clock goes on where an interrupted fit stopped it."""
     clock = run.with_name(run.name + ".seconds")
     if not (run / measurement.EVALUATION / COST).exists():
         with _timed(clock):
@@ -159,9 +160,9 @@ def _train_once(corpus: Path, run: Path, settings: Settings, options: Options) -
 
 
 def _check_same_run(run: Path, settings: Settings, *, refit: bool) -> None:
-    """Raise UserMistake unless the finished fit in this folder is the one that is asked for."""
-    found = read_keys(run / "config.json", "settings", "trained_on")
-    if found["settings"] != settings.model_dump(mode="json") or (len(found["trained_on"]) > 1) != refit:
+    """Raise UserMistake unless the finished fit in this folder has these settings."""
+    config = read_keys(run / "config.json", "settings", "trained_on")
+    if config["settings"] != settings.model_dump(mode="json") or (len(config["trained_on"]) > 1) != refit:
         raise UserMistake(f"{run} holds a run with other settings than are asked for now; remove it and repeat")
 
 
@@ -183,13 +184,13 @@ def _read_seconds(clock: Path) -> float:
 
 
 def _learned_numbers(run: Path) -> int:
-    """How many numbers training has learned; counts are not among them."""
+    """The number of parameters that training has learned; counts are not among them."""
     model = read_model(run).model
     return sum(parameter.numel() for parameter in model.parameters()) if isinstance(model, SessionEncoder) else 0
 
 
 def _validation(corpus: Path, run: Path, folder: Path, settings: Settings) -> float:
-    """HR@10 on validation of a model that was not searched: what its training selected by, or measured once."""
+    """HR@10 on validation of a model without a search: the value its training selected by, or one measurement."""
     metrics = training_facts(run).validation
     if not metrics:
         metrics = pipeline.select(load(corpus, (Part.TRAIN, Part.VALIDATION)), folder, settings).metrics

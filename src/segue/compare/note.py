@@ -1,4 +1,4 @@
-"""What a comparison was started with: ``comparison.json``. More models and seeds may join, and nothing may change."""
+"""The note of a comparison, ``comparison.json``: how it was started. Models and seeds may join; the rest is fixed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def join(
     *,
     overwrite: bool,
 ) -> tuple[int, ...]:
-    """Begin the comparison at `out` or join it. Returns its seeds, the first ones first.
+    """Begin the comparison at `out` or join it. Returns its seeds, in the order in which they joined.
 
     Raises ArtifactError when it was started with another corpus or plan, UserMistake when overwriting would lose files
     of others.
@@ -80,5 +80,5 @@ def join(
 
 
 def folder_name(label: str) -> str:
-    """A label as a file system takes it."""
+    """The label of a model as the name of a folder, lower case, with dashes for all but letters and digits."""
     return "".join(letter if letter.isalnum() else "-" for letter in label).lower()

@@ -28,24 +28,24 @@ def write_page(path: Path, summary: Summary) -> None:
     # Altair takes as long to import as the rest of Segue.
     from segue.report import charts
 
-    drawn: dict[str, Any] = {}
+    all_charts: dict[str, Any] = {}
     sections = [html.section("Verdicts", html.bullets(sentences(summary)))] if sentences(summary) else []
     if summary.rows:
-        sections += _measured_sections(summary, charts.colours(list(summary.rows)), drawn)
+        sections += _measured_sections(summary, charts.colours(list(summary.rows)), all_charts)
     if leftovers(summary):
         sections.append(html.section("Not in the table", html.bullets(leftovers(summary))))
-    text = html.page(f"Segue {__version__}: comparison", [protocol(summary)], sections, drawn, charts.script())
+    text = html.page(f"Segue {__version__}: comparison", [protocol(summary)], sections, all_charts, charts.script())
     with writing(path.parent):
         write_text(path, text)
 
 
-def _measured_sections(summary: Summary, colour: Mapping[str, str], drawn: dict[str, Any]) -> list[str]:
-    """The sections of what was measured; their charts are added to `drawn`, by title."""
+def _measured_sections(summary: Summary, colour: Mapping[str, str], all_charts: dict[str, Any]) -> list[str]:
+    """The sections with the measurements; their charts are added to `all_charts`, by title."""
     rows = summary.rows
     means = _mean_charts(rows, colour)
     slices, bars = slices_section({label: row.measurements[0] for label, row in rows.items()}, colour)
     learning, epochs = curves_section({label: _selection(row) for label, row in rows.items()}, colour)
-    drawn.update(means | bars | epochs)
+    all_charts.update(means | bars | epochs)
     tables = [html.table(metrics_by_event(summary)), html.table(metrics_by_user(summary))]
     sections = [html.section("Metrics, %", html.figures(means), *tables), _significance(summary)]
     sections += [html.section("Costs and settings", html.table(costs(summary)))]
@@ -59,21 +59,21 @@ def _measured_sections(summary: Summary, colour: Mapping[str, str], drawn: dict[
 def _mean_charts(rows: Mapping[str, EntrantRow], colour: Mapping[str, str]) -> dict[str, Any]:
     from segue.report import charts
 
-    drawn = {}
+    mean_charts = {}
     for metric in _PLOTTED:
         means = {label: (row.metrics[metric].mean, row.metrics[metric].sd) for label, row in rows.items()}
-        drawn[f"{metric} over events, % ± standard deviation"] = charts.means(means, metric, colour)
-    return drawn
+        mean_charts[f"{metric} over events, % ± standard deviation"] = charts.means(means, metric, colour)
+    return mean_charts
 
 
 def _selection(row: EntrantRow) -> list[EpochRecord]:
-    """The epochs among which the kept one was selected."""
+    """The epochs from which the epoch of the model was selected."""
     run = row.runs[0]
     return read_epochs(run) or read_epochs(run.parent / TUNING)
 
 
 def _significance(summary: Summary) -> str:
-    """Every difference that Holm's correction paid for."""
+    """A section with every difference that was tested, p values after Holm's correction."""
     rows = {
         f"{label}: {name}": _tests(difference)
         for label, metrics in summary.significance.items()

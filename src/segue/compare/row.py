@@ -36,13 +36,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class Entry:
-    """What was chosen for a model before its first fit on train + validation: ``entry.json`` in its folder.
+    """The settings chosen for a model before its first fit on train + validation: ``entry.json`` in its folder.
 
     Attributes:
         tuned: setting → value found by the search; empty without a search.
-        trials: how many the search ran. seconds: what they took.
-        validation: HR@10 on validation of what was chosen.
-        settings: those that differ from the preset, and the preset, as ``--config`` reads them.
+        trials: number of trials of the search. seconds: duration of all trials.
+        validation: HR@10 on validation under the chosen settings.
+        settings: the preset and the settings that differ from it, as ``--config`` reads them.
     """
 
     tuned: Mapping[str, Any]
@@ -52,36 +52,36 @@ class Entry:
     settings: Nested
 
     def write(self, folder: Path) -> None:
-        """Write it into the folder of the model."""
+        """Write the entry into the folder of the model."""
         write_text(folder / ENTRY, json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """What :meth:`write` wrote. Raises ArtifactError when it is missing or damaged."""
+        """Read the entry that :meth:`write` wrote. Raises ArtifactError when it is missing or damaged."""
         return cls(**read_keys(folder / ENTRY, *(field.name for field in fields(cls))))
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one fit cost: the numbers that training learned, and seconds to train and to score the test events."""
+    """The cost of one fit: learned parameters, and the seconds to train and to score the test events."""
 
     parameters: int
     training: float
     inference: float
 
     def write(self, run: Path) -> None:
-        """Write it beside the measurement of the model in the folder `run`."""
+        """Write the cost beside the measurement of the model in the folder `run`."""
         seconds = {"training": self.training, "inference": self.inference}
         text = json.dumps({"parameters": self.parameters, "seconds": seconds}, indent=1) + "\n"
         write_text(run / EVALUATION / COST, text)
 
     @classmethod
     def read(cls, run: Path) -> Self:
-        """What :meth:`write` wrote. Raises ArtifactError when it is missing or damaged."""
+        """Read the cost that :meth:`write` wrote. Raises ArtifactError when it is missing or damaged."""
         path = run / EVALUATION / COST
-        found = read_keys(path, "parameters", "seconds")
+        values = read_keys(path, "parameters", "seconds")
         try:
-            return cls(found["parameters"], found["seconds"]["training"], found["seconds"]["inference"])
+            return cls(values["parameters"], values["seconds"]["training"], values["seconds"]["inference"])
         except (KeyError, TypeError) as error:
             raise damaged(path, f"{error} is missing") from None
 
@@ -91,8 +91,8 @@ class EntrantRow:
     """The finished fits of one model.
 
     Attributes:
-        runs: the folder of the fit of each seed. measurements, costs: of each of them.
-        trained_events: targets that the first fit was trained on.
+        runs: the folder of each seed's fit. measurements, costs: one per fit.
+        trained_events: number of targets that the first fit was trained on.
     """
 
     entry: Entry
@@ -108,26 +108,26 @@ class EntrantRow:
 
     @property
     def metrics(self) -> dict[str, Spread]:
-        """Averages over events, over seeds."""
+        """Metrics averaged over events: mean and standard deviation over seeds."""
         return _spreads(measured.metrics for measured in self.measurements)
 
     @property
     def metrics_by_user(self) -> dict[str, Spread]:
-        """Averages over users, over seeds."""
+        """Metrics averaged over users: mean and standard deviation over seeds."""
         return _spreads(measured.metrics_by_user for measured in self.measurements)
 
     @property
     def coverage(self) -> dict[str, Spread]:
-        """Share of the items that any top-k list shows, over seeds."""
+        """Share of the items that any top-k list shows: mean and standard deviation over seeds."""
         return _spreads(measured.coverage or {} for measured in self.measurements)
 
     @property
     def seconds(self) -> dict[str, Spread]:
-        """Seconds of a fit and of scoring the test events, over seeds."""
+        """Seconds to train and to score the test events: mean and standard deviation over seeds."""
         return _spreads({"training": cost.training, "inference": cost.inference} for cost in self.costs)
 
     def user_means(self) -> UserMeans:
-        """Metrics of each user, seeds averaged first; of identical events for every row of a comparison."""
+        """Metrics of each user, seeds averaged first; every row of a comparison is measured on identical events."""
         ranks = [read_ranks(run) for run in self.runs]
         return user_means([rank for rank, _ in ranks], ranks[0][1])
 
@@ -154,7 +154,7 @@ def is_measured(run: Path) -> bool:
 
 
 def read_row(folder: Path, runs: Sequence[Path]) -> EntrantRow:
-    """The row of a model from its folder and the folders of its finished fits, at least one.
+    """Read the row of a model from its folder and the folders of its finished fits, at least one.
 
     Raises ArtifactError naming a file that is missing or damaged.
     """

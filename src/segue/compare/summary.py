@@ -1,4 +1,4 @@
-"""The table of a comparison: rows, who is missing and why, and what the tests over users say."""
+"""The state of a comparison: its rows, which models are missing and why, and the results of the tests over users."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _COMMON = ("split", "protocol", "history", "masked", "events", "sessions", "user
 
 @dataclass(frozen=True)
 class Summary:
-    """What is known of a comparison so far; the shape of ``results.json``.
+    """All that a comparison has measured so far; the shape of ``results.json``.
 
     Attributes:
-        plan: what every model was given alike.
+        plan: the conditions that all models share.
         rows: label → row, for models with a finished seed.
         unfinished: label → how many seeds are done, and how many there are to be.
         failed: label → why the model is left out.
-        subject: the first model that can be measured. It is held against each other finished one.
-        best_baseline: the one of those with the best validation HR@10.
-        significance: label → metric → subject minus that model. verdicts: label → in words.
+        subject: the first model that can be measured. It is compared with each other finished model.
+        best_baseline: the finished baseline with the best validation HR@10.
+        significance: label → metric → subject minus that model. verdicts: label → the result in words.
     """
 
     plan: Mapping[str, Any]
@@ -41,11 +41,11 @@ class Summary:
 
     @property
     def any_measurement(self) -> Measurement | None:
-        """Some measurement, for what all have in common; None where no model is finished yet."""
+        """A measurement to read what all rows share, such as the events; None where no model is finished yet."""
         return next((measured for row in self.rows.values() for measured in row.measurements), None)
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON shape: ``results.json``, and ``segue compare --json``."""
+        """The summary in the JSON shape of ``results.json`` and ``segue compare --json``."""
         common = self.any_measurement
         return {
             "plan": dict(self.plan),
@@ -64,7 +64,7 @@ class Summary:
 
 
 def summarise(folders: Mapping[str, Path], seeds: Mapping[str, Sequence[int]], plan: Mapping[str, Any]) -> Summary:
-    """Read what is finished of a comparison.
+    """Read the finished work of a comparison.
 
     Args:
         folders: label → folder of the model. seeds: label → the seeds it is to be fitted with.
@@ -96,21 +96,21 @@ def summarise(folders: Mapping[str, Path], seeds: Mapping[str, Sequence[int]], p
 
 
 def _tested(subject: str | None, complete: Mapping[str, EntrantRow]) -> dict[str, Any]:
-    """The first model against each other complete one, once it is complete itself: no other takes its place."""
+    """Test the first model against each other complete one, once it is complete itself; no other may be the subject."""
     others = [label for label in complete if label != subject]
     if subject is None or subject not in complete or not others:
         return {}
     means = {label: row.user_means() for label, row in complete.items()}
-    found = differences(means[subject], {label: means[label] for label in others})
+    significance = differences(means[subject], {label: means[label] for label in others})
     return {
         "best_baseline": _best_baseline(subject, complete),
-        "significance": found,
-        "verdicts": {label: verdict(subject, label, SELECTED_BY, found[label][SELECTED_BY]) for label in others},
+        "significance": significance,
+        "verdicts": {label: verdict(subject, label, SELECTED_BY, significance[label][SELECTED_BY]) for label in others},
     }
 
 
 def _best_baseline(subject: str, rows: Mapping[str, EntrantRow]) -> str:
-    """The baseline with the best validation value: by its test value it would be chosen with the answer in hand.
+    """The baseline with the best validation value: its test value must not choose it.
 
     Another preset of the subject's model is no baseline, unless there is nothing else.
     """

@@ -34,14 +34,14 @@ def metrics_by_user(summary: Summary) -> Table:
 
 
 def costs(summary: Summary) -> Table:
-    """What each model took, and the settings that were found for it."""
+    """The costs of each model in seconds and trials, and the settings that its search chose."""
     common = summary.any_measurement
     events = common.events if common else 1
     return Table(("model", *_COSTS), {label: _costs(row, events) for label, row in summary.rows.items()})
 
 
 def sentences(summary: Summary) -> list[str]:
-    """The verdicts, that on the best baseline first."""
+    """The verdicts in words, the verdict on the best baseline first."""
     best = summary.best_baseline
     if best is None:
         return []
@@ -50,13 +50,13 @@ def sentences(summary: Summary) -> list[str]:
 
 
 def leftovers(summary: Summary) -> list[str]:
-    """Which models are missing from the table, and why."""
+    """One sentence per model that is missing from the table, with the reason."""
     failed = [f"{label}: left out, {reason}" for label, reason in summary.failed.items()]
     return failed + [f"{label}: not finished, {done} of {of} seeds" for label, (done, of) in summary.unfinished.items()]
 
 
 def protocol(summary: Summary) -> str:
-    """What all rows have in common."""
+    """The protocol that all rows share, in words."""
     common = summary.any_measurement
     if common is None:
         return "No model is finished yet."
@@ -76,7 +76,7 @@ def protocol(summary: Summary) -> str:
 
 
 def markdown(summary: Summary) -> str:
-    """All of it as Markdown; the best of a column is bold."""
+    """The whole comparison as Markdown; the best of a column is bold."""
     parts = [protocol(summary)]
     if summary.rows:
         parts += map(text.table, (metrics_by_event(summary), metrics_by_user(summary), costs(summary)))
@@ -97,7 +97,7 @@ def _metric_table(summary: Summary, title: str, averages: Callable[[EntrantRow],
 
 def _costs(row: EntrantRow, events: int) -> list[Cell]:
     entry, seconds = row.entry, row.seconds
-    found = ", ".join(f"{key.partition('.')[2]} {setting(value)}" for key, value in entry.tuned.items())
+    tuned = ", ".join(f"{key.partition('.')[2]} {setting(value)}" for key, value in entry.tuned.items())
     texts = [
         str(len(row.runs)),
         f"{row.costs[0].parameters:,}" if row.costs[0].parameters else MISSING,
@@ -107,6 +107,6 @@ def _costs(row: EntrantRow, events: int) -> list[Cell]:
         f"{row.trained_events:,}" if row.trained_events else MISSING,
         f"{1000 * seconds['inference'].mean / events:.3f}",
         percent(entry.validation),
-        found or "as preset",
+        tuned or "as preset",
     ]
     return [Cell(shown) for shown in texts]

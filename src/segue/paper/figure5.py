@@ -1,4 +1,4 @@
-"""Figure 5: two users whose sessions overlap and whose tastes differ, and what two models tell them."""
+"""Figure 5: two users whose sessions overlap and whose tastes differ, and the lists of two models for them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from segue.serving.recommender import Recommender, Seen
 
 _LISTED = 5
 _PREFIX = 2
-"""Items in a prefix, at least: after a single one the paper's model tells every user the same."""
+"""Fewest items in a prefix: after a single item the paper's model gives every user one list."""
 _HISTORY = 10
-"""Items in a user's train sessions, at least, where enough users have them: with fewer anybody looks different."""
+"""Fewest items in a user's train sessions, where enough users have them: short histories differ by chance."""
 _SESSIONS, _PAIRS = 3_000, 20_000
-"""Test sessions compared with each other, evenly spaced, and the pairs whose users' tastes are compared."""
+"""Limits: test sessions that are compared, evenly spaced, and pairs whose users' tastes are compared."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Pair:
     """Two test sessions without their last items.
 
     Attributes:
-        users: numbers. prefixes: items, oldest first. targets: the items that came next.
+        users: user numbers. prefixes: item numbers, oldest first. targets: the items that came next.
         overlap: Jaccard index of the two prefixes. taste: cosine of the users' train counts, 0 to 1.
     """
 
@@ -46,15 +46,15 @@ class Pair:
 
 
 def similar_sessions(corpus: Corpus) -> Pair:
-    """The pair of known users' test sessions with the largest overlap × (1 - taste); no model is asked.
+    """The pair of known users' test sessions with the largest overlap × (1 - taste), chosen without any model.
 
-    Two shared items are wanted, one is enough where there are no such pairs. Raises UserMistake when no two users'
+    Pairs share two items or more; one item is enough where no such pair exists. Raises UserMistake when no two users'
     test sessions of three items or more share an item.
     """
     test = corpus.select(Part.TEST)
     known = _worth_comparing(corpus, test)
-    places = np.unique(np.linspace(0, max(len(known) - 1, 0), min(_SESSIONS, len(known))).astype(np.int64))
-    test = test.take(known[places])
+    spaced = np.unique(np.linspace(0, max(len(known) - 1, 0), min(_SESSIONS, len(known))).astype(np.int64))
+    test = test.take(known[spaced])
     first, second, shared, overlap = _overlapping(test, corpus.n_items)
     if not len(first):
         raise UserMistake(
@@ -77,7 +77,7 @@ def similar_sessions(corpus: Corpus) -> Pair:
 
 
 def _worth_comparing(corpus: Corpus, test: Sessions) -> IntArray:
-    """Rows of known users' test sessions with a prefix to read, of users with a history to tell their taste by."""
+    """Rows of known users' test sessions with a long enough prefix, of users with a long enough history."""
     named = np.asarray(corpus.users.column("user_id").is_valid())
     rows = np.flatnonzero((test.user < corpus.n_users) & named[test.user] & (test.lengths > _PREFIX))
     items = np.bincount(np.repeat(corpus.train.user, corpus.train.lengths), minlength=len(named))
@@ -86,19 +86,19 @@ def _worth_comparing(corpus: Corpus, test: Sessions) -> IntArray:
 
 
 def _overlapping(test: Sessions, n_items: int) -> tuple[IntArray, IntArray, IntArray, np.ndarray[Any, Any]]:
-    """Pairs of prefixes of different users with items in common: rows, rows, how many, Jaccard index; all [pairs]."""
+    """Pairs of prefixes of different users with common items: rows, rows, shared items, Jaccard index; all [pairs]."""
     inner = np.ones(len(test.items), dtype=bool)
     inner[test.offsets[1:] - 1] = False
     session = np.repeat(np.arange(len(test)), test.lengths)[inner]
-    held = sparse.csr_matrix((np.ones(len(session)), (session, test.items[inner])), shape=(len(test), n_items))
-    held.data[:] = 1
-    common = sparse.triu(held @ held.T, k=1).tocoo()
+    contents = sparse.csr_matrix((np.ones(len(session)), (session, test.items[inner])), shape=(len(test), n_items))
+    contents.data[:] = 1
+    common = sparse.triu(contents @ contents.T, k=1).tocoo()
     wanted = test.user[common.row] != test.user[common.col]
     if (wanted & (common.data >= 2)).any():
         wanted &= common.data >= 2
     first, second = common.row[wanted].astype(np.int64), common.col[wanted].astype(np.int64)
     shared = common.data[wanted].astype(np.int64)
-    size = np.diff(held.indptr)
+    size = np.diff(contents.indptr)
     return first, second, shared, shared / (size[first] + size[second] - shared)
 
 
@@ -114,7 +114,7 @@ def _taste(corpus: Corpus, one: IntArray, other: IntArray) -> np.ndarray[Any, An
 
 
 def case_study(plan: Plan) -> Sheet:
-    """The top five of each of the two users, from HG-GNN and from SR-GNN."""
+    """Figure 5: the top five items for each of the two users, from HG-GNN and from SR-GNN."""
     corpus = load(plan.corpus)
     pair = similar_sessions(corpus)
     rows = measured(plan, {"HG-GNN": [hg_gnn()], "SR-GNN": [baseline("sr_gnn")]})
@@ -149,7 +149,7 @@ def case_study(plan: Plan) -> Sheet:
 
 
 class _Names:
-    """What an item is called, by its id."""
+    """Names of the items by their ids; an item without a name is called by its id."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._of = dict(zip(corpus.item_ids, corpus.items.column("name").to_pylist(), strict=True))
@@ -162,27 +162,27 @@ def _lists(row: EntrantRow, corpus: Corpus, pair: Pair) -> tuple[list[str], list
     """The items recommended to either user, by the model of the first seed."""
     recommender = Recommender.load(row.runs[0])
     masked: Seen | None = "session" if row.measurements[0].masked else None
-    found = []
+    lists = []
     for user, prefix in zip(pair.users, pair.prefixes, strict=True):
         items = [corpus.item_ids[item] for item in prefix]
         answer = recommender.recommend(corpus.user_ids[user], items, _LISTED, exclude_seen=masked)
-        found.append([entry.item for entry in answer])
-    return found[0], found[1]
+        lists.append([entry.item for entry in answer])
+    return lists[0], lists[1]
 
 
 def _sessions_table(corpus: Corpus, pair: Pair, users: Sequence[str], names: _Names) -> Table:
     common = set(pair.prefixes[0]) & set(pair.prefixes[1])
     rows: dict[str, list[Cell]] = {}
-    for place in range(max(map(len, pair.prefixes))):
-        rows[f"session, item {place + 1}"] = [
-            Cell(names(corpus.item_ids[prefix[place]]), "shared" if prefix[place] in common else "")
-            if place < len(prefix)
+    for position in range(max(map(len, pair.prefixes))):
+        rows[f"session, item {position + 1}"] = [
+            Cell(names(corpus.item_ids[prefix[position]]), "shared" if prefix[position] in common else "")
+            if position < len(prefix)
             else Cell("")
             for prefix in pair.prefixes
         ]
     rows["came next"] = [Cell(names(corpus.item_ids[item])) for item in pair.targets]
     favourites = [_favourites(corpus, user) for user in pair.users]
-    rows["most often before"] = [Cell(", ".join(names(item) for item in found)) for found in favourites]
+    rows["most often before"] = [Cell(", ".join(names(item) for item in items)) for items in favourites]
     return Table(("", *(f"user {user}" for user in users)), rows, "The two sessions, and what the users liked before")
 
 
@@ -196,12 +196,12 @@ def _favourites(corpus: Corpus, user: int) -> list[str]:
 def _list_table(title: str, users: Sequence[str], both: tuple[list[str], list[str]], names: _Names) -> Table:
     common = set(both[0]) & set(both[1])
     rows = {
-        str(place + 1): [
-            Cell(names(found[place]), "shared" if found[place] in common else "personal")
-            if place < len(found)
+        str(rank + 1): [
+            Cell(names(items[rank]), "shared" if items[rank] in common else "personal")
+            if rank < len(items)
             else Cell("")
-            for found in both
+            for items in both
         ]
-        for place in range(max(map(len, both)))
+        for rank in range(max(map(len, both)))
     }
     return Table(("", *(f"user {user}" for user in users)), rows, title)

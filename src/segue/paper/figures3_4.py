@@ -10,18 +10,18 @@ from segue.paper.sheet import Sheet
 
 SAMPLE_SIZES = (4, 8, 12, 16, 20)
 TOP_K_SIMILAR = (5, 10, 20, 30, 40)
-"""Around the defaults, 12 and 20; the quick form takes every other one."""
+"""Values of S and K around the defaults, 12 and 20; the quick form takes every other one."""
 _SHOWN = ("HR@10", "MRR@10")
 
 
 def sampling_size(plan: Plan) -> Sheet:
-    """Figure 3: S, the edges kept of each item in either direction."""
+    """Figure 3: effect of S, the number of sampled edges per item and direction."""
     title = "Figure 3: effect of the sampling size S"
     return _sweep(plan, "figure3", title, ("S", "sample_size"), SAMPLE_SIZES)
 
 
 def top_k_similar(plan: Plan) -> Sheet:
-    """Figure 4: K, the similar items linked to each item."""
+    """Figure 4: effect of K, the number of similar items linked to each item."""
     title = "Figure 4: effect of the top-K similar items"
     return _sweep(plan, "figure4", title, ("K", "top_k_similar"), TOP_K_SIMILAR)
 
@@ -34,9 +34,9 @@ def _sweep(plan: Plan, name: str, title: str, swept: tuple[str, str], values: Se
     rows = measured(plan, {f"{letter} = {value}": [hg_gnn(graph={setting: value})] for value in values})
     points = {
         metric: [
-            (value, 100 * found)
+            (value, 100 * mean)
             for value, row in zip(values, rows.values(), strict=True)
-            if (found := row.value(metric)) is not None
+            if (mean := row.value(metric)) is not None
         ]
         for metric in _SHOWN
     }

@@ -1,4 +1,4 @@
-"""The studies by name, and all of them on one page."""
+"""The paper's tables and figures by name, and all of them on one page."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from segue.version import __version__
 
 logger = logging.getLogger("segue")
 
-Study = Callable[[Plan], Sheet]
+Builder = Callable[[Plan], Sheet]
 
-STUDIES: dict[str, Study] = {
+SHEETS: dict[str, Builder] = {
     "table1": data.statistics,
     "table2": comparison.comparison,
     "table3": timing.runtime,
@@ -35,16 +35,16 @@ STUDIES: dict[str, Study] = {
 PAGE = "index.html"
 
 
-def everything(plan: Plan, studies: dict[str, Study] = STUDIES) -> list[Sheet]:
-    """Every study in turn, each written as it is done, then one page of all; one that fails is named on it.
+def everything(plan: Plan, builders: dict[str, Builder] = SHEETS) -> list[Sheet]:
+    """Build every table and figure, each written when it is ready, then one page of all; failures are named on it.
 
     Raises UserMistake when none succeeds.
     """
     sheets, failures = [], []
-    for name, study in studies.items():
-        logger.info("study %s", name)
+    for name, build in builders.items():
+        logger.info("%s", name)
         try:
-            sheet = study(plan)
+            sheet = build(plan)
         except UserMistake as error:
             logger.warning("%s: %s", name, error)
             failures.append(f"{name} could not be made: {error}")
@@ -52,7 +52,7 @@ def everything(plan: Plan, studies: dict[str, Study] = STUDIES) -> list[Sheet]:
         sheet.write(plan.out)
         sheets.append(sheet)
     if not sheets:
-        raise UserMistake(f"no study succeeded; {failures[0]}")
+        raise UserMistake(f"no table or figure could be made; {failures[0]}")
     _write_page(plan.out / PAGE, plan, sheets, failures)
     return sheets
 

@@ -1,4 +1,4 @@
-"""What all studies of a call share: the corpus, the budget of a training, and the protocol in words."""
+"""The plan of a call of ``segue study``: the corpus, the budget of a training, and the protocol in words."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from segue.settings import Nested
 from segue.training.trainer import SELECTED_BY, Progress
 
 Protocol = Literal["preset", "tuned", "paper"]
-"""Where the settings of Table 2 come from: presets as they are, the same search for every model, the paper's grid."""
+"""The source of the settings of Table 2: unchanged presets, one search for every model, or the paper's grid."""
 
 QUICK_USERS, QUICK_EPOCHS, QUICK_MINUTES = 300, 4, 0.5
-"""The quick form: users drawn, epochs and minutes a training."""
-_DRAWN_BY = 0
+"""The quick form: number of users, and epochs and minutes per training."""
+_USERS_SEED = 0
 _OF_EVERY_RUN = ("training", "evaluation", "preparation")
 _SPLITS = {
     "user_80_20": "of each user's sessions the last {test:.0%} are test",
@@ -36,9 +36,9 @@ class Plan:
     """One call of ``segue study``.
 
     Attributes:
-        given: the corpus as named by the user. out: where sheets, models and a drawn corpus go.
-        quick: the form that runs in minutes. seeds: trainings of every run. minutes: of a training.
-        own: settings of the user's for every run, of training, evaluation and preparation.
+        given: the corpus that the user named. out: the folder of the sheets, models and the corpus of the quick form.
+        quick: whether to use the form that runs in minutes. seeds: number of trainings per run.
+        minutes: limit of each training. own: the user's settings of training, evaluation and preparation.
     """
 
     given: Path
@@ -57,28 +57,28 @@ class Plan:
         for section in self.own:
             if section not in _OF_EVERY_RUN:
                 raise ConfigError(
-                    f"a study sets [{section}] of each run itself; --config and --set may give"
+                    f"segue study sets [{section}] of each run itself; --config and --set may give"
                     f" {', '.join(f'[{name}]' for name in _OF_EVERY_RUN)}"
                 )
         if "seed" in self.own.get("training", {}):
-            raise ConfigError("a study trains with seeds 0, 1, ...; say how many with --seeds")
+            raise ConfigError("segue study trains with seeds 0, 1, ...; say how many with --seeds")
 
     @cached_property
     def corpus(self) -> Path:
-        """The corpus that is studied: in the quick form of users drawn by seed, where there are more of them."""
+        """The corpus to train on; the quick form takes a random sample of users where there are more of them."""
         if not self.quick or read_manifest(self.given)["sizes"]["known_users"] <= QUICK_USERS:
             return self.given
         whole = load(self.given)
-        drawn = self.out / f"corpus-{QUICK_USERS}-{whole.fingerprint[:8]}"
-        if not drawn.exists():
-            subsample_corpus(whole, drawn, QUICK_USERS, seed=_DRAWN_BY)
-        return drawn
+        sample = self.out / f"corpus-{QUICK_USERS}-{whole.fingerprint[:8]}"
+        if not sample.exists():
+            subsample_corpus(whole, sample, QUICK_USERS, seed=_USERS_SEED)
+        return sample
 
     @property
     def source(self) -> str | None:
-        """The known data set that the corpus comes from."""
-        found = read_manifest(self.given)["log"].get("source")
-        return str(found) if found else None
+        """Name of the known data set that the corpus comes from; None for other logs."""
+        name = read_manifest(self.given)["log"].get("source")
+        return str(name) if name else None
 
     @property
     def refit(self) -> bool:
@@ -93,19 +93,19 @@ class Plan:
         return {**own, "training": {**quick, **minutes, **own.get("training", {})}}
 
     def data_caption(self) -> list[str]:
-        """What is said of the data under every table and figure."""
+        """The sentences about the data that stand under every table and figure."""
         manifest = read_manifest(self.corpus)
         sizes = manifest["sizes"]
-        drawn = f"quick form, users drawn by seed {_DRAWN_BY}: " if self.corpus != self.given else ""
+        sample = f"quick form, users drawn by seed {_USERS_SEED}: " if self.corpus != self.given else ""
         split = manifest["settings"]["split"]
         return [
-            f"Corpus {self.given.name}, {drawn}{sizes['users']:,} users, {sizes['items']:,} items. Split"
+            f"Corpus {self.given.name}, {sample}{sizes['users']:,} users, {sizes['items']:,} items. Split"
             f" {split['protocol']}: {_SPLITS[split['protocol']].format(**split)},"
             f" of the others the last {split['validation']:.0%} validation."
         ]
 
     def protocol_caption(self, result: Measurement, how: str = "each at its preset, not tuned") -> list[str]:
-        """The protocol: split, history policy, selection, seeds, budget.
+        """The sentences about the protocol: split, history policy, selection, seeds, budget.
 
         Args:
             result: any measurement of the table. how: how the settings of the rows came about.

@@ -1,6 +1,6 @@
 """The paper's own numbers (arXiv 2107.03813v3, Tables 1 to 5), so that they can stand beside ours, marked as theirs.
 
-Figures 3 and 4 are plots without printed values, and Figure 5 names artists; there is nothing of them to repeat.
+Figures 3 and 4 are plots without printed values, and Figure 5 names artists; they have no numbers to repeat.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Numbers = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
 def _rows(data_sets: str, width: int, text: str) -> Numbers:
-    """A line a row: the label, then `width` numbers for each data set, all separated by bars or blanks."""
-    found = {}
+    """Parse one line per row: the label, then `width` numbers for each data set, all separated by bars or blanks."""
+    rows = {}
     for line in text.strip().splitlines():
         label, _, rest = line.partition("|")
         values = rest.replace("|", " ").split()
         cut = [tuple(values[start : start + width]) for start in range(0, len(values), width)]
-        found[label.strip()] = dict(zip(data_sets.split(), cut, strict=True))
-    return found
+        rows[label.strip()] = dict(zip(data_sets.split(), cut, strict=True))
+    return rows
 
 
 STATISTICS = _rows(

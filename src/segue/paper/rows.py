@@ -1,4 +1,4 @@
-"""The rows of the paper's tables: models fitted and measured by the comparison engine, a failure being a row.
+"""The rows of the paper's tables: models fitted and measured by the comparison engine, or the reason of a failure.
 
 Runs are shared between tables: a model is fitted once for equal settings, whichever table asks for it.
 """
@@ -40,15 +40,15 @@ class Row:
     reason: str = ""
 
     def value(self, metric: str) -> float | None:
-        """The mean over seeds, a fraction."""
+        """Mean of a metric over seeds, as a fraction; None for a row without measurement."""
         return self.measured.metrics[metric].mean if self.measured else None
 
     def spread(self, metric: str) -> float | None:
-        """The standard deviation over seeds, where there are several."""
+        """Standard deviation of a metric over seeds; None with one seed, or for a row without measurement."""
         return self.measured.metrics[metric].sd if self.measured else None
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON shape."""
+        """The row in the JSON shape of ``NAME.json``."""
         if self.measured is None:
             return {"reason": self.reason}
         spreads = self.measured.metrics
@@ -73,23 +73,23 @@ def hg_gnn(**sections: dict[str, Any]) -> Nested:
 
 
 def baseline(name: str) -> Nested:
-    """The settings of a model under the paper's conditions; of its first preset where it has none for them."""
+    """The settings of a model under the paper's conditions; its first preset where it has no such preset."""
     presets = models.load(name).presets if name in models.names() else {}
     return {"model": {"name": name, **({"preset": PAPER_CONDITIONS} if PAPER_CONDITIONS in presets else {})}}
 
 
 def measured(plan: Plan, wanted: Mapping[str, Sequence[Nested]], budget: Budget | None = None) -> Rows:
-    """Fit and measure a model per row with every seed; what is finished under the plan's folder is not repeated.
+    """Fit and measure one model per row with every seed; what is finished under the plan's folder is not repeated.
 
     Args:
         wanted: label → the settings of its candidates, of which the best on validation is the row.
-        budget: of the search for the settings of each candidate; None: they stay as they are.
+        budget: limits of the search for each candidate's settings; None: the settings stay unchanged.
 
     Raises UserMistake when no row at all could be measured.
     """
     rows = {label: _row(plan, label, candidates, budget) for label, candidates in wanted.items()}
     if all(row.reason for row in rows.values()):
-        raise UserMistake(f"no run of this study succeeded; {next(iter(rows))}: {next(iter(rows.values())).reason}")
+        raise UserMistake(f"no model could be measured; {next(iter(rows))}: {next(iter(rows.values())).reason}")
     check_same_events(
         {f"{label}, seed {seed}": one for label, row in rows.items() for seed, one in enumerate(_measurements(row))}
     )
@@ -97,7 +97,7 @@ def measured(plan: Plan, wanted: Mapping[str, Sequence[Nested]], budget: Budget 
 
 
 def any_result(rows: Rows) -> Measurement:
-    """Some measurement, for what they all have in common."""
+    """A measurement to read what all rows share, such as the number of events."""
     return next(measurement for row in rows.values() for measurement in _measurements(row))
 
 
@@ -147,7 +147,7 @@ def _row(plan: Plan, label: str, candidates: Sequence[Nested], budget: Budget | 
 def _choose(
     plan: Plan, label: str, candidates: Sequence[Nested], budget: Budget | None, callbacks: Callbacks
 ) -> Choice:
-    """The settings of a row: its only candidate as it is, or the best found of all. Raises what all failed with."""
+    """The settings of a row: its only candidate as it is, or the best of all. Raises the first error if all fail."""
     if budget is None:
         (only,) = candidates
         return as_it_is(_entrant(plan, label, only))

@@ -1,4 +1,4 @@
-"""One table or figure of a study: written as Markdown, JSON and HTML, its charts as SVG too."""
+"""One table or figure of the paper: written as Markdown, JSON and HTML, its charts as SVG too."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Sheet:
     """A table or figure, complete with its caption.
 
     Attributes:
-        name: such as ``table2``. title: for people. caption: sentences; the protocol is among them.
-        charts: title → Vega-Lite. facts: all that the tables and charts show and more, JSON-safe.
+        name: short name such as ``table2``. title: heading for people. caption: sentences, the protocol among them.
+        charts: title → Vega-Lite. facts: all numbers of the tables and charts and more, JSON-safe.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Sheet:
     charts: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON shape."""
+        """The sheet in the JSON shape of ``NAME.json``."""
         return {"name": self.name, "title": self.title, "caption": list(self.caption), **self.facts}
 
     def markdown(self) -> str:
@@ -42,11 +42,11 @@ class Sheet:
 
     def html(self) -> str:
         """The sheet as a section of a page whose charts hold :attr:`charts`."""
-        drawn = html.figures(self.charts) if self.charts else ""
-        return html.section(self.title, *map(html.note, self.caption), *map(html.table, self.tables), drawn)
+        figures = html.figures(self.charts) if self.charts else ""
+        return html.section(self.title, *map(html.note, self.caption), *map(html.table, self.tables), figures)
 
     def write(self, out: Path) -> None:
-        """NAME.md, NAME.json, NAME.html and an SVG file for each chart, each written whole."""
+        """Write NAME.md, NAME.json, NAME.html and an SVG file per chart, each of them atomically."""
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
             for title, file in self._files().items():
@@ -61,28 +61,28 @@ class Sheet:
         """Title of each chart → its SVG file."""
         numbered = len(self.charts) > 1
         return {
-            title: f"{self.name}{f'-{place}' if numbered else ''}.svg"
-            for place, title in enumerate(self.charts, start=1)
+            title: f"{self.name}{f'-{number}' if numbered else ''}.svg"
+            for number, title in enumerate(self.charts, start=1)
         }
 
 
 def html_page(title: str, notes: Sequence[str], sheets: Sequence[Sheet]) -> str:
     """Sheets on one page that loads nothing; the script that draws is there only where something is drawn."""
-    drawn = {name: spec for sheet in sheets for name, spec in sheet.charts.items()}
+    charts_of_all = {name: spec for sheet in sheets for name, spec in sheet.charts.items()}
     script = ""
-    if drawn:
+    if charts_of_all:
         from segue.report import charts
 
         script = charts.script()
-    return html.page(title, notes, [sheet.html() for sheet in sheets], drawn, script)
+    return html.page(title, notes, [sheet.html() for sheet in sheets], charts_of_all, script)
 
 
 def with_theirs(ours: Table, theirs: Numbers, names: Sequence[str], source: str | None) -> tuple[Table, ...]:
     """Our table with the paper's numbers: as columns of it on the paper's own data set, else as a table below.
 
     Args:
-        theirs: of the same rows, in the order of `names`.
-        source: where the corpus is from, as in its manifest.
+        theirs: the paper's numbers for the rows of our table, in the order of `names`.
+        source: the data set that the corpus is made from, as its manifest names it.
     """
     data_set = DATA_SETS.get(source or "")
     if data_set is not None and any(data_set in row for row in theirs.values()):

@@ -59,8 +59,8 @@ class Improvement:
     """HG-GNN against the best baseline in one metric.
 
     Attributes:
-        best: label of that baseline. by: relative, a fraction; None where the baseline scores 0. p: of the paired
-            t-test over users, two-sided. better: whether the mean over users is higher too.
+        best: label of that baseline. by: relative gain as a fraction; None where the baseline scores 0. p: p value of
+            the paired t-test over users, two-sided. better: whether the mean over users is higher too.
     """
 
     best: str
@@ -70,38 +70,38 @@ class Improvement:
 
     @property
     def significant(self) -> bool:
-        """What the paper's dagger says."""
+        """Whether the paper's dagger marks the difference: better over users, and p below 0.01."""
         return self.better and self.p < SIGNIFICANT
 
 
 def comparison(plan: Plan, protocol: Protocol | None = None, trials: int | None = None) -> Sheet:
-    """The paper's Table 2.
+    """Build the paper's Table 2 on the corpus of the plan.
 
     Args:
         protocol: by default "preset" in the quick form, "tuned" otherwise.
-        trials: at most so many in the search of each model; by default 40, or the whole grid.
+        trials: most trials in the search of each model; by default 40, or the whole grid.
     """
     chosen = protocol or ("preset" if plan.quick else "tuned")
     if trials is not None and chosen not in _SEARCHES:
         raise ConfigError(
-            "--trials is of a search, and presets as they are need none; ask for --protocol tuned or paper"
+            "--trials limits a search, and --protocol preset searches nothing; use --protocol tuned or paper"
         )
     budget = None
     if chosen in _SEARCHES:
         most = trials or (_GRID_POINTS if chosen == "paper" else Budget().trials)
         budget = Budget(trials=most, minutes=plan.minutes, search=_SEARCHES[chosen])
     rows = measured(plan, _candidates(chosen), budget)
-    found = _improvements(rows)
+    improvements = _improvements(rows)
     how = _HOW[chosen].format(budget=_in_words(budget) if budget else "")
     facts = {
         "protocol": chosen,
         "rows": {label: {**row.as_dict(), "tuned": _tuned(row)} for label, row in rows.items()},
         "improvement": {
             metric: {"best": one.best, "by": one.by, "p": one.p, "significant": one.significant}
-            for metric, one in found.items()
+            for metric, one in improvements.items()
         },
     }
-    shown = with_theirs(_table(rows, found), COMPARISON, METRICS, plan.source)
+    shown = with_theirs(_table(rows, improvements), COMPARISON, METRICS, plan.source)
     return Sheet("table2", "Table 2: comparison with the baselines", _caption(plan, rows, how), shown, facts)
 
 
@@ -119,7 +119,7 @@ def _caption(plan: Plan, rows: Rows, how: str) -> tuple[str, ...]:
 def _candidates(protocol: Protocol) -> dict[str, list[Nested]]:
     """The paper's nine rows, then the counting methods and other models that its claims have to stand beside.
 
-    Several candidates of one row are searched each, and the best on validation is the row.
+    Where a row has several candidates, each is searched, and the best on validation becomes the row.
     """
     if protocol == "tuned":
         paper = {
@@ -143,7 +143,7 @@ def _in_words(budget: Budget) -> str:
 
 
 def _improvements(rows: Rows) -> dict[str, Improvement]:
-    """By metric; nothing where HG-GNN or every baseline failed."""
+    """The improvement per metric; empty where HG-GNN or every baseline failed."""
     subject = rows[OURS]
     others = {label: rows[label] for label in BASELINES if rows[label].measured}
     if not subject.measured or not others:
@@ -169,14 +169,14 @@ def _tuned(row: Row) -> dict[str, Any]:
     return dict(row.measured.entry.tuned) if row.measured else {}
 
 
-def _table(rows: Rows, found: Mapping[str, Improvement]) -> Table:
+def _table(rows: Rows, improvements: Mapping[str, Improvement]) -> Table:
     plain = metric_table(rows)
     cells = {label: list(row[: len(METRICS)]) for label, row in plain.rows.items()}
-    for place, one in enumerate(found.values()):
-        cells[one.best][place] = _with_sign(cells[one.best][place], "*")
+    for column, one in enumerate(improvements.values()):
+        cells[one.best][column] = _with_sign(cells[one.best][column], "*")
         if one.significant:
-            cells[OURS][place] = _with_sign(cells[OURS][place], "†")
-    improved = [Cell(MISSING if one.by is None else f"{100 * one.by:+.2f}%") for one in found.values()]
+            cells[OURS][column] = _with_sign(cells[OURS][column], "†")
+    improved = [Cell(MISSING if one.by is None else f"{100 * one.by:+.2f}%") for one in improvements.values()]
     shown: dict[str, list[Cell]] = {}
     for label, row in cells.items():
         shown[label] = [*row, Cell(_settings(rows[label]))]
@@ -191,7 +191,7 @@ def _with_sign(cell: Cell, sign: str) -> Cell:
 
 
 def _settings(row: Row) -> str:
-    """The preset, and what was tuned over it."""
+    """The preset of a row and the values that its search chose, in words."""
     if row.measured is None:
         return ""
     preset = row.measured.entry.settings["model"].get("preset")

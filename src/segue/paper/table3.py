@@ -1,4 +1,4 @@
-"""Table 3: seconds per training epoch, of models of one size on one batch size."""
+"""Table 3: seconds per training epoch, for models of one size and one batch size."""
 
 from __future__ import annotations
 
@@ -41,15 +41,16 @@ _COLUMNS = ("seconds per epoch", "epochs", "collating", "loading", "graph buildi
 
 
 def runtime(plan: Plan) -> Sheet:
-    """Seconds per epoch of A-PGNN, GCE-GNN and HG-GNN, and apart from them of what the paper leaves out."""
-    found = {label: _attempt(plan, label, own) for label, own in _TIMED.items()}
-    if all("reason" in facts for facts in found.values()):
-        raise UserMistake(f"no model could be timed; {next(iter(found))}: {next(iter(found.values()))['reason']}")
-    rows = {label: _cells(facts) for label, facts in found.items()}
+    """Time the epochs of A-PGNN, GCE-GNN and HG-GNN, and separately the steps that the paper leaves out."""
+    timings = {label: _attempt(plan, label, own) for label, own in _TIMED.items()}
+    if all("reason" in facts for facts in timings.values()):
+        label, facts = next(iter(timings.items()))
+        raise UserMistake(f"no model could be timed; {label}: {facts['reason']}")
+    rows = {label: _cells(facts) for label, facts in timings.items()}
     table = with_reasons(
-        Table(("model", *_COLUMNS), rows), {name: row.get("reason", "") for name, row in found.items()}
+        Table(("model", *_COLUMNS), rows), {name: row.get("reason", "") for name, row in timings.items()}
     )
-    facts = next(row for row in found.values() if "reason" not in row)
+    facts = next(row for row in timings.values() if "reason" not in row)
     caption = (
         *plan.data_caption(),
         f"d = {DIM} and batches of {BATCH_EVENTS} events for all; everything else by the preset for the paper's"
@@ -60,7 +61,7 @@ def runtime(plan: Plan) -> Sheet:
         f" graph and tables, scoring and ranking the {facts['test_events']:,} test events.",
     )
     shown = with_theirs(table, SECONDS_PER_EPOCH, ("seconds per epoch",), plan.source)
-    return Sheet("table3", "Table 3: seconds per training epoch", caption, shown, {"rows": found})
+    return Sheet("table3", "Table 3: seconds per training epoch", caption, shown, {"rows": timings})
 
 
 def _cells(facts: Mapping[str, Any]) -> list[Cell]:
@@ -79,20 +80,20 @@ def _attempt(plan: Plan, label: str, own: Nested) -> dict[str, Any]:
 
 
 def _settings(plan: Plan, own: Nested) -> Settings:
-    """The same size, batch and epochs for everybody; the last of these cannot be stopped early."""
+    """Complete settings of one model: all models share size, batch and epochs, and no training stops early."""
     epochs = QUICK_EPOCHS if plan.quick else EPOCHS
     training: Nested = {"training": {"batch_events": BATCH_EVENTS, "max_epochs": epochs, "seed": 0}}
     return settings_for_corpus(plan.corpus, merged(plan.budget(), own, {"model": {"dim": DIM}}, training))
 
 
 def _timed(plan: Plan, label: str, settings: Settings) -> dict[str, Any]:
-    """The timing of one model, kept beside the models; an interrupted one begins anew, by one clock for all of it."""
+    """The timing of one model, stored beside the models; an interrupted timing begins anew, since its clock is lost."""
     whole = load(plan.corpus)
     key = digest(whole.fingerprint, settings.model_dump(mode="json"))
     folder = plan.out / "timing"
-    kept = folder / f"{settings.model.name}-{key}.json"
+    stored = folder / f"{settings.model.name}-{key}.json"
     with suppress(OSError, ValueError, TypeError):
-        return dict(json.loads(kept.read_text(encoding="utf-8")))
+        return dict(json.loads(stored.read_text(encoding="utf-8")))
     logger.info("%s: timing", label)
     run = folder / f"{settings.model.name}-{key}.partial"
     with writing(run):
@@ -100,13 +101,13 @@ def _timed(plan: Plan, label: str, settings: Settings) -> dict[str, Any]:
         run.mkdir(parents=True)
     with threads(settings.training.threads), enough_memory(f"timing {label}"):
         facts = _measure(plan, whole, settings, run)
-    write_text(kept, json.dumps(facts, indent=1) + "\n")
+    write_text(stored, json.dumps(facts, indent=1) + "\n")
     shutil.rmtree(run)
     return facts
 
 
 class _Collating:
-    """What a trainer's collating takes, which its clock counts as training."""
+    """A stopwatch for a trainer's collating, which the trainer's clock counts as training."""
 
     def __init__(self, trainer: Trainer) -> None:
         self._seconds, self._events = 0.0, 0

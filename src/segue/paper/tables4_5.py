@@ -32,12 +32,12 @@ _GRAPH: dict[str, Nested] = {
 
 
 def layers(plan: Plan) -> Sheet:
-    """Table 4: without the graph network, without current (CPL), without general preference learning (GPL)."""
+    """Table 4: HG-GNN without the graph network, without current (CPL), without general preference learning (GPL)."""
     return _ablation(plan, "table4", "Table 4: HG-GNN without one of its parts", _LAYERS, LAYERS)
 
 
 def graph(plan: Plan) -> Sheet:
-    """Table 5: without user nodes, without in, out or similar edges."""
+    """Table 5: HG-GNN without user nodes, and without in, out or similar edges."""
     return _ablation(plan, "table5", "Table 5: HG-GNN on a graph without one kind of node or edge", _GRAPH, GRAPH)
 
 

@@ -1,1 +1,1 @@
-"""The steps in their order: prepare, train, measure, report."""
+"""The steps of a run in their order: prepare, train, measure, report."""

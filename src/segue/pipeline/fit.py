@@ -38,7 +38,7 @@ logger = logging.getLogger("segue")
 
 @dataclass(frozen=True)
 class Options:
-    """How a run treats what is already there, and what it is trained on."""
+    """Options of a run: how it treats existing folders, and the parts that it is trained on."""
 
     resume: bool = False
     overwrite: bool = False
@@ -50,7 +50,7 @@ class Options:
     """After the test metrics are reported, train once more on everything."""
     progress: Callable[[Progress], None] | None = None
     on_epoch: Callable[[EpochRecord], None] | None = None
-    """Called with the record of every epoch of the selection; what it raises ends the run."""
+    """Called with the record of every epoch of the selection; an exception that it raises ends the run."""
 
 
 def train(corpus_folder: Path, out: Path, settings: Settings, options: Options = Options()) -> Path:
@@ -60,18 +60,18 @@ def train(corpus_folder: Path, out: Path, settings: Settings, options: Options =
         settings: complete ones, see :func:`segue.pipeline.settings.settings_for_corpus`.
     """
     pick_device(settings.training.device)
-    place = {"corpus": str(corpus_folder.resolve())}
-    with _run(out, settings, options, place, corpus_folder) as partial:
-        _train_into(partial, load(corpus_folder, (Part.TRAIN, Part.VALIDATION)), settings, options, place)
+    origin = {"corpus": str(corpus_folder.resolve())}
+    with _run(out, settings, options, origin, corpus_folder) as partial:
+        _train_into(partial, load(corpus_folder, (Part.TRAIN, Part.VALIDATION)), settings, options, origin)
     return out
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What training on the train part alone has shown.
+    """The result of training on the train part alone.
 
     Attributes:
-        metrics: on validation, of the best epoch.
+        metrics: validation metrics of the best epoch.
         plan: the epochs that a refit plays. epochs: the records of all epochs. Both are empty where nothing is trained.
     """
 
@@ -81,10 +81,10 @@ class Selection:
 
 
 def select(corpus: Corpus, folder: Path, settings: Settings, options: Options = Options()) -> Selection:
-    """Train on the train part and measure on validation; nothing but checkpoint and metrics is kept, in `folder`.
+    """Train on the train part and measure on validation; `folder` receives the checkpoint and the metrics alone.
 
     Args:
-        corpus: its train and validation parts alone.
+        corpus: a corpus loaded with its train and validation parts alone.
 
     Raises CorpusError when there is nothing to validate on.
     """
@@ -107,7 +107,7 @@ def fit(
     items: Path | None = None,
     users: Path | None = None,
 ) -> Path:
-    """Everything: prepare, train, measure on test, report. The corpus stays in ``out/corpus``.
+    """Run all steps: prepare, train, measure on test, report. The corpus stays in ``out/corpus``.
 
     Args:
         log: a path, a frame or a known data set. settings: complete ones; both come from
@@ -115,9 +115,9 @@ def fit(
         items, users: files with names and categorical columns.
     """
     pick_device(settings.training.device)
-    given = {"log": log, "items": items, "users": users}
-    read = {name: _name_of(source) for name, source in given.items() if source is not None}
-    with _run(out, settings, options, read, *given.values()) as partial:
+    sources = {"log": log, "items": items, "users": users}
+    read = {name: _name_of(source) for name, source in sources.items() if source is not None}
+    with _run(out, settings, options, read, *sources.values()) as partial:
         folder = partial / CORPUS
         if not folder.exists():
             prepare(log, folder, settings, items=items, users=users)
@@ -135,7 +135,7 @@ def fit(
 def _train_into(
     partial: Path, corpus: Corpus, settings: Settings, options: Options, facts: dict[str, Any]
 ) -> list[EpochPlan]:
-    """Select on validation, refit if asked, write the model. Returns what a later fit should play."""
+    """Select on validation, refit where the options say so, write the model. Returns the epochs for a later fit."""
     parts = [Part.TRAIN]
     if options.plan is None:
         model, plan = _stage("metrics", corpus, settings, partial, options, None)
@@ -179,14 +179,14 @@ def _run(
         refuse_inputs_inside(folder, *inputs)
     if options.plan is not None and not options.refit:
         raise ValueError("a plan of epochs is played on train + validation; ask for a refit")
-    given = {"plan": [asdict(epoch) for epoch in options.plan]} if options.plan is not None else {}
-    flags = {"refit": options.refit, "final": options.final, **given}
+    plan = {"plan": [asdict(epoch) for epoch in options.plan]} if options.plan is not None else {}
+    flags = {"refit": options.refit, "final": options.final, **plan}
     started_with = {"settings": settings.model_dump(mode="json"), **facts, **flags}
     return unfinished(out, started_with, resume=options.resume, overwrite=options.overwrite)
 
 
 def _name_of(source: Any) -> str:
-    """A path as it was given; the name of a known data set; a frame has no name but its type's."""
+    """The name of a source: a path unchanged, the name of a known data set, or the type of a frame."""
     if isinstance(source, Source):
         return source.name
     return str(source) if isinstance(source, str | Path) else type(source).__name__

@@ -1,4 +1,4 @@
-"""A trained model measured on a part of its corpus, and the measurement kept beside it."""
+"""Measure a trained model on a part of its corpus, and store the measurement beside it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part =
 
 
 def measure(artifact: Artifact, corpus_folder: Path | None = None, part: Part = Part.TEST, **how: Any) -> Evaluation:
-    """Measure a model that has been read, such as that of a running run: no seal is looked at.
+    """Measure a model that is in memory, such as the model of an unfinished run; its seal is not checked.
 
     Arguments and errors are those of :func:`evaluate_model`.
     """
@@ -70,7 +70,7 @@ def measure(artifact: Artifact, corpus_folder: Path | None = None, part: Part = 
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> Measurement:
-    """Write what was measured beside the model: ``evaluation/SPLIT.json`` and ``SPLIT.ranks.parquet``."""
+    """Write a measurement beside the model: ``evaluation/SPLIT.json`` and ``SPLIT.ranks.parquet``."""
     measurement = evaluation.measurement()
     with writing(folder):
         (folder / EVALUATION).mkdir(exist_ok=True)
@@ -83,7 +83,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> Measurement:
 
 
 def read_evaluation(folder: Path, split: str = "test") -> Measurement:
-    """What :func:`write_evaluation` wrote. Raises ArtifactError when it is missing or damaged."""
+    """Read the measurement that :func:`write_evaluation` wrote. Raises ArtifactError when it is missing or damaged."""
     path = folder / EVALUATION / f"{split}.json"
     try:
         return Measurement.parse(json.loads(path.read_text(encoding="utf-8")))
@@ -122,7 +122,7 @@ def _check_vocabulary(artifact: Artifact, corpus: Corpus) -> None:
 
 
 def _check_sessions(artifact: Artifact, corpus: Corpus, part: Part) -> None:
-    """Another split of the same log would measure a model on what it has learned by heart."""
+    """Raise ArtifactError where another split of the log would measure a model on sessions that it was trained on."""
     learned = set(_sessions(artifact.history))
     played = _sessions(corpus.select(part))
     known = sum(session in learned for session in played)
@@ -136,7 +136,7 @@ def _check_sessions(artifact: Artifact, corpus: Corpus, part: Part) -> None:
 
 
 def _sessions(sessions: Sessions) -> list[tuple[int, int, bytes]]:
-    """User, start and items of each session: what makes it the same one in two corpora of one vocabulary."""
+    """User, start and items of each session: equal for a session that occurs in two corpora of one vocabulary."""
     cells = list(pairwise(sessions.offsets.tolist()))
     starts = (int(sessions.times[first]) for first, _ in cells)
     items = (sessions.items[first:last].tobytes() for first, last in cells)

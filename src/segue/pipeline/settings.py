@@ -1,4 +1,4 @@
-"""The door: what a user asked for becomes the complete settings of a run, once. Behind it only ``Settings`` travel."""
+"""The door: the user's overrides become the complete settings of a run, once; behind it only ``Settings`` travel."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def settings_for_log(log: Any, overrides: Nested) -> tuple[Any, Settings]:
 
 
 def settings_for_corpus(corpus: Path, overrides: Nested) -> Settings:
-    """The settings of a run on a corpus: how it was prepared is given; the rest is the preset's and the user's.
+    """The settings of a run on a corpus: its preparation is fixed; the preset and the user decide the rest.
 
     Raises ConfigError for a mistake in `overrides`, or when they ask for another preparation.
     """
-    given = read_manifest(corpus)["settings"]
+    prepared_with = read_manifest(corpus)["settings"]
     wanted = models.with_preset(overrides).model_dump(mode="json")
     for section in _FIXED_BY_PREPARATION:
         for key in overrides.get(section, {}):
-            if wanted[section][key] != given[section][key]:
+            if wanted[section][key] != prepared_with[section][key]:
                 raise ConfigError(
                     f"setting '{section}.{key}' was fixed when the corpus {corpus} was prepared"
-                    f" ({given[section][key]!r}); prepare another corpus to change it"
+                    f" ({prepared_with[section][key]!r}); prepare another corpus to change it"
                 )
-    return models.with_preset({**overrides, **{section: given[section] for section in _FIXED_BY_PREPARATION}})
+    return models.with_preset({**overrides, **{section: prepared_with[section] for section in _FIXED_BY_PREPARATION}})

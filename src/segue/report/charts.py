@@ -13,7 +13,7 @@ from segue.evaluation.measurement import Metrics
 from segue.training.epochs import EpochRecord
 
 PALETTE = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d", "#d4a81c", "#ff9da6", "#8a8a8a")
-"""Distinct on a light and on a dark ground; the first model gets the first colour in every chart."""
+"""Colours that are distinct on a light and on a dark ground; the first model gets the first colour in every chart."""
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _HEIGHT = 240
@@ -28,7 +28,7 @@ Spec = dict[str, Any]
 
 def colours(labels: Sequence[str]) -> dict[str, str]:
     """A colour for each label; they repeat after ten."""
-    return {label: PALETTE[place % len(PALETTE)] for place, label in enumerate(labels)}
+    return {label: PALETTE[number % len(PALETTE)] for number, label in enumerate(labels)}
 
 
 def learning_curves(curves: Mapping[str, Records], colour: Mapping[str, str]) -> dict[str, Spec]:
@@ -90,8 +90,8 @@ def means(found: Mapping[str, tuple[float, float | None]], metric: str, colour: 
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         x=alt.X("value:Q", title=None, axis=_VALUE_AXIS, scale=alt.Scale(zero=False))
     )
-    drawn = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q") + points
-    return _finished(drawn, max(_HEIGHT, _ROW_HEIGHT * len(found)))
+    chart = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q") + points
+    return _finished(chart, max(_HEIGHT, _ROW_HEIGHT * len(found)))
 
 
 def value_line(points: Sequence[tuple[float, float]], title: str) -> Spec:
@@ -136,7 +136,7 @@ def _validations(curves: Mapping[str, Records]) -> list[dict[str, Any]]:
 
 
 def _point(label: str, record: EpochRecord, value: float) -> dict[str, Any]:
-    """One epoch of a curve."""
+    """The point of one epoch on a curve."""
     facts = {"epoch": record.epoch, "seconds": record.seconds, "learning_rate": record.learning_rate}
     return {"model": label, "value": value, "best": record.best, **facts}
 
@@ -169,7 +169,7 @@ def _inline(values: list[dict[str, Any]]) -> alt.InlineData:
 
 
 def _colour(colour: Mapping[str, str]) -> alt.Color:
-    """One legend serves all charts of a page, so none of them has its own."""
+    """The colour of a chart by model, without a legend: one legend serves all charts of a page."""
     return alt.Color("model:N", scale=alt.Scale(domain=list(colour), range=list(colour.values())), legend=None)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from segue.training.epochs import EpochRecord
 
 Measurements = Mapping[str, Measurement]
-"""Label of a model → what was measured of it."""
+"""Label of a model → its measurement."""
 Curves = Mapping[str, Sequence["EpochRecord"]]
 """Label of a model → the epochs of its training; may lack labels."""
 
@@ -41,7 +41,7 @@ def write_report(
     statistics: Mapping[str, Any],
     notes: Sequence[str],
 ) -> None:
-    """One self-contained HTML file: metrics, slices, learning curves, statistics.
+    """Write one self-contained HTML file: metrics, slices, learning curves, statistics.
 
     Args:
         measurements: at least one; they must be of the same events.
@@ -70,7 +70,7 @@ def write_report(
 
 
 def slices_section(measurements: Measurements, colour: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """Where each model works: HTML, and its charts by title."""
+    """The section of metrics by slice, and its charts by title."""
     from segue.report import charts
 
     bars = {
@@ -88,7 +88,7 @@ def slices_section(measurements: Measurements, colour: Mapping[str, str]) -> tup
 
 
 def curves_section(curves: Curves, colour: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """Loss and validation by epoch: HTML, and its charts by title; no chart where nothing was trained."""
+    """The section of loss and validation by epoch, and its charts by title; no chart where nothing was trained."""
     from segue.report import charts
 
     epochs = charts.learning_curves(curves, colour)

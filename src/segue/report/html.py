@@ -1,4 +1,4 @@
-"""The pieces of an HTML page: tables, lists, legends, places for charts, and the page itself."""
+"""The pieces of an HTML page: tables, lists, legends, figures for charts, and the page itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def page(title: str, notes: Sequence[str], sections: Sequence[str], charts: Mapp
 
     Args:
         title, notes: texts. sections: ready HTML.
-        charts: name → Vega-Lite, drawn where :func:`figures` left a place of that name.
+        charts: name → Vega-Lite, drawn in the figure of that name, see :func:`figures`.
         script: the JavaScript that defines ``vegaEmbed``.
     """
     return _PAGE.substitute(
@@ -29,7 +29,7 @@ def page(title: str, notes: Sequence[str], sections: Sequence[str], charts: Mapp
 
 
 def table(shown: Table) -> str:
-    """The table; cells that begin with a digit or a sign stand to the right."""
+    """A table as HTML; cells that begin with a digit or a sign stand to the right."""
     top = "".join(f'<th scope="col">{escape(text)}</th>' for text in shown.columns)
     body = "".join(
         f'<tr><th scope="row">{escape(label)}</th>{"".join(map(_cell, cells))}</tr>'
@@ -69,7 +69,7 @@ def legend(colour: Mapping[str, str]) -> str:
 
 
 def figures(charts: Mapping[str, Any]) -> str:
-    """A place for each chart, by its title."""
+    """An empty figure for each chart, under its title; the page's script draws into it."""
     figures = (
         f'<figure><figcaption>{escape(title)}</figcaption><div data-chart="{escape(title)}"></div></figure>'
         for title in charts
@@ -78,7 +78,7 @@ def figures(charts: Mapping[str, Any]) -> str:
 
 
 def section(title: str, *contents: str) -> str:
-    """A heading and ready HTML."""
+    """A section of a page: a heading over ready HTML."""
     return f"<section><h2>{escape(title)}</h2>{''.join(contents)}</section>"
 
 

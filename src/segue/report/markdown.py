@@ -10,7 +10,7 @@ _MARKED: dict[Mark, str] = {"": "{}", "best": "**{}**", "theirs": "*{}*", "share
 
 
 def table(shown: Table) -> str:
-    """The table, with its title above it where it has one; the texts mean nothing but themselves."""
+    """A table as Markdown, under its title where it has one; texts are escaped."""
     width = len(shown.columns)
     lines = ["| " + " | ".join(map(plain, shown.columns)) + " |", "|---" * width + "|"]
     for label, cells in shown.rows.items():

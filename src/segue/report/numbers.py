@@ -46,7 +46,7 @@ def figure(value: Any) -> str:
 
 
 def setting(value: Any) -> str:
-    """The value of a setting, as short as it can be told from its neighbours."""
+    """The value of a setting, rounded to three significant digits where it is a float."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

@@ -26,7 +26,7 @@ class Table:
     """Rows of cells under named columns.
 
     Attributes:
-        columns: names, that of the row labels first.
+        columns: names of the columns; the first is the column of the row labels.
         rows: label → a cell for each further column, or fewer.
         title: shown above the table; may be empty.
     """

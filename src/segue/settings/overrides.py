@@ -1,4 +1,4 @@
-"""What a user asks of a run beyond the defaults: keys of a TOML file and assignments, and settings changed by them."""
+"""Overrides: the settings that a user chooses in a TOML file or by assignments, and how they change the defaults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segue.settings.sections import Nested, Settings, merged
 
 
 def read_overrides(config: Path | None = None, assignments: Sequence[str] = ()) -> Nested:
-    """The settings that the user asks for as nested keys: the TOML file, then each ``section.key=value`` over it.
+    """The settings that the user chose, as nested keys: the TOML file, then each ``section.key=value`` over it.
 
     Raises ConfigError for a missing file, broken TOML, or an assignment without section or value.
     """
@@ -55,7 +55,7 @@ def dotted_keys(nested: Mapping[str, Any]) -> frozenset[str]:
 def selected(settings: Settings, keys: Collection[str]) -> Nested:
     """Only these dotted keys of complete settings, in the order of the sections, as a file for ``--config`` has them.
 
-    Keys that the settings leave at the default of a model's own option are not there.
+    The result lacks keys that the settings leave at the default of a model's own option.
     """
     whole = settings.model_dump(mode="json")
     nested: Nested = {}
@@ -80,10 +80,10 @@ def _in_order(nested: Mapping[str, Any], keys: Collection[str], prefix: str = ""
 
 def _assign(nested: dict[str, Any], keys: Sequence[str], value: Any) -> None:
     table = nested
-    for place, key in enumerate(keys[:-1], start=1):
+    for depth, key in enumerate(keys[:-1], start=1):
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"--set {'.'.join(keys)}: '{'.'.join(keys[:place])}' has a value already, it is no table")
+            raise ConfigError(f"--set {'.'.join(keys)}: '{'.'.join(keys[:depth])}' has a value already, it is no table")
     table[keys[-1]] = value
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def as_toml(nested: Mapping[str, Mapping[str, Any]], comment: str = "") -> str:
-    """Sections of keys; a key that is None is left out, since TOML has no null.
+    """Settings as TOML text, one table per section; a key that is None is left out, since TOML has no null.
 
     Raises TypeError for a value that TOML cannot hold.
     """

@@ -1,4 +1,4 @@
-"""Folders that a command writes: what must not be lost there, and how a finished one takes its place."""
+"""Folders that a command writes: what must not be lost there, and how a finished folder replaces it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def missing_parents(folder: Path) -> list[Path]:
 
 
 def remove_empty(folders: Iterable[Path]) -> None:
-    """Remove those of the folders that are empty."""
+    """Remove the empty ones among some folders."""
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()
@@ -82,7 +82,7 @@ def is_empty_folder(path: Path) -> bool:
 
 
 def refuse_nameless(out: Path, mistake: type[UserMistake]) -> None:
-    """Raise `mistake` for ``.``, ``..`` and ``/``: a folder is written beside its place and renamed, by its name."""
+    """Raise `mistake` for ``.``, ``..`` and ``/``: a folder is written under a similar name and then renamed."""
     if out.name in ("", ".."):
         raise mistake(f"'{out}' is no name for a new folder; choose another --out")
 
@@ -114,9 +114,9 @@ def refuse_inputs_inside(folder: Path, *inputs: Any) -> None:
     """Raise UserMistake when a file or folder that is read lies in the folder that is replaced.
 
     Args:
-        inputs: paths, ``FILE.duckdb::TABLE``, or anything else, which lies nowhere.
+        inputs: paths, ``FILE.duckdb::TABLE``, or objects without a path, which are skipped.
     """
-    paths = [Path(str(given).partition("::")[0]) for given in inputs if isinstance(given, str | Path)]
+    paths = [Path(str(source).partition("::")[0]) for source in inputs if isinstance(source, str | Path)]
     for path in paths if os.path.exists(folder) else []:
         # os.path: a name too long to exist is for the one who opens it to refuse
         if os.path.exists(path) and path.resolve().is_relative_to(folder.resolve()):

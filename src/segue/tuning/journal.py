@@ -24,18 +24,18 @@ JOURNAL = "study.journal"
 _QUESTION, _REPEATS, _EPOCHS, _PLAN = "question", "repeats", "curve", "plan"
 _SETTLED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _FORMAT = 2
-"""Version of what a trial notes; the study of another version has to be begun anew."""
+"""Version of the attributes of a trial; a study of another version has to be started again."""
 _STARTUP = 5
-"""Trials that are played out before another may be pruned against them."""
+"""Number of trials that run to their end before another may be pruned against them."""
 _WARMUP = 2
 """The first epoch whose value may end a trial."""
 
 
 def open_study(folder: Path, question: dict[str, Any]) -> optuna.Study:
-    """The study of `folder`, begun where there is none; trials that were interrupted are queued again.
+    """Open the study of `folder`, or create it where there is none; trials that were interrupted are queued again.
 
     Args:
-        question: JSON-safe; raises ArtifactError when the study there was started with another.
+        question: facts of the search, JSON-safe; raises ArtifactError when the study there was started with another.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,9 +53,9 @@ def open_study(folder: Path, question: dict[str, Any]) -> optuna.Study:
                 f"the study at {folder} is damaged: {JOURNAL} ({error}); drop it with --overwrite"
             ) from None
     question = {**question, "journal": _FORMAT}
-    asked = study.user_attrs.get(_QUESTION, question)
-    if asked != question:
-        differ = ", ".join(sorted(key for key in question if asked.get(key) != question[key]))
+    recorded = study.user_attrs.get(_QUESTION, question)
+    if recorded != question:
+        differ = ", ".join(sorted(key for key in question if recorded.get(key) != question[key]))
         raise ArtifactError(
             f"the study at {folder} was started differently ({differ}); repeat its command, or drop it with --overwrite"
         )
@@ -74,7 +74,7 @@ def settled(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def row(trial: FrozenTrial) -> dict[str, Any]:
-    """A trial for people and scripts."""
+    """The record of a trial in ``trials.json``."""
     return {
         "number": trial.number,
         "state": trial.state.name.lower(),
@@ -85,10 +85,10 @@ def row(trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def keep_epochs(trial: optuna.Trial, found: Selection) -> None:
-    """Note what a trial has played and what a refit of it plays."""
-    trial.set_user_attr(_EPOCHS, [epoch.as_dict() for epoch in found.epochs])
-    trial.set_user_attr(_PLAN, [asdict(epoch) for epoch in found.plan])
+def keep_epochs(trial: optuna.Trial, selection: Selection) -> None:
+    """Store the epochs that a trial played, and the epochs that a refit of it plays."""
+    trial.set_user_attr(_EPOCHS, [epoch.as_dict() for epoch in selection.epochs])
+    trial.set_user_attr(_PLAN, [asdict(epoch) for epoch in selection.plan])
 
 
 def epochs_of(trial: FrozenTrial) -> list[EpochRecord]:
@@ -97,13 +97,13 @@ def epochs_of(trial: FrozenTrial) -> list[EpochRecord]:
 
 
 def plan_of(trial: FrozenTrial) -> list[EpochPlan]:
-    """What a refit of a trial plays."""
+    """The epochs that a refit of a trial plays."""
     return [EpochPlan(**epoch) for epoch in trial.user_attrs[_PLAN]]
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Optuna says nothing by itself."""
+    """Silence Optuna's own log inside the block."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -113,7 +113,7 @@ def quiet() -> Iterator[None]:
 
 
 def _mend(journal: Path) -> None:
-    """A process that was killed while it wrote leaves half a line; what follows it could not be read."""
+    """Cut off half a line that a killed process left; the lines after it could not be read."""
     if journal.exists():
         whole, newline, _ = journal.read_bytes().rpartition(b"\n")
         with journal.open("r+b") as file:

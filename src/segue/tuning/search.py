@@ -1,4 +1,4 @@
-"""Trial after trial on train, each measured on validation, until trials or minutes are spent.
+"""The search for settings: trials on train, each measured on validation, until trials or minutes are spent.
 
 A study that was stopped goes on where it was: every trial draws from the seed and its own number, and one that was
 interrupted is repeated. Test sessions are never opened.
@@ -45,7 +45,7 @@ _OURS = (JOURNAL, "trials.json", "best.toml", "metrics.jsonl", _RUNNING)
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may cost."""
+    """The limits and the method of a search."""
 
     trials: int = 40
     minutes: float | None = None
@@ -55,7 +55,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class SearchProgress:
-    """Where a search stands, before the first trial and after each."""
+    """The progress of a search, reported before the first trial and after each."""
 
     trials: int
     of: int
@@ -65,13 +65,13 @@ class SearchProgress:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The best settings found.
+    """The result of a search: the best settings.
 
     Attributes:
-        settings: complete ones. fixed: which of them were asked for beyond the preset; not searched.
-        point: which of them were searched, and their values. ``best.toml`` holds `fixed` and `point`.
+        settings: the complete settings. fixed: dotted keys that the user chose, which were not searched.
+        point: dotted keys that were searched, with their values. ``best.toml`` holds `fixed` and `point`.
         value: HR@10 of the settings on validation. plan: the epochs that a refit plays.
-        seconds: spent on all trials. trials: as in ``trials.json``.
+        seconds: duration of all trials. trials: records as in ``trials.json``.
     """
 
     settings: Settings
@@ -103,9 +103,9 @@ def tune(
         settings: complete ones, see :func:`segue.pipeline.settings.settings_for_corpus`.
         fixed: dotted keys of the settings that no trial varies.
         overwrite: forget the study that is there.
-        progress, watch: told after every training step, and after every trial.
+        progress, watch: called after every training step, and after every trial.
 
-    Raises ConfigError when no trial succeeds, ArtifactError when the study at `out` asked something else or another
+    Raises ConfigError when no trial succeeds, ArtifactError when the study at `out` was started differently or another
     process works on it, CorpusError when the model needs what the corpus lacks.
     """
     with quiet():
@@ -164,7 +164,7 @@ class _Search:
         return SearchResult(settings, self.fixed, dict(best.params), best.value, plan, self._seconds(), trials)
 
     def _queue(self) -> bool:
-        """Queue what has to come next, where that is not the sampler's to say; False when nothing is left to try."""
+        """Queue the next point where the sampler does not choose it; False when no point is left to try."""
         tried = settled(self.study)
         if self.study.get_trials(states=(TrialState.WAITING,)):
             return True
@@ -178,13 +178,13 @@ class _Search:
         return True
 
     def _trial(self, left: float) -> None:
-        """One trial, from the question to the answer that the journal keeps."""
+        """Run one trial: get its settings from the study, measure them, and record the value in the journal."""
         before = settled(self.study)
         draw = np.random.SeedSequence([self.budget.seed, len(before)]).generate_state(1)
         self.study.sampler = optuna.samplers.TPESampler(seed=int(draw[0]))
-        # The first trial is the preset: what of it lies outside its range is not drawn.
-        asked = self.space if before or self.first is None else {key: self.space[key] for key in self.first}
-        trial = self.study.ask(distributions(asked))
+        # The first trial is the preset: settings of it that lie outside their range are not sampled.
+        space = self.space if before or self.first is None else {key: self.space[key] for key in self.first}
+        trial = self.study.ask(distributions(space))
         twin = next((other for other in before if other.params == trial.params), None)
         if twin is not None:
             trial.set_user_attr("same_as", twin.number)
@@ -213,7 +213,7 @@ class _Search:
         options = Options(progress=self.progress, on_epoch=watch)
         try:
             settings = self._within(with_point(self.settings, trial.params), left)
-            found = pipeline.select(self.corpus, folder, settings, options)
+            selection = pipeline.select(self.corpus, folder, settings, options)
         except optuna.TrialPruned:
             return None, TrialState.PRUNED
         except (ConfigError, ModelError, torch.OutOfMemoryError) as error:
@@ -221,9 +221,9 @@ class _Search:
             return None, TrialState.FAIL
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        trial.set_user_attr("metrics", dict(found.metrics))
-        keep_epochs(trial, found)
-        return found.metrics[SELECTED_BY], TrialState.COMPLETE
+        trial.set_user_attr("metrics", dict(selection.metrics))
+        keep_epochs(trial, selection)
+        return selection.metrics[SELECTED_BY], TrialState.COMPLETE
 
     def _within(self, settings: Settings, left: float) -> Settings:
         """The settings of a trial that ends with the minutes; its last epoch is then cut short, and measured."""
@@ -239,13 +239,13 @@ class _Search:
         return math.inf if self.budget.minutes is None else 60 * self.budget.minutes - self._seconds()
 
     def _most(self) -> int:
-        """Trials there can be; the preset is one more where it lies outside the space."""
+        """The largest possible number of trials; the preset adds one where it lies outside the space."""
         if self.points is None:
             return self.budget.trials
         return min(self.budget.trials, len(self.points) + (self.first is not None and self.first not in self.points))
 
     def _best(self) -> FrozenTrial | None:
-        """The first of the best."""
+        """The trial with the best value; the earliest among equals."""
         complete = [trial for trial in settled(self.study) if trial.value is not None]
         return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 

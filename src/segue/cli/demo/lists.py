@@ -54,7 +54,7 @@ def usual_basket(corpus: Corpus) -> list[str]:
 
 
 def unlike_households(recommender: Recommender, corpus: Corpus, basket: list[str], k: int) -> tuple[str, str]:
-    """Of the households with the most train baskets, the two whose lists of k for `basket` share the fewest items."""
+    """The two households whose lists of k for `basket` share the fewest items, of those with the most train baskets."""
     baskets = np.bincount(corpus.train.user, minlength=corpus.n_users)[: corpus.n_users]
     known = [corpus.user_ids[user] for user in np.argsort(-baskets, kind="stable")[:_HOUSEHOLDS]]
     lists = {
