@@ -6,6 +6,7 @@ import importlib.util
 import json
 import logging
 import re
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -169,3 +170,22 @@ def test_a_reason_names_what_raised_the_score_most() -> None:
 def test_the_verdict_on_the_papers_model_follows_its_figures(paper: float, says: str) -> None:
     values = {stages.PAPER: paper, stages.POPULARITY: 0.3}
     assert says in stages._verdict(values)
+
+
+@pytest.mark.parametrize("kind", ["model", "corpus", "file"])
+def test_a_place_of_something_else_is_refused_and_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    out = tmp_path / "out"
+    if kind == "model":
+        shutil.copytree(small_logs.counting_model("item_knn", ""), out)
+    elif kind == "corpus":
+        shutil.copytree(small_logs.corpus(), out / "corpus")
+    else:
+        out.write_text("mine")
+    before = models_in(out)
+    assert cli.run(["demo", "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "choose another --out" in error
+    assert models_in(out) == before

@@ -246,3 +246,24 @@ def test_settings_that_no_model_takes_are_one_mistake_and_leave_nothing(tmp_path
     with pytest.raises(ConfigError, match=r"training\.max_epochs"):
         compare(tmp_path / "c", ["popularity", "markov"], ComparisonPlan(overrides={"training": {"max_epochs": 0}}))
     assert not (tmp_path / "c").exists()
+
+
+def test_what_another_command_measured_otherwise_is_measured_again(tmp_path: Path) -> None:
+    """``segue evaluate --history rolling`` on a fit of a comparison replaces what the comparison measured."""
+    before = compare(tmp_path, ["popularity", "item_knn"])
+    run = before.rows["item_knn/session"].runs[0]
+    rolling = measurement.evaluate_model(run, small_logs.corpus(), history="rolling")
+    measurement.write_evaluation(run, rolling)
+    assert standing(tmp_path).unfinished == {"item_knn/session": (0, 1)}
+    again = compare(tmp_path, ["popularity", "item_knn"])
+    assert again.rows["item_knn/session"].measurements == before.rows["item_knn/session"].measurements
+    assert again.rows["item_knn/session"].costs[0].training == before.rows["item_knn/session"].costs[0].training
+
+
+def test_histories_do_not_share_a_table(tmp_path: Path) -> None:
+    before = compare(tmp_path, ["popularity", "item_knn"])
+    run = before.rows["item_knn/session"].runs[0]
+    rolling = measurement.evaluate_model(run, small_logs.corpus(), history="rolling", coverage=True)
+    measurement.write_evaluation(run, rolling)
+    with pytest.raises(UserMistake, match="another history or mask"):
+        standing(tmp_path)

@@ -90,14 +90,12 @@ def test_the_best_baseline_is_chosen_on_validation_and_not_on_test() -> None:
     _, summary = finished()
     subject = "gru4rec/full_softmax"
     others = [label for label in summary.rows if label != subject]
-    best_on_test = max(others, key=lambda label: summary.rows[label].metrics["HR@10"].mean)
     for chosen in others:
         rows = {
             label: replace(row, entry=replace(row.entry, validation=0.9 if label == chosen else 0.1))
             for label, row in summary.rows.items()
         }
         assert _best_baseline(subject, rows) == chosen
-    assert any(chosen != best_on_test for chosen in others)
     validation = {label: summary.rows[label].entry.validation for label in others}
     assert summary.best_baseline == max(others, key=lambda label: validation[label])
 
@@ -106,7 +104,7 @@ def test_another_preset_of_the_same_model_is_no_baseline(tmp_path: Path) -> None
     own = ["popularity", "popularity/personal", "popularity/session"]
     plan = ComparisonPlan(seeds=(0,))
     assert compare(tmp_path / "all", [*own, "item_knn"], plan).best_baseline == "item_knn/session"
-    assert str(compare(tmp_path / "own", own, plan).best_baseline).startswith("popularity/")
+    assert compare(tmp_path / "own", own, plan).best_baseline in {"popularity/personal", "popularity/session"}
 
 
 def test_averages_over_users_are_the_evaluators() -> None:

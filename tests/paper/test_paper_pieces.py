@@ -194,7 +194,7 @@ def test_the_better_of_two_presets_is_the_row_and_is_fitted_as_it_was_found(
         values[facts["model"].partition("/")[0]] = max(trial["value"] for trial in facts["trials"])
     assert values["markov"] > values["popularity"]
     assert sheet.facts["rows"]["GRU4Rec"]["settings"]["model"]["name"] == "markov"
-    (found,) = (tmp_path / "tuning").glob("hg_gnn-*")
+    (found,) = (tmp_path / "tuning").glob("hg-gnn-*")
     chosen = [json.loads(line) for line in (found / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     run = Path(sheet.facts["rows"]["HG-GNN"]["seeds"][0]["training"]["model"])
     played = [json.loads(line) for line in (run / "refit.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -104,7 +104,6 @@ def compare(
     Example: `segue compare corpus --models hg_gnn,hg_gnn/paper,item_knn --minutes 20 --seeds 5 --out comparison`
     """
     overrides = overrides_of(config, set_)
-    comparison.check_shared(overrides)
     if not math.isfinite(minutes):
         raise ConfigError(f"--minutes must be a number of minutes, found {minutes:g}")
     chosen = comparison.named_models(_names(models))

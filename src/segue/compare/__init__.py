@@ -1,6 +1,6 @@
 """Several models on one corpus: treated alike, measured on identical events, one table."""
 
-from segue.compare.comparison import ComparisonPlan, check_shared, compare, named_models, standing
+from segue.compare.comparison import ComparisonPlan, compare, named_models, standing
 from segue.compare.entrant import Callbacks
 from segue.compare.page import write_page
 from segue.compare.summary import Summary
@@ -10,7 +10,6 @@ __all__ = [
     "Callbacks",
     "ComparisonPlan",
     "Summary",
-    "check_shared",
     "compare",
     "markdown",
     "named_models",

@@ -143,14 +143,29 @@ def _fit_once(
 ) -> None:
     """Train and measure a model, unless that is done; the clock goes on where an interrupted fit stopped it."""
     clock = run.with_name(run.name + ".seconds")
-    if not (run / measurement.EVALUATION / COST).exists():
+    if not _is_measured(run, settings):
+        before = Cost.read(run).training if _has_cost(run) else None
         with _timed(clock):
             _train_once(corpus, run, settings, Options(refit=refit, plan=epochs, progress=callbacks.progress))
-        evaluation = measurement.evaluate_model(run, corpus, coverage=True)
+        history = settings.evaluation.history
+        evaluation = measurement.evaluate_model(run, corpus, coverage=True, history=history)
         measurement.write_evaluation(run, evaluation)
-        Cost(_learned_numbers(run), _read_seconds(clock), evaluation.seconds).write(run)
+        training = _read_seconds(clock) if before is None else before
+        Cost(_learned_numbers(run), training, evaluation.seconds).write(run)
         clock.unlink(missing_ok=True)
     _check_same_run(run, settings, refit=refit)
+
+
+def _is_measured(run: Path, settings: Settings) -> bool:
+    """Whether the fit is measured as its comparison measures: another command may have measured it otherwise since."""
+    if not _has_cost(run):
+        return False
+    found = measurement.read_evaluation(run)
+    return found.coverage is not None and found.history == settings.evaluation.history
+
+
+def _has_cost(run: Path) -> bool:
+    return (run / measurement.EVALUATION / COST).exists()
 
 
 def _train_once(corpus: Path, run: Path, settings: Settings, options: Options) -> None:

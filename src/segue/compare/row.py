@@ -149,8 +149,13 @@ class EntrantRow:
 
 
 def is_measured(run: Path) -> bool:
-    """Whether the fit in this folder is finished, with all that a row needs."""
-    return (run / EVALUATION / COST).exists() and (run.parent / ENTRY).exists()
+    """Whether the fit in this folder is finished, with all that a row needs.
+
+    It is not where ``segue evaluate`` has replaced the comparison's measurement since: that one lacks the coverage.
+    """
+    if not ((run / EVALUATION / COST).exists() and (run.parent / ENTRY).exists()):
+        return False
+    return read_evaluation(run).coverage is not None
 
 
 def read_row(folder: Path, runs: Sequence[Path]) -> EntrantRow:
@@ -158,10 +163,11 @@ def read_row(folder: Path, runs: Sequence[Path]) -> EntrantRow:
 
     Raises ArtifactError naming a file that is missing or damaged.
     """
+    measurements = tuple(read_evaluation(run) for run in runs)
     return EntrantRow(
         Entry.read(folder),
         tuple(runs),
-        tuple(read_evaluation(run) for run in runs),
+        measurements,
         tuple(Cost.read(run) for run in runs),
         sum(epoch.events for epoch in read_epochs(runs[0], "refit")),
     )

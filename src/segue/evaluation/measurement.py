@@ -62,7 +62,7 @@ class Measurement:
 
 
 def check_same_events(measurements: Mapping[str, Measurement]) -> None:
-    """Raise UserMistake when there is no measurement or they are of different events."""
+    """Raise UserMistake when there is no measurement, or when two are of different events or protocols."""
     if not measurements:
         raise UserMistake("there is no evaluation to show; name at least one")
     first, *others = measurements
@@ -71,4 +71,10 @@ def check_same_events(measurements: Mapping[str, Measurement]) -> None:
             raise UserMistake(
                 f"'{first}' and '{label}' were measured on different events and cannot share a table;"
                 " evaluate both on the same corpus and split"
+            )
+        protocols = [(one.history, one.masked) for one in (measurements[first], measurements[label])]
+        if protocols[0] != protocols[1]:
+            raise UserMistake(
+                f"'{first}' and '{label}' were measured with another history or mask (history {protocols[0][0]} and"
+                f" {protocols[1][0]}) and cannot share a table; evaluate both with the same settings of [evaluation]"
             )

@@ -12,6 +12,7 @@ from typing import Any
 
 from segue import models
 from segue.compare.entrant import Callbacks, Choice, Entrant, as_it_is, fit_seeds, search, seeds_of
+from segue.compare.note import folder_name
 from segue.compare.row import EntrantRow, read_row
 from segue.data.corpus import read_manifest
 from segue.errors import SegueError, UserMistake
@@ -19,8 +20,8 @@ from segue.evaluation.measurement import Measurement, check_same_events
 from segue.paper.plan import Plan, digest
 from segue.paper.printed_numbers import METRICS
 from segue.pipeline.settings import settings_for_corpus
-from segue.report.numbers import percent
-from segue.report.table import Cell, Table
+from segue.report.numbers import percent_column
+from segue.report.table import Table
 from segue.settings import Nested, merged
 from segue.settings.overrides import dotted_keys
 from segue.training.epochs import training_facts
@@ -103,17 +104,11 @@ def any_result(rows: Rows) -> Measurement:
 
 def metric_table(rows: Rows, first: str = "model") -> Table:
     """One line per row, the paper's four metrics in percent, the best of each column marked; reasons at the end."""
-    best = [max(filter(None, (row.value(metric) for row in rows.values())), default=None) for metric in METRICS]
-    cells = {
-        label: [
-            Cell(
-                percent(row.value(metric), row.spread(metric)),
-                "best" if row.value(metric) is not None and row.value(metric) == top else "",
-            )
-            for metric, top in zip(METRICS, best, strict=True)
-        ]
-        for label, row in rows.items()
-    }
+    columns = [
+        percent_column([row.value(metric) for row in rows.values()], [row.spread(metric) for row in rows.values()])
+        for metric in METRICS
+    ]
+    cells = {label: [column[number] for column in columns] for number, label in enumerate(rows)}
     return with_reasons(Table((first, *METRICS), cells), {label: row.reason for label, row in rows.items()})
 
 
@@ -130,7 +125,7 @@ def _row(plan: Plan, label: str, candidates: Sequence[Nested], budget: Budget | 
     callbacks = Callbacks(plan.progress)
     try:
         choice = _choose(plan, label, candidates, budget, callbacks)
-        name = models.label(choice.settings).replace("/", "-")
+        name = folder_name(models.label(choice.settings))
         epochs = [asdict(epoch) for epoch in choice.epochs] if choice.epochs is not None else None
         fingerprint = read_manifest(plan.corpus)["fingerprint"]
         key = digest(fingerprint, choice.settings.model_dump(mode="json"), plan.refit, epochs)
@@ -171,6 +166,6 @@ def _entrant(plan: Plan, label: str, own: Nested) -> Entrant:
 def _searched(plan: Plan, entrant: Entrant, budget: Budget, callbacks: Callbacks) -> Choice:
     fingerprint = read_manifest(plan.corpus)["fingerprint"]
     key = digest(fingerprint, entrant.settings.model_dump(mode="json"), budget.search)
-    folder = plan.out / "tuning" / f"{models.label(entrant.settings).replace('/', '-')}-{key}"
+    folder = plan.out / "tuning" / f"{folder_name(models.label(entrant.settings))}-{key}"
     choice = search(plan.corpus, folder, entrant, budget, callbacks)
     return choice if plan.refit else choice.selecting_again()

@@ -28,6 +28,7 @@ def demo(
     Example: `segue demo --out demo`
     """
     started, report = time.monotonic(), to / "report.html"
+    stages.refuse_foreign_folder(to, (QUICK, FULL))
     whole = stages.prepared(to / "corpus")
     stages.run(QUICK, whole, to)
     if not report.exists():

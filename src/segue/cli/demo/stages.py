@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,11 @@ from segue import models
 from segue.cli.console import err, out, print_metrics, training_bar
 from segue.cli.demo import lists
 from segue.compare import Callbacks, ComparisonPlan, compare
-from segue.data.corpus import Corpus, load
+from segue.data.corpus import Corpus, load, read_manifest
 from segue.data.preparation.prepare import prepare
 from segue.data.preparation.subsample import subsample_corpus
 from segue.data.stats import table1
-from segue.errors import CorpusError
+from segue.errors import CorpusError, UserMistake
 from segue.evaluation.measurement import Measurement
 from segue.pipeline.settings import settings_for_log
 from segue.report.evaluation_page import write_report
@@ -83,6 +83,21 @@ def runs() -> dict[str, Nested]:
         "Markov chain": {"model": {"name": "markov"}},
         POPULARITY: {"model": {"name": "popularity", "preset": "global"}},
     }
+
+
+def refuse_foreign_folder(to: Path, planned: Sequence[Stage]) -> None:
+    """Raise UserMistake when `to` is a file, or a folder that holds more than a demo writes."""
+    if not to.exists():
+        return
+    if not to.is_dir():
+        raise UserMistake(f"{to} is a file; choose another --out")
+    ours = {"corpus", "report.html", "results.json", *(stage.folder(to).name for stage in planned)}
+    for path in sorted(to.iterdir()):
+        if path.name not in ours:
+            raise UserMistake(f"{to} holds {path.name}, which no demo wrote; choose another --out")
+    corpus = to / "corpus"
+    if corpus.exists() and read_manifest(corpus)["log"].get("source") != SOURCE.partition(":")[0]:
+        raise UserMistake(f"{corpus} is not the corpus of a demo; choose another --out")
 
 
 def prepared(folder: Path) -> Path:
