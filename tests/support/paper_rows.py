@@ -1,0 +1,34 @@
+"""A short plan on the small log, and rows of the paper's tables that measured given values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import small_logs
+
+from segue.compare.row import EntrantRow, Entry
+from segue.evaluation.measurement import Measurement
+from segue.paper.plan import Plan
+from segue.paper.printed_numbers import METRICS
+from segue.paper.rows import Row
+from segue.settings import Nested
+
+BRIEF: Nested = {"training": {"max_epochs": 1, "threads": 1}}
+
+
+def brief(out: Path, **named: Any) -> Plan:
+    return Plan(small_logs.corpus(), out, quick=True, own=BRIEF, **named)
+
+
+def row_of(metrics: dict[str, float], run: Path = Path(), tuned: dict[str, Any] | None = None) -> Row:
+    """A row that measured this, with one seed."""
+    measurement = Measurement(
+        "test", "user_80_20", "frozen", "x/y", "", 1, 1, 1, metrics, metrics, metrics, {}, False, "", {}, {}
+    )
+    entry = Entry(tuned or {}, 0, 0.0, 0.0, {"model": {"name": "x", "preset": "y"}})
+    return Row(EntrantRow(entry, (run,), (measurement,), (), 0))
+
+
+def rows_of(**values: float) -> dict[str, Row]:
+    return {label: row_of(dict.fromkeys(METRICS, value)) for label, value in values.items()}
