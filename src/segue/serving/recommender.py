@@ -19,6 +19,7 @@ from segue.contract.model import SessionEncoder
 from segue.data.arrays import IntArray
 from segue.data.batches import Batch, Past
 from segue.data.batches import request as request_batch
+from segue.data.ids import id_text
 from segue.errors import ModelError, RequestError
 from segue.nn.encoding import ScoreParts
 from segue.serving.answer import Answer, Recommendation
@@ -173,13 +174,13 @@ class Recommender:
         """The numbers of the known items, and the ids of the unknown ones."""
         if isinstance(items, str):
             raise RequestError(f"items are a list of ids, found the text {items!r}; write [{items!r}]")
-        wanted = [str(item) for item in items]
+        wanted = [id_text(item) or "" for item in items]
         known = [self._item_number[item] for item in wanted if item in self._item_number]
         return np.array(known, dtype=np.int64), [item for item in wanted if item not in self._item_number]
 
     def _past(self, user: str | None, history: Sequence[str] | None) -> tuple[int, Past, bool, list[str]]:
         """The user's number, their history, whether the model knows the user, and unknown items of the history."""
-        row = self._user_number.get(str(user)) if user is not None else None
+        row = self._user_number.get(id_text(user) or "")
         n_users = self.model.n_users
         number = min(row, n_users) if row is not None else n_users
         if history is not None:
