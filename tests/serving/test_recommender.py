@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import runs
 import small_logs
@@ -226,3 +228,23 @@ def test_saving_replaces_nothing(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="cannot write"):
         model().save(tmp_path / "file" / "copy")
     assert [path.name for path in (tmp_path / "copy").iterdir()] == ["notes.txt"]
+
+
+def test_the_ids_of_the_frame_that_was_fitted_are_known() -> None:
+    users, items, times = zip(*small_logs.rows(), strict=True)
+    number = {name: float(place) for place, name in enumerate(sorted({*users, *items}))}
+    frame = pd.DataFrame(
+        {
+            "user_id": [number[user] for user in users],
+            "item_id": [Decimal(int(number[item])) for item in items],
+            "timestamp": times,
+        }
+    )
+    fitted = segue.fit(frame, {"model": {"name": "item_knn"}})
+    user, item = frame.user_id[0], frame.item_id[0]
+    for asked_user, asked_item in ((user, item), (np.float32(user), np.int64(item)), (int(user), float(item))):
+        answer = fitted.recommend(asked_user, [asked_item], exclude=[asked_item], candidates=list(frame.item_id[:40]))
+        assert (answer.user_known, answer.skipped) == (True, ())
+        assert fitted.recommend(asked_user, [asked_item]) == fitted.recommend(str(int(user)), [str(item)])
+        assert str(item) not in ids(answer)
+        assert len(answer)

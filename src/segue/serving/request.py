@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from segue.data.ids import id_text
 from segue.errors import RequestError
 
 Seen = Literal["session", "history"]
@@ -44,7 +45,7 @@ def user_of(user: Any) -> str | None:
         return None
     if not _is_one_id(user):
         raise RequestError(f"user is one id, found {_shown(user)}; ask for each user by itself")
-    text = _text(user)
+    text = id_text(user)
     if text is None:
         raise RequestError(f"user is a missing value ({_shown(user)}); write None for an anonymous session")
     return text
@@ -62,7 +63,7 @@ def ids_of(values: Any, what: str) -> list[str]:
         raise RequestError(f"{what} are a list of ids, found {_shown(values)}; give one of its columns")
     texts = []
     for place, value in enumerate(values, start=1):
-        text = _text(value) if _is_one_id(value) else None
+        text = id_text(value) if _is_one_id(value) else None
         if text is None:
             raise RequestError(f"{what}: entry {place} is no id but {_shown(value)}; leave it out")
         texts.append(text)
@@ -98,12 +99,6 @@ def time_of(time: Any, trained_until: int) -> int:
 
 def _is_one_id(value: Any) -> bool:
     return isinstance(value, str | bytes) or not isinstance(value, Iterable)
-
-
-def _text(value: Any) -> str | None:
-    """The text of an id; None for a missing value: None, not-a-number, and those of pandas."""
-    missing = value is None or type(value).__name__ == "NAType" or bool(value != value)
-    return None if missing else str(value)
 
 
 def _shown(value: Any) -> str:
