@@ -23,8 +23,8 @@ def fit(
     settings: Settings = None,
     *,
     out: str | Path | None = None,
-    items: str | Path | None = None,
-    users: str | Path | None = None,
+    items: Any = None,
+    users: Any = None,
     refit: bool = True,
     final: bool = False,
     overwrite: bool = False,
@@ -35,7 +35,7 @@ def fit(
         log: a path as for ``segue fit``, or a pandas, Polars or Arrow frame with user_id, item_id and timestamp.
         settings: nested keys such as ``{"sessions": {"gap": "30min"}}``, or the path of a TOML file.
         out: folder of the model. Unset: a temporary one, gone with the model; ``model.save(folder)`` keeps it.
-        items, users: files with names and categorical columns.
+        items, users: names and categorical columns, one row per id: a path as for ``segue fit``, or a frame.
         refit: train again on train + validation once the epoch is chosen. final: after the test, train on everything.
         overwrite: replace an existing `out`.
 
@@ -49,8 +49,8 @@ def fit(
         folder,
         complete,
         Options(refit=refit, final=final, overwrite=overwrite),
-        items=Path(items) if items else None,
-        users=Path(users) if users else None,
+        items=items,
+        users=users,
     )
     return Recommender.load(folder, keep_alive=scratch)
 

@@ -14,6 +14,7 @@ from segue.cli import compare as cli_compare
 from segue.cli import prepare as cli_prepare
 from segue.cli import recommend as cli_recommend
 from segue.cli import train as cli_train
+from segue.cli.command import Command
 from segue.cli.console import err, show_messages
 from segue.cli.demo import demo
 from segue.cli.paper import study
@@ -41,7 +42,7 @@ for command in (
     study,
     demo,
 ):
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def main() -> None:
