@@ -27,6 +27,7 @@ from segue.serving.reasons import Reasons
 from segue.serving.request import Seen, count_of, ids_of, seen_of, time_of, user_of
 from segue.serving.vocabulary import Vocabulary
 from segue.system.atomic import writing
+from segue.system.paths import named_path
 
 _NOBODY = "nothing is known of this session or user"
 _NO_ITEM = "neither the session nor the history holds an item that the model knows"
@@ -79,13 +80,13 @@ class Recommender:
 
         `keep_alive` is an object that lives as long as the model, such as a temporary folder that is removed after it.
         """
-        model = cls(load_model(Path(folder)))
+        model = cls(load_model(named_path(folder)))
         model._keep_alive = keep_alive
         return model
 
     def save(self, folder: str | Path) -> None:
         """Copy the model to a new folder. Raises ArtifactError when that exists or cannot be written."""
-        out = Path(folder)
+        out = named_path(folder)
         refuse_existing(out, overwrite=False)
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
