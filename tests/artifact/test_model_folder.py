@@ -22,7 +22,7 @@ import segue
 from segue.artifact import checkpoint
 from segue.artifact import model_folder as artifact
 from segue.artifact.checkpoint import load_checkpoint, save_checkpoint
-from segue.artifact.model_folder import load_model, publish_model
+from segue.artifact.model_folder import load_model
 from segue.artifact.seal import seal
 from segue.data.corpus import Part, load
 from segue.errors import ArtifactError
@@ -256,7 +256,7 @@ WRITES = {
     "the first checkpoint": ("segue.artifact.checkpoint.save_file", False),
     "the vocabulary": ("segue.artifact.model_folder.pq.write_table", True),
     "the seal": ("segue.artifact.seal._sha256", True),
-    "the last rename": ("pathlib.Path.rename", True),
+    "the last rename": ("segue.system.replacing.exchange", True),
 }
 
 
@@ -277,22 +277,6 @@ def test_a_full_disk_leaves_the_old_model_as_it_was(
         runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True, resume=True))
         assert load_model(out).facts["settings"]["training"]["max_epochs"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_a_failed_rename_puts_the_old_model_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out, new = copy(tmp_path), tmp_path / "new"
-    new.mkdir()
-    before = contents(out)
-    real = Path.rename
-
-    def rename(self: Path, target: Path) -> Path:
-        return _no_space() if self == new else real(self, target)
-
-    monkeypatch.setattr(Path, "rename", rename)
-    with pytest.raises(ArtifactError, match="No space left"):
-        publish_model(new, out)
-    assert contents(out) == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "new"]
 
 
 def test_a_failed_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

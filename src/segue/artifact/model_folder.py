@@ -34,7 +34,8 @@ from segue.data.corpus import Corpus, Sessions
 from segue.errors import ArtifactError
 from segue.settings import Settings
 from segue.system.atomic import aside, write_text, writing
-from segue.system.folders import FolderKind, publish
+from segue.system.folders import FolderKind
+from segue.system.replacing import publish
 
 MODEL_FOLDER = FolderKind(ArtifactError, refuse_unless_model, is_model_file)
 """Model folders: a folder is one of Segue's by its manifest."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,14 +19,17 @@ from segue.contract.model import SessionEncoder
 from segue.data.arrays import IntArray
 from segue.data.batches import Batch, Past
 from segue.data.batches import request as request_batch
-from segue.errors import ModelError
+from segue.errors import ArtifactError, ModelError
 from segue.nn.encoding import ScoreParts
 from segue.serving.answer import Answer, Recommendation
 from segue.serving.reasons import Reasons
 from segue.serving.request import Seen, count_of, ids_of, seen_of, time_of, user_of
 from segue.serving.vocabulary import Vocabulary
 from segue.system.atomic import writing
+from segue.system.folders import refuse_nameless
+from segue.system.holding import held
 from segue.system.paths import named_path
+from segue.system.replacing import followed, under_construction
 
 _NOBODY = "nothing is known of this session or user"
 _NO_ITEM = "neither the session nor the history holds an item that the model knows"
@@ -87,11 +89,13 @@ class Recommender:
     def save(self, folder: str | Path) -> None:
         """Copy the model to a new folder. Raises ArtifactError when that exists or cannot be written."""
         out = named_path(folder)
-        refuse_existing(out, overwrite=False)
-        with writing(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-                publish_model(Path(shutil.copytree(self.artifact.folder, Path(beside) / "model")), out)
+        refuse_nameless(out, ArtifactError)
+        with held(out, ArtifactError):
+            place = followed(out)
+            refuse_existing(place, overwrite=False)
+            with writing(out), under_construction(place) as new:
+                shutil.copytree(self.artifact.folder, new, dirs_exist_ok=True)
+                publish_model(new, place)
 
     def name(self, item: str) -> str:
         """The name from the items file, or the id."""
