@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -303,3 +304,27 @@ def test_a_failed_evaluation_leaves_the_one_before(tmp_path: Path, monkeypatch: 
     with pytest.raises(ArtifactError, match="No space left"):
         measuring.write_evaluation(folder, measured)
     assert contents(folder) == before
+
+
+def test_every_file_of_a_model_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        model = runs.fit(str(small_logs.log()), tmp_path / "model", ONE_EPOCH)
+    finally:
+        os.umask(before)
+    modes = {str(path.relative_to(model)): path.stat().st_mode & 0o777 for path in model.rglob("*") if path.is_file()}
+    assert modes == dict.fromkeys(modes, 0o640)
+
+
+def test_a_file_of_a_model_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read any file: the refusal of the system is put in its place."""
+    model = copy(tmp_path)
+    opened = Path.open
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "history.safetensors":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    refused(model, r"cannot be read: history\.safetensors: Permission denied")

@@ -28,10 +28,13 @@ def check_seal(folder: Path, *, of_corpus: bool = False) -> None:
         if (Path(name).parts[:1] == (CORPUS,)) != of_corpus:
             continue
         path = folder / name
-        if not path.is_file():
-            raise ArtifactError(f"the model {folder} is damaged: {name} is missing; train it again")
-        if _sha256(path) != expected:
-            raise ArtifactError(f"the model {folder} is damaged: {name} has changed since; train it again")
+        try:
+            if not path.is_file():
+                raise ArtifactError(f"the model {folder} is damaged: {name} is missing; train it again")
+            if _sha256(path) != expected:
+                raise ArtifactError(f"the model {folder} is damaged: {name} has changed since; train it again")
+        except OSError as error:
+            raise ArtifactError(f"the model {folder} cannot be read: {name}: {error.strerror}") from None
 
 
 def refuse_unless_model(folder: Path) -> None:
