@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import runs
@@ -93,6 +94,23 @@ def test_a_model_stored_under_the_former_name_of_its_preset_loads(
     read, expected = found.model.arrays(), wanted.model.arrays()
     assert read.keys() == expected.keys()
     assert all(torch.equal(read[key], expected[key]) for key in expected)
+
+
+@pytest.mark.parametrize("name", ["narm", "hrnn", "a_pgnn"])
+@pytest.mark.parametrize("around", [False, True])
+def test_what_presets_have_got_since_does_not_reach_a_stored_model(name: str, around: bool) -> None:
+    """A model stored without the new options was made without them, and so was one inside reminders."""
+    own = {"name": name, "preset": "official"}
+    window = {"length": models.load(name).Config().window.length}
+    asked = {"name": "reminder", "inner": own, "window": window} if around else own
+    values = models.with_preset({"model": asked}).model_dump(mode="json")
+    options = values["model"]["inner"] if around else values["model"]
+    new = [key for key in models._ADDED_TO_PRESETS[name] if options.pop(key, None) is not None]
+    assert new, "the preset holds them"
+    built = models.build(models.stored(values))
+    config: Any = (built.inner if around else built).config  # type: ignore[attr-defined]
+    defaults = models.load(name).Config()
+    assert {key: getattr(config, key) for key in new} == {key: getattr(defaults, key) for key in new}
 
 
 def test_an_unknown_option_of_a_model_is_refused_before_any_work() -> None:

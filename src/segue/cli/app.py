@@ -1,11 +1,11 @@
 """The command line. Results go to stdout (with --json as JSON), everything else to stderr.
 
-Exit codes: 0 for success; 2 with one clear line for a user's mistake; 130 on Ctrl-C.
+Exit codes: 0 for success; 2 with one clear line for a user's mistake; 130 on Ctrl-C; 141 when the reader of the result
+has gone (``| head``).
 """
 
 from __future__ import annotations
 
-import io
 import sys
 
 import typer
@@ -14,10 +14,13 @@ from segue.cli import compare as cli_compare
 from segue.cli import prepare as cli_prepare
 from segue.cli import recommend as cli_recommend
 from segue.cli import train as cli_train
+from segue.cli.command import Command
 from segue.cli.console import err, show_messages
 from segue.cli.demo import demo
+from segue.cli.options import with_named_paths
 from segue.cli.paper import study
 from segue.errors import SegueError, UserMistake
+from segue.system.streams import show_everything
 
 _INTERRUPTED = 130
 
@@ -41,14 +44,12 @@ for command in (
     study,
     demo,
 ):
-    app.command()(command)
+    app.command(cls=Command)(with_named_paths(command))
 
 
 def main() -> None:
     """Run the command line, and turn every mistake into one line and an exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # An id from a command line may hold bytes that are no text; they are shown as escapes.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    show_everything()
     show_messages()
     sys.exit(run(sys.argv[1:]))
 
@@ -64,6 +65,9 @@ def run(arguments: list[str]) -> int:
         )
     except UserMistake as error:
         return _mistake(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _mistake(f"input or output failed: {where}{error.strerror or error}")
     except SegueError as error:
         err.print(f"segue: defect: {error}")
         return 1
@@ -73,5 +77,5 @@ def run(arguments: list[str]) -> int:
 
 
 def _mistake(message: str) -> int:
-    err.print("segue: " + " ".join(message.split()))
+    err.print(f"segue: {message}")
     return 2

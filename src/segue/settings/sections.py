@@ -193,7 +193,7 @@ class TrainingSettings(Config):
 
     optimizer: Literal["adam", "adamw", "adagrad"] = "adam"
     """Rule of the updates: "adam" adds weight decay to the gradient, "adamw" applies it apart from the gradient,
-    "adagrad" is Adagrad with momentum that touches only the rows with a gradient."""
+    "adagrad" is Adagrad with momentum that touches only those rows of tables that have a gradient."""
     momentum: float = Field(0.0, ge=0, lt=1)
     """Share of a row's last step that its next step repeats; for optimizer "adagrad" alone."""
     batch_events: int = Field(512, ge=1, le=100_000_000)
