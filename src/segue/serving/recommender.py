@@ -19,6 +19,7 @@ from segue.contract.model import SessionEncoder
 from segue.data.arrays import IntArray
 from segue.data.batches import Batch, Past
 from segue.data.batches import request as request_batch
+from segue.data.present import present
 from segue.errors import ArtifactError, ModelError
 from segue.nn.encoding import ScoreParts
 from segue.serving.answer import Answer, Recommendation
@@ -73,7 +74,7 @@ class Recommender:
         self._names = _names(artifact.items)
         self._explained = Reasons(self.model, self.known_items.ids, self._names)
         self._user_sessions = np.searchsorted(artifact.history.user, np.arange(len(self.known_users) + 1))
-        self._trained_until = int(artifact.history.times.max()) if len(artifact.history.times) else 0
+        self._trained_until = present(artifact.history.times)
         self._support = np.bincount(artifact.history.items, minlength=self.model.n_items)
 
     @classmethod

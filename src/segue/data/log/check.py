@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import duckdb
 
 from segue.data import engine
 from segue.data.engine import one_row
+from segue.data.log.moments import iso
 from segue.data.log.read import LogFacts, read_log
 from segue.data.log.warnings import OrderEvidence, Warnings, mark_sessions, order_evidence
 from segue.data.session_gap import IDLE, opens, visit
@@ -138,8 +138,8 @@ def _report(connection: duckdb.DuckDBPyConnection, facts: LogFacts, settings: Se
         rows=rows,
         users=users,
         items=items,
-        first=_iso(facts.first_time),
-        last=_iso(facts.last_time),
+        first=iso(facts.first_time),
+        last=iso(facts.last_time),
         duplicates=rows - distinct,
         sessions=tuple(figures),
         repeats=(rows - pairs) / rows,
@@ -182,12 +182,3 @@ def _gap_sessions(connection: duckdb.DuckDBPyConnection, gap: str) -> list[Sessi
     )
     pairs = zip(sorted(cuts), counts[::2], counts[1::2], strict=True)
     return [SessionFigures(cuts[cut], sessions, rows / sessions, long / sessions) for cut, sessions, long in pairs]
-
-
-def _iso(milliseconds_: int) -> str:
-    """ISO 8601 in UTC; the years that Python does not know stay a number."""
-    try:
-        moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds_)
-    except OverflowError:
-        return f"{milliseconds_} ms after 1970-01-01"
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
