@@ -1,6 +1,6 @@
 """The command line. Results go to stdout (with --json as JSON), everything else to stderr.
 
-Exit codes: 0 for success; 2 with one clear line for a user's mistake; 130 on Ctrl-C.
+Exit codes: 0 for success; 2 with one clear line for a user's mistake; 130 on Ctrl-C, 143 on SIGTERM, 129 on SIGHUP.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from segue.cli.console import err, show_messages
 from segue.cli.demo import demo
 from segue.cli.paper import study
 from segue.errors import SegueError, UserMistake
+from segue.system.interrupts import exit_code
 
 _INTERRUPTED = 130
 
@@ -70,6 +71,7 @@ def run(arguments: list[str]) -> int:
         return 1
     if result == _INTERRUPTED:
         err.print("interrupted; nothing is half-written: the same command goes on, a training run with --resume")
+        return exit_code()
     return result if isinstance(result, int) else 0
 
 
