@@ -156,3 +156,35 @@ def test_an_official_preset_says_itself_what_is_not_the_authors(
     assert ours.items() <= said.items()
     for key in ours:
         assert f"`{key}" in PAPER_MAP
+
+
+@pytest.mark.parametrize(
+    ("name", "presets", "theirs"),
+    [
+        ("a_pgnn", ["official"], {"gru_reset": "before", "initial": "authors", "first_sessions": False}),
+        (
+            "hrnn",
+            ["official", "official_all"],
+            {"gru_reset": "before", "initial": "authors", "carry_dropped": True},
+        ),
+        ("item_knn", ["official"], {"official_count": True}),
+        ("narm", ["official"], {"gru_reset": "before", "hard_sigmoid": True}),
+        (
+            "session_knn",
+            ["official_v_sknn", "official_stan", "official_vstan", "vsknn_ebr", "vstan_ebr"],
+            {"anchor": "neighbour", "idf_counts": "events"},
+        ),
+        ("session_knn", ["vsknn_ebr", "vstan_ebr"], {"remind_by": "age"}),
+    ],
+)
+def test_an_official_preset_sets_what_the_authors_compute_and_no_other_does(
+    name: str, presets: list[str], theirs: dict[str, object]
+) -> None:
+    for preset, sections in models.load(name).presets.items():
+        said = sections.get("model", {})
+        if preset in presets:
+            assert theirs.items() <= said.items(), preset
+        elif "official" not in preset and preset not in ("vsknn_ebr", "vstan_ebr"):
+            assert not theirs.keys() & said.keys(), preset
+    for key in theirs:
+        assert f"`{key}" in PAPER_MAP

@@ -23,6 +23,8 @@ from segue.errors import SegueError, UserMistake
 from segue.system.streams import show_everything
 
 _INTERRUPTED = 130
+_LONGEST = 2000
+"""Most characters of a message, which may repeat what somebody has made as long as a file."""
 
 app = typer.Typer(
     add_completion=False,
@@ -77,5 +79,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _mistake(message: str) -> int:
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 2 :]}"
     err.print(f"segue: {message}")
     return 2
