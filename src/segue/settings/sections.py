@@ -105,7 +105,11 @@ class SessionsSettings(Config):
     """How events become sessions."""
 
     gap: Duration = "8h"
-    """An idle time strictly longer than this opens a new session. It is ignored where the log has session ids."""
+    """An idle time strictly longer than this opens a new session. It is ignored where the log has session ids, but for
+    rows without one under `sessions.missing`."""
+    missing: Literal["refuse", "gap"] = "refuse"
+    """What becomes of rows without a session id where other rows have one: "refuse" takes them for mistakes, "gap" cuts
+    each user's into sessions by `sessions.gap`."""
     min_length: int = Field(3, ge=2, le=1_000_000)
     """Fewest items of a session. Shorter sessions are left out, once the events of rare items are gone."""
     max_length: int = Field(20, ge=2, le=1_000_000)

@@ -116,7 +116,14 @@ def check_log(source: Any, settings: Settings, scratch: Path) -> CheckReport:
     with engine.connect(settings.preparation, scratch) as connection, engine.guarded("checking the log"):
         raw = source.read(connection, scratch, settings).events if isinstance(source, Source) else source
         rare_users_train = settings.filters.rare_users == "train"
-        log = read_log(connection, raw, settings.columns, drop_invalid=True, allow_missing_user=rare_users_train)
+        log = read_log(
+            connection,
+            raw,
+            settings.columns,
+            drop_invalid=True,
+            allow_missing_user=rare_users_train,
+            allow_missing_session=settings.sessions.missing == "gap",
+        )
         return _report(connection, log.facts, settings)
 
 
@@ -128,8 +135,8 @@ def _report(connection: duckdb.DuckDBPyConnection, facts: LogFacts, settings: Se
         connection,
         "SELECT count(*) FROM (SELECT DISTINCT user_id, item_id, time, session_id, event_type FROM log)",
     )
-    figures = _given_sessions(connection) if facts.has_session_id else _gap_sessions(connection, settings.sessions.gap)
     mark_sessions(connection, milliseconds(settings.sessions.gap))
+    figures = _given_sessions(connection) if facts.has_session_id else _gap_sessions(connection, settings.sessions.gap)
     (pairs,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT visit, item_id FROM visits)")
     evidence = order_evidence(connection)
     warnings = Warnings(connection, facts, int(time.time() * 1000))
@@ -150,11 +157,12 @@ def _report(connection: duckdb.DuckDBPyConnection, facts: LogFacts, settings: Se
 
 
 def _given_sessions(connection: duckdb.DuckDBPyConnection) -> list[SessionFigures]:
+    """The sessions in the table ``visits``, by the ids of the log."""
     figures = one_row(
         connection,
         """
         SELECT count(*), avg(events), count(*) FILTER (events >= 3) / count(*)
-        FROM (SELECT count(*) AS events FROM log GROUP BY user_id, session_id)
+        FROM (SELECT count(*) AS events FROM visits GROUP BY visit)
         """,
     )
     return [SessionFigures("session_id", *figures)]

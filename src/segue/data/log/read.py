@@ -17,7 +17,7 @@ Ids are text; whole numbers stored as floats (12.0, as pandas makes them beside 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,6 +37,12 @@ logger = logging.getLogger("segue")
 _ROWS = "log_rows"
 _REQUIRED = ("user_id", "item_id", "timestamp")
 _OPTIONAL = ("session_id", "event_type")
+
+
+_SESSIONS = (
+    "or cut such rows into sessions by sessions.gap (--set sessions.missing=gap), or leave the column unused (--set "
+    "columns.session_id=), "
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ def read_log(
     *,
     drop_invalid: bool = False,
     allow_missing_user: bool = False,
+    allow_missing_session: bool = False,
 ) -> InteractionLog:
     """Read a log into the table ``log``, replacing one that is there.
 
@@ -102,6 +109,7 @@ def read_log(
             (anything with ``__arrow_c_stream__``: pandas, Polars, Arrow).
         drop_invalid: leave out, and count, rows with a null or empty id or time instead of refusing the log.
         allow_missing_user: let rows without a user pass where the log has session ids.
+        allow_missing_session: let rows without a session id pass.
 
     Raises LogError: a source that is missing, empty or damaged, a missing column, times that cannot be read or are of
     mixed forms, null ids or times. UserMistake: a full disk, too little memory.
@@ -110,12 +118,22 @@ def read_log(
         mapping = _mapping(table, columns)
         stage(connection, table, mapping, _ROWS)
         try:
-            facts = _write_log(connection, table, mapping, columns, drop_invalid, allow_missing_user)
+            allowed = {"user_id"} if allow_missing_user and "session_id" in mapping else set()
+            allowed |= {"session_id"} if allow_missing_session else set()
+            facts = _write_log(connection, table, mapping, columns, drop_invalid, allowed)
         finally:
             connection.execute(f"DROP TABLE {_ROWS}")
     logger.info("%s: %s rows, timestamps: %s", facts.source, f"{facts.rows_read:,}", facts.timestamp_format)
     if facts.rows_dropped:
         logger.warning("%s: dropped %s rows with null ids or times", facts.source, f"{facts.rows_dropped:,}")
+        if facts.nulls.get("session_id") and not allow_missing_session:
+            logger.warning(
+                "%s: %s of %s rows have no session id and are left out; --set sessions.missing=gap keeps them, cut by "
+                "sessions.gap, and --set columns.session_id= leaves the column unused",
+                facts.source,
+                f"{facts.nulls['session_id']:,}",
+                f"{facts.rows_read:,}",
+            )
     return InteractionLog(connection, facts)
 
 
@@ -137,8 +155,10 @@ def _write_log(
     mapping: Mapping[str, str],
     columns: ColumnsSettings,
     drop_invalid: bool,
-    allow_missing_user: bool,
+    allowed: Collection[str],
 ) -> LogFacts:
+    """Make the table ``log``; `allowed` are the roles that may be null in a row."""
+
     def position(row: int) -> str:
         return row_in_words(connection, table, row)
 
@@ -148,9 +168,8 @@ def _write_log(
     ids = _ids(connection, table, mapping)
     order = event_order(connection, _ROWS, table, mapping.get("order"))
     expressions = {**ids, "timestamp": format_.sql} | ({"order": order.column} if order.column else {})
-    users_may_miss = allow_missing_user and "session_id" in ids
     required = {name: sql for name, sql in expressions.items() if name != "event_type"}
-    barred = [name for name in required if name != "user_id" or not users_may_miss]
+    barred = [name for name in required if name not in allowed]
     nulls = _count_nulls(connection, required)
     if not drop_invalid:
         _refuse_nulls(connection, table, nulls, {name: mapping[name] for name in barred})
@@ -216,7 +235,8 @@ def _refuse_nulls(
             where = row_in_words(connection, table, nulls.firsts[role])
             raise LogError(
                 f"{table.name}: column '{column}' is null or empty in {nulls.counts[role]:,} of {nulls.rows:,} rows, "
-                f"first in {where}; fill them, or leave such rows out with --drop-invalid"
+                f"first in {where}; fill them, {_SESSIONS if role == 'session_id' else ''}or leave such rows out with "
+                "--drop-invalid"
             )
 
 

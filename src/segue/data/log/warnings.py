@@ -9,6 +9,7 @@ import duckdb
 
 from segue.data.engine import one_row
 from segue.data.log.read import LogFacts
+from segue.data.log.session_ids import session_id_warnings
 from segue.data.log.timestamp_units import DAY, YEAR_1980
 from segue.data.session_gap import opens, visit
 
@@ -93,7 +94,7 @@ class Warnings:
 
     def collect(self, evidence: OrderEvidence, *, users: int, duplicates: int) -> list[str]:
         """All warnings about the log; each says what is wrong and what to do."""
-        return [*self._rows(users, duplicates), *self._order(evidence), *self._times(), *self._shared_sessions()]
+        return [*self._rows(users, duplicates), *self._order(evidence), *self._times(), *self._session_ids()]
 
     def _rows(self, users: int, duplicates: int) -> Iterator[str]:
         if self.facts.rows_dropped:
@@ -149,12 +150,6 @@ class Warnings:
         if future:
             yield f"{future:,} events lie in the future: is the unit of the timestamps right? mend or remove them"
 
-    def _shared_sessions(self) -> Iterator[str]:
-        if not self.facts.has_session_id:
-            return
-        (shared,) = one_row(
-            self.connection,
-            "SELECT count(*) FROM (SELECT 1 FROM log GROUP BY session_id HAVING count(DISTINCT user_id) > 1)",
-        )
-        if shared:
-            yield f"{shared:,} session ids occur with several users: each user's part counts as a session of its own"
+    def _session_ids(self) -> Iterator[str]:
+        if self.facts.has_session_id:
+            yield from session_id_warnings(self.connection, self.facts.nulls["session_id"])
