@@ -7,10 +7,12 @@ import signal
 from types import FrameType
 
 from segue.system.interrupts import STOPS, exit_code, stop
+from segue.system.streams import open_closed_streams
 
 
 def main() -> None:
     """Run the command line; an interrupt that comes before or after its commands ends it just the same."""
+    open_closed_streams()
     defaults = (signal.default_int_handler, signal.SIG_DFL)
     answered = [number for number in STOPS if signal.getsignal(number) in defaults]  # not where a parent ignores it
     for number in answered:

@@ -19,6 +19,7 @@ from segue.contract.model import SessionEncoder
 from segue.data.arrays import IntArray
 from segue.data.batches import Batch, Past
 from segue.data.batches import request as request_batch
+from segue.data.present import present
 from segue.errors import ArtifactError, ModelError
 from segue.nn.encoding import ScoreParts
 from segue.serving.answer import Answer, Recommendation
@@ -28,6 +29,7 @@ from segue.serving.vocabulary import Vocabulary
 from segue.system.atomic import writing
 from segue.system.folders import refuse_nameless
 from segue.system.holding import held
+from segue.system.paths import named_path
 from segue.system.replacing import followed, under_construction
 
 _NOBODY = "nothing is known of this session or user"
@@ -72,7 +74,7 @@ class Recommender:
         self._names = _names(artifact.items)
         self._explained = Reasons(self.model, self.known_items.ids, self._names)
         self._user_sessions = np.searchsorted(artifact.history.user, np.arange(len(self.known_users) + 1))
-        self._trained_until = int(artifact.history.times.max()) if len(artifact.history.times) else 0
+        self._trained_until = present(artifact.history.times)
         self._support = np.bincount(artifact.history.items, minlength=self.model.n_items)
 
     @classmethod
@@ -81,13 +83,13 @@ class Recommender:
 
         `keep_alive` is an object that lives as long as the model, such as a temporary folder that is removed after it.
         """
-        model = cls(load_model(Path(folder)))
+        model = cls(load_model(named_path(folder)))
         model._keep_alive = keep_alive
         return model
 
     def save(self, folder: str | Path) -> None:
         """Copy the model to a new folder. Raises ArtifactError when that exists or cannot be written."""
-        out = Path(folder)
+        out = named_path(folder)
         refuse_nameless(out, ArtifactError)
         with held(out, ArtifactError):
             place = followed(out)

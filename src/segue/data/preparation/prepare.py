@@ -103,6 +103,7 @@ def _prepare(
         settings.columns,
         drop_invalid=settings.preparation.drop_invalid,
         allow_missing_user=settings.filters.rare_users == "train",
+        allow_missing_session=settings.sessions.missing == "gap",
     )
     ledger = form_sessions(connection, settings.sessions, settings.filters)
     connection.execute("DROP TABLE log")
