@@ -16,7 +16,7 @@ _RENAMED_PRESETS = {"hggnn": "paper_conditions"}
 """Former name of a preset → its present name; models stored under the former name still load."""
 _ADDED_TO_PRESETS: Mapping[str, Mapping[str, Any]] = {
     "narm": {"gru_reset": "after", "hard_sigmoid": False},
-    "hrnn": {"gru_reset": "after", "initial": "uniform", "carry_dropped": False},
+    "hrnn": {"gru_reset": "after", "initial": "uniform", "one_hot": False, "carry_dropped": False},
     "a_pgnn": {"gru_reset": "after", "initial": "uniform", "first_sessions": True},
 }
 """Options that presets have got since models were stored with them → what a stored model without the option means."""
