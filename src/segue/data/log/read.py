@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import duckdb
@@ -101,6 +101,7 @@ def read_log(
     drop_invalid: bool = False,
     allow_missing_user: bool = False,
     allow_missing_session: bool = False,
+    left_out: int = 0,
 ) -> InteractionLog:
     """Read a log into the table ``log``, replacing one that is there.
 
@@ -110,6 +111,7 @@ def read_log(
         drop_invalid: leave out, and count, rows with a null or empty id or time instead of refusing the log.
         allow_missing_user: let rows without a user pass where the log has session ids.
         allow_missing_session: let rows without a session id pass.
+        left_out: rows that were invalid and left out before; the facts count them as read and dropped.
 
     Raises LogError: a source that is missing, empty or damaged, a missing column, times that cannot be read or are of
     mixed forms, null ids or times. UserMistake: a full disk, too little memory.
@@ -121,6 +123,7 @@ def read_log(
             allowed = {"user_id"} if allow_missing_user and "session_id" in mapping else set()
             allowed |= {"session_id"} if allow_missing_session else set()
             facts = _write_log(connection, table, mapping, columns, drop_invalid, allowed)
+            facts = replace(facts, rows_read=facts.rows_read + left_out, rows_dropped=facts.rows_dropped + left_out)
         finally:
             connection.execute(f"DROP TABLE {_ROWS}")
     logger.info("%s: %s rows, timestamps: %s", facts.source, f"{facts.rows_read:,}", facts.timestamp_format)
