@@ -31,7 +31,7 @@ from segue.system.replacing import followed, publish, under_construction
 logger = logging.getLogger("segue")
 
 _CORPUS_FOLDER = FolderKind(CorpusError, read_manifest, lambda path: str(path) in FILES)
-_SECTIONS = {"columns", "sessions", "filters", "split", "preparation"}
+_SECTIONS = {"columns", "csv", "sessions", "filters", "split", "preparation"}
 
 
 def prepare(
@@ -94,13 +94,23 @@ def _prepare(
     raw = raw_log(connection, source, scratch, settings)
     described_by = {"items": raw.items if items is None else items, "users": raw.users if users is None else users}
     check_attributes(connection, settings.graph.attributes, **described_by)
-    item_attributes = read_attributes(connection, items, "item_id") if items is not None else raw.items
-    user_attributes = read_attributes(connection, users, "user_id") if users is not None else raw.users
+    drop = settings.preparation.drop_invalid
+    item_attributes = (
+        read_attributes(connection, items, "item_id", settings.csv, drop_invalid=drop)
+        if items is not None
+        else raw.items
+    )
+    user_attributes = (
+        read_attributes(connection, users, "user_id", settings.csv, drop_invalid=drop)
+        if users is not None
+        else raw.users
+    )
     log = read_log(
         connection,
         raw.events,
         settings.columns,
-        drop_invalid=settings.preparation.drop_invalid,
+        settings.csv,
+        drop_invalid=drop,
         allow_missing_user=settings.filters.rare_users == "train",
         allow_missing_session=settings.sessions.missing == "gap",
         left_out=raw.left_out,
