@@ -5,7 +5,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from segue.data.corpus import FILES, Part
+from segue.data.corpus import Part
+from segue.data.corpus_folder import FILES
 from segue.system.atomic import UNFINISHED
 
 FORMAT = "segue-model-1"
@@ -17,6 +18,12 @@ CORPUS = "corpus"
 """The folder of the prepared data inside a model folder. Serving does not open it."""
 STAGES = ("metrics", "refit", "final")
 """The fits of a run; each names a file of epochs and a checkpoint."""
+MODEL_FILES = ("config.json", "model.safetensors", "history.safetensors", "items.parquet", "users.parquet")
+"""Files that every model has."""
+CORPUS_FILES = tuple(f"{CORPUS}/{file}" for file in FILES)
+"""Files of a model that holds its corpus."""
+EPOCH_FILES = tuple(f"{stage}.jsonl" for stage in STAGES)
+"""Files of epochs, one for each fit that was trained in epochs."""
 UNSEALED = (MANIFEST, "evaluation", "tensorboard", "report.html", RUN_NOTE)
 """Files and folders of a model that its manifest does not cover: they are written after it, or again."""
 _OURS = (

@@ -15,6 +15,7 @@ from segue.artifact.seal import seal
 from segue.errors import ArtifactError
 from segue.system.atomic import write_text, writing
 from segue.system.folders import is_empty_folder, missing_parents, remove_empty
+from segue.system.json_files import read_object
 
 
 @contextmanager
@@ -34,6 +35,7 @@ def unfinished(out: Path, started_with: Mapping[str, Any], *, resume: bool, over
         begun, parents = partial.exists(), missing_parents(partial)
     if resume:
         _check_note(partial, started_with)
+        _refuse_links(partial)
     elif begun:
         _refuse_unfinished(partial, overwrite=overwrite)
     try:
@@ -64,7 +66,7 @@ def _refuse_unfinished(partial: Path, *, overwrite: bool) -> None:
         if is_empty_folder(partial):
             return
     note = _read_note(partial)
-    if not (isinstance(note, dict) and "settings" in note):
+    if note is None or "settings" not in note:
         raise ArtifactError(
             f"{partial}, where the run would live, is not Segue's; move it away or choose another --out"
         )
@@ -75,7 +77,7 @@ def _refuse_unfinished(partial: Path, *, overwrite: bool) -> None:
 
 def _check_note(partial: Path, started_with: Mapping[str, Any]) -> None:
     note = _read_note(partial)
-    if not isinstance(note, dict):
+    if note is None:
         raise ArtifactError(f"nothing to resume: there is no unfinished run at {partial}")
     if note != started_with:
         differ = sorted(key for key in {*note, *started_with} if note.get(key) != started_with.get(key))
@@ -85,12 +87,22 @@ def _check_note(partial: Path, started_with: Mapping[str, Any]) -> None:
         )
 
 
-def _read_note(partial: Path) -> Any:
+def _read_note(partial: Path) -> dict[str, Any] | None:
     """Read how the run was started; None where there is no run."""
     try:
-        return json.loads((partial / RUN_NOTE).read_text(encoding="utf-8"))
+        return read_object(partial / RUN_NOTE)
     except (OSError, ValueError):
         return None
+
+
+def _refuse_links(partial: Path) -> None:
+    """Raise ArtifactError for anything but files and folders in a run that goes on: it would be written through."""
+    for path in sorted(partial.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise ArtifactError(
+                f"{path} is a link, a pipe or a device, nothing is written through it; remove it, or drop the run with"
+                " --overwrite"
+            )
 
 
 def _begin(partial: Path, started_with: Mapping[str, Any]) -> None:

@@ -65,9 +65,14 @@ def with_preset(overrides: Nested, where: str = "model") -> Settings:
 
 
 def stored(values: Mapping[str, Any]) -> Settings:
-    """Settings as the ``config.json`` of a trained model holds them, with every preset under its present name."""
+    """Settings as the ``config.json`` of a trained model holds them, with every preset under its present name.
+
+    Raises ConfigError for a setting, model or preset that there is not.
+    """
     settings = Settings.parse(values)
-    return settings.model_copy(update={"model": ModelSettings.parse(_renamed(settings.model.model_dump()), "model")})
+    model = ModelSettings.parse(_renamed(settings.model.model_dump()), "model")
+    _check_stored(model)
+    return settings.model_copy(update={"model": model})
 
 
 def label(settings: Settings) -> str:
@@ -92,10 +97,20 @@ def _inner(settings: ModelSettings) -> Any:
     return settings.options.get(option) if option is not None else None
 
 
+def _check_stored(settings: ModelSettings) -> None:
+    """Raise ConfigError for an unknown preset or option of a model, or of the model inside of it."""
+    model = load(settings.name)
+    if settings.preset is not None or model.presets:
+        _preset_of(settings)
+    options = model.Config.parse(settings.options, "model")
+    if model.wraps is not None:
+        _check_stored(getattr(options, model.wraps))
+
+
 def _renamed(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a model, and of its inner model if any, with the preset under its present name."""
     within = load(options["name"]).wraps
-    inner = {key: _renamed(value) for key, value in options.items() if key == within}
+    inner = {key: _renamed(value) for key, value in options.items() if key == within and isinstance(value, dict)}
     preset = {"preset": _RENAMED_PRESETS[options["preset"]]} if options.get("preset") in _RENAMED_PRESETS else {}
     return {**options, **inner, **preset}
 

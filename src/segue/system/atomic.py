@@ -25,6 +25,8 @@ def write_text(path: Path, text: str) -> None:
 def aside(path: Path) -> Iterator[Path]:
     """A temporary name under which to write `path`; renamed at the end of the block, removed when the block fails."""
     new = path.with_name(path.name + UNFINISHED)
+    if new.is_symlink():
+        new.unlink()  # nothing is written through a link that lies in wait
     try:
         yield new
         os.replace(new, path)

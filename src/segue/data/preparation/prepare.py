@@ -16,7 +16,8 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from segue.data import engine
-from segue.data.corpus import FILES, FORMAT, Part, read_manifest
+from segue.data.corpus import Part
+from segue.data.corpus_folder import CHECKSUMS, FILES, FORMAT, checksums, recognise
 from segue.data.log.attributes import check_attributes, read_attributes
 from segue.data.log.read import read_log
 from segue.data.preparation.filters import apply_filters
@@ -31,7 +32,7 @@ from segue.system.interrupts import interruptible, undisturbed
 
 logger = logging.getLogger("segue")
 
-_CORPUS_FOLDER = FolderKind(CorpusError, read_manifest, lambda path: str(path) in FILES)
+_CORPUS_FOLDER = FolderKind(CorpusError, recognise, lambda path: str(path) in FILES)
 _SECTIONS = {"columns", "sessions", "filters", "split", "preparation"}
 
 
@@ -70,6 +71,7 @@ def prepare(
     with engine.guarded(f"preparing the corpus {out}"), _folder_aside(out) as (folder, scratch):
         with interruptible(), engine.connect(settings.preparation, scratch) as connection:
             manifest = _prepare(connection, source, folder, scratch, settings, items=items, users=users)
+        manifest[CHECKSUMS] = checksums(folder, manifest)
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         _CORPUS_FOLDER.refuse_existing(out, overwrite=overwrite)  # again: it has been a while
         with undisturbed():
