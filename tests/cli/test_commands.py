@@ -163,9 +163,28 @@ def test_recommend_takes_lists_from_files(capsys: Capture, tmp_path: Path, encod
         "--candidates", tmp_path / "candidates", "--exclude", "second3,y", "--exclude-seen", "history",
     )  # fmt: skip
     assert sorted(entry["item"] for entry in found["items"]) == ["a3", "b3"]
-    assert found["warnings"] == ["only 2 items are eligible, 10 were asked for"]
+    assert found["warnings"] == [
+        "1 of 2 excluded items are unknown to the model and exclude nothing: 'y'",
+        "only 2 items are eligible, 10 were asked for",
+    ]
     assert found["skipped"] == []
     assert found["user_known"] is False
+
+
+def test_an_excluded_item_may_hold_a_comma(capsys: Capture) -> None:
+    model = small_logs.fitted_model()
+    command = ("recommend", model, "--items", "first3", "--exclude", "a3", "--exclude-item", "b3,", "-k", 40)
+    found = as_json(capsys, *command, "--exclude-item", "b3")
+    assert not {"a3", "b3"} & {entry["item"] for entry in found["items"]}
+    assert found["warnings"][0] == ("1 of 3 excluded items are unknown to the model and exclude nothing: 'b3,'")
+
+
+def test_header_and_quotes_of_a_candidates_file_are_no_ids(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "candidates.csv").write_text('item_id\n"b3"\n"a3"\n')
+    command = ("recommend", small_logs.fitted_model(), "--items", "first3", "-k", 2)
+    found = as_json(capsys, *command, "--candidates", tmp_path / "candidates.csv")
+    assert sorted(entry["item"] for entry in found["items"]) == ["a3", "b3"]
+    assert found["warnings"] == []
 
 
 def test_recommend_for_people(capsys: Capture) -> None:
@@ -175,7 +194,7 @@ def test_recommend_for_people(capsys: Capture) -> None:
         r"  1 +-?\d+\.\d{3}  The \[second3\]  \(often comes right after The \[first3\]\)", out.split("\n")[0]
     )
     assert len(out.splitlines()) == 2
-    assert err == "unknown to the model, skipped: x\n"
+    assert err == "unknown to the model, skipped: 'x'\n"
     _, err = run(capsys, "recommend", small_logs.fitted_model())
     assert err == "nothing is known of this session or user: these are the most popular items\n"
 

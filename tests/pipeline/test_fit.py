@@ -299,6 +299,25 @@ def test_fit_takes_frames(kind: str) -> None:
     assert model.recommend(None, ["first1"]) == counted.recommend(None, ["first1"])
 
 
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_fit_takes_frames_of_items_and_users(kind: Callable[[dict[str, list[str]]], Any]) -> None:
+    items = kind({"item_id": ["a3", "b3"], "name": ["Apple", "Bread"]})
+    users = kind({"user_id": ["user00"], "town": ["Ulm"]})
+    settings: Nested = {**POPULARITY, "graph": {"attributes": ["user.town"]}}
+    model = segue.fit(small_logs.log(), settings, items=items, users=users, refit=False)
+    assert [model.name(item) for item in ("a3", "b3", "a1")] == ["Apple", "Bread", "a1"]
+    assert model.artifact.users.column("town").to_pylist()[:2] == ["Ulm", None]
+
+
+@pytest.mark.parametrize("argument", ["items", "users"])
+@pytest.mark.parametrize("value", [["a3"], 7, pd.DataFrame({"id": [1]}), "", "nowhere.csv"])
+def test_what_describes_no_items_and_users_is_refused(argument: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserMistake) as refused:
+        segue.fit(small_logs.log(), POPULARITY, out=tmp_path / "m", **{argument: value})
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "m").exists()
+
+
 def test_fit_takes_a_path_and_a_settings_file(tmp_path: Path) -> None:
     settings = tmp_path / "shop.toml"
     settings.write_text('[model]\nname = "popularity"\n[sessions]\nmin_length = 2\n[filters]\nmin_item_support = 1\n')

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import runs
 import small_logs
@@ -12,7 +15,8 @@ import torch
 from served import KNOWN, OTHER, counting, everything, ids, model, scores
 
 import segue
-from segue.errors import ArtifactError, RequestError
+from segue.errors import ArtifactError
+from segue.serving.recommender import Recommender
 from segue.settings import Nested
 
 
@@ -47,8 +51,10 @@ def test_given_history_stands_in_for_the_stored_one() -> None:
 def test_an_unknown_user_is_an_anonymous_one() -> None:
     session = ["first3", "second3"]
     unknown, anonymous = model().recommend("nobody", session), model().recommend(None, session)
-    assert unknown == anonymous
+    assert unknown.items == anonymous.items
+    assert not unknown.user_known
     assert not anonymous.user_known
+    assert unknown.warnings == ("user 'nobody' is unknown to the model: answered as an anonymous session",)
     assert anonymous.warnings == ()
 
 
@@ -78,7 +84,8 @@ def test_nothing_known_is_popularity_and_says_so(user: str | None, items: list[s
     order = np.argsort(-count, kind="stable")[:4]
     assert ids(answer) == [model().artifact.items.column("item_id")[int(item)].as_py() for item in order]
     assert [entry.score for entry in answer] == count[order].tolist()
-    assert answer.warnings == ("nothing is known of this session or user: these are the most popular items",)
+    assert answer.warnings[-1] == "nothing is known of this session or user: these are the most popular items"
+    assert len(answer.warnings) == (1 if user is None else 2)
     assert answer.skipped == tuple(items)
     assert {entry.because["text"] for entry in answer} == {"popular with everybody"}
 
@@ -87,8 +94,8 @@ def test_nothing_known_is_popularity_and_says_so(user: str | None, items: list[s
 def test_an_empty_history_says_what_is_missing(user: str | None, history: list[str]) -> None:
     answer = model().recommend(user, [], history=history)
     assert answer.user_known is (user == KNOWN)
-    assert answer.warnings == (
-        "neither the session nor the history holds an item that the model knows: these are the most popular items",
+    assert answer.warnings[-1] == (
+        "neither the session nor the history holds an item that the model knows: these are the most popular items"
     )
 
 
@@ -142,7 +149,7 @@ def test_candidates_are_the_only_ones() -> None:
 def test_unknown_candidates_are_warned_of() -> None:
     answer = model().recommend(KNOWN, ["first3"], k=1, candidates=["b3", "x", "y"])
     assert ids(answer) == ["b3"]
-    assert answer.warnings == ("2 candidates are unknown to the model, such as 'x'",)
+    assert answer.warnings == ("2 of 3 candidates are unknown to the model: 'x', 'y'",)
     assert answer.skipped == ()
 
 
@@ -155,18 +162,6 @@ def test_fewer_eligible_items_than_asked_for() -> None:
     most = model().recommend(KNOWN, ["first3"], k=10_000)
     assert len(most) == len(model().artifact.items)
     assert len(most.warnings) == 1
-
-
-@pytest.mark.parametrize("k", [0, -3])
-def test_k_below_one_is_a_mistake(k: int) -> None:
-    with pytest.raises(RequestError, match=f"k must be at least 1, found {k}"):
-        model().recommend(KNOWN, ["first3"], k=k)
-
-
-def test_a_text_in_place_of_a_list_is_a_mistake() -> None:
-    for how in ({"items": "first3"}, {"history": "a1"}, {"exclude": "a1"}, {"candidates": "a1"}):
-        with pytest.raises(RequestError, match="list of ids"):
-            model().recommend(KNOWN, **{"items": ["first3"], **how})  # type: ignore[arg-type]
 
 
 def test_best_first_and_no_item_twice() -> None:
@@ -235,3 +230,32 @@ def test_saving_replaces_nothing(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="cannot write"):
         model().save(tmp_path / "file" / "copy")
     assert [path.name for path in (tmp_path / "copy").iterdir()] == ["notes.txt"]
+
+
+def test_the_ids_of_the_frame_that_was_fitted_are_known() -> None:
+    users, items, times = zip(*small_logs.rows(), strict=True)
+    number = {name: float(place) for place, name in enumerate(sorted({*users, *items}))}
+    frame = pd.DataFrame(
+        {
+            "user_id": [number[user] for user in users],
+            "item_id": [Decimal(int(number[item])) for item in items],
+            "timestamp": times,
+        }
+    )
+    fitted = segue.fit(frame, {"model": {"name": "item_knn"}})
+    user, item = frame.user_id[0], frame.item_id[0]
+    for asked_user, asked_item in ((user, item), (np.float32(user), np.int64(item)), (int(user), float(item))):
+        answer = fitted.recommend(asked_user, [asked_item], exclude=[asked_item], candidates=list(frame.item_id[:40]))
+        assert (answer.user_known, answer.skipped) == (True, ())
+        assert fitted.recommend(asked_user, [asked_item]) == fitted.recommend(str(int(user)), [str(item)])
+        assert str(item) not in ids(answer)
+        assert len(answer)
+
+
+def test_without_a_time_the_present_is_the_end_of_train_but_for_stray_events() -> None:
+    artifact = counting("popularity", "personal").artifact
+    times = artifact.history.times
+    assert Recommender(artifact)._trained_until == times.max()
+    stray = np.append(times[1:], times.max() + 9000 * 86_400_000)
+    moved = replace(artifact, history=replace(artifact.history, times=stray))
+    assert Recommender(moved)._trained_until == times[1:].max()

@@ -22,8 +22,11 @@ RELATIONS = ("adjacent_in", "adjacent_out", "similar", "interact", "interacted_b
 DEFAULTS: Nested = {
     "columns": {
         "user_id": "user_id", "item_id": "item_id", "timestamp": "timestamp", "session_id": None, "event_type": None,
+        "timestamp_unit": None, "timestamp_format": None, "order": None,
     },
-    "sessions": {"gap": "8h", "min_length": 3, "max_length": 20, "keep": "last", "drop_repeats": True},
+    "sessions": {
+        "gap": "8h", "min_length": 3, "max_length": 20, "keep": "last", "drop_repeats": True, "missing": "refuse",
+    },
     "filters": {
         "min_item_support": 5, "min_user_sessions": 5, "top_items": None, "event_types": None, "rare_users": "drop",
     },

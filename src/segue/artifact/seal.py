@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from segue.artifact.names import CHECKPOINT, CORPUS_FILES, EPOCH_FILES, FORMAT, MANIFEST, MODEL_FILES, UNSEALED
+from segue.artifact.names import CORPUS, CORPUS_FILES, EPOCH_FILES, FORMAT, MANIFEST, MODEL_FILES
 from segue.errors import ArtifactError
 from segue.system.atomic import write_text, writing
 from segue.system.checksums import listed, sha256_of
@@ -13,9 +13,9 @@ from segue.system.json_files import read_object
 
 
 def seal(folder: Path) -> None:
-    """Write the manifest: sha256 of every file that belongs to the model."""
+    """Write the manifest: sha256 of every file that belongs to the model, by its name; no other file is sealed."""
     with writing(folder):
-        files = {str(path.relative_to(folder)): sha256_of(path) for path in _sealed_files(folder)}
+        files = {name: sha256_of(folder / name) for name in _sealed_names(folder)}
         write_text(folder / MANIFEST, json.dumps({"format": FORMAT, "sha256": files}, indent=1) + "\n")
 
 
@@ -34,20 +34,26 @@ def check_seal(folder: Path, *, of_corpus: bool = False) -> None:
             found = sha256_of(folder / name)
         except FileNotFoundError:
             raise ArtifactError(f"the model {folder} is damaged: {name} is missing; train it again") from None
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"the model {folder} is damaged: {name} ({error}); train it again") from None
+        except OSError as error:
+            raise ArtifactError(f"the model {folder} cannot be read: {name}: {error.strerror}") from None
+        except ValueError as error:
+            raise ArtifactError(f"the model {folder} is damaged: {error}; train it again") from None
         if found != expected:
             raise ArtifactError(f"the model {folder} is damaged: {name} has changed since; train it again")
 
 
 def refuse_unless_model(folder: Path) -> None:
     """Raise ArtifactError unless the folder is a model that Segue wrote, of whatever version of the format."""
+    if not is_model(folder):
+        raise ArtifactError(f"{folder} is not a model that Segue wrote; it is not replaced, choose another --out")
+
+
+def is_model(folder: Path) -> bool:
+    """Whether the folder is a finished model of Segue, by its manifest, of whatever version of the format."""
     try:
-        if str(read_object(folder / MANIFEST).get("format")).startswith("segue-model-"):
-            return
+        return str(read_object(folder / MANIFEST).get("format")).startswith("segue-model-")
     except (OSError, ValueError):
-        pass
-    raise ArtifactError(f"{folder} is not a model that Segue wrote; it is not replaced, choose another --out")
+        return False
 
 
 def _sealed_hashes(folder: Path) -> dict[str, str]:
@@ -66,6 +72,7 @@ def _sealed_hashes(folder: Path) -> dict[str, str]:
     raise ArtifactError(f"{folder} has format {version!r:.100}, this Segue reads {FORMAT!r}; train it again")
 
 
-def _sealed_files(folder: Path) -> list[Path]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != CHECKPOINT)
-    return sorted(path for path in files if path.relative_to(folder).parts[0] not in UNSEALED)
+def _sealed_names(folder: Path) -> list[str]:
+    corpus = CORPUS_FILES if (folder / CORPUS).exists() else ()
+    epochs = [name for name in EPOCH_FILES if (folder / name).exists()]
+    return sorted([*MODEL_FILES, *corpus, *epochs])

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 import typer
 
 from segue.cli.console import err, out, print_json
+from segue.cli.id_file import read_ids
 from segue.cli.options import Config, Json, Model, Set, note_unused, overrides_of
 from segue.errors import RequestError
+from segue.report.text import in_one_line
 from segue.serving.recommender import Recommender
 
 
@@ -19,12 +21,19 @@ def recommend(
     items: Annotated[str, typer.Option(help="The session, oldest first: a,b,c.")] = "",
     item: Annotated[list[str] | None, typer.Option(help="One item of the session; repeat, oldest first.")] = None,
     k: Annotated[int, typer.Option("-k", help="Number of items.")] = 10,
-    history: Annotated[Path | None, typer.Option(help="File with the user's earlier items, one per line.")] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="File with the user's earlier items, one per line or a column item_id.")
+    ] = None,
     exclude: Annotated[str, typer.Option(help="Items never to show: a,b,c.")] = "",
+    exclude_item: Annotated[
+        list[str] | None, typer.Option(help="One item never to show, which may hold commas; repeat.")
+    ] = None,
     exclude_seen: Annotated[
         Literal["session", "history"] | None, typer.Option(help="Leave out items seen there.")
     ] = None,
-    candidates: Annotated[Path | None, typer.Option(help="File with the only items to rank, one per line.")] = None,
+    candidates: Annotated[
+        Path | None, typer.Option(help="File with the only items to rank, one per line or a column item_id.")
+    ] = None,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,
@@ -36,32 +45,24 @@ def recommend(
     if k < 1:
         raise RequestError(f"-k must be at least 1, found {k}")
     note_unused(overrides_of(config, set_), "a trained model")
-    answer = Recommender.load(model)
-    found = answer.recommend(
+    recommender = Recommender.load(model)
+    known = recommender.known_items
+    answer = recommender.recommend(
         user,
         [part for part in items.split(",") if part] + (item or []),
         k,
-        [part for part in exclude.split(",") if part],
-        _lines(candidates) if candidates else None,
-        history=_lines(history) if history else None,
+        [part for part in exclude.split(",") if part] + (exclude_item or []),
+        read_ids(candidates, known) if candidates else None,
+        history=read_ids(history, known) if history else None,
         exclude_seen=exclude_seen,
     )
     if as_json:
-        print_json(found.as_dict())
+        print_json(answer.as_dict())
         return
-    for warning in found.warnings:
+    for warning in answer.warnings:
         err.print(warning)
-    if found.skipped:
-        err.print(f"unknown to the model, skipped: {', '.join(found.skipped)}")
-    for place, entry in enumerate(found, start=1):
-        out.print(f"{place:3d}  {entry.score:8.3f}  {answer.name(entry.item)}  ({entry.because['text']})")
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise RequestError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise RequestError(f"{path} is not UTF-8 text; write one item id a line") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    if answer.skipped:
+        err.print(f"unknown to the model, skipped: {known.in_words(answer.skipped)}")
+    for place, entry in enumerate(answer, start=1):
+        line = f"{place:3d}  {entry.score:8.3f}  {recommender.name(entry.item)}  ({entry.because['text']})"
+        out.print(in_one_line(line))

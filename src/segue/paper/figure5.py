@@ -18,7 +18,8 @@ from segue.paper.plan import Plan
 from segue.paper.rows import any_result, baseline, hg_gnn, measured
 from segue.paper.sheet import Sheet
 from segue.report.table import Cell, Table
-from segue.serving.recommender import Recommender, Seen
+from segue.serving.recommender import Recommender
+from segue.serving.request import Seen
 
 _LISTED = 5
 _PREFIX = 2

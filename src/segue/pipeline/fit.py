@@ -105,15 +105,15 @@ def fit(
     settings: Settings,
     options: Options = Options(),
     *,
-    items: Path | None = None,
-    users: Path | None = None,
+    items: Any = None,
+    users: Any = None,
 ) -> Path:
     """Run all steps: prepare, train, measure on test, report. The corpus stays in ``out/corpus``.
 
     Args:
         log: a path, a frame or a known data set. settings: complete ones; both come from
             :func:`segue.pipeline.settings.settings_for_log`.
-        items, users: files with names and categorical columns.
+        items, users: names and categorical columns, one row per id: a path or a frame.
     """
     pick_device(settings.training.device)
     sources = {"log": log, "items": items, "users": users}

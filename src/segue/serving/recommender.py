@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +19,18 @@ from segue.contract.model import SessionEncoder
 from segue.data.arrays import IntArray
 from segue.data.batches import Batch, Past
 from segue.data.batches import request as request_batch
-from segue.errors import ArtifactError, RequestError
+from segue.data.present import present
+from segue.errors import ArtifactError
 from segue.nn.encoding import ScoreParts
 from segue.serving.answer import Answer, Recommendation
 from segue.serving.reasons import Reasons
+from segue.serving.request import Seen, count_of, ids_of, seen_of, time_of, user_of
+from segue.serving.vocabulary import Vocabulary
 from segue.system.atomic import writing
-
-Seen = Literal["session", "history"]
+from segue.system.folders import refuse_nameless
+from segue.system.holding import held
+from segue.system.paths import named_path
+from segue.system.replacing import followed, under_construction
 
 _NOBODY = "nothing is known of this session or user"
 _NO_ITEM = "neither the session nor the history holds an item that the model knows"
@@ -64,14 +69,12 @@ class Recommender:
             self.model.eval()
             with torch.inference_mode():
                 self.model.snapshot()
-        self._item_ids: list[str] = artifact.items.column("item_id").to_pylist()
-        self._item_number = {item: number for number, item in enumerate(self._item_ids)}
-        user_ids = artifact.users.column("user_id").to_pylist()
-        self._user_number = {user: number for number, user in enumerate(user_ids)}
+        self.known_items = Vocabulary(artifact.items.column("item_id").to_pylist())
+        self.known_users = Vocabulary(artifact.users.column("user_id").to_pylist())
         self._names = _names(artifact.items)
-        self._explained = Reasons(self.model, self._item_ids, self._names)
-        self._user_sessions = np.searchsorted(artifact.history.user, np.arange(len(user_ids) + 1))
-        self._trained_until = int(artifact.history.times.max()) if len(artifact.history.times) else 0
+        self._explained = Reasons(self.model, self.known_items.ids, self._names)
+        self._user_sessions = np.searchsorted(artifact.history.user, np.arange(len(self.known_users) + 1))
+        self._trained_until = present(artifact.history.times)
         self._support = np.bincount(artifact.history.items, minlength=self.model.n_items)
 
     @classmethod
@@ -80,18 +83,20 @@ class Recommender:
 
         `keep_alive` is an object that lives as long as the model, such as a temporary folder that is removed after it.
         """
-        model = cls(load_model(Path(folder)))
+        model = cls(load_model(named_path(folder)))
         model._keep_alive = keep_alive
         return model
 
     def save(self, folder: str | Path) -> None:
         """Copy the model to a new folder. Raises ArtifactError when that exists or cannot be written."""
-        out = Path(folder)
-        refuse_existing(out, overwrite=False)
-        with writing(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-                publish_model(Path(shutil.copytree(self.artifact.folder, Path(beside) / "model")), out)
+        out = named_path(folder)
+        refuse_nameless(out, ArtifactError)
+        with held(out, ArtifactError):
+            place = followed(out)
+            refuse_existing(place, overwrite=False)
+            with writing(out), under_construction(place) as new:
+                shutil.copytree(self.artifact.folder, new, dirs_exist_ok=True)
+                publish_model(new, place)
 
     def name(self, item: str) -> str:
         """The name from the items file, or the id."""
@@ -107,39 +112,42 @@ class Recommender:
         *,
         history: Sequence[str] | None = None,
         exclude_seen: Seen | None = None,
-        time: int | None = None,
+        time: int | datetime | np.datetime64 | None = None,
     ) -> Answer:
         """Recommend the k best next items, best first.
 
         Args:
-            user: id, or None for an anonymous session. An unknown id is answered like a new user.
+            user: id, or None for an anonymous session. An unknown id is answered like a new user, with a warning.
             items: the running session, oldest first. Unknown items are skipped and named in the answer. Empty: the
                 session starts from the user's last history items.
             k: how many, at least 1. Fewer eligible items: all of them, with a warning.
-            exclude, candidates: items never shown, and the only ones that may be. Nothing is excluded by default.
+            exclude, candidates: items never shown, and the only ones that may be; unknown ones are warned of. Nothing
+                is excluded by default.
             history: earlier items of the user, oldest first, used instead of what training saw of them.
             exclude_seen: "session" leaves out the session's items, "history" those of the history too.
-            time: epoch ms of the request; by default the end of the training data.
+            time: the time of the request, epoch ms or a datetime (without a zone: UTC); by default the end of the
+                training data.
 
         Raises:
-            RequestError: k < 1, or one text where a list of ids is due.
+            RequestError: an argument that is not what it says above, such as k < 1, one id where a list of ids is
+                due, or several where one is.
         """
-        if k < 1:
-            raise RequestError(f"k must be at least 1, found {k}")
-        request = self._request(user, items, history, time)
+        k, seen = count_of(k), seen_of(exclude_seen)
+        request = self._request(user_of(user), ids_of(items, "items"), history, time_of(time, self._trained_until))
+        barred = self._barred(ids_of(exclude, "exclude"), seen, request)
+        eligible = self._eligible(barred, candidates, request.warnings)
         scores = self._scores(request)
-        barred = self._barred(exclude, exclude_seen, request)
-        best = self._best(scores, barred, candidates, k, request.warnings)
+        best = self._best(scores, eligible, k, request.warnings)
         return self._answer(request, best, scores)
 
-    def _request(
-        self, user: str | None, items: Sequence[str], history: Sequence[str] | None, time: int | None
-    ) -> _Request:
+    def _request(self, user: str | None, items: Sequence[str], history: Sequence[str] | None, now: int) -> _Request:
         """The request in the model's numbers, with what has to be said about it."""
-        shown, skipped = self._numbers(items)
-        number, past, known, past_skipped = self._past(user, history)
-        length = self.model.config.window.length
         warnings: list[str] = []
+        shown, skipped = self.known_items.numbers(items)
+        number, past, known, past_skipped = self._past(user, history)
+        if user is not None and not known:
+            warnings.append(self._about_user(user, history is not None))
+        length = self.model.config.window.length
         session = shown
         if not len(session) and len(past.items):
             session = past.items[-length:]
@@ -147,14 +155,13 @@ class Recommender:
         if not len(session):
             missing = _NOBODY if history is None and not known else _NO_ITEM
             warnings.append(f"{missing}: these are the most popular items")
-        now = self._trained_until if time is None else time
         batch = request_batch(session, number, now, past, length, fresh=history is not None or not known)
         return _Request(batch, session, shown, past.items, known, (*skipped, *past_skipped), warnings)
 
     def _answer(self, request: _Request, best: Tensor, scores: Tensor) -> Answer:
         reasons = self._reasons(request, best, scores)
         items = [
-            Recommendation(self._item_ids[item], float(scores[item]), reason)
+            Recommendation(self.known_items.ids[item], float(scores[item]), reason)
             for item, reason in zip(best.tolist(), reasons, strict=True)
         ]
         return Answer(tuple(items), request.skipped, request.user_known, tuple(request.warnings))
@@ -172,21 +179,19 @@ class Recommender:
             )
         return scores
 
-    def _numbers(self, items: Iterable[str]) -> tuple[IntArray, list[str]]:
-        """The numbers of the known items, and the ids of the unknown ones."""
-        if isinstance(items, str):
-            raise RequestError(f"items are a list of ids, found the text {items!r}; write [{items!r}]")
-        wanted = [str(item) for item in items]
-        known = [self._item_number[item] for item in wanted if item in self._item_number]
-        return np.array(known, dtype=np.int64), [item for item in wanted if item not in self._item_number]
+    def _about_user(self, user: str, with_history: bool) -> str:
+        if user in self.known_users:
+            return f"user '{user}' had too few sessions to be learned: answered with the vector of unknown users"
+        answered = "answered from the given history" if with_history else "answered as an anonymous session"
+        return f"user {self.known_users.in_words([user])} is unknown to the model: {answered}"
 
     def _past(self, user: str | None, history: Sequence[str] | None) -> tuple[int, Past, bool, list[str]]:
         """The user's number, their history, whether the model knows the user, and unknown items of the history."""
-        row = self._user_number.get(str(user)) if user is not None else None
+        row = self.known_users.number(user) if user is not None else None
         n_users = self.model.n_users
         number = min(row, n_users) if row is not None else n_users
         if history is not None:
-            items, skipped = self._numbers(history)
+            items, skipped = self.known_items.numbers(ids_of(history, "history"))
             times = np.full(len(items), self._trained_until, dtype=np.int64)
             whole = np.array([0, len(items)] if len(items) else [0])  # without times: one session
             return number, Past(items, times, whole), number < n_users, skipped
@@ -197,27 +202,39 @@ class Recommender:
         past = Past(stored.items[cells].astype(np.int64), stored.times[cells], offsets)
         return number, past, number < n_users, []
 
-    def _barred(self, exclude: Iterable[str], seen: Seen | None, request: _Request) -> IntArray:
+    def _barred(self, exclude: Sequence[str], seen: Seen | None, request: _Request) -> IntArray:
         """Numbers of the items that must not be recommended."""
-        barred = [self._numbers(exclude)[0]]
+        excluded, unknown = self.known_items.numbers(exclude)
+        if unknown:
+            request.warnings.append(
+                f"{len(unknown)} of {len(exclude)} excluded items are unknown to the model and exclude nothing: "
+                f"{self.known_items.in_words(unknown)}"
+            )
+        barred = [excluded]
         if seen in ("session", "history"):
             barred.append(request.shown)
         if seen == "history":
             barred.append(request.past)
         return np.concatenate(barred)
 
-    def _best(
-        self, scores: Tensor, barred: IntArray, candidates: Iterable[str] | None, k: int, warnings: list[str]
-    ) -> Tensor:
-        """Numbers of the best eligible items, best first; items with equal scores in the order of their ids."""
-        eligible = torch.ones(len(scores), dtype=torch.bool)
+    def _eligible(self, barred: IntArray, candidates: Iterable[str] | None, warnings: list[str]) -> Tensor:
+        """Whether each item may be recommended, [items]."""
+        eligible = torch.ones(len(self.known_items), dtype=torch.bool)
         if candidates is not None:
-            allowed, unknown = self._numbers(candidates)
+            wanted = ids_of(candidates, "candidates")
+            allowed, unknown = self.known_items.numbers(wanted)
             eligible.fill_(False)
             eligible[torch.from_numpy(allowed)] = True
             if unknown:
-                warnings.append(f"{len(unknown)} candidates are unknown to the model, such as {unknown[0]!r}")
+                warnings.append(
+                    f"{len(unknown)} of {len(wanted)} candidates are unknown to the model: "
+                    f"{self.known_items.in_words(unknown)}"
+                )
         eligible[torch.from_numpy(barred)] = False
+        return eligible
+
+    def _best(self, scores: Tensor, eligible: Tensor, k: int, warnings: list[str]) -> Tensor:
+        """Numbers of the best eligible items, best first; items with equal scores in the order of their ids."""
         count = int(eligible.sum())
         if count < k:
             warnings.append(f"only {count} items are eligible, {k} were asked for")

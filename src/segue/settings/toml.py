@@ -1,10 +1,29 @@
-"""Settings as TOML text, for files that ``--config`` reads back."""
+"""Settings as TOML text: written for files that ``--config`` reads back, and read from anywhere."""
 
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+DEPTH = 20
+"""Most names that a key may join by dots; Python's reader takes minutes for thousands."""
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_DEEP = re.compile(rf"""(?<![\w"'-])(?:{_PART}[ \t]*+\.[ \t]*+){{{DEPTH}}}""")
+
+
+def from_toml(text: str) -> dict[str, Any]:
+    """The values of a TOML text. Raises ValueError with the reason where it is none, or one that nobody writes."""
+    deep = _DEEP.search(text)
+    if deep:
+        line = text.count("\n", 0, deep.start()) + 1
+        raise ValueError(f"line {line}: more than {DEPTH} names are joined by dots")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("its brackets are nested too deeply") from None
 
 
 def as_toml(nested: Mapping[str, Mapping[str, Any]], comment: str = "") -> str:

@@ -79,6 +79,7 @@ def test_facts_are_plain_values(read: Read) -> None:
         "has_event_type": False,
         "first_time": 1700000000000,
         "last_time": 1700000060000,
+        "has_order": False,
     }
 
 

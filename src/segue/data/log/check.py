@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import duckdb
 
 from segue.data import engine
 from segue.data.engine import one_row
+from segue.data.log.moments import iso
 from segue.data.log.read import LogFacts, read_log
 from segue.data.log.warnings import OrderEvidence, Warnings, mark_sessions, order_evidence
 from segue.data.session_gap import IDLE, opens, visit
@@ -116,7 +116,14 @@ def check_log(source: Any, settings: Settings, scratch: Path) -> CheckReport:
     with engine.connect(settings.preparation, scratch) as connection, engine.guarded("checking the log"):
         raw = source.read(connection, scratch, settings).events if isinstance(source, Source) else source
         rare_users_train = settings.filters.rare_users == "train"
-        log = read_log(connection, raw, settings.columns, drop_invalid=True, allow_missing_user=rare_users_train)
+        log = read_log(
+            connection,
+            raw,
+            settings.columns,
+            drop_invalid=True,
+            allow_missing_user=rare_users_train,
+            allow_missing_session=settings.sessions.missing == "gap",
+        )
         return _report(connection, log.facts, settings)
 
 
@@ -128,8 +135,8 @@ def _report(connection: duckdb.DuckDBPyConnection, facts: LogFacts, settings: Se
         connection,
         "SELECT count(*) FROM (SELECT DISTINCT user_id, item_id, time, session_id, event_type FROM log)",
     )
-    figures = _given_sessions(connection) if facts.has_session_id else _gap_sessions(connection, settings.sessions.gap)
     mark_sessions(connection, milliseconds(settings.sessions.gap))
+    figures = _given_sessions(connection) if facts.has_session_id else _gap_sessions(connection, settings.sessions.gap)
     (pairs,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT visit, item_id FROM visits)")
     evidence = order_evidence(connection)
     warnings = Warnings(connection, facts, int(time.time() * 1000))
@@ -138,8 +145,8 @@ def _report(connection: duckdb.DuckDBPyConnection, facts: LogFacts, settings: Se
         rows=rows,
         users=users,
         items=items,
-        first=_iso(facts.first_time),
-        last=_iso(facts.last_time),
+        first=iso(facts.first_time),
+        last=iso(facts.last_time),
         duplicates=rows - distinct,
         sessions=tuple(figures),
         repeats=(rows - pairs) / rows,
@@ -150,11 +157,12 @@ def _report(connection: duckdb.DuckDBPyConnection, facts: LogFacts, settings: Se
 
 
 def _given_sessions(connection: duckdb.DuckDBPyConnection) -> list[SessionFigures]:
+    """The sessions in the table ``visits``, by the ids of the log."""
     figures = one_row(
         connection,
         """
         SELECT count(*), avg(events), count(*) FILTER (events >= 3) / count(*)
-        FROM (SELECT count(*) AS events FROM log GROUP BY user_id, session_id)
+        FROM (SELECT count(*) AS events FROM visits GROUP BY visit)
         """,
     )
     return [SessionFigures("session_id", *figures)]
@@ -182,12 +190,3 @@ def _gap_sessions(connection: duckdb.DuckDBPyConnection, gap: str) -> list[Sessi
     )
     pairs = zip(sorted(cuts), counts[::2], counts[1::2], strict=True)
     return [SessionFigures(cuts[cut], sessions, rows / sessions, long / sessions) for cut, sessions, long in pairs]
-
-
-def _iso(milliseconds_: int) -> str:
-    """ISO 8601 in UTC; the years that Python does not know stay a number."""
-    try:
-        moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds_)
-    except OverflowError:
-        return f"{milliseconds_} ms after 1970-01-01"
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,8 +7,9 @@
     time        BIGINT    epoch milliseconds
     session_id  VARCHAR   null throughout where the source has none
     event_type  VARCHAR   null throughout where the source has none
-    event_row   BIGINT    a total order: the row number in the source, or where rows have no order, the rank by
-                          (time, item_id, user_id, session_id, event_type)
+    event_row   BIGINT    a total order: the row number in the source; the rank by the column that `columns.order`
+                          names, then by row; where rows have no order, the rank by (time, item_id, user_id,
+                          session_id, event_type)
 
 Ids are text; whole numbers stored as floats (12.0, as pandas makes them beside a missing value) become "12".
 """
@@ -16,7 +17,7 @@ Ids are text; whole numbers stored as floats (12.0, as pandas makes them beside 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ import duckdb
 from segue.data import engine
 from segue.data.engine import one_row
 from segue.data.log.opening import name_of, opened
+from segue.data.log.order import EventOrder, event_order
 from segue.data.log.tabular import Tabular, as_text, column_types, quoted, require_column, row_in_words, stage
 from segue.data.log.timestamps import recognise
 from segue.errors import LogError
@@ -33,9 +35,14 @@ from segue.settings import ColumnsSettings
 logger = logging.getLogger("segue")
 
 _ROWS = "log_rows"
+_REQUIRED = ("user_id", "item_id", "timestamp")
 _OPTIONAL = ("session_id", "event_type")
-_IN_ORDER = "rowid"
-_WITHOUT_ORDER = "row_number() OVER (ORDER BY time, item_id, user_id, session_id, event_type) - 1"
+
+
+_SESSIONS = (
+    "or cut such rows into sessions by sessions.gap (--set sessions.missing=gap), or leave the column unused (--set "
+    "columns.session_id=), "
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class LogFacts:
         order: what event_row follows, in words.
         has_session_id, has_event_type: whether the source has such a column.
         first_time, last_time: first and last time of the rows in the log, epoch milliseconds.
+        has_order: whether a column orders the events of one time.
     """
 
     source: str
@@ -69,6 +77,7 @@ class LogFacts:
     has_event_type: bool
     first_time: int
     last_time: int
+    has_order: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as they stand in manifests: JSON-safe."""
@@ -91,6 +100,7 @@ def read_log(
     *,
     drop_invalid: bool = False,
     allow_missing_user: bool = False,
+    allow_missing_session: bool = False,
 ) -> InteractionLog:
     """Read a log into the table ``log``, replacing one that is there.
 
@@ -99,6 +109,7 @@ def read_log(
             (anything with ``__arrow_c_stream__``: pandas, Polars, Arrow).
         drop_invalid: leave out, and count, rows with a null or empty id or time instead of refusing the log.
         allow_missing_user: let rows without a user pass where the log has session ids.
+        allow_missing_session: let rows without a session id pass.
 
     Raises LogError: a source that is missing, empty or damaged, a missing column, times that cannot be read or are of
     mixed forms, null ids or times. UserMistake: a full disk, too little memory.
@@ -107,22 +118,32 @@ def read_log(
         mapping = _mapping(table, columns)
         stage(connection, table, mapping, _ROWS)
         try:
-            facts = _write_log(connection, table, mapping, drop_invalid, allow_missing_user)
+            allowed = {"user_id"} if allow_missing_user and "session_id" in mapping else set()
+            allowed |= {"session_id"} if allow_missing_session else set()
+            facts = _write_log(connection, table, mapping, columns, drop_invalid, allowed)
         finally:
             connection.execute(f"DROP TABLE {_ROWS}")
     logger.info("%s: %s rows, timestamps: %s", facts.source, f"{facts.rows_read:,}", facts.timestamp_format)
     if facts.rows_dropped:
         logger.warning("%s: dropped %s rows with null ids or times", facts.source, f"{facts.rows_dropped:,}")
+        if facts.nulls.get("session_id") and not allow_missing_session:
+            logger.warning(
+                "%s: %s of %s rows have no session id and are left out; --set sessions.missing=gap keeps them, cut by "
+                "sessions.gap, and --set columns.session_id= leaves the column unused",
+                facts.source,
+                f"{facts.nulls['session_id']:,}",
+                f"{facts.rows_read:,}",
+            )
     return InteractionLog(connection, facts)
 
 
 def _mapping(table: Tabular, columns: ColumnsSettings) -> dict[str, str]:
     """Role → column of the source."""
-    named = columns.model_dump()
+    named = columns.model_dump(include={*_REQUIRED, *_OPTIONAL, "order"})
     for role in _OPTIONAL:
         if named[role] is None and role in table.columns:
             named[role] = role
-    mapping = {role: column for role, column in named.items() if column is not None}
+    mapping = {role: column for role, column in named.items() if column}  # "" leaves a column unused
     for role, column in mapping.items():
         require_column(table, column, f"map it with --set columns.{role}={{}}")
     return mapping
@@ -132,19 +153,27 @@ def _write_log(
     connection: duckdb.DuckDBPyConnection,
     table: Tabular,
     mapping: Mapping[str, str],
+    columns: ColumnsSettings,
     drop_invalid: bool,
-    allow_missing_user: bool,
+    allowed: Collection[str],
 ) -> LogFacts:
-    format_ = recognise(connection, _ROWS, "timestamp", table.name, lambda row: row_in_words(connection, table, row))
+    """Make the table ``log``; `allowed` are the roles that may be null in a row."""
+
+    def position(row: int) -> str:
+        return row_in_words(connection, table, row)
+
+    format_ = recognise(
+        connection, _ROWS, "timestamp", table.name, position, asked=columns, drop_unreadable=drop_invalid
+    )
     ids = _ids(connection, table, mapping)
-    expressions = {**ids, "timestamp": format_.sql}
-    users_may_miss = allow_missing_user and "session_id" in ids
+    order = event_order(connection, _ROWS, table, mapping.get("order"))
+    expressions = {**ids, "timestamp": format_.sql} | ({"order": order.column} if order.column else {})
     required = {name: sql for name, sql in expressions.items() if name != "event_type"}
-    barred = [name for name in required if name != "user_id" or not users_may_miss]
+    barred = [name for name in required if name not in allowed]
     nulls = _count_nulls(connection, required)
     if not drop_invalid:
         _refuse_nulls(connection, table, nulls, {name: mapping[name] for name in barred})
-    _create(connection, expressions, [name for name in barred if nulls.counts[name]], table.ordered)
+    _create(connection, expressions, [name for name in barred if nulls.counts[name]], order)
     left, first, last = one_row(connection, "SELECT count(*), min(time), max(time) FROM log")
     if not left:
         raise LogError(f"{table.name}: each of its {nulls.rows:,} rows has a null or empty id or time; nothing is left")
@@ -157,11 +186,12 @@ def _write_log(
         timestamp_format=format_.words,
         dates_only=format_.dates_only,
         relative_times=format_.relative,
-        order="rows of the source" if table.ordered else "time, then ids (the source has no order of rows)",
+        order=order.words,
         has_session_id="session_id" in ids,
         has_event_type="event_type" in ids,
         first_time=first,
         last_time=last,
+        has_order="order" in mapping,
     )
 
 
@@ -205,19 +235,21 @@ def _refuse_nulls(
             where = row_in_words(connection, table, nulls.firsts[role])
             raise LogError(
                 f"{table.name}: column '{column}' is null or empty in {nulls.counts[role]:,} of {nulls.rows:,} rows, "
-                f"first in {where}; fill them, or leave such rows out with --drop-invalid"
+                f"first in {where}; fill them, {_SESSIONS if role == 'session_id' else ''}or leave such rows out with "
+                "--drop-invalid"
             )
 
 
 def _create(
-    connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str], incomplete: list[str], ordered: bool
+    connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str], incomplete: list[str], order: EventOrder
 ) -> None:
     roles = {"user_id": "user_id", "item_id": "item_id", "timestamp": "time", **{name: name for name in _OPTIONAL}}
     missing = "CAST(NULL AS VARCHAR)"
-    selected = ", ".join(f"{expressions.get(role, missing)} AS {column}" for role, column in roles.items())
-    valid = " AND ".join(f"{roles[role]} IS NOT NULL" for role in incomplete) or "true"
+    columns = {**roles, "order": quoted("order")} if order.column else roles
+    selected = ", ".join(f"{expressions.get(role, missing)} AS {column}" for role, column in columns.items())
+    valid = " AND ".join(f"{columns[role]} IS NOT NULL" for role in incomplete) or "true"
     connection.execute(f"""
         CREATE OR REPLACE TABLE log AS
-        SELECT {", ".join(roles.values())}, {_IN_ORDER if ordered else _WITHOUT_ORDER} AS event_row
+        SELECT {", ".join(roles.values())}, {order.sql} AS event_row
         FROM (SELECT {selected}, rowid FROM {_ROWS}) WHERE {valid}
     """)

@@ -87,7 +87,8 @@ def row_in_words(connection: duckdb.DuckDBPyConnection, table: Tabular, row: int
 def as_text(column: str, kind: str) -> str | None:
     """The SQL that reads a column of type `kind` as text, empty text as null; None for a type that is no plain value.
 
-    Whole numbers stored as floats become whole: frames turn integers into floats where one is missing.
+    Whole numbers stored as floats become whole: frames turn integers into floats where one is missing. The rule for
+    one value of Python is :func:`segue.data.ids.id_text`.
     """
     if kind == "BLOB" or kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION")):
         return None
@@ -98,7 +99,8 @@ def as_text(column: str, kind: str) -> str | None:
         )
         return f"CASE WHEN isnan({column}) THEN NULL {whole} ELSE {plain} END"
     if kind.startswith("DECIMAL"):
-        return f"CASE WHEN {column} = trunc({column}) THEN CAST(CAST({column} AS HUGEINT) AS VARCHAR) ELSE {plain} END"
+        whole = f"CAST(CAST({column} AS HUGEINT) AS VARCHAR)"
+        return f"CASE WHEN {column} = trunc({column}) THEN {whole} ELSE rtrim({plain}, '0') END"
     return f"nullif({plain}, '')" if kind == "VARCHAR" else plain
 
 

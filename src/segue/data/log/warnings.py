@@ -9,7 +9,8 @@ import duckdb
 
 from segue.data.engine import one_row
 from segue.data.log.read import LogFacts
-from segue.data.log.timestamps import DAY, YEAR_1980
+from segue.data.log.session_ids import session_id_warnings
+from segue.data.log.timestamp_units import DAY, YEAR_1980
 from segue.data.session_gap import opens, visit
 
 _NEARLY_ALL = 0.9
@@ -93,7 +94,7 @@ class Warnings:
 
     def collect(self, evidence: OrderEvidence, *, users: int, duplicates: int) -> list[str]:
         """All warnings about the log; each says what is wrong and what to do."""
-        return [*self._rows(users, duplicates), *self._order(evidence), *self._times(), *self._shared_sessions()]
+        return [*self._rows(users, duplicates), *self._order(evidence), *self._times(), *self._session_ids()]
 
     def _rows(self, users: int, duplicates: int) -> Iterator[str]:
         if self.facts.rows_dropped:
@@ -108,15 +109,17 @@ class Warnings:
             yield "all events are of one user: a log of two users or more is needed; is columns.user_id right?"
 
     def _order(self, evidence: OrderEvidence) -> Iterator[str]:
-        if self.facts.dates_only:
+        ordered = self.facts.has_order
+        if self.facts.dates_only and not ordered:
             yield (
-                "timestamps are dates only: the order inside a day is not known; give times, or give session ids and "
-                f"{_SHUFFLE}"
+                "timestamps are dates only: the order inside a day is not known; give times, or name a column that "
+                f"orders the events of a day with columns.order, or give session ids and {_SHUFFLE}"
             )
-        if evidence.of_two and evidence.one_time >= _NEARLY_ALL:
+        if evidence.of_two and evidence.one_time >= _NEARLY_ALL and not ordered:
             yield (
                 f"in {evidence.one_time:.1%} of the sessions of two events or more all events carry one timestamp, so "
-                f"their order is only that of the rows: unless the rows are known to stand in true order, {_SHUFFLE}"
+                "their order is only that of the rows: unless the rows are known to stand in true order, name a column "
+                f"that orders them with columns.order, or {_SHUFFLE}"
             )
         if evidence.of_three >= _ENOUGH and evidence.sorted_by_id >= _NEARLY_ALL:
             yield (
@@ -128,8 +131,9 @@ class Warnings:
     def _times(self) -> Iterator[str]:
         if self.facts.relative_times:
             yield (
-                "times count from an unknown start: gaps between events are right, calendar times are not; add the "
-                "start if it is known"
+                "times count from an unknown start and are read as seconds: if they count something else, set "
+                "columns.timestamp_unit (such as ms or minutes); gaps between events are right then, calendar times "
+                "are not; add the start if it is known"
             )
             return
         negative, early, future = one_row(
@@ -146,12 +150,6 @@ class Warnings:
         if future:
             yield f"{future:,} events lie in the future: is the unit of the timestamps right? mend or remove them"
 
-    def _shared_sessions(self) -> Iterator[str]:
-        if not self.facts.has_session_id:
-            return
-        (shared,) = one_row(
-            self.connection,
-            "SELECT count(*) FROM (SELECT 1 FROM log GROUP BY session_id HAVING count(DISTINCT user_id) > 1)",
-        )
-        if shared:
-            yield f"{shared:,} session ids occur with several users: each user's part counts as a session of its own"
+    def _session_ids(self) -> Iterator[str]:
+        if self.facts.has_session_id:
+            yield from session_id_warnings(self.connection, self.facts.nulls["session_id"])

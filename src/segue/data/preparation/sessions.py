@@ -48,12 +48,21 @@ def form_sessions(connection: DuckDBPyConnection, sessions: SessionsSettings, fi
         ledger.record("filters.top_items", in_sessions=False)
     _sessionise(connection, milliseconds(sessions.gap))
     ledger.record("sessions")
+    _say_what_cuts(connection, sessions.gap)
     condition = "NOT repeats" if sessions.drop_repeats else "true"
     rewrite(connection, f"SELECT session_key, user_key, item_key, time, event FROM events WHERE {condition}")
     ledger.record("sessions.drop_repeats")
     _cap_length(connection, sessions.max_length, sessions.keep)
     ledger.record("sessions.max_length")
     return ledger
+
+
+def _say_what_cuts(connection: DuckDBPyConnection, gap: str) -> None:
+    total, given = one_row(connection, "SELECT count(*), count(session_id) FROM events")
+    if given == total:
+        logger.info("sessions are those of the log's own ids; sessions.gap is ignored")
+    elif given:
+        logger.info("%s events have no session id; sessions.gap (%s) cuts them", f"{total - given:,}", gap)
 
 
 def rewrite(connection: DuckDBPyConnection, query: str) -> None:
@@ -135,9 +144,20 @@ def _sessionise(connection: DuckDBPyConnection, gap: int) -> None:
         CREATE TABLE session_ids AS
         SELECT session_key, session_id FROM events WHERE session_key = event AND session_id IS NOT NULL
     """)
-    sessions, ids = one_row(connection, "SELECT count(*), count(DISTINCT session_id) FROM session_ids")
-    if ids < sessions:
-        logger.warning("%s session ids occur with several users; each user's part is a session", f"{sessions - ids:,}")
+    shared, parts = one_row(
+        connection,
+        """
+        SELECT count(*), coalesce(sum(users), 0) FROM (
+            SELECT count(*) AS users FROM session_ids GROUP BY session_id HAVING users > 1
+        )
+        """,
+    )
+    if shared:
+        logger.warning(
+            "%s session ids occur with several users; each user's part is a session, %s in all",
+            f"{shared:,}",
+            f"{int(parts):,}",
+        )
 
 
 def _cap_length(connection: DuckDBPyConnection, max_length: int, keep: Literal["last", "first", "drop"]) -> None:

@@ -1,0 +1,21 @@
+"""How the command line reads its arguments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from typer.core import TyperCommand, TyperOption
+
+
+class Command(TyperCommand):
+    """A command that refuses an option given twice, of which otherwise the last one would win without a word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse as usual, once no option that takes one value is found to be given several."""
+        _, _, found = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter, times in Counter(found).items():
+            takes_one = isinstance(parameter, TyperOption) and not (parameter.multiple or parameter.is_flag)
+            if takes_one and times > 1:
+                ctx.fail(f"Option '{parameter.opts[0]}' is given {times} times and takes one value")
+        return super().parse_args(ctx, args)

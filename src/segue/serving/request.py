@@ -1,0 +1,109 @@
+"""What a request may hold: every value is obeyed, or refused in one line; none is read as something else."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from segue.data.ids import id_text
+from segue.errors import RequestError
+
+Seen = Literal["session", "history"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS = range(100_000_000, 100_000_000_000)
+"""Numbers that are epoch seconds (1973 to 5138) where the model was trained on times after this range."""
+
+
+def count_of(k: Any) -> int:
+    """The number of items asked for. Raises RequestError unless it is a whole number of at least 1."""
+    if isinstance(k, bool) or not isinstance(k, numbers.Integral):
+        raise RequestError(f"k is a whole number, found {_shown(k)}; write k=10")
+    if k < 1:
+        raise RequestError(f"k must be at least 1, found {k}")
+    return int(k)
+
+
+def seen_of(seen: Any) -> Seen | None:
+    """Which seen items stay out. Raises RequestError for anything but its two words and None."""
+    if seen is not None and (not isinstance(seen, str) or seen not in get_args(Seen)):
+        raise RequestError(
+            f"exclude_seen is 'session' or 'history', found {_shown(seen)}; 'session' leaves out the items of the "
+            "session, 'history' those of the user's earlier sessions too"
+        )
+    return seen  # type: ignore[return-value]
+
+
+def user_of(user: Any) -> str | None:
+    """The id of the user as text; None for an anonymous session. Raises RequestError for anything but one id."""
+    if user is None:
+        return None
+    if not _is_one_id(user):
+        raise RequestError(f"user is one id, found {_shown(user)}; ask for each user by itself")
+    text = id_text(user)
+    if text is None:
+        raise RequestError(f"user is a missing value ({_shown(user)}); write None for an anonymous session")
+    return text
+
+
+def ids_of(values: Any, what: str) -> list[str]:
+    """Ids as text. Raises RequestError for a single id, for tables, and for missing values among them.
+
+    Args:
+        what: the argument, as it reads at the beginning of a message: ``"items"``.
+    """
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise RequestError(f"{what} are a list of ids, found {_shown(values)}; write [{values!r}]")
+    if hasattr(values, "columns") or isinstance(values, dict):
+        raise RequestError(f"{what} are a list of ids, found {_shown(values)}; give one of its columns")
+    texts = []
+    for place, value in enumerate(values, start=1):
+        text = id_text(value) if _is_one_id(value) else None
+        if text is None:
+            raise RequestError(f"{what}: entry {place} is no id but {_shown(value)}; leave it out")
+        texts.append(text)
+    return texts
+
+
+def time_of(time: Any, trained_until: int) -> int:
+    """The time of the request in epoch milliseconds.
+
+    Args:
+        time: epoch milliseconds, or a ``datetime`` (pandas' too) or ``numpy.datetime64``; without a zone it is UTC.
+            None: the end of the training data.
+        trained_until: that end, epoch milliseconds.
+
+    Raises RequestError for anything else, and for epoch seconds.
+    """
+    if time is None:
+        return trained_until
+    if isinstance(time, np.datetime64) and not np.isnat(time):
+        return int(time.astype("datetime64[ms]").astype(np.int64))
+    if isinstance(time, datetime) and time == time:  # pandas' missing time is no equal of itself
+        return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
+    if isinstance(time, bool) or not isinstance(time, int | float | np.number) or not math.isfinite(time):
+        raise RequestError(f"time is epoch milliseconds or a datetime, found {_shown(time)}")
+    milliseconds = int(time)
+    if milliseconds in _SECONDS and trained_until >= _SECONDS.stop:
+        raise RequestError(
+            f"time is epoch milliseconds, found {time}, which would be long before the training data: "
+            f"if it counts seconds, write {int(float(time) * 1000)}"
+        )
+    return milliseconds
+
+
+def _is_one_id(value: Any) -> bool:
+    return isinstance(value, str | bytes) or not isinstance(value, Iterable)
+
+
+def _shown(value: Any) -> str:
+    """A value for messages, on one line and of bounded length."""
+    if hasattr(value, "columns") or bool(getattr(value, "ndim", 0)):
+        return f"a {type(value).__name__} of {len(value)}"
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '…'} ({type(value).__name__})"
