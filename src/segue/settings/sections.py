@@ -203,6 +203,12 @@ class GraphSettings(Config):
     max_users_per_item: Count | None = None
     """Most users that send messages to one item, its most frequent ones. Unset: all of its users."""
 
+    @property
+    def relation_names(self) -> tuple[str, ...]:
+        """Names of all relations of the graph, those of `attributes` included."""
+        nodes = [name.replace(".", ":", 1) for name in self.attributes]
+        return (*self.relations, *(f"{way}:{node}" for node in nodes for way in ("has", "held_by")))
+
 
 class ModelSettings(Config):
     """Which model, and its own options: the keys that its configuration class declares."""

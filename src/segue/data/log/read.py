@@ -17,13 +17,8 @@ Ids are text; whole numbers stored as floats (12.0, as pandas makes them beside 
 from __future__ import annotations
 
 import logging
-<<<<<<< HEAD
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
-=======
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
->>>>>>> forms
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -134,12 +129,7 @@ def read_log(
         try:
             allowed = {"user_id"} if allow_missing_user and "session_id" in mapping else set()
             allowed |= {"session_id"} if allow_missing_session else set()
-<<<<<<< HEAD
-            facts = _write_log(connection, table, mapping, columns, drop_invalid, allowed)
-            facts = replace(facts, rows_read=facts.rows_read + left_out, rows_dropped=facts.rows_dropped + left_out)
-=======
             facts = _write_log(connection, table, loaded, mapping, columns, drop_invalid, allowed)
->>>>>>> forms
         finally:
             connection.execute(f"DROP TABLE {_ROWS}")
     facts = _with_left_out(facts, left_out)

@@ -17,10 +17,14 @@ from torch import Tensor, nn
 
 from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
+from segue.data.stored import Layout
 from segue.data.tensors import find, spans
 from segue.graph.tables import CsrTable
 from segue.models.hg_gnn.config import MemorySource
 from segue.settings.units import milliseconds
+
+LARGEST_COUNT = 2**53
+"""Bound on stored counts: exact also as floating point."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,17 @@ class CountBuffers(nn.Module):
     def stored(cls, state: Mapping[str, Tensor], prefix: str) -> Self:
         """A table with the shapes that `state` holds; empty where the model has no memory."""
         none = torch.zeros(0, dtype=torch.int64)
-        return cls(*(torch.empty_like(state.get(prefix + name, none)) for name in ("offsets", "items", "counts")))
+        given = (state.get(prefix + name, none) for name in ("offsets", "items", "counts"))
+        return cls(*(torch.empty(array.shape, dtype=array.dtype) for array in given))
+
+    @staticmethod
+    def layouts(n_items: int) -> dict[str, Layout]:
+        """The form of a stored table of all items."""
+        return {
+            "offsets": Layout(torch.int64, (n_items + 1,)),
+            "items": Layout(torch.int32, (None,), 0, n_items - 1),
+            "counts": Layout(torch.int64, (None,), 0, LARGEST_COUNT),
+        }
 
     def rows(self, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Items and counts that each of `items` suggests, and the index of the one that suggests them."""
