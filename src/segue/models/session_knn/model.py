@@ -108,10 +108,12 @@ class SessionKNN(SessionModel):
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """Take back what :meth:`arrays` returned."""
-        self._index = SessionIndex.from_arrays(arrays, n_items, fill=Layout(torch.float64, (n_items,)))
+        counted = self.config.idf_counts == "events"
+        events = {"events": Layout(torch.int64, (n_items,), 0)} if counted else {}
+        self._index = SessionIndex.from_arrays(arrays, n_items, fill=Layout(torch.float64, (n_items,)), **events)
         self._fill = arrays["fill"]
         self.n_items, self.n_users = n_items, n_users
-        self._support = {"events": arrays["events"]} if self.config.idf_counts == "events" else {}
+        self._support = {name: arrays[name] for name in events}
         counts = [events.numpy() for events in self._support.values()]
         frequency = counts[0] if counts else np.bincount(self._index.item, minlength=n_items)
         self._item_factor = 1 + self.config.idf * np.log(len(self._index) / np.maximum(frequency, 1))
