@@ -195,13 +195,14 @@ def kills(case: Case, every: int, first: int, home: Path) -> Iterator[dict[str, 
     if case.before is not None:
         _demand(*run(case.before, old))
     shutil.copytree(old, folder)
+    _demand(*run(case.command, folder))
+    _import_too(folder.with_name("modules"))
+    _renew(folder, old)
     code, calls, said = run(case.command, folder)
     _demand(code, calls, said)
-    _import_too(folder.with_name("modules"))
     new = contents(folder)
     for number in range(first, len(calls) + 1, every):
-        shutil.rmtree(folder)
-        shutil.copytree(old, folder)
+        _renew(folder, old)
         code, reached, said = run(case.command, folder, number)
         if code != -signal.SIGKILL:
             raise AssertionError(f"not killed at call {number} of {len(calls)}: {code}\n{said}")
@@ -217,6 +218,11 @@ def kills(case: Case, every: int, first: int, home: Path) -> Iterator[dict[str, 
             "unequal": sorted(name for name in new if found.get(name) != new[name]),
             "left": sorted(found.keys() - new.keys()),
         }
+
+
+def _renew(folder: Path, old: Path) -> None:
+    shutil.rmtree(folder)
+    shutil.copytree(old, folder)
 
 
 def _import_too(modules: Path) -> None:
