@@ -34,6 +34,7 @@ def check(case: str, outcomes: list[dict[str, Any]]) -> None:
     assert outcomes
     how = CASES[case]
     whole = {"old", "new"} if how.before is not None else {"absent", "new"}
+    whole |= {"absent"} if how.two_steps else set()
     for outcome in outcomes:
         assert outcome["again"] in ("repeated", "resumed", "finished already"), outcome
         assert (outcome["unequal"], outcome["left"]) == ([], []), outcome

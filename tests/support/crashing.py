@@ -50,12 +50,14 @@ class Case:
 
     Attributes:
         exchanged: whether OUT is replaced as a whole. resumed: whether the command takes ``--resume``.
+        two_steps: whether the file system cannot exchange two names.
     """
 
     command: list[str]
     before: list[str] | None = None
     exchanged: bool = True
     resumed: bool = False
+    two_steps: bool = False
 
 
 def cases(log: str, corpus: str) -> dict[str, Case]:
@@ -70,6 +72,7 @@ def cases(log: str, corpus: str) -> dict[str, Case]:
     return {
         "prepare": Case(prepare),
         "prepare --overwrite": Case([*prepare, "--overwrite"], other),
+        "prepare --overwrite in two steps": Case([*prepare, "--overwrite"], other, two_steps=True),
         "fit --refit": Case(["fit", log, "--out", "out", "--refit", *_SMALL, *_TRAINED], resumed=True),
         "fit --final --overwrite": Case(
             ["fit", log, "--out", "out", "--final", "--overwrite", *_SMALL, *_COUNTED], [*train, *_COUNTED],
@@ -274,6 +277,8 @@ def main() -> NoReturn:
         small_logs.write_csv(log, small_logs.rows())
         _demand(*run(["prepare", str(log), "--out", str(corpus), *_SMALL], Path(home)))
         case = cases(str(log), str(corpus))[name]
+        if case.two_steps:
+            replacing.exchange = lambda one, other: False
         for outcome in kills(case, every, first, Path(home)):
             print(json.dumps(outcome), flush=True)
     sys.exit(0)
