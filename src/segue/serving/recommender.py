@@ -31,6 +31,7 @@ from segue.system.folders import refuse_nameless
 from segue.system.holding import held
 from segue.system.paths import named_path
 from segue.system.replacing import followed, under_construction
+from segue.system.torch_runtime import compute_after_forks
 
 _NOBODY = "nothing is known of this session or user"
 _NO_ITEM = "neither the session nor the history holds an item that the model knows"
@@ -62,6 +63,7 @@ class Recommender:
     """A trained model that answers. Make one with :func:`segue.load`."""
 
     def __init__(self, artifact: Artifact) -> None:
+        compute_after_forks()
         self.artifact = artifact
         self._keep_alive: object = None
         self.model = artifact.model

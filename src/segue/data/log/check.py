@@ -16,7 +16,7 @@ from segue.data.log.moments import iso
 from segue.data.log.read import LogFacts, read_log
 from segue.data.log.warnings import OrderEvidence, Warnings, mark_sessions, order_evidence
 from segue.data.session_gap import IDLE, opens, visit
-from segue.data.sources import Source
+from segue.data.sources import raw_log
 from segue.settings import Settings
 from segue.settings.units import milliseconds
 
@@ -74,7 +74,9 @@ class CheckReport:
     def as_dict(self) -> dict[str, Any]:
         """The report as one flat object, JSON-safe."""
         report = asdict(self)
-        return {**report.pop("facts"), **report, "nulls": dict(self.facts.nulls)}
+        facts = report.pop("facts")
+        added = {"dropped": dict(facts.pop("dropped")), "notes": facts.pop("notes")}
+        return {**facts, **report, "nulls": dict(self.facts.nulls), **added}
 
     def lines(self) -> list[str]:
         """The report as text for people."""
@@ -114,15 +116,17 @@ def check_log(source: Any, settings: Settings, scratch: Path) -> CheckReport:
     Raises LogError when the log cannot be read at all; UserMistake for a full disk or too little memory.
     """
     with engine.connect(settings.preparation, scratch) as connection, engine.guarded("checking the log"):
-        raw = source.read(connection, scratch, settings).events if isinstance(source, Source) else source
+        raw = raw_log(connection, source, scratch, settings)
         rare_users_train = settings.filters.rare_users == "train"
         log = read_log(
             connection,
-            raw,
+            raw.events,
             settings.columns,
+            settings.csv,
             drop_invalid=True,
             allow_missing_user=rare_users_train,
             allow_missing_session=settings.sessions.missing == "gap",
+            left_out=raw.left_out,
         )
         return _report(connection, log.facts, settings)
 

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from duckdb import DuckDBPyConnection
 
 from segue.data import engine
@@ -22,8 +21,8 @@ from segue.data.preparation.filters import apply_filters
 from segue.data.preparation.sessions import form_sessions
 from segue.data.preparation.split import split
 from segue.data.preparation.write import CorpusWriter, number_users_and_sessions, sizes
-from segue.data.sources import RawLog, Source
-from segue.errors import CorpusError, LogError, first_line
+from segue.data.sources import Source, raw_log
+from segue.errors import CorpusError
 from segue.settings import Settings
 from segue.system.folders import FolderKind, refuse_inputs_inside, refuse_nameless
 from segue.system.holding import held
@@ -33,7 +32,7 @@ from segue.system.replacing import followed, publish, under_construction
 logger = logging.getLogger("segue")
 
 _CORPUS_FOLDER = FolderKind(CorpusError, recognise, lambda path: str(path) in FILES)
-_SECTIONS = {"columns", "sessions", "filters", "split", "preparation"}
+_SECTIONS = {"columns", "csv", "sessions", "filters", "split", "preparation"}
 
 
 def prepare(
@@ -94,18 +93,29 @@ def _prepare(
     items: Any,
     users: Any,
 ) -> dict[str, Any]:
-    raw = _raw_log(connection, source, scratch, settings)
+    raw = raw_log(connection, source, scratch, settings)
     described_by = {"items": raw.items if items is None else items, "users": raw.users if users is None else users}
     check_attributes(connection, settings.graph.attributes, **described_by)
-    item_attributes = read_attributes(connection, items, "item_id") if items is not None else raw.items
-    user_attributes = read_attributes(connection, users, "user_id") if users is not None else raw.users
+    drop = settings.preparation.drop_invalid
+    item_attributes = (
+        read_attributes(connection, items, "item_id", settings.csv, drop_invalid=drop)
+        if items is not None
+        else raw.items
+    )
+    user_attributes = (
+        read_attributes(connection, users, "user_id", settings.csv, drop_invalid=drop)
+        if users is not None
+        else raw.users
+    )
     log = read_log(
         connection,
         raw.events,
         settings.columns,
-        drop_invalid=settings.preparation.drop_invalid,
+        settings.csv,
+        drop_invalid=drop,
         allow_missing_user=settings.filters.rare_users == "train",
         allow_missing_session=settings.sessions.missing == "gap",
+        left_out=raw.left_out,
     )
     ledger = form_sessions(connection, settings.sessions, settings.filters)
     connection.execute("DROP TABLE log")
@@ -130,15 +140,6 @@ def _prepare(
         "described": described,
         "settings": settings.model_dump(mode="json", include=_SECTIONS),
     }
-
-
-def _raw_log(connection: DuckDBPyConnection, source: Any, scratch: Path, settings: Settings) -> RawLog:
-    if not isinstance(source, Source):
-        return RawLog(source)
-    try:
-        return source.read(connection, scratch, settings)
-    except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
-        raise LogError(f"cannot read the files of {source.name}: {first_line(error)}") from None
 
 
 @contextmanager

@@ -161,7 +161,10 @@ class PositionReadout(nn.Module):
 
 
 class GCEGNN(SessionEncoder):
-    """score(i) = S · E[i]; h = local + global item vectors, both from E."""
+    """score(i) = S · E[i]; h = local + global item vectors, both from E.
+
+    Preset ``official`` is github.com/CCIIPLab/GCE-GNN (2125753); docs/paper-map.md says what it does not copy.
+    """
 
     Config = GCEGNNConfig
     config: GCEGNNConfig

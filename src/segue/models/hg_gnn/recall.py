@@ -149,10 +149,10 @@ class Recall(nn.Module):
         item, count, owner = self.transitions.rows(last[events])
         event = events.index_select(0, owner)
         source = last.index_select(0, event)
-        own, row = batch.own_items()
-        follows = (row[1:] == row[:-1]) & (own[1:] != own[:-1])
-        key, times = torch.unique(self._pair(row[1:], own[:-1], own[1:])[follows], return_counts=True)
-        count = count - lookup(key, times, self._pair(batch.row.index_select(0, event), source, item))
+        own, owner_session, session = batch.own_items()
+        follows = (owner_session[1:] == owner_session[:-1]) & (own[1:] != own[:-1])
+        key, times = torch.unique(self._pair(owner_session[1:], own[:-1], own[1:])[follows], return_counts=True)
+        count = count - lookup(key, times, self._pair(session[batch.row.index_select(0, event)], source, item))
         return _present(Recalled(event, item, torch.zeros_like(item), count))
 
     def _cooccurrence(self, batch: Batch, prefixes: Prefixes) -> Recalled:
@@ -161,13 +161,14 @@ class Recall(nn.Module):
         events, column = near.nonzero(as_tuple=True)
         item, count, owner = self.cooccurrence.rows(prefixes.items[events, column])
         event = events.index_select(0, owner)
-        own, row = batch.own_items()
-        key = torch.unique(row * self.n_items + own)
-        count = count - lookup(key, torch.ones_like(key), batch.row.index_select(0, event) * self.n_items + item)
+        own, owner_session, session = batch.own_items()
+        key = torch.unique(owner_session * self.n_items + own)
+        query = session[batch.row.index_select(0, event)] * self.n_items + item
+        count = count - lookup(key, torch.ones_like(key), query)
         return _present(Recalled(event, item, prefixes.reversed_position[events, column].index_select(0, owner), count))
 
-    def _pair(self, row: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        return (row * self.n_items + source) * self.n_items + target
+    def _pair(self, session: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        return (session * self.n_items + source) * self.n_items + target
 
     def _facts(self, batch: Batch, prefixes: Prefixes, transitions: Recalled, history_key: Tensor) -> Tensor:
         """Facts x of each event: log(1 + prefix length), log(1 + past sessions), log(1 + successors),
