@@ -22,6 +22,7 @@ RELATIONS = ("adjacent_in", "adjacent_out", "similar", "interact", "interacted_b
 DEFAULTS: Nested = {
     "columns": {
         "user_id": "user_id", "item_id": "item_id", "timestamp": "timestamp", "session_id": None, "event_type": None,
+        "null_words": ("\\N",),
     },
     "sessions": {"gap": "8h", "min_length": 3, "max_length": 20, "keep": "last", "drop_repeats": True},
     "filters": {

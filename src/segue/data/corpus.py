@@ -191,6 +191,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
+def log_warnings_of(folder: Path) -> list[str]:
+    """The warnings about the log that a corpus was prepared from; none where an earlier Segue prepared it."""
+    return [str(warning) for warning in read_manifest(folder).get("warnings", [])]
+
+
 def _from_table(table: pa.Table) -> Sessions:
     items, times = (_chunk(table, name) for name in ("items", "times"))
     offsets = np.asarray(items.offsets, dtype=np.int64)

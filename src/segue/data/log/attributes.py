@@ -11,7 +11,16 @@ import pyarrow as pa
 from segue.data import engine
 from segue.data.engine import one_row, table_of
 from segue.data.log.opening import name_of, opened
-from segue.data.log.tabular import Tabular, as_text, column_types, quoted, require_column, row_in_words, stage
+from segue.data.log.tabular import (
+    Tabular,
+    as_text,
+    column_types,
+    forget_words,
+    quoted,
+    require_column,
+    row_in_words,
+    stage,
+)
 from segue.errors import ConfigError, LogError
 from segue.settings.base import nearest
 
@@ -47,9 +56,12 @@ def check_names(names: Sequence[str], known: list[str]) -> None:
 
 
 def read_attributes(
-    connection: duckdb.DuckDBPyConnection, path: Any, id_column: Literal["item_id", "user_id"]
+    connection: duckdb.DuckDBPyConnection,
+    path: Any,
+    id_column: Literal["item_id", "user_id"],
+    null_words: Sequence[str] = (),
 ) -> pa.Table:
-    """Read an items or users file: anything that ``read_log`` takes.
+    """Read an items or users file: anything that ``read_log`` takes. `null_words` stand for missing values.
 
     Returns:
         The id column, ``name`` where there is one, then the other columns in their order; all of them text, nulls
@@ -62,6 +74,7 @@ def read_attributes(
         require_column(table, id_column, f"rename column '{{}}' to {id_column}")
         columns = [id_column, *(column for column in table.columns if column != id_column)]
         stage(connection, table, {f"a{number}": column for number, column in enumerate(columns)}, _ROWS)
+        forget_words(connection, _ROWS, null_words)
         try:
             return _as_text(connection, table, columns)
         finally:

@@ -25,7 +25,16 @@ import duckdb
 from segue.data import engine
 from segue.data.engine import one_row
 from segue.data.log.opening import name_of, opened
-from segue.data.log.tabular import Tabular, as_text, column_types, quoted, require_column, row_in_words, stage
+from segue.data.log.tabular import (
+    Tabular,
+    as_text,
+    column_types,
+    forget_words,
+    quoted,
+    require_column,
+    row_in_words,
+    stage,
+)
 from segue.data.log.timestamps import recognise
 from segue.errors import LogError
 from segue.settings import ColumnsSettings
@@ -106,6 +115,7 @@ def read_log(
     with engine.guarded(f"reading {name_of(source)}"), opened(connection, source) as table:
         mapping = _mapping(table, columns)
         stage(connection, table, mapping, _ROWS)
+        forget_words(connection, _ROWS, columns.null_words)
         try:
             facts = _write_log(connection, table, mapping, drop_invalid, allow_missing_user)
         finally:
@@ -118,7 +128,7 @@ def read_log(
 
 def _mapping(table: Tabular, columns: ColumnsSettings) -> dict[str, str]:
     """Role → column of the source."""
-    named = columns.model_dump()
+    named = {role: getattr(columns, role) for role in ("user_id", "item_id", "timestamp", *_OPTIONAL)}
     for role in _OPTIONAL:
         if named[role] is None and role in table.columns:
             named[role] = role

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import duckdb
 
 from segue.errors import LogError
 from segue.settings import ColumnsSettings
+
+_BLANKS = "' \t\r\n'"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,20 @@ def stage(connection: duckdb.DuckDBPyConnection, table: Tabular, wanted: Mapping
     if connection.execute(f"SELECT 1 FROM {into} LIMIT 1").fetchone() is None:
         connection.execute(f"DROP TABLE {into}")
         raise LogError(f"{table.name} is empty: it names its columns ({', '.join(table.columns)}) but holds no row")
+
+
+def forget_words(connection: duckdb.DuckDBPyConnection, relation: str, words: Sequence[str]) -> None:
+    """Make the texts of the engine's table `relation` null that are one of `words`, or blank."""
+    wanted = [word.strip() for word in words if word.strip()]
+    missing = ", ".join(literal(word) for word in ("", *wanted))
+    for column, kind in column_types(connection, relation).items():
+        text = quoted(column)
+        if kind == "VARCHAR":
+            # Trimming every text would take longer than reading it: only those that begin like a word or with a blank.
+            begins = " OR ".join([f"{text} < '!'", *(f"starts_with({text}, {literal(word)})" for word in wanted)])
+            connection.execute(
+                f"UPDATE {relation} SET {text} = NULL WHERE ({begins}) AND trim({text}, {_BLANKS}) IN ({missing})"
+            )
 
 
 def column_types(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
