@@ -6,11 +6,14 @@ import os
 import signal
 from types import FrameType
 
+from segue.system.streams import open_closed_streams
+
 INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line; an interrupt that comes before or after its commands ends it just the same."""
+    open_closed_streams()
     answers = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where a parent had it ignored
     if answers:
         signal.signal(signal.SIGINT, _leave)

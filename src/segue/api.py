@@ -14,6 +14,7 @@ from segue.pipeline.settings import settings_for_log
 from segue.serving.recommender import Recommender
 from segue.settings import Nested
 from segue.settings.overrides import read_overrides
+from segue.system.paths import named_path
 
 Settings = Mapping[str, Mapping[str, Any]] | str | Path | None
 
@@ -42,15 +43,15 @@ def fit(
     Raises UserMistake with one line that says what to do.
     """
     scratch = None if out is not None else tempfile.TemporaryDirectory(prefix="segue-model-")
-    folder = Path(scratch.name) / "model" if scratch else Path(out or "")
+    folder = Path(scratch.name) / "model" if scratch else named_path(out or "")
     source, complete = settings_for_log(str(log) if isinstance(log, Path) else log, _nested(settings))
     pipeline.fit(
         source,
         folder,
         complete,
         Options(refit=refit, final=final, overwrite=overwrite),
-        items=items,
-        users=users,
+        items=_named(items),
+        users=_named(users),
     )
     return Recommender.load(folder, keep_alive=scratch)
 
@@ -60,9 +61,13 @@ def load(folder: str | Path) -> Recommender:
     return Recommender.load(folder)
 
 
+def _named(source: Any) -> Any:
+    return named_path(source) if isinstance(source, str | Path) else source
+
+
 def _nested(settings: Settings) -> Nested:
     if isinstance(settings, (str, Path)):
-        return read_overrides(Path(settings))
+        return read_overrides(named_path(settings))
     nested = dict(settings or {})
     for section, values in nested.items():
         if not isinstance(values, Mapping):

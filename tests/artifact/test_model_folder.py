@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -21,7 +22,7 @@ import segue
 from segue.artifact import checkpoint
 from segue.artifact import model_folder as artifact
 from segue.artifact.checkpoint import load_checkpoint, save_checkpoint
-from segue.artifact.model_folder import load_model, publish_model
+from segue.artifact.model_folder import load_model
 from segue.artifact.seal import seal
 from segue.data.corpus import Part, load
 from segue.errors import ArtifactError
@@ -255,7 +256,7 @@ WRITES = {
     "the first checkpoint": ("segue.artifact.checkpoint.save_file", False),
     "the vocabulary": ("segue.artifact.model_folder.pq.write_table", True),
     "the seal": ("segue.artifact.seal._sha256", True),
-    "the last rename": ("pathlib.Path.rename", True),
+    "the last rename": ("segue.system.replacing.exchange", True),
 }
 
 
@@ -276,22 +277,6 @@ def test_a_full_disk_leaves_the_old_model_as_it_was(
         runs.train(small_logs.corpus(), out, ONE_EPOCH, Options(overwrite=True, resume=True))
         assert load_model(out).facts["settings"]["training"]["max_epochs"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_a_failed_rename_puts_the_old_model_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out, new = copy(tmp_path), tmp_path / "new"
-    new.mkdir()
-    before = contents(out)
-    real = Path.rename
-
-    def rename(self: Path, target: Path) -> Path:
-        return _no_space() if self == new else real(self, target)
-
-    monkeypatch.setattr(Path, "rename", rename)
-    with pytest.raises(ArtifactError, match="No space left"):
-        publish_model(new, out)
-    assert contents(out) == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "new"]
 
 
 def test_a_failed_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,3 +304,27 @@ def test_a_failed_evaluation_leaves_the_one_before(tmp_path: Path, monkeypatch: 
     with pytest.raises(ArtifactError, match="No space left"):
         measuring.write_evaluation(folder, measured)
     assert contents(folder) == before
+
+
+def test_every_file_of_a_model_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        model = runs.fit(str(small_logs.log()), tmp_path / "model", ONE_EPOCH)
+    finally:
+        os.umask(before)
+    modes = {str(path.relative_to(model)): path.stat().st_mode & 0o777 for path in model.rglob("*") if path.is_file()}
+    assert modes == dict.fromkeys(modes, 0o640)
+
+
+def test_a_file_of_a_model_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read any file: the refusal of the system is put in its place."""
+    model = copy(tmp_path)
+    opened = Path.open
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "history.safetensors":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    refused(model, r"cannot be read: history\.safetensors: Permission denied")

@@ -55,6 +55,19 @@ TOML = {
         r"unknown setting 'filters\.min_items': did you mean 'min_item_support'",
     ),
     "wrong type": ("[training]\npatience = 'often'", r"'training\.patience': .*found 'often'"),
+    "a name of 20,000 parts": (
+        "[training]\n" + ".".join(["a"] * 20_000) + " = 1",
+        r"line 2: more than 20 names are joined",
+    ),
+    "a quoted name of 20,000 parts": ("'a' . " * 20_000 + "x = 1", r"line 1: more than 20 names are joined"),
+    "20,000 names": (
+        "[training]\n" + "".join(f"a{n}.b.c = 1\n" for n in range(20_000)),
+        r"unknown setting 'training\.a0'",
+    ),
+    "deep brackets": ("[training]\nseed = " + "[" * 100_000, r"brackets are nested too deeply"),
+    "deep tables": ("[training]\nseed = " + "{a=" * 100_000, r"brackets are nested too deeply"),
+    "many digits": ("[training]\nseed = " + "9" * 5_000, r"is not valid TOML: .*digits"),
+    "too large": ("# " + "x" * (1 << 20), r"cannot read .*it is larger than 1,048,576 bytes"),
     "a table for a value": ("[training.seed]\nx = 1", r"'training\.seed'"),
 }
 
@@ -71,6 +84,21 @@ def test_settings_file_mistakes(tmp_path: Path, refused: Refused, name: str) -> 
     ):  # fmt: skip
         said = refused(*command, "--config", file)
         assert re.search(says, said), (command, said)
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full", "/dev/null"])
+def test_a_settings_file_that_is_none(refused: Refused, device: str) -> None:
+    assert "it is a device, not a file" in refused("check", small_logs.log(), "--config", device)
+    model = small_logs.fitted_model()
+    assert "it is a device, not a file" in refused("recommend", model, "--candidates", device)
+
+
+def test_an_assignment_of_many_parts(refused: Refused) -> None:
+    said = refused("check", small_logs.log(), "--set", ".".join(["a"] * 20_000) + "=1")
+    assert "expected SECTION.KEY=VALUE" in said
+    assert len(said) < 300
+    said = refused("check", small_logs.log(), "--set", "training.seed={" + ".".join(["a"] * 20_000) + "=1}")
+    assert "'training.seed'" in said
 
 
 def test_a_settings_file_that_is_not_there(tmp_path: Path, refused: Refused) -> None:

@@ -1,6 +1,8 @@
 """Every relation on a hand-made log, and eq. (1)-(3) against brute force (MODELS T12-T15, T17)."""
 
 import math
+from collections import Counter, defaultdict
+from fractions import Fraction
 from functools import cache
 from itertools import combinations, pairwise
 
@@ -172,6 +174,48 @@ def test_similar_equals_brute_force(sample_size, k):
         np.testing.assert_allclose(list(found.values()), best, rtol=1e-6)
         np.testing.assert_allclose(list(found.values()), [free[other] for other in found], rtol=1e-6)
     assert len(tables.edges["similar"].ids) > 10
+
+
+def exact_similar(log, edges, item, k):
+    """The similar items of one item by eq. (1)-(3) in fractions: f² instead of f, ties by id."""
+    sets = [set(session) for session in log]
+    holding = Counter(member for one in sets for member in one)
+    shared = defaultdict(Fraction)
+    for one in sets:
+        for other in one - {item} if item in one else ():
+            shared[other] += Fraction(1, len(one))
+    linked = set(edges["adjacent_in"].row(item)) | set(edges["adjacent_out"].row(item))
+    squared = {other: -(total**2) / holding[other] for other, total in shared.items() if other not in linked}
+    return sorted(squared, key=lambda other: (squared[other], other))[: min(k, len(linked))]
+
+
+def test_equal_sums_of_reciprocals_are_ties_by_id():
+    """1/3 from one session of three items (item 9) is 1/6 + 1/6 from two of six (item 1)."""
+    of_six = [[0, 2, 1, 3, 4, 5], [0, 6, 1, 7, 8, 10]]
+    log = [*of_six, [0, 11, 9], [9]]
+    edges = tables_of(log, [0] * 4, 12, 1, top_k_similar=1).edges
+    assert list(edges["similar"].row(0)) == [1] == exact_similar(log, edges, 0, 1)
+
+
+def test_ties_through_different_roots_are_ties_by_id():
+    """Item 1 of support 9 meets item 0 in three sessions of six, item 2 of support 1 in one: 1/2 / 3 = 1/6."""
+    others = iter(range(4, 100))
+    met = [[0, 3, member, *(next(others) for _ in range(3))] for member in (1, 1, 1, 2)]
+    log = [*met, *[[0]] * 14, *[[1]] * 6]
+    edges = tables_of(log, [0] * len(log), 16, 1, top_k_similar=1).edges
+    assert 3 / 6 / (18.0 * 9) ** 0.5 < 1 / 6 / 18.0**0.5, "in doubles item 2 is ahead"
+    assert list(edges["similar"].row(0)) == [1] == exact_similar(log, edges, 0, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    log=st.lists(st.lists(st.integers(0, 25), min_size=1, max_size=24), min_size=1, max_size=12),
+    k=st.integers(1, 6),
+)
+def test_similar_items_are_those_of_exact_fractions(log, k):
+    edges = tables_of(log, [0] * len(log), 26, 1, sample_size=2, top_k_similar=k).edges
+    for item in range(26):
+        assert list(edges["similar"].row(item)) == exact_similar(log, edges, item, k)
 
 
 def test_in_and_out_are_transposes_before_the_cut():

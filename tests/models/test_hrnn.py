@@ -7,6 +7,7 @@ The bugs: 1 the last item is never fed, 2 the update gate mixes in the old sessi
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -21,11 +22,12 @@ from segue import models
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
-from segue.models.hrnn import HRNN
+from segue.models.hrnn.model import HRNN
 from segue.nn.sampled import false_negatives, top1
 
 SIZES = {"dim": 6, "dropout_user": 0.0, "dropout_init": 0.0, "dropout_session": 0.0}
 variants = pytest.mark.parametrize("variant", ["init", "all"])
+resets = pytest.mark.parametrize("gru_reset", ["after", "before"])
 feeding = pytest.mark.parametrize("feed_last", [True, False])
 
 
@@ -36,11 +38,12 @@ def fitted(corpus: Corpus, preset: str = "paper_conditions", **options: object) 
     return model.eval()
 
 
-def gates(w: Tensor, u: Tensor, b: Tensor, c: Tensor, x: Tensor, h: Tensor, extra: Tensor) -> Tensor:
+def gates(parameters: Iterable[Tensor], x: Tensor, h: Tensor, extra: Tensor) -> Tensor:
     """One step of a GRU, gate by gate; extra [3 dim] is added to what comes of the input."""
-    (rx, zx, nx), (rh, zh, nh) = (w @ x + b + extra).chunk(3), (u @ h + c).chunk(3)
+    w, u, b, *c = parameters  # with the reset gate before the product there is no second bias
+    (rx, zx, nx), (rh, zh, nh) = (w @ x + b + extra).chunk(3), (u @ h + (c[0] if c else 0.0)).chunk(3)
     r, z = torch.sigmoid(rx + rh), torch.sigmoid(zx + zh)
-    return (1 - z) * torch.tanh(nx + r * nh) + z * h
+    return (1 - z) * torch.tanh(nx + (r * nh if c else u.chunk(3)[2] @ (r * h))) + z * h
 
 
 class ByHand:
@@ -58,10 +61,10 @@ class ByHand:
                 extra = torch.cat([model.user_gates.weight @ c, torch.zeros(dim)])
             states = [h]
             for item in items:
-                states.append(gates(*model.gru.parameters(), model.embedding.weight[item], states[-1], extra))
+                states.append(gates(model.gru.parameters(), model.embedding.weight[item], states[-1], extra))
             self.states.append(states)
             read = states[-1] if model.config.feed_last else states[-2]
-            self.user.append(gates(*model.user_gru.parameters(), read, c, none))
+            self.user.append(gates(model.user_gru.parameters(), read, c, none))
 
 
 def lives(corpus: Corpus) -> dict[int, list[int]]:
@@ -88,10 +91,11 @@ def wanted_vectors(model: HRNN, corpus: Corpus) -> dict[tuple[int, int], Tensor]
 
 @variants
 @feeding
-def test_reading_the_history_equals_item_steps(variant: str, feed_last: bool) -> None:
+@resets
+def test_reading_the_history_equals_item_steps(variant: str, feed_last: bool, gru_reset: str) -> None:
     """T39 and bug 2: the first session starts from 0, each later one from tanh(W c + b), at the update gate too."""
     corpus = worlds.busy()
-    model = fitted(corpus, variant=variant, feed_last=feed_last)
+    model = fitted(corpus, variant=variant, feed_last=feed_last, gru_reset=gru_reset)
     wanted = wanted_vectors(model, corpus)
     batch = worlds.events_of(model, corpus, corpus.train)
     numbers = corpus.train.number[batch.session[batch.row].numpy()]
@@ -102,11 +106,12 @@ def test_reading_the_history_equals_item_steps(variant: str, feed_last: bool) ->
 
 @variants
 @feeding
+@resets
 @pytest.mark.parametrize("size", [1, 12, 10_000])
-def test_carried_states_equal_item_steps(variant: str, feed_last: bool, size: int) -> None:
+def test_carried_states_equal_item_steps(variant: str, feed_last: bool, gru_reset: str, size: int) -> None:
     """T39, T19 and bug 5 in training: both states are the user's own, whoever played on the slot before."""
     corpus = worlds.busy()
-    model = fitted(corpus, variant=variant, feed_last=feed_last).train()
+    model = fitted(corpus, variant=variant, feed_last=feed_last, gru_reset=gru_reset).train()
     wanted, state, played = wanted_vectors(model, corpus), None, 0
     for batch in Loader(corpus, corpus.train, 20, order=model.order).batches(size):
         encoding = model.encode(batch, state)
@@ -272,7 +277,7 @@ def test_rolling_sees_the_session_before_and_frozen_does_not() -> None:
     for policy, sessions in (("frozen", 2), ("rolling", 3)):
         batch = worlds.events_of(model, corpus, policy=policy)
         start = torch.tanh(model.start(life.user[sessions]))
-        h = gates(*model.gru.parameters(), model.embedding.weight[1], start, torch.zeros(18))
+        h = gates(model.gru.parameters(), model.embedding.weight[1], start, torch.zeros(18))
         torch.testing.assert_close(model.encode(batch).vectors[2, :-1], h)
 
 
@@ -362,8 +367,39 @@ def test_the_presets_are_these(preset: str, variant: str, loss: str, training: t
     model = models.build(settings)
     assert isinstance(model, HRNN)
     assert (model.config.variant, model.config.loss, model.config.feed_last) == (variant, loss, True)
+    authors = ("before", "authors", True) if preset.startswith("official") else ("after", "uniform", False)
+    assert (model.config.gru_reset, model.config.initial, model.config.carry_dropped) == authors
     found = settings.training
     assert training == (found.optimizer, found.learning_rate, found.momentum, found.batch_events, found.schedule)
+
+
+@variants
+def test_it_starts_from_the_authors_values(variant: str) -> None:
+    """Glorot's limits √(6 / (rows + columns)) of every table and gate, biases 0."""
+    corpus = worlds.corpus_of([[[0, 1, 999]]])
+    options = {"dim": 50, "variant": variant, "initial": "authors", "shared": False}
+    model = worlds.fitted({"model": {"name": "hrnn", **options}}, corpus)
+    for name, parameter in model.named_parameters():
+        if "bias" in name:
+            assert not parameter.any(), name
+        else:
+            limit = (6 / (50 + (1000 if parameter.shape[0] == 1000 else 50))) ** 0.5
+            assert 0.95 * limit < float(parameter.detach().abs().max()) <= limit, name
+
+
+def test_what_dropout_leaves_is_carried_on() -> None:
+    """In training both networks read the dropped state, in evaluation nothing is dropped."""
+    corpus = worlds.corpus_of([[[0, 1, 2], [2, 1, 0]]] * 40)
+    model = fitted(corpus, dim=32, dropout_session=0.5, carry_dropped=True).train()
+    first, _ = Loader(corpus, corpus.train, 20, order=model.order).batches(80)
+    encoding = model.encode(first)
+    assert encoding.state is not None
+    for dropped in (encoding.vectors[:, :-1], encoding.state[:, :32]):
+        assert float((dropped == 0).double().mean()) == pytest.approx(0.5, abs=0.04)
+    whole = fitted(corpus, dim=32)
+    whole.load_state_dict(model.state_dict())
+    batch = worlds.events_of(model, corpus, corpus.train)
+    torch.testing.assert_close(worlds.scores_of(model.eval(), batch), worlds.scores_of(whole, batch))
 
 
 def test_another_user_in_between_changes_nothing() -> None:

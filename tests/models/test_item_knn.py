@@ -109,6 +109,18 @@ def test_events_instead_of_sessions() -> None:
     torch.testing.assert_close(sim[0, 2].item(), 3 / (3 * 3) ** 0.5)
 
 
+def test_the_official_count() -> None:
+    """{0,1}, {0,1,2}, {0,2,2}, support 3, 3, 3 in events: item 2 twice beside 0 in one session, 0 once beside 2."""
+    corpus = world([0, 1])
+    sim = similarities(fitted(corpus, preset="official", lam=0.0))
+    torch.testing.assert_close(sim[2, 0].item(), (1 + 2) / 3)
+    torch.testing.assert_close(sim[0, 2].item(), (1 + 1) / 3)
+    assert torch.equal(similarities(fitted(corpus, preset="official", lam=0.0, binary=False)), sim)
+    unrepeated = worlds.corpus_of([[[0, 1], [0, 2, 1]]])
+    plain = similarities(fitted(unrepeated, preset="public"))
+    assert torch.equal(similarities(fitted(unrepeated, preset="official", lam=0.0)), plain)
+
+
 def test_other_parts_are_not_counted() -> None:
     """Trap 4."""
     for part in (Part.VALIDATION, TEST):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segue import models
 from segue.data.corpus import Corpus
-from segue.models.narm import NARM
+from segue.models.narm import NARM, NARMConfig
 
 ATTENTIONS = ["softmax", "raw"]
 of_each_form = pytest.mark.parametrize("attention", ATTENTIONS)
@@ -21,23 +21,28 @@ def fitted(corpus: Corpus, **options: object) -> NARM:
     sizes = {"dim": 6, "hidden": 5, "dropout_embed": 0.0, "dropout_session": 0.0, **options}
     model = worlds.fitted({"model": {"name": "narm", **sizes}}, corpus)
     assert isinstance(model, NARM)
-    for bias in (model.gru.bias_ih_l0, model.gru.bias_hh_l0):
-        torch.nn.init.normal_(bias)
+    for name, bias in model.gru.named_parameters():
+        if name.startswith("bias"):
+            torch.nn.init.normal_(bias)
     return model.eval()
 
 
 def by_hand(model: NARM, items: list[int]) -> Tensor:
     """The scores after a prefix, state by state and weight by weight."""
-    w, u, b, c = model.gru.weight_ih_l0, model.gru.weight_hh_l0, model.gru.bias_ih_l0, model.gru.bias_hh_l0
+    sigmoid = (lambda x: (x / 5 + 0.5).clamp(0, 1)) if model.config.hard_sigmoid else torch.sigmoid
+    before = model.config.gru_reset == "before"
+    w, u, b = model.gru.weight_ih_l0, model.gru.weight_hh_l0, model.gru.bias_ih_l0
+    c = torch.zeros_like(b) if before else model.gru.bias_hh_l0
+    assert c is not None
     h = b.new_zeros(model.config.hidden)
     states = []
     for item in items:
         (rx, zx, nx), (rh, zh, nh) = (w @ model.embedding.weight[item] + b).chunk(3), (u @ h + c).chunk(3)
-        z = torch.sigmoid(zx + zh)
-        h = (1 - z) * torch.tanh(nx + torch.sigmoid(rx + rh) * nh) + z * h
+        r, z = sigmoid(rx + rh), sigmoid(zx + zh)
+        h = (1 - z) * torch.tanh(nx + (u.chunk(3)[2] @ (r * h) if before else r * nh)) + z * h
         states.append(h)
     a1, a2, v = model.of_last.weight, model.of_each.weight, model.energy.weight[0]
-    weights = torch.stack([v @ torch.sigmoid(a1 @ h + a2 @ state) for state in states])
+    weights = torch.stack([v @ sigmoid(a1 @ h + a2 @ state) for state in states])
     if model.config.attention == "softmax":
         weights = weights.exp() / weights.exp().sum()
     local = torch.stack([weight * state for weight, state in zip(weights, states, strict=True)]).sum(0)
@@ -45,10 +50,12 @@ def by_hand(model: NARM, items: list[int]) -> Tensor:
 
 
 @of_each_form
-def test_one_pass_equals_the_written_out_prefixes_with_gradients(attention: str) -> None:
+@pytest.mark.parametrize("reset", ["after", "before"])
+@pytest.mark.parametrize("hard", [False, True])
+def test_one_pass_equals_the_written_out_prefixes_with_gradients(attention: str, reset: str, hard: bool) -> None:
     """T36: all positions at once against every prefix by itself, the sum of losses and its gradients, in float64."""
     corpus = worlds.corpus_of([[[0, 3, 1, 2, 2], [4, 4], [1, 5, 0]]])
-    model = fitted(corpus, attention=attention).double()
+    model = fitted(corpus, attention=attention, gru_reset=reset, hard_sigmoid=hard).double()
     batch = worlds.events_of(model, corpus, corpus.train)
     prefixes = [[0], [0, 3], [0, 3, 1], [0, 3, 1, 2], [4], [1], [1, 5]]
     wanted = torch.stack([by_hand(model, prefix) for prefix in prefixes])
@@ -107,11 +114,12 @@ def test_dropout_is_the_share_dropped_of_inputs_and_of_c(which: str) -> None:
 
 
 def test_parameter_count() -> None:
-    """T7, mistake 6 (a decoder of 2H x V): V d + 3 (d H + H² + 2 H) + 2 H² + H + 2 d H."""
+    """T7, mistake 6 (a decoder of 2H x V): V d + 3 (d H + H² + H) + 2 H² + H + 2 d H, and torch's second bias."""
     corpus = worlds.corpus_of([[[0, 1, 8]]])
     v, d, h = 9, 6, 5
-    wanted = v * d + 3 * (d * h + h * h + 2 * h) + 2 * h * h + h + 2 * d * h
+    wanted = v * d + 3 * (d * h + h * h + h) + 2 * h * h + h + 2 * d * h
     assert fitted(corpus).statistics() == {"parameters": wanted}
+    assert fitted(corpus, preset="paper_conditions").statistics() == {"parameters": wanted + 3 * h}
 
 
 @of_each_form
@@ -139,7 +147,6 @@ def test_parameters_are_drawn_as_the_authors_draw_them_and_items_by_their_width(
     for gate in model.gru.weight_hh_l0.detach().chunk(3):
         torch.testing.assert_close(gate @ gate.t(), torch.eye(100), rtol=0, atol=1e-5)
     assert not model.gru.bias_ih_l0.any()
-    assert not model.gru.bias_hh_l0.any()
 
 
 def test_presets_are_the_authors_settings_and_those_of_hg_gnn() -> None:
@@ -151,7 +158,13 @@ def test_presets_are_the_authors_settings_and_those_of_hg_gnn() -> None:
         "attention": "softmax",
         "dropout_embed": 0.25,
         "dropout_session": 0.5,
+        "gru_reset": "before",
+        "hard_sigmoid": True,
     }
+    assert (official.training.max_epochs, official.training.patience) == (30, 30), "theirs never ends early"
+    config = models.build(other).config
+    assert isinstance(config, NARMConfig)
+    assert (config.gru_reset, config.hard_sigmoid) == ("after", False)
     assert (official.training.schedule, official.training.weight_decay) == ("constant", 0.0)
     assert (other.training.schedule, other.training.decay, other.training.decay_every) == ("step", 0.1, 3)
     for settings in (official, other):

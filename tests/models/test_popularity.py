@@ -102,3 +102,16 @@ def test_a_half_life_needs_a_unit() -> None:
 def test_a_history_that_is_counted_is_looked_at() -> None:
     with pytest.raises(ConfigError, match=r"setting 'model\.history_weight': .*window\.history above 0, found 1\.0"):
         worlds.fitted({"model": {"name": "popularity", "preset": "personal", "window": {"history": 0}}}, worlds.busy())
+
+
+def test_a_stray_event_of_the_future_is_not_the_present_of_recent_popularity() -> None:
+    """Without it, and with it, the counts of the other items are the same."""
+    sessions = [[day % 3] for day in range(40)]
+    starts = [day * worlds.DAY for day in range(40)]
+    sane = worlds.corpus_of([[*sessions, [4, 4]]], [[TRAIN] * 40 + [TEST]], starts=[[*starts, 50 * worlds.DAY]])
+    stray = worlds.corpus_of(
+        [[*sessions, [3], [4, 4]]], [[TRAIN] * 41 + [TEST]], starts=[[*starts, 9000 * worlds.DAY, 9001 * worlds.DAY]]
+    )
+    expected, found = scores(sane, "recent")[0], scores(stray, "recent")[0]
+    assert found[:3] == expected[:3]
+    assert 0 < found[3] <= max(expected)

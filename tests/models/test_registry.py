@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import runs
@@ -95,6 +96,23 @@ def test_a_model_stored_under_the_former_name_of_its_preset_loads(
     assert all(torch.equal(read[key], expected[key]) for key in expected)
 
 
+@pytest.mark.parametrize("name", ["narm", "hrnn", "a_pgnn"])
+@pytest.mark.parametrize("around", [False, True])
+def test_what_presets_have_got_since_does_not_reach_a_stored_model(name: str, around: bool) -> None:
+    """A model stored without the new options was made without them, and so was one inside reminders."""
+    own = {"name": name, "preset": "official"}
+    window = {"length": models.load(name).Config().window.length}
+    asked = {"name": "reminder", "inner": own, "window": window} if around else own
+    values = models.with_preset({"model": asked}).model_dump(mode="json")
+    options = values["model"]["inner"] if around else values["model"]
+    new = [key for key in models._ADDED_TO_PRESETS[name] if options.pop(key, None) is not None]
+    assert new, "the preset holds them"
+    built = models.build(models.stored(values))
+    config: Any = (built.inner if around else built).config  # type: ignore[attr-defined]
+    defaults = models.load(name).Config()
+    assert {key: getattr(config, key) for key in new} == {key: getattr(defaults, key) for key in new}
+
+
 def test_an_unknown_option_of_a_model_is_refused_before_any_work() -> None:
     with pytest.raises(ConfigError, match=r"unknown setting 'model\.n_sim': did you mean 'n_sims'"):
         models.with_preset({"model": {"name": "item_knn", "n_sim": 5}})
@@ -137,4 +155,36 @@ def test_an_official_preset_says_itself_what_is_not_the_authors(
     said = models.load(name).presets[preset]["model"]
     assert ours.items() <= said.items()
     for key in ours:
+        assert f"`{key}" in PAPER_MAP
+
+
+@pytest.mark.parametrize(
+    ("name", "presets", "theirs"),
+    [
+        ("a_pgnn", ["official"], {"gru_reset": "before", "initial": "authors", "first_sessions": False}),
+        (
+            "hrnn",
+            ["official", "official_all"],
+            {"gru_reset": "before", "initial": "authors", "carry_dropped": True},
+        ),
+        ("item_knn", ["official"], {"official_count": True}),
+        ("narm", ["official"], {"gru_reset": "before", "hard_sigmoid": True}),
+        (
+            "session_knn",
+            ["official_v_sknn", "official_stan", "official_vstan", "vsknn_ebr", "vstan_ebr"],
+            {"anchor": "neighbour", "idf_counts": "events"},
+        ),
+        ("session_knn", ["vsknn_ebr", "vstan_ebr"], {"remind_by": "age"}),
+    ],
+)
+def test_an_official_preset_sets_what_the_authors_compute_and_no_other_does(
+    name: str, presets: list[str], theirs: dict[str, object]
+) -> None:
+    for preset, sections in models.load(name).presets.items():
+        said = sections.get("model", {})
+        if preset in presets:
+            assert theirs.items() <= said.items(), preset
+        elif "official" not in preset and preset not in ("vsknn_ebr", "vstan_ebr"):
+            assert not theirs.keys() & said.keys(), preset
+    for key in theirs:
         assert f"`{key}" in PAPER_MAP

@@ -221,7 +221,7 @@ def test_reminders_join_the_normalised_score() -> None:
 
 def test_what_reminds_is_the_users_part() -> None:
     corpus = pair_of_users([0, 4])
-    model = fitted(corpus, preset="vsknn_ebr", remind={"sessions": 2, "base": 3.0})
+    model = fitted(corpus, preset="vsknn_ebr", remind={"sessions": 2, "base": 3.0}, remind_by="rank")
     batch, items = worlds.events_of(model, corpus), torch.tensor([1, 2, 3])
     parts = model.parts(batch, items)
     reminded = [1 + 1, 0, 1 / 4]  # recency of 1, 0, 4, 3: 1, 1/2, 1/3, 1/4; (3, 4) shares nothing with (0)
@@ -325,7 +325,12 @@ def _by_loop(corpus: Corpus, config: Any, batch: Batch, event: int) -> list[floa
     for sim, _, _, places, match in sorted(near, reverse=True, key=lambda s: s[:3])[: config.k]:
         for item, place in places.items():
             holding = sum(item in s[2] for s in sessions)
-            close = math.exp(-abs(place - places[match]) / config.inh) if config.inh else 1.0
+            if config.idf_counts == "events":
+                holding = int((train.items == item).sum())
+            anchor = places[match]
+            if config.anchor == "neighbour":
+                anchor = max(places[other] for other in at.keys() & places.keys())
+            close = math.exp(-abs(place - anchor) / config.inh) if config.inh else 1.0
             given = sim * _match_weight(config, at[match], n) * close
             scores[item] += given * (1 + config.idf * math.log(len(sessions) / holding))
     return scores
@@ -344,6 +349,8 @@ OPTIONS = st.fixed_dictionaries(
         "snh": st.sampled_from([None, "2d", "30d"]),
         "inh": st.sampled_from([None, 0.7, 4.0]),
         "idf": st.sampled_from([0.0, 1.5]),
+        "idf_counts": st.sampled_from(["sessions", "events"]),
+        "anchor": st.sampled_from(["running", "neighbour"]),
         "extend": st.integers(0, 5),
         "boost": st.sampled_from([0.0, 2.5]),
         "window": st.fixed_dictionaries({"length": st.integers(1, 6), "history": st.integers(1, 6)}),

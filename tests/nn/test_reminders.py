@@ -47,6 +47,13 @@ def test_by_hand() -> None:
     assert {item: second[item][1] for item in second} == pytest.approx({0: 1, 1: 0.5, 2: 0.5, 3: half})
 
 
+def test_cosines_are_in_double_precision() -> None:
+    """(0) runs: the cosine with (0, 1, 2) is 1/√3, that with (0) is 1."""
+    corpus = worlds.corpus_of([[[0, 1, 2], [0], [0, 3]]], [[TRAIN] * 2 + [TEST]])
+    (one,) = found(batch_of(corpus), 100, 5, corpus.n_items)
+    assert one[1][1] == pytest.approx(1 / (1 + math.sqrt(3)), rel=1e-14, abs=0)
+
+
 def test_only_the_last_sessions_and_items_are_looked_at() -> None:
     corpus = worlds.corpus_of([[[0, 1], [2, 0, 2], [3], [0, 4]]], [[TRAIN] * 3 + [TEST]])
     assert found(batch_of(corpus), 100, 1, 5) == [{3: (1.0, 0.0)}]

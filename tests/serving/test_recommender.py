@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from served import KNOWN, OTHER, counting, everything, ids, model, scores
 
 import segue
 from segue.errors import ArtifactError
+from segue.serving.recommender import Recommender
 from segue.settings import Nested
 
 
@@ -248,3 +250,12 @@ def test_the_ids_of_the_frame_that_was_fitted_are_known() -> None:
         assert fitted.recommend(asked_user, [asked_item]) == fitted.recommend(str(int(user)), [str(item)])
         assert str(item) not in ids(answer)
         assert len(answer)
+
+
+def test_without_a_time_the_present_is_the_end_of_train_but_for_stray_events() -> None:
+    artifact = counting("popularity", "personal").artifact
+    times = artifact.history.times
+    assert Recommender(artifact)._trained_until == times.max()
+    stray = np.append(times[1:], times.max() + 9000 * 86_400_000)
+    moved = replace(artifact, history=replace(artifact.history, times=stray))
+    assert Recommender(moved)._trained_until == times[1:].max()

@@ -130,7 +130,7 @@ def busy(n_items: int = 12, n_users: int = 6) -> Corpus:
 
 
 def small(name: str, preset: str) -> Nested:
-    """A preset at a size for tests: few dimensions, no dropout; the same of a model inside it."""
+    """A preset at a size for tests: few dimensions, no dropout, every event trained on; the same of a model inside."""
     options = {"name": name, "preset": preset, **_small_options(name)}
     inner = models.load(name).presets[preset].get("model", {}).get("inner")
     return {"model": {**options, **({"inner": {**inner, **_small_options(inner["name"])}} if inner else {})}}
@@ -139,7 +139,8 @@ def small(name: str, preset: str) -> Nested:
 def _small_options(name: str) -> dict[str, float]:
     fields = models.load(name).Config.model_fields
     off = {field: 0.0 for field in fields if field.startswith("dropout")}
-    return {**off, **({"dim": 16} if "dim" in fields else {})}
+    first = {"first_sessions": True} if "first_sessions" in fields else {}
+    return {**off, **first, **({"dim": 16} if "dim" in fields else {})}
 
 
 def fitted(overrides: Nested, corpus: Corpus, seed: int = 0) -> SessionModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,18 @@ def test_a_point_that_comes_again_is_not_measured_again(tmp_path: Path, monkeypa
     assert len(calls) == len(found.trials) - len(repeated)
 
 
-def test_a_second_process_in_the_same_study_ends_the_first_with_one_line(
+def test_a_second_process_in_the_same_study_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def meanwhile(settings: Settings, options: Options) -> dict[str, float]:
+        for overwrite in (False, True):
+            with pytest.raises(ArtifactError, match=r"t is in use by process \d+ on .* since "):
+                tuned(small_logs.corpus(), tmp_path / "t", GRU, Budget(), overwrite=overwrite)
+        return {"HR@10": 0.5}
+
+    scripted(monkeypatch, meanwhile)
+    assert len(search(tmp_path / "t", trials=2).trials) == 2
+
+
+def test_where_nothing_can_be_locked_a_second_process_ends_the_first_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second one takes the running trial for one that was interrupted."""
@@ -250,9 +262,43 @@ def test_a_second_process_in_the_same_study_ends_the_first_with_one_line(
         search(tmp_path / "t", trials=2)
         return {"HR@10": 0.5}
 
+    monkeypatch.setattr("segue.tuning.search.held", lambda out, mistake: nullcontext())
     scripted(monkeypatch, meanwhile)
     with pytest.raises(ArtifactError, match="another process works on the study at"):
         search(tmp_path / "t", trials=2)
+
+
+@pytest.mark.parametrize("place", ["nowhere/study.journal", "study.journal"])
+def test_a_lock_that_a_killed_process_left_is_nobody_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Optuna's own lock is a link to the journal, which dangles where --out was relative."""
+    scripted(monkeypatch, rate)
+    search(tmp_path / "t", trials=1)
+    (tmp_path / "t" / "study.journal.lock").symlink_to(place)
+    (tmp_path / "t" / "running").mkdir()
+    (tmp_path / "t" / "best.toml.writing").write_text("half")
+    monkeypatch.chdir(tmp_path)
+    assert len(search(Path("t"), trials=2).trials) == 2
+    kept = ["best.toml", "metrics.jsonl", "study.journal", "trials.json"]
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == kept
+
+
+@pytest.mark.parametrize("lines", range(1, 8))
+def test_killed_between_the_lines_of_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int) -> None:
+    """A trial that had drawn some of its settings draws them again, all of them the same."""
+    scripted(monkeypatch, rate)
+    whole = search(tmp_path / "whole", trials=8)
+    shutil.copytree(tmp_path / "whole", tmp_path / "t")
+    journal = tmp_path / "t" / "study.journal"
+    kept = journal.read_text().splitlines(keepends=True)[:-lines]
+    for _ in range(2):  # killed once more before anything new
+        journal.write_text("".join(kept))
+        search(tmp_path / "t", trials=7)
+    resumed = search(tmp_path / "t", trials=8)
+    assert [(trial["settings"], trial["value"]) for trial in resumed.trials] == [
+        (trial["settings"], trial["value"]) for trial in whole.trials
+    ]
 
 
 def test_another_question_is_refused_and_overwritten(tmp_path: Path) -> None:

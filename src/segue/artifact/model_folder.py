@@ -33,8 +33,9 @@ from segue.contract.model import SessionModel
 from segue.data.corpus import Corpus, Sessions
 from segue.errors import ArtifactError
 from segue.settings import Settings
-from segue.system.atomic import write_text, writing
-from segue.system.folders import FolderKind, publish
+from segue.system.atomic import aside, write_text, writing
+from segue.system.folders import FolderKind
+from segue.system.replacing import publish
 
 MODEL_FOLDER = FolderKind(ArtifactError, refuse_unless_model, is_model_file)
 """Model folders: a folder is one of Segue's by its manifest."""
@@ -61,10 +62,12 @@ def write_model(
     """Write the model's own files into `folder`. `corpus.train` becomes the history of its users."""
     arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in model.arrays().items()}
     with writing(folder):
-        save_file(arrays, folder / "model.safetensors")
+        with aside(folder / "model.safetensors") as new:
+            save_file(arrays, new)
         train = corpus.train
         history = {"items": train.items, "times": train.times, "offsets": train.offsets, "user": train.user}
-        save_file({name: torch.tensor(array) for name, array in history.items()}, folder / "history.safetensors")
+        with aside(folder / "history.safetensors") as new:
+            save_file({name: torch.tensor(array) for name, array in history.items()}, new)
         pq.write_table(corpus.items, folder / "items.parquet")
         pq.write_table(corpus.users, folder / "users.parquet")
         config = {

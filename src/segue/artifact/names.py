@@ -17,18 +17,23 @@ CORPUS = "corpus"
 """The folder of the prepared data inside a model folder. Serving does not open it."""
 STAGES = ("metrics", "refit", "final")
 """The fits of a run; each names a file of epochs and a checkpoint."""
-UNSEALED = (MANIFEST, "evaluation", "tensorboard", "report.html", RUN_NOTE)
-"""Files and folders of a model that its manifest does not cover: they are written after it, or again."""
+MODEL_FILES = ("config.json", "model.safetensors", "history.safetensors", "items.parquet", "users.parquet")
+"""Files that every model has."""
+CORPUS_FILES = tuple(f"{CORPUS}/{file}" for file in FILES)
+"""Files of a model that holds its corpus."""
+EPOCH_FILES = tuple(f"{stage}.jsonl" for stage in STAGES)
+"""Files of epochs, one for each fit that was trained in epochs."""
+_LITTER = (".tmp??????", f".{CORPUS}.*.partial", "scratch")
+"""What a killed process leaves in an unfinished run: tensors and a corpus half written, spilled tables."""
 _OURS = (
-    *(RUN_NOTE, MANIFEST, "config.json", "report.html", "items.parquet", "users.parquet"),
-    *("model.safetensors", "history.safetensors"),
-    *(f"{stage}{suffix}" for stage in STAGES for suffix in (".jsonl", CHECKPOINT)),
+    *MODEL_FILES,
+    *CORPUS_FILES,
+    *EPOCH_FILES,
+    *(f"{name}{within}" for name in _LITTER for within in ("", "/*")),
+    *(RUN_NOTE, MANIFEST, "report.html"),
+    *(f"{stage}{CHECKPOINT}" for stage in STAGES),
     *(f"tensorboard/{stage}/events.out.tfevents.*" for stage in STAGES),
-    *(f"{CORPUS}/{file}" for file in FILES),
     *(f"evaluation/{part.name.lower()}{suffix}" for part in Part for suffix in (".json", ".ranks.parquet")),
-    # What a killed process leaves: a corpus half prepared, spilled tables.
-    f".{CORPUS}.*.partial/*",
-    "scratch/*",
 )
 """Every file of a model or an unfinished run, relative to its folder; as shell patterns, * also crosses folders."""
 
@@ -36,3 +41,8 @@ _OURS = (
 def is_model_file(path: Path) -> bool:
     """Whether a path, relative to a model folder, names a file that Segue writes there."""
     return any(fnmatchcase(path.as_posix().removesuffix(UNFINISHED), pattern) for pattern in _OURS)
+
+
+def is_litter(path: Path) -> bool:
+    """Whether a path, relative to an unfinished run, is what only a killed process leaves there."""
+    return any(fnmatchcase(path.as_posix(), pattern) for pattern in _LITTER)

@@ -1,11 +1,11 @@
 """The command line. Results go to stdout (with --json as JSON), everything else to stderr.
 
-Exit codes: 0 for success; 2 with one clear line for a user's mistake; 130 on Ctrl-C.
+Exit codes: 0 for success; 2 with one clear line for a user's mistake; 130 on Ctrl-C; 141 when the reader of the result
+has gone (``| head``).
 """
 
 from __future__ import annotations
 
-import io
 import sys
 
 import typer
@@ -17,10 +17,14 @@ from segue.cli import train as cli_train
 from segue.cli.command import Command
 from segue.cli.console import err, show_messages
 from segue.cli.demo import demo
+from segue.cli.options import with_named_paths
 from segue.cli.paper import study
 from segue.errors import SegueError, UserMistake
+from segue.system.streams import show_everything
 
 _INTERRUPTED = 130
+_LONGEST = 2000
+"""Most characters of a message, which may repeat what somebody has made as long as a file."""
 
 app = typer.Typer(
     add_completion=False,
@@ -42,14 +46,12 @@ for command in (
     study,
     demo,
 ):
-    app.command(cls=Command)(command)
+    app.command(cls=Command)(with_named_paths(command))
 
 
 def main() -> None:
     """Run the command line, and turn every mistake into one line and an exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # An id from a command line may hold bytes that are no text; they are shown as escapes.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    show_everything()
     show_messages()
     sys.exit(run(sys.argv[1:]))
 
@@ -65,6 +67,9 @@ def run(arguments: list[str]) -> int:
         )
     except UserMistake as error:
         return _mistake(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _mistake(f"input or output failed: {where}{error.strerror or error}")
     except SegueError as error:
         err.print(f"segue: defect: {error}")
         return 1
@@ -74,5 +79,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _mistake(message: str) -> int:
-    err.print("segue: " + " ".join(message.split()))
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 2 :]}"
+    err.print(f"segue: {message}")
     return 2

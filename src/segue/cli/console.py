@@ -13,16 +13,59 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
+from rich.text import Text
 
+from segue.errors import UserMistake
 from segue.evaluation.measurement import Metrics
 from segue.report.numbers import figure, flattened, percent
+from segue.report.text import in_one_line, printable
+from segue.system.streams import drop_stdout
 from segue.training.trainer import Progress
 from segue.tuning import SearchProgress
 
-# Ids and names are shown as they are: neither [brackets] nor :colons: in them mean anything.
+READER_GONE = 141
+"""Exit code when the reader of stdout has ended (``| head``): that of a process which SIGPIPE ends."""
+
+
+class _Screen(Console):
+    """A console on which ids and names are shown and not obeyed: no [brackets], :colons: or control characters."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text for a line or a cell: every text without a format of its own comes through here."""
+        return super().render_str(printable(text), **options)
+
+
+class _Messages(_Screen):
+    """Stderr, where a message is one line whatever is named in it."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text for a line."""
+        return super().render_str(in_one_line(text), **options)
+
+
+class _Results(_Screen):
+    """Stdout, which a result must reach: a full disk is said, and a reader that has seen enough ends the command."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print; raises UserMistake where stdout takes nothing."""
+        try:
+            super().print(*objects, **options)
+        except OSError as error:
+            drop_stdout()
+            raise UserMistake(f"cannot write the result to stdout: {error.strerror}") from None
+
+    def on_broken_pipe(self) -> None:
+        """End the command."""
+        drop_stdout()
+        raise SystemExit(READER_GONE)
+
+
 # Into a file or a pipe, a table is as wide as its rows need, not as a terminal of long ago.
-out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+out = _Results(width=None if sys.stdout.isatty() else 160)
+err = _Messages(stderr=True)
 
 
 class _Lines(logging.Handler):
@@ -116,9 +159,10 @@ def print_json(result: Any) -> None:
 
 def print_rows(rows: Mapping[str, Any], title: str | None = None) -> None:
     """Print a two-column table of facts; each nested fact gets a row under the path of its names."""
+    title = title and in_one_line(title)
     table = Table("", Column(overflow="fold"), title=title, show_header=False, box=None, title_justify="left")
     for name, fact in flattened(rows).items():
-        table.add_row(name, figure(fact))
+        table.add_row(in_one_line(name), in_one_line(figure(fact)))
     out.print(table)
 
 

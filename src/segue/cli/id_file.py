@@ -7,7 +7,10 @@ from pathlib import Path
 
 from segue.errors import RequestError
 from segue.serving.vocabulary import Vocabulary
+from segue.system.reading import read_text
 
+_LARGEST = 1 << 28
+"""Most bytes of a file of ids: millions of them."""
 _COLUMN = "item_id"
 
 
@@ -23,7 +26,7 @@ def read_ids(path: Path, known: Vocabulary) -> list[str]:
 
     Raises RequestError for a file that cannot be read, and for a CSV line with another number of fields.
     """
-    lines = [line for line in _text(path).splitlines() if line.strip()]
+    lines = [line for line in _text(path).split("\n") if line.strip()]
     delimiter = "\t" if lines and "\t" in lines[0] else ","
     header = [name.strip() for name in _fields(lines[0], delimiter)] if lines else []
     if _COLUMN in header and lines[0].strip() not in known:
@@ -35,7 +38,7 @@ def read_ids(path: Path, known: Vocabulary) -> list[str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path, _LARGEST)
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from segue.cli.console import err
 from segue.settings import Nested, compose
 from segue.settings.overrides import read_overrides
+from segue.system.paths import named_path
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings as TOML, one section per topic.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE, over --config. May be repeated.")]
@@ -27,6 +30,16 @@ Model = Annotated[Path, typer.Argument(help="A trained model.")]
 Items = Annotated[Path | None, typer.Option("--items", help="File of item_id, optional name, categorical columns.")]
 Users = Annotated[Path | None, typer.Option("--users", help="File of user_id, optional name, categorical columns.")]
 Drop = Annotated[bool, typer.Option("--drop-invalid", help="Drop and count rows without id or time.")]
+
+
+def with_named_paths(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with every path that it is given as :func:`segue.system.paths.named_path` has it."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(**{name: named_path(value) if isinstance(value, Path) else value for name, value in given.items()})
+
+    return run
 
 
 def overrides_of(config: Path | None, assignments: list[str] | None, drop_invalid: bool = False) -> Nested:

@@ -10,8 +10,9 @@ import typer
 
 from segue.cli.console import err, out, print_json, training_bar
 from segue.cli.options import Config, Corpus, Json, Set, overrides_of
-from segue.errors import ConfigError
-from segue.paper.plan import QUICK_EPOCHS, QUICK_MINUTES, QUICK_USERS, Plan, Protocol
+from segue.errors import ConfigError, UserMistake
+from segue.paper.plan import QUICK_EPOCHS, QUICK_MINUTES, QUICK_USERS, RUNS, Plan, Protocol
+from segue.system.holding import held, sweep
 
 Name = Literal["table1", "table2", "table3", "table4", "table5", "figure3", "figure4", "figure5", "all"]
 
@@ -55,7 +56,9 @@ def study(
         raise ConfigError(f"--protocol and --trials are table2's; {name} takes the presets as they are")
     compared = partial(comparison, protocol=protocol, trials=trials)
     builders: dict[str, Builder] = {**SHEETS, "table2": compared}
-    with training_bar() as progress:
+    with held(to, UserMistake), training_bar() as progress:
+        for folder in RUNS:
+            sweep(to / folder, lambda path: True)
         plan = Plan(corpus, to, quick, seeds, minutes, overrides_of(config, set_), progress)
         if name == "all":
             sheets = everything(plan, builders)

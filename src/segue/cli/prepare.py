@@ -15,6 +15,7 @@ from segue.data.log.check import check_log
 from segue.data.preparation import prepare as preparation
 from segue.data.stats import table1
 from segue.pipeline.settings import settings_for_log
+from segue.report.text import in_one_line
 
 
 def check(log: Log, config: Config = None, set_: Set = None, as_json: Json = False, drop_invalid: Drop = False) -> None:
@@ -28,7 +29,7 @@ def check(log: Log, config: Config = None, set_: Set = None, as_json: Json = Fal
     if as_json:
         print_json(report.as_dict())
     else:
-        out.print("\n".join(report.lines()))
+        out.print("\n".join(map(in_one_line, report.lines())))
 
 
 def prepare(

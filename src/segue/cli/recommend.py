@@ -11,6 +11,7 @@ from segue.cli.console import err, out, print_json
 from segue.cli.id_file import read_ids
 from segue.cli.options import Config, Json, Model, Set, note_unused, overrides_of
 from segue.errors import RequestError
+from segue.report.text import in_one_line
 from segue.serving.recommender import Recommender
 
 
@@ -63,4 +64,5 @@ def recommend(
     if answer.skipped:
         err.print(f"unknown to the model, skipped: {known.in_words(answer.skipped)}")
     for place, entry in enumerate(answer, start=1):
-        out.print(f"{place:3d}  {entry.score:8.3f}  {recommender.name(entry.item)}  ({entry.because['text']})")
+        line = f"{place:3d}  {entry.score:8.3f}  {recommender.name(entry.item)}  ({entry.because['text']})"
+        out.print(in_one_line(line))

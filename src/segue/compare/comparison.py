@@ -24,6 +24,7 @@ from segue.pipeline.settings import settings_for_corpus
 from segue.settings import Nested, merged
 from segue.settings.overrides import dotted_keys
 from segue.system.atomic import write_text, writing
+from segue.system.holding import held
 from segue.tuning import Budget
 from segue.tuning.ranges import Search
 
@@ -121,30 +122,43 @@ def compare(
         on_change: called with the table whenever it changes.
         overwrite: forget the comparison that is there.
 
-    Raises ArtifactError when what is there was made with another corpus or plan, ConfigError when no model takes the
-    settings of the plan.
+    Raises ArtifactError when what is there was made with another corpus or plan, or another process works there,
+    ConfigError when no model takes the settings of the plan.
     """
     entered = entrants(corpus, chosen, plan)
-    plan = replace(plan, seeds=join(out, corpus, chosen, plan.seeds, plan.as_note(), overwrite=overwrite))
-    for entry in entered:
-        folder = out / folder_name(entry.label)
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / FAILED).unlink(missing_ok=True)
-        try:
-            if isinstance(entry, Refused):
-                raise ConfigError(entry.reason)
-            choice = _choose(corpus, folder, entry, plan, callbacks)
-            for _ in fit_seeds(
-                corpus, folder, choice, seeds_of(entry.settings.model.name, plan.seeds), callbacks=callbacks
-            ):
-                on_change(standing(out))
-        except (CorpusError, ConfigError, ModelError, torch.OutOfMemoryError) as error:
-            reason = " ".join(str(error).split())
-            logger.warning("%s is left out: %s", entry.label, reason)
-            write_text(folder / FAILED, json.dumps({"reason": reason}) + "\n")
+    with held(out, ArtifactError):
+        plan = replace(plan, seeds=join(out, corpus, chosen, plan.seeds, plan.as_note(), overwrite=overwrite))
+        for entry in entered:
+            _enter(corpus, out, entry, plan, callbacks, on_change)
+        return standing(out)
+
+
+def _enter(
+    corpus: Path,
+    out: Path,
+    entry: Entrant | Refused,
+    plan: ComparisonPlan,
+    callbacks: Callbacks,
+    on_change: Callable[[Summary], None],
+) -> None:
+    """Tune, fit and measure one model, or write down why that is not possible."""
+    folder = out / folder_name(entry.label)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FAILED).unlink(missing_ok=True)
+    try:
+        if isinstance(entry, Refused):
+            raise ConfigError(entry.reason)
+        choice = _choose(corpus, folder, entry, plan, callbacks)
+        for _ in fit_seeds(
+            corpus, folder, choice, seeds_of(entry.settings.model.name, plan.seeds), callbacks=callbacks
+        ):
             on_change(standing(out))
-    return standing(out)
+    except (CorpusError, ConfigError, ModelError, torch.OutOfMemoryError) as error:
+        reason = " ".join(str(error).split())
+        logger.warning("%s is left out: %s", entry.label, reason)
+        write_text(folder / FAILED, json.dumps({"reason": reason}) + "\n")
+        on_change(standing(out))
 
 
 def standing(out: Path) -> Summary:

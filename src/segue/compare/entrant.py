@@ -15,7 +15,7 @@ from typing import Any
 from segue import models
 from segue.artifact.model_folder import read_model
 from segue.artifact.names import MANIFEST, RUN_NOTE
-from segue.artifact.partial_run import partial_of
+from segue.artifact.partial_run import finish_publishing, partial_of
 from segue.compare.row import COST, ENTRY, Cost, Entry, read_keys
 from segue.contract.model import SessionEncoder
 from segue.data.corpus import Part, load
@@ -152,7 +152,7 @@ def _fit_once(
         measurement.write_evaluation(run, evaluation)
         training = _read_seconds(clock) if before is None else before
         Cost(_learned_numbers(run), training, evaluation.seconds).write(run)
-        clock.unlink(missing_ok=True)
+    clock.unlink(missing_ok=True)
     _check_same_run(run, settings, refit=refit)
 
 
@@ -169,6 +169,7 @@ def _has_cost(run: Path) -> bool:
 
 
 def _train_once(corpus: Path, run: Path, settings: Settings, options: Options) -> None:
+    finish_publishing(run)
     if not (run / MANIFEST).exists():
         resume = (partial_of(run) / RUN_NOTE).exists()
         pipeline.train(corpus, run, settings, replace(options, resume=resume))

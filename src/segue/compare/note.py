@@ -12,8 +12,9 @@ from segue import models
 from segue.data.corpus import read_manifest
 from segue.errors import ArtifactError, ConfigError
 from segue.settings import Nested
-from segue.system.atomic import write_text, writing
+from segue.system.atomic import UNFINISHED, write_text, writing
 from segue.system.folders import clear
+from segue.system.holding import sweep
 
 NOTE = "comparison.json"
 _TABLES = ("results.json", "results.md", "report.html")
@@ -61,9 +62,13 @@ def join(
         raise ArtifactError(f"{out} is the corpus itself; choose another --out")
     wanted = {"corpus": read_manifest(corpus)["fingerprint"], **plan}
     note = read_note(out)
+    ours = {*_TABLES, NOTE, *map(folder_name, note.models)} if note is not None else set()
+
+    def owns(path: Path) -> bool:
+        return path.parts[0].removesuffix(UNFINISHED) in ours
+
     if overwrite and note is not None:
-        ours = {*_TABLES, NOTE, *map(folder_name, note.models)}
-        clear(out, lambda path: path.parts[0] in ours, corpus)
+        clear(out, owns, corpus)
         note = None
     elif note is not None and note.plan != wanted:
         differ = ", ".join(key for key in wanted if note.plan.get(key) != wanted[key])
@@ -71,6 +76,8 @@ def join(
             f"the comparison at {out} was started differently ({differ});"
             " repeat its command, or drop it with --overwrite"
         )
+    if note is not None:
+        sweep(out, owns)
     before = note or Note(wanted, {}, ())
     joined = Note(wanted, {**before.models, **chosen}, tuple(dict.fromkeys([*before.seeds, *seeds])))
     with writing(out):

@@ -77,7 +77,7 @@ def protocol(summary: Summary) -> str:
 
 def markdown(summary: Summary) -> str:
     """The whole comparison as Markdown; the best of a column is bold."""
-    parts = [protocol(summary)]
+    parts = [text.plain(protocol(summary))]
     if summary.rows:
         parts += map(text.table, (metrics_by_event(summary), metrics_by_user(summary), costs(summary)))
     parts += [text.bullets(lines) for lines in (sentences(summary), leftovers(summary)) if lines]

@@ -167,8 +167,17 @@ class SessionEncoder(SessionModel, nn.Module):
         """Drop the snapshot: the parameters are about to change."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters for the optimizer, in groups where some need options of their own."""
-        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+        """Parameters for the optimizer, in groups where some need options of their own.
+
+        "dense": places of those that are no tables; an optimizer that works row by row updates all their rows.
+        """
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        tables = {id(table) for table in self.tables()}
+        return [{"params": parameters, "dense": [n for n, p in enumerate(parameters) if id(p) not in tables]}]
+
+    def tables(self) -> list[Tensor]:
+        """Parameters with a row per item or user, of which a batch touches few; by default all embeddings."""
+        return [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
 
     def loss(self, batch: Batch) -> Tensor:
         """Loss of a batch on its own, without a state from the batch before."""

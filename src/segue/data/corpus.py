@@ -181,9 +181,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         written = manifest["format"]
     except FileNotFoundError:
-        raise CorpusError(f"{folder} is not a corpus (no manifest.json); make one with: segue prepare LOG") from None
+        raise CorpusError(
+            f"{folder} is not a corpus (no manifest.json); make one with: segue prepare LOG --out CORPUS"
+        ) from None
     except NotADirectoryError:
-        raise CorpusError(f"{folder} is a file, not a corpus; make one of a log with: segue prepare LOG") from None
+        raise CorpusError(
+            f"{folder} is a file, not a corpus; make one of a log with: segue prepare LOG --out CORPUS"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"the manifest of corpus {folder} cannot be read ({error}); prepare it again") from None
     if written != FORMAT:

@@ -1,7 +1,8 @@
 """From train sessions to edge tables: counts, top-S transitions, eq. (1)-(3), user-item edges. SQL on DuckDB.
 
 Every sum is over whole numbers and every top-k has a total order (weight descending, then id), so the tables do not
-depend on the order of the sessions, on threads, or on how often the engine spilled to disk.
+depend on the order of the sessions, on threads, or on how often the engine spilled to disk. The reciprocals of eq. (1)
+are exact for sessions of up to 20 items; see :mod:`segue.graph.reciprocals` for longer ones.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from segue.data.arrays import PAIRS_PER_BLOCK, IntArray, blocks
 from segue.data.corpus import Sessions
 from segue.data.engine import connect, guarded, spill_folder
 from segue.graph.attributes import read_attributes
+from segue.graph.reciprocals import scale_of_reciprocals
 from segue.graph.tables import ITEM, PAPER_RELATIONS, USER, CountTable, CsrTable, EdgeTables
 from segue.settings import GraphSettings, PreparationSettings
 
@@ -41,12 +43,12 @@ _USER_ITEMS = """
 CREATE TEMP TABLE user_items AS
 SELECT "user", item, count(*) AS weight FROM events WHERE "user" < {n_users} GROUP BY "user", item"""
 
-# share = floor(2^32 / n_s) stands for the 1 / |N(s)| of eq. (1): whole numbers add up to the same sum in any order.
 _INCIDENCE = """
 CREATE TEMP TABLE incidence AS
-SELECT session, item,
-       CAST(floor(CAST(4294967296 AS DOUBLE) / count(*) OVER (PARTITION BY session)) AS BIGINT) AS share
-FROM (SELECT DISTINCT session, item FROM events)"""
+SELECT session, item, count(*) OVER (PARTITION BY session) AS share FROM (SELECT DISTINCT session, item FROM events)"""
+
+# share = scale / n_s stands for the 1 / |N(s)| of eq. (1): whole numbers add up to the same sum in any order.
+_SHARES = "UPDATE incidence SET share = CAST({scale} AS BIGINT) // share"
 
 _SUPPORT = "CREATE TEMP TABLE support AS SELECT item, count(*) AS sessions FROM incidence GROUP BY item"
 
@@ -59,18 +61,21 @@ _REACH = """
 CREATE TEMP TABLE reach AS
 SELECT destination AS item, least(count(*), {k}) AS reach FROM linked GROUP BY destination"""
 
-# The co-occurring pairs of a block of items with eq. (1).
+# The co-occurring pairs of a block of items with eq. (1). Equal f reach their last bits by different roots, so f is
+# rounded to 36 of its 53 bits, by Veltkamp's splitting with 2^17 + 1: a tie must not be decided by rounding.
 _PAIRS = """
 CREATE OR REPLACE TEMP TABLE pairs AS
-SELECT source, destination, shared AS weight,
-       share / CAST(4294967296 AS DOUBLE) / sqrt(CAST(s.sessions AS DOUBLE) * d.sessions) AS similarity
+SELECT source, destination, shared AS weight, f * 131073 - (f * 131073 - f) AS similarity
 FROM (
-    SELECT a.item AS destination, b.item AS source, count(*) AS shared, CAST(sum(a.share) AS BIGINT) AS share
-    FROM incidence a JOIN incidence b ON a.session = b.session AND a.item <> b.item
-    WHERE a.item >= {first} AND a.item < {end}
-    GROUP BY a.item, b.item)
-JOIN support s ON s.item = source
-JOIN support d ON d.item = destination"""
+    SELECT source, destination, shared,
+           share / CAST({scale} AS DOUBLE) / sqrt(CAST(s.sessions AS DOUBLE) * d.sessions) AS f
+    FROM (
+        SELECT a.item AS destination, b.item AS source, count(*) AS shared, CAST(sum(a.share) AS BIGINT) AS share
+        FROM incidence a JOIN incidence b ON a.session = b.session AND a.item <> b.item
+        WHERE a.item >= {first} AND a.item < {end}
+        GROUP BY a.item, b.item)
+    JOIN support s ON s.item = source
+    JOIN support d ON d.item = destination)"""
 
 # One pass over the pairs, heaps instead of a sort: the `top` companions as keys that order by (weight descending,
 # source), and a similarity that the K' best unlinked ones cannot fall below, since at most 2 S pairs are linked.
@@ -137,7 +142,8 @@ def build_relations(
         candidates = min(asked, heap)
         best = _BEST.format(top=min(cooccurrence_top, heap), candidates=candidates)
         items_at_once = list(blocks(_pairs_per_item(sessions, n_items), PAIRS_PER_BLOCK))
-        edges["similar"], cooccurrence = _cooccurrence(connection, items_at_once, n_items, best)
+        pairs = _PAIRS.replace("{scale}", str(_scale_shares(connection)))
+        edges["similar"], cooccurrence = _cooccurrence(connection, items_at_once, n_items, pairs, best)
     chosen: dict[str, CsrTable] = {name: edges[name] for name in PAPER_RELATIONS if name in settings.relations}
     for attribute in attributes:
         chosen |= attribute.edges(n_nodes[attribute.owner])
@@ -198,6 +204,16 @@ def _support(connection: duckdb.DuckDBPyConnection, n_items: int) -> IntArray:
     return _by_item(_columns(connection, "FROM support"), "sessions", n_items)
 
 
+def _scale_shares(connection: duckdb.DuckDBPyConnection) -> int:
+    """Turn the sizes of the sessions in `incidence` into shares of a scale, which is returned."""
+    counted = _columns(
+        connection, "SELECT share AS size, count(DISTINCT session) AS sessions FROM incidence GROUP BY 1"
+    )
+    scale = scale_of_reciprocals(counted["size"].tolist(), int(counted["sessions"].sum()))
+    connection.execute(_SHARES.format(scale=scale))
+    return scale
+
+
 def _pairs_per_item(sessions: Sessions, n_items: int) -> IntArray:
     """Upper bound on the pairs that each item forms: the lengths of the sessions of its events, [n_items]."""
     lengths = sessions.lengths
@@ -205,13 +221,13 @@ def _pairs_per_item(sessions: Sessions, n_items: int) -> IntArray:
 
 
 def _cooccurrence(
-    connection: duckdb.DuckDBPyConnection, items_at_once: list[slice], n_items: int, best: str
+    connection: duckdb.DuckDBPyConnection, items_at_once: list[slice], n_items: int, pairs: str, best: str
 ) -> tuple[CsrTable, CountTable]:
     """Similar items by eq. (1)-(3), and the most frequent companions of each item, block by block of items."""
     similar, companions, sums = [], [], []
     # Blocks also keep the hash table of the pairs near the processor's cache.
     for number, block in enumerate(items_at_once, 1):
-        connection.execute(_PAIRS.format(first=block.start, end=block.stop))
+        connection.execute(pairs.format(first=block.start, end=block.stop))
         connection.execute(best)
         similar.append(_fetch(connection, _heaviest(_UNLINKED, "reach")))
         companions.append(_fetch(connection, _COMPANIONS))

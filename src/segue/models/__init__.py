@@ -14,6 +14,12 @@ from segue.settings.base import nearest
 
 _RENAMED_PRESETS = {"hggnn": "paper_conditions"}
 """Former name of a preset → its present name; models stored under the former name still load."""
+_ADDED_TO_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "narm": {"gru_reset": "after", "hard_sigmoid": False},
+    "hrnn": {"gru_reset": "after", "initial": "uniform", "carry_dropped": False},
+    "a_pgnn": {"gru_reset": "after", "initial": "uniform", "first_sessions": True},
+}
+"""Options that presets have got since models were stored with them → what a stored model without the option means."""
 
 
 def names() -> list[str]:
@@ -42,7 +48,8 @@ def build(settings: Settings) -> SessionModel:
 def with_preset(overrides: Nested, where: str = "model") -> Settings:
     """Settings of a run: defaults, over them the chosen preset of the chosen model, over that the user's overrides.
 
-    A model that wraps another is trained with the training settings of the inner model's preset.
+    A model that wraps another is trained with the training settings of the inner model's preset, and its own options
+    hold the inner model's completely.
 
     Args:
         overrides: section → key → value.
@@ -57,17 +64,21 @@ def with_preset(overrides: Nested, where: str = "model") -> Settings:
     settings = compose(*layers)
     model.Config.parse(settings.model.options, where)
     wrapped = _inner(settings.model)
-    if wrapped is None:
+    if wrapped is None or model.wraps is None:
         return settings
     inner = with_preset({"model": wrapped}, f"{where}.{model.wraps}").model
     below = load(inner.name).presets.get(inner.preset or "", {})
-    return compose({section: values for section, values in below.items() if section != "model"}, *layers)
+    complete = {"model": {model.wraps: {"name": inner.name, "preset": inner.preset, **inner.options}}}
+    return compose({section: values for section, values in below.items() if section != "model"}, *layers, complete)
 
 
 def stored(values: Mapping[str, Any]) -> Settings:
-    """Settings as the ``config.json`` of a trained model holds them, with every preset under its present name."""
+    """Settings as the ``config.json`` of a trained model holds them, with every preset under its present name.
+
+    What presets have got since does not reach a model that was stored before.
+    """
     settings = Settings.parse(values)
-    return settings.model_copy(update={"model": ModelSettings.parse(_renamed(settings.model.model_dump()), "model")})
+    return settings.model_copy(update={"model": ModelSettings.parse(_brought_up(settings.model.model_dump()), "model")})
 
 
 def label(settings: Settings) -> str:
@@ -92,12 +103,12 @@ def _inner(settings: ModelSettings) -> Any:
     return settings.options.get(option) if option is not None else None
 
 
-def _renamed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a model, and of its inner model if any, with the preset under its present name."""
+def _brought_up(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a stored model, and of its inner model if any, as they would be stored today."""
     within = load(options["name"]).wraps
-    inner = {key: _renamed(value) for key, value in options.items() if key == within}
+    inner = {key: _brought_up(value) for key, value in options.items() if key == within}
     preset = {"preset": _RENAMED_PRESETS[options["preset"]]} if options.get("preset") in _RENAMED_PRESETS else {}
-    return {**options, **inner, **preset}
+    return {**_ADDED_TO_PRESETS.get(options["name"], {}), **options, **inner, **preset}
 
 
 def _preset_of(asked: ModelSettings) -> str | None:

@@ -20,6 +20,7 @@ from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
 from segue.data.schedules import Order
 from segue.nn.encoding import Encoding
+from segue.nn.recurrent import draw_gates
 from segue.nn.sampled import Drawn, PopularitySampler, bpr_max, candidate_scores, cross_entropy, false_negatives
 from segue.settings.search_space import Between, Choice, Space
 
@@ -175,6 +176,10 @@ class GRU4Rec(SessionEncoder):
         """Vector and bias of every item, [items, dim + 1]."""
         return torch.cat([self.embedding.weight, self.bias[:, None]], dim=1)
 
+    def tables(self) -> list[Tensor]:
+        """The item table and the bias of every item."""
+        return [*super().tables(), self.bias]
+
     def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
         """Sum over events divided by the number of slots, which shrinks as slots run out at the end of an epoch.
 
@@ -216,9 +221,7 @@ class GRU4Rec(SessionEncoder):
     def _start_as_the_authors(self) -> None:
         """Initialise the table and every gate on its own with Glorot's uniform values, and the biases with zero."""
         nn.init.xavier_uniform_(self.embedding.weight)
-        for name, parameter in self.gru.named_parameters():
-            for gate in parameter.detach().chunk(3):
-                nn.init.xavier_uniform_(gate) if name.startswith("weight") else nn.init.zeros_(gate)
+        draw_gates(self.gru)
 
 
 Model = GRU4Rec

@@ -42,6 +42,9 @@ class ItemKNNConfig(ModelConfig):
     """Weight of an item in mode "decay", as a share of the weight of the item after it."""
     binary: bool = True
     """Whether an item counts once per session; false: every pair of events counts, over the support in events."""
+    official_count: bool = False
+    """Whether C counts as the program of Hidasi et al. (2016) does, whatever `binary` says: item i as often as it
+    occurs, item j once per session, over the support in events. Differs only where sessions repeat items."""
     fill: Literal["none", "popularity"] = "none"
     """Ranking of items without similarity: "popularity" puts them below all others, by train popularity."""
 
@@ -49,8 +52,8 @@ class ItemKNNConfig(ModelConfig):
 class ItemKNN(SessionModel):
     """score(j) = Σ over the prefix of weight · sim(v_i, j); sim = C / ((supp_i + lam)^a (supp_j + lam)^(1 - a)).
 
-    C counts the train sessions in which both occur; sim(i, i) = 0. Of each row the n_sims largest stay, ties by
-    ascending item.
+    C counts the train sessions in which both occur, unless `binary` or `official_count` says otherwise; sim(i, i) = 0.
+    Of each row the n_sims largest stay, ties by ascending item.
     """
 
     Config = ItemKNNConfig
@@ -61,6 +64,8 @@ class ItemKNN(SessionModel):
         "session": {},
         # The form behind the published numbers: cosine to the last item.
         "public": {"model": {"mode": "last", "lam": 0.0}},
+        # The defaults of github.com/hidasib/GRU4Rec and, the same, of github.com/rn5l/session-rec (5dcd583).
+        "official": {"model": {"mode": "last", "lam": 20.0, "a": 0.5, "n_sims": 100, "official_count": True}},
     }
     space: ClassVar[Space] = {
         "model.lam": Choice((0.0, 5.0, 20.0, 50.0, 80.0)),
@@ -68,7 +73,10 @@ class ItemKNN(SessionModel):
         "model.mode": Choice(("last", "sum", "decay")),
         "model.w": Between(0.1, 0.95),
     }
-    spaces: ClassVar[Mapping[str, Space]] = {"public": {}}
+    spaces: ClassVar[Mapping[str, Space]] = {
+        "public": {},
+        "official": {key: values for key, values in space.items() if key in ("model.lam", "model.a")},
+    }
 
     def __init__(self, config: ItemKNNConfig) -> None:
         super().__init__(config)
@@ -78,8 +86,7 @@ class ItemKNN(SessionModel):
     def fit(self, corpus: Corpus) -> None:
         """Count the co-occurrences of train and keep the nearest neighbours of every item."""
         self.n_items, self.n_users = corpus.n_items, corpus.n_users
-        incidence = _incidence(corpus.train, corpus.n_items, binary=self.config.binary)
-        self._similar = SparseRows.from_matrix(_neighbours(incidence, self.config))
+        self._similar = SparseRows.from_matrix(_neighbours(corpus.train, corpus.n_items, self.config))
         popularity = relative_popularity(corpus.item_support) - 1.0  # below every similarity
         self._fill = torch.from_numpy(popularity * (self.config.fill == "popularity"))
 
@@ -137,10 +144,12 @@ def _incidence(sessions: Sessions, n_items: int, *, binary: bool) -> sparse.csr_
     return incidence
 
 
-def _neighbours(incidence: sparse.csr_array, config: ItemKNNConfig) -> sparse.csr_array:
+def _neighbours(sessions: Sessions, n_items: int, config: ItemKNNConfig) -> sparse.csr_array:
     """The n_sims most similar items of every item, block of rows by block of rows."""
-    by_item = incidence.T.tocsr()
-    support = np.asarray(incidence.sum(axis=0)).ravel()
+    incidence = _incidence(sessions, n_items, binary=config.binary or config.official_count)
+    counted = _incidence(sessions, n_items, binary=False) if config.official_count else incidence
+    by_item = counted.T.tocsr()
+    support = np.asarray(counted.sum(axis=0)).ravel()
     left, right = (support + config.lam) ** config.a, (support + config.lam) ** (1 - config.a)
     # Co-occurrences of each item, counted before equal pairs are merged.
     pairs_per_item = np.diff(offsets_of(np.diff(incidence.indptr)[by_item.indices])[by_item.indptr])
@@ -155,7 +164,6 @@ def _neighbours(incidence: sparse.csr_array, config: ItemKNNConfig) -> sparse.cs
         kept = _nearest(item, other, sim, config.n_sims)
         parts.append((sim[kept], item[kept], other[kept]))
     data, item, other = (np.concatenate(column) for column in zip(*parts, strict=True))
-    n_items = incidence.shape[1]
     return sparse.coo_array((data, (item, other)), shape=(n_items, n_items)).tocsr()
 
 

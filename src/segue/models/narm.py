@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from segue.contract.model import ModelConfig, Overrides, SessionEncoder
 from segue.data.batches import Batch, Window
 from segue.nn.encoding import Encoding
+from segue.nn.recurrent import Reset, StepGRU, gate_function, gru
 from segue.settings.search_space import Between, Choice, Space
 
 
@@ -30,6 +31,12 @@ class NARMConfig(ModelConfig):
     """Size H of the recurrent state."""
     attention: Literal["softmax", "raw"] = "softmax"
     """Weights of the recurrent states: "softmax" as in the authors' program, "raw" as the paper writes them."""
+    gru_reset: Reset = "after"
+    """Place of the reset gate: "after" the recurrent product, as torch has it, or "before", as in the authors' program
+    and in Cho et al. (2014)."""
+    hard_sigmoid: bool = False
+    """Whether gates and attention use Theano's piecewise linear sigmoid, clip(x / 5 + 1 / 2, 0, 1), as the authors'
+    program does."""
     dropout_embed: float = Field(0.25, ge=0, lt=1)
     """Share of the input vectors' coordinates that is dropped."""
     dropout_session: float = Field(0.5, ge=0, lt=1)
@@ -40,13 +47,21 @@ class NARM(SessionEncoder):
     """h_t = GRU(E[v_t], h_{t−1}); a_j = vᵀ σ(A₁ h_l + A₂ h_j); score(i) = E[i] · B [c_l, c_g].
 
     c_g = h_l, the last state; c_l = Σ_j a_j h_j. With attention "softmax" the a_j of a prefix pass a softmax first.
+
+    Preset ``official`` is github.com/lijingsdu/sessionRec_NARM (8842334); docs/paper-map.md says what it does not copy.
     """
 
     Config = NARMConfig
     config: NARMConfig
     title: ClassVar[str] = "NARM"
     presets: ClassVar[Mapping[str, Overrides]] = {
-        "official": {"training": {"learning_rate": 1e-3, "batch_events": 512, "weight_decay": 0.0, "max_epochs": 30}},
+        # The authors' patience of 100 epochs never ends their 30.
+        "official": {
+            "model": {"gru_reset": "before", "hard_sigmoid": True},
+            "training": {
+                "learning_rate": 1e-3, "batch_events": 512, "weight_decay": 0.0, "max_epochs": 30, "patience": 30,
+            },
+        },
         "paper_conditions": {
             "model": {"dim": 128, "hidden": 128},
             "training": {
@@ -58,7 +73,7 @@ class NARM(SessionEncoder):
                 "decay_every": 3,
             },
         },
-    }
+    }  # fmt: skip
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 50, 64, 96, 128, 256)),
         "model.hidden": Choice((64, 100, 128, 256)),
@@ -69,7 +84,7 @@ class NARM(SessionEncoder):
     }
 
     embedding: nn.Embedding
-    gru: nn.GRU
+    gru: nn.GRU | StepGRU
     of_last: nn.Linear
     of_each: nn.Linear
     energy: nn.Linear
@@ -100,7 +115,8 @@ class NARM(SessionEncoder):
         """Local vector c_l [events, hidden] from the states [rows, length, hidden] and the last one of each event."""
         seen = torch.arange(hidden.shape[1], device=hidden.device) <= batch.position[:, None]
         each = self.of_each(hidden).index_select(0, batch.row)
-        weight = self.energy(torch.sigmoid(self.of_last(last)[:, None] + each)).squeeze(2)
+        attended = gate_function(self.of_last(last)[:, None] + each, hard=self.config.hard_sigmoid)
+        weight = self.energy(attended).squeeze(2)
         if self.config.attention == "softmax":
             weight = torch.softmax(weight.masked_fill(~seen, torch.finfo(weight.dtype).min), dim=1)
         # An empty prefix sees nothing: its weights are zero here, not the quotient 0 / 0.
@@ -110,7 +126,7 @@ class NARM(SessionEncoder):
     def _build_parameters(self) -> None:
         dim, hidden = self.config.dim, self.config.hidden
         self.embedding = nn.Embedding(self.n_items, dim)
-        self.gru = nn.GRU(dim, hidden, batch_first=True)
+        self.gru = gru(dim, hidden, reset=self.config.gru_reset, hard=self.config.hard_sigmoid)
         self.of_last = nn.Linear(hidden, hidden, bias=False)
         self.of_each = nn.Linear(hidden, hidden, bias=False)
         self.energy = nn.Linear(hidden, 1, bias=False)
@@ -138,8 +154,9 @@ class NARM(SessionEncoder):
             nn.init.normal_(weight, std=(2 / n) ** 0.5)
         for gate in of_gru["weight_hh_l0"].detach().chunk(3):
             nn.init.orthogonal_(gate)
-        for bias in ("bias_ih_l0", "bias_hh_l0"):
-            nn.init.zeros_(of_gru[bias])
+        for name, bias in of_gru.items():
+            if name.startswith("bias"):
+                nn.init.zeros_(bias)
 
 
 Model = NARM

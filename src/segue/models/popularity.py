@@ -17,6 +17,7 @@ from torch import Tensor
 from segue.contract.model import ModelConfig, Need, Overrides, SessionModel
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
+from segue.data.present import present
 from segue.data.tensors import spans
 from segue.nn.encoding import ScoreParts
 from segue.nn.popularity import relative_popularity
@@ -103,7 +104,7 @@ class Popularity(SessionModel):
         train = corpus.train
         weight = np.ones(len(train.items))
         if self.config.recency_half_life is not None and len(train.items):
-            age = train.times.max() - train.times
+            age = np.maximum(present(train.times) - train.times, 0)
             weight = np.exp2(-age / milliseconds(self.config.recency_half_life))
         support = np.bincount(train.items, weights=weight, minlength=corpus.n_items)
         self._popularity = torch.from_numpy(relative_popularity(support))

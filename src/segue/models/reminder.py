@@ -129,6 +129,10 @@ class Reminder(SessionEncoder):
         """Parameter groups of the inner model."""
         return self.inner.parameter_groups()
 
+    def tables(self) -> list[Tensor]:
+        """Tables of the inner model."""
+        return self.inner.tables()
+
     def after_step(self) -> None:
         """Adjust the parameters of the inner model."""
         self.inner.after_step()

@@ -36,8 +36,9 @@ class GatedPropagation(nn.Module):
     """One step, eq. (1)-(5): x' = GRU([M_in (x W_i + c_i) + b_i ‖ M_out (x W_o + c_o) + b_o], x).
 
     M_in and M_out are the means over the distinct predecessors and successors of a node; a node without any hears the
-    bias b alone. The update gate z of ``GRUCell`` keeps the old state where the paper's takes the new one: the same
-    family of functions.
+    bias b alone. The update gate z of ``GRUCell`` keeps the old state where the paper's takes the new one, which is the
+    same family of functions. Its reset gate acts after the recurrent product, r ⊙ (U v), as in the authors' program;
+    eq. (4) of the paper has U (r ⊙ v), which is another family.
     """
 
     def __init__(self, dim: int) -> None:
@@ -80,8 +81,9 @@ class SoftAttention(nn.Module):
 class SRGNN(SessionEncoder):
     """score(i) = s · E[i], with the item vectors that the nodes start from.
 
-    In the authors' loop the decay of the learning rate comes before the epoch, so their first drop is one epoch earlier
-    than that of preset ``official``.
+    In the authors' loop the step of the learning rate comes before the epoch. Under their version of PyTorch (0.4.0)
+    the rate then drops after three epochs, as in preset ``official``; from PyTorch 1.1 on it would drop one epoch
+    earlier.
     """
 
     Config = SRGNNConfig

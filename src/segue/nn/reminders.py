@@ -82,7 +82,8 @@ def _cosines(batch: Batch, event: Tensor, session: Tensor, item: Tensor, n_items
     _, group, length = torch.unique_consecutive(event * n_sessions + session, return_inverse=True, return_counts=True)
     shared = torch.isin(event * n_items + item, running).double()
     shared = shared.new_zeros(len(length)).index_add(0, group, shared)[group]
-    cosine: Tensor = shared / (length[group] * size[event].clamp(min=1)).sqrt()
+    # The root of whole numbers would be float32, which tells equal sums apart.
+    cosine: Tensor = shared / (length[group] * size[event].clamp(min=1)).double().sqrt()
     return cosine
 
 

@@ -23,6 +23,8 @@ Protocol = Literal["preset", "tuned", "paper"]
 
 QUICK_USERS, QUICK_EPOCHS, QUICK_MINUTES = 300, 4, 0.5
 """The quick form: number of users, and epochs and minutes per training."""
+RUNS = ("models", "tuning", "timing")
+"""Folders in the folder of a study: fitted models, searches for settings, and timings."""
 _USERS_SEED = 0
 _OF_EVERY_RUN = ("training", "evaluation", "preparation")
 _SPLITS = {

@@ -36,8 +36,9 @@ class Sheet:
 
     def markdown(self) -> str:
         """The sheet as Markdown; charts are links to the SVG files beside it."""
-        parts = [f"# {self.title}", "\n".join(self.caption), *map(markdown.table, self.tables)]
-        parts += [f"![{title}]({file})" for title, file in self._files().items()]
+        caption = "\n".join(map(markdown.plain, self.caption))
+        parts = [f"# {markdown.plain(self.title)}", caption, *map(markdown.table, self.tables)]
+        parts += [f"![{markdown.plain(title)}]({file})" for title, file in self._files().items()]
         return "\n\n".join(parts) + "\n"
 
     def html(self) -> str:

@@ -92,12 +92,12 @@ def _timed(plan: Plan, label: str, settings: Settings) -> dict[str, Any]:
     key = digest(whole.fingerprint, settings.model_dump(mode="json"))
     folder = plan.out / "timing"
     stored = folder / f"{settings.model.name}-{key}.json"
+    run = stored.with_suffix(".partial")
+    shutil.rmtree(run, ignore_errors=True)  # of a process that was killed
     with suppress(OSError, ValueError, TypeError):
         return dict(json.loads(stored.read_text(encoding="utf-8")))
     logger.info("%s: timing", label)
-    run = folder / f"{settings.model.name}-{key}.partial"
     with writing(run):
-        shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True)
     with threads(settings.training.threads), enough_memory(f"timing {label}"):
         facts = _measure(plan, whole, settings, run)

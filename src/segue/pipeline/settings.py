@@ -11,6 +11,7 @@ from segue.data.corpus import read_manifest
 from segue.data.sources import Source
 from segue.errors import ConfigError
 from segue.settings import Nested, Settings, merged
+from segue.system.paths import named
 
 _FIXED_BY_PREPARATION = ("columns", "sessions", "filters", "split")
 
@@ -22,6 +23,8 @@ def settings_for_log(log: Any, overrides: Nested) -> tuple[Any, Settings]:
     for an unknown data set.
     """
     source: Source | None = sources.find(log) if isinstance(log, str) else None
+    if isinstance(log, str):
+        log = named(log)
     return source or log, models.with_preset(merged(source.settings if source else {}, overrides))
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from html import escape as escaped
 from string import Template
 from typing import Any
 
 from segue.report.table import Cell, Table
+from segue.report.text import printable
 
 
 def page(title: str, notes: Sequence[str], sections: Sequence[str], charts: Mapping[str, Any], script: str) -> str:
@@ -60,6 +61,11 @@ def _cell(cell: Cell) -> str:
     is_number = cell.text[:1].isdigit() or cell.text[:1] in tuple("+-−–[")
     classes = " ".join(filter(None, ["number" if is_number else "", cell.mark]))
     return f'<td class="{classes}">{escape(cell.text)}</td>' if classes else f"<td>{escape(cell.text)}</td>"
+
+
+def escape(text: str) -> str:
+    """A text as HTML that is nothing but this text."""
+    return escaped(printable(text))
 
 
 def legend(colour: Mapping[str, str]) -> str:

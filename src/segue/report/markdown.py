@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from segue.report.table import Cell, Mark, Table
+from segue.report.text import in_one_line
 
+_MEANT = (
+    # code, emphasis, links, images, columns, ~~deletions~~
+    (re.compile(r"[\\`*~|]|(?<=\])[(\[:]|(?<![^\W_])_|_(?![^\W_])"), r"\\\g<0>"),
+    (re.compile(r":(?=//)|(?<=\bwww)\.", re.IGNORECASE), r"\\\g<0>"),  # addresses, which some renderers make links of
+    (re.compile(r"&(?=#|\w+;)"), "&amp;"),
+    (re.compile("<"), "&lt;"),
+)
+"""What means something in Markdown, and what is written for it so that it does not."""
 _MARKED: dict[Mark, str] = {"": "{}", "best": "**{}**", "theirs": "*{}*", "shared": "**{}**", "personal": "*{}*"}
 
 
@@ -21,13 +31,16 @@ def table(shown: Table) -> str:
 
 
 def bullets(sentences: Iterable[str]) -> str:
-    """A list, one line for each sentence."""
-    return "\n".join(f"- {sentence}" for sentence in sentences)
+    """A list, one line for each sentence; texts are escaped."""
+    return "\n".join(f"- {plain(sentence)}" for sentence in sentences)
 
 
 def plain(text: str) -> str:
-    """A text in one line in which no character opens a column, an emphasis or a tag."""
-    return " ".join(text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;").split())
+    """A text in one line in which no character opens a column, an emphasis, a link, an image or a tag."""
+    text = " ".join(in_one_line(text).split())
+    for pattern, written in _MEANT:
+        text = pattern.sub(written, text)
+    return text
 
 
 def _cell(cell: Cell) -> str:

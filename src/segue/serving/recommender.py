@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,13 +19,18 @@ from segue.contract.model import SessionEncoder
 from segue.data.arrays import IntArray
 from segue.data.batches import Batch, Past
 from segue.data.batches import request as request_batch
-from segue.errors import ModelError
+from segue.data.present import present
+from segue.errors import ArtifactError, ModelError
 from segue.nn.encoding import ScoreParts
 from segue.serving.answer import Answer, Recommendation
 from segue.serving.reasons import Reasons
 from segue.serving.request import Seen, count_of, ids_of, seen_of, time_of, user_of
 from segue.serving.vocabulary import Vocabulary
 from segue.system.atomic import writing
+from segue.system.folders import refuse_nameless
+from segue.system.holding import held
+from segue.system.paths import named_path
+from segue.system.replacing import followed, under_construction
 
 _NOBODY = "nothing is known of this session or user"
 _NO_ITEM = "neither the session nor the history holds an item that the model knows"
@@ -70,7 +74,7 @@ class Recommender:
         self._names = _names(artifact.items)
         self._explained = Reasons(self.model, self.known_items.ids, self._names)
         self._user_sessions = np.searchsorted(artifact.history.user, np.arange(len(self.known_users) + 1))
-        self._trained_until = int(artifact.history.times.max()) if len(artifact.history.times) else 0
+        self._trained_until = present(artifact.history.times)
         self._support = np.bincount(artifact.history.items, minlength=self.model.n_items)
 
     @classmethod
@@ -79,18 +83,20 @@ class Recommender:
 
         `keep_alive` is an object that lives as long as the model, such as a temporary folder that is removed after it.
         """
-        model = cls(load_model(Path(folder)))
+        model = cls(load_model(named_path(folder)))
         model._keep_alive = keep_alive
         return model
 
     def save(self, folder: str | Path) -> None:
         """Copy the model to a new folder. Raises ArtifactError when that exists or cannot be written."""
-        out = Path(folder)
-        refuse_existing(out, overwrite=False)
-        with writing(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-                publish_model(Path(shutil.copytree(self.artifact.folder, Path(beside) / "model")), out)
+        out = named_path(folder)
+        refuse_nameless(out, ArtifactError)
+        with held(out, ArtifactError):
+            place = followed(out)
+            refuse_existing(place, overwrite=False)
+            with writing(out), under_construction(place) as new:
+                shutil.copytree(self.artifact.folder, new, dirs_exist_ok=True)
+                publish_model(new, place)
 
     def name(self, item: str) -> str:
         """The name from the items file, or the id."""

@@ -69,7 +69,7 @@ def _one_line(cls: type[Config], error: ValidationError, section: str) -> str:
     problem = first["msg"].removeprefix("Value error, ").lower()
     if first["type"] == "model_type":
         problem = "expected a table of keys"
-    return f"setting '{key}': {problem}, found {_short(first['input'])}"
+    return f"setting '{key}': {problem}, found {shortened(first['input'])}"
 
 
 def _table(owner: type[Config], name: str) -> type[Config]:
@@ -80,6 +80,7 @@ def _table(owner: type[Config], name: str) -> type[Config]:
     )
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """A value as Python writes it, cut where it is long."""
     text = repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

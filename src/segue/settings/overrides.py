@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from segue.errors import ConfigError
-from segue.settings.base import nearest
+from segue.settings.base import nearest, shortened
 from segue.settings.sections import Nested, Settings, merged
+from segue.settings.toml import DEPTH, from_toml, value_as_toml
+from segue.system.reading import read_text
+
+_LARGEST = 1 << 20
+"""Most bytes of a settings file; all keys with all their values take some kilobytes."""
 
 
 def read_overrides(config: Path | None = None, assignments: Sequence[str] = ()) -> Nested:
@@ -22,13 +26,23 @@ def read_overrides(config: Path | None = None, assignments: Sequence[str] = ()) 
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         keys = path.strip().split(".")
-        if not equals or len(keys) < 2 or not all(keys):
-            raise ConfigError(f"--set {assignment!r}: expected SECTION.KEY=VALUE, such as training.seed=1")
+        if not equals or not 2 <= len(keys) <= DEPTH or not all(keys):
+            raise ConfigError(f"--set {shortened(assignment)}: expected SECTION.KEY=VALUE, such as training.seed=1")
         _assign(nested, keys, _toml_value(text.strip()))
     for section in nested:
         if section not in Settings.model_fields:
             raise ConfigError(f"unknown section '{section}': {nearest(section, list(Settings.model_fields))}")
     return nested
+
+
+def as_option(key: str, value: str | Sequence[str]) -> str:
+    """The option that gives a setting this value, quoted for a shell: what messages advise.
+
+    A text that TOML, or the blanks around it, would make something else of is quoted for TOML too.
+    """
+    plain = isinstance(value, str) and value == value.strip() and value.isprintable() and _toml_value(value) == value
+    text = value if plain else value_as_toml(value)
+    return f"--set {shlex.quote(f'{key}={text}')}"
 
 
 def changed(settings: Settings, *layers: Mapping[str, Mapping[str, Any]]) -> Settings:
@@ -89,12 +103,12 @@ def _assign(nested: dict[str, Any], keys: Sequence[str], value: Any) -> None:
 
 def _read_toml(path: Path) -> Nested:
     try:
-        nested = tomllib.loads(path.read_text(encoding="utf-8"))
+        nested = from_toml(read_text(path, _LARGEST))
     except OSError as error:
-        raise ConfigError(f"cannot read the settings file {path}: {os.strerror(error.errno or 0)}") from None
+        raise ConfigError(f"cannot read the settings file {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"the settings file {path} is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigError(f"the settings file {path} is not valid TOML: {error}") from None
     for section, values in nested.items():
         if not isinstance(values, dict):
@@ -104,6 +118,6 @@ def _read_toml(path: Path) -> Nested:
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):  # no TOML, or TOML beyond what Python reads: numbers of thousands of digits
+        return from_toml(f"value = {text}")["value"]
+    except ValueError:  # no TOML, or TOML beyond what Python reads: numbers of thousands of digits
         return text

@@ -38,6 +38,27 @@ def _auto_or_bool(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         raise ValueError("expected auto, true or false") from None
 
 
+def _pattern(form: str) -> str:
+    directives = re.findall(r"%-?(.)", form.replace("%%", ""))
+    unknown = [letter for letter in directives if letter not in "aAbBcdfgHIjmMnpSxXyYzZ"]
+    if unknown or form.replace("%%", "").endswith("%"):
+        raise ValueError(f"strptime formats know no '%{unknown[0] if unknown else ''}'; a form is '%Y-%m-%d %H:%M:%S'")
+    named = set(directives)
+    days = named & set("cx") or (named & set("yY") and (named & set("j") or (named & set("d") and named & set("mbB"))))
+    if not days:
+        raise ValueError("a format must hold a year, a month and a day, such as '%Y-%m-%d %H:%M:%S'")
+    return form
+
+
+TimestampUnit = Literal[
+    "s", "ms", "us", "ns", "minutes", "hours", "days", "excel", "julian", "matlab", "cocoa", "dotnet", "filetime",
+    "webkit"
+]  # fmt: skip
+"""What a number of time counts; :mod:`segue.data.log.timestamp_units` says what each means."""
+TimestampPattern = Annotated[str, AfterValidator(_pattern), Words('a strptime format such as "%m/%d/%Y %I:%M:%S %p"')]
+"""How the text of a time is written."""
+
+
 class ColumnsSettings(Config):
     """Names of the source's columns."""
 
@@ -46,16 +67,41 @@ class ColumnsSettings(Config):
     item_id: str = "item_id"
     """Column with the id of the item."""
     timestamp: str = "timestamp"
-    """Column with the time of the event: epoch seconds, ms, us or ns, ISO 8601, or dates. Without a zone: UTC."""
+    """Column with the time of the event: epoch seconds, ms, us or ns, ISO 8601, dates, or another form that has one
+    meaning. Without a zone: UTC."""
+    timestamp_unit: TimestampUnit | None = None
+    """What the numbers of the timestamp column count: epoch "s", "ms", "us" or "ns"; "minutes", "hours" or "days" since
+    1970; "excel" (days since 1899-12-30, OLE too), "julian" or "matlab" days; "cocoa" (seconds since 2001), "dotnet"
+    (ticks), "filetime" (100 ns since 1601) or "webkit" (microseconds since 1601). Unset: recognised."""
+    timestamp_format: TimestampPattern | None = None
+    """How the text of the timestamp column is written, as a strptime format such as "%m/%d/%Y %I:%M:%S %p". Unset:
+    recognised; text such as 04/07/2014, where day and month could be taken for each other, is refused then."""
+    order: str | None = None
+    """Column that orders the events of one time: as numbers where all of it are numbers, else as text. Unset: their
+    rows do."""
     session_id: str | None = None
     """Column with the id of the session; with one, sessions are not cut by `sessions.gap`. Unset: a column called
-    session_id is used where there is one."""
+    session_id is used where there is one; "" leaves that unused."""
     event_type: str | None = None
     """Column with the type of the event, which `filters.event_types` reads. Unset: a column called event_type is used
-    where there is one."""
+    where there is one; "" leaves that unused."""
     null_words: tuple[str, ...] = ("\\N",)
     """Words that stand for a missing value in these columns and in those of the items and users files, such as
     ["\\\\N", "NULL"]; blanks around them do not count. A text of blanks alone is always missing."""
+
+    @field_validator("user_id", "item_id", "timestamp", "order")
+    @classmethod
+    def _named(cls, column: str | None) -> str | None:
+        if column == "":
+            raise ValueError("expected the name of a column")
+        return column
+
+    @field_validator("timestamp_format")
+    @classmethod
+    def _one_form(cls, form: str | None, info: ValidationInfo) -> str | None:
+        if form and info.data.get("timestamp_unit"):
+            raise ValueError("numbers have a unit and text has a format; set columns.timestamp_unit or this, not both")
+        return form
 
 
 class SessionsSettings(Config):
@@ -153,7 +199,7 @@ class TrainingSettings(Config):
 
     optimizer: Literal["adam", "adamw", "adagrad"] = "adam"
     """Rule of the updates: "adam" adds weight decay to the gradient, "adamw" applies it apart from the gradient,
-    "adagrad" is Adagrad with momentum that touches only the rows with a gradient."""
+    "adagrad" is Adagrad with momentum that touches only those rows of tables that have a gradient."""
     momentum: float = Field(0.0, ge=0, lt=1)
     """Share of a row's last step that its next step repeats; for optimizer "adagrad" alone."""
     batch_events: int = Field(512, ge=1, le=100_000_000)

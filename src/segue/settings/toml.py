@@ -1,10 +1,29 @@
-"""Settings as TOML text, for files that ``--config`` reads back."""
+"""Settings as TOML text: written for files that ``--config`` reads back, and read from anywhere."""
 
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+DEPTH = 20
+"""Most names that a key may join by dots; Python's reader takes minutes for thousands."""
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_DEEP = re.compile(rf"""(?<![\w"'-])(?:{_PART}[ \t]*+\.[ \t]*+){{{DEPTH}}}""")
+
+
+def from_toml(text: str) -> dict[str, Any]:
+    """The values of a TOML text. Raises ValueError with the reason where it is none, or one that nobody writes."""
+    deep = _DEEP.search(text)
+    if deep:
+        line = text.count("\n", 0, deep.start()) + 1
+        raise ValueError(f"line {line}: more than {DEPTH} names are joined by dots")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("its brackets are nested too deeply") from None
 
 
 def as_toml(nested: Mapping[str, Mapping[str, Any]], comment: str = "") -> str:
@@ -15,11 +34,12 @@ def as_toml(nested: Mapping[str, Mapping[str, Any]], comment: str = "") -> str:
     lines = [f"# {line}" for line in comment.splitlines()]
     for section, keys in nested.items():
         lines += ["", f"[{_key(section)}]"]
-        lines += [f"{_key(key)} = {_value(value)}" for key, value in keys.items() if value is not None]
+        lines += [f"{_key(key)} = {value_as_toml(value)}" for key, value in keys.items() if value is not None]
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
-def _value(value: Any) -> str:
+def value_as_toml(value: Any) -> str:
+    """One value as TOML writes it. Raises TypeError for a value that TOML cannot hold."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
@@ -27,10 +47,10 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, Mapping):
-        pairs = (f"{_key(key)} = {_value(inner)}" for key, inner in value.items() if inner is not None)
+        pairs = (f"{_key(key)} = {value_as_toml(inner)}" for key, inner in value.items() if inner is not None)
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, Sequence):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(value_as_toml, value))}]"
     raise TypeError(f"TOML has no {type(value).__name__}")
 
 

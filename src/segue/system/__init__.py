@@ -1,1 +1,1 @@
-"""The machine underneath: files written whole, output folders, Ctrl-C, and the runtime of PyTorch."""
+"""The machine underneath: files and folders written whole, one process per folder, Ctrl-C, the runtime of PyTorch."""

@@ -16,17 +16,27 @@ UNFINISHED = ".writing"
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file under another name and rename it when it is complete."""
+    """Write a small file under another name and rename it when it is complete.
+
+    Names of files may hold bytes that are no UTF-8; they are written as escapes, ``\\udce9``, as in JSON.
+    """
     with aside(path) as new:
-        new.write_text(text, encoding="utf-8")
+        new.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """A temporary name under which to write `path`; renamed at the end of the block, removed when the block fails."""
+    """A temporary name under which to write `path`; renamed at the end of the block, removed when the block fails.
+
+    The file gets the permissions of any new file, by the umask, whatever the writer of its format gives it.
+    """
     new = path.with_name(path.name + UNFINISHED)
     try:
+        new.unlink(missing_ok=True)
+        new.touch()
+        permissions = new.stat().st_mode
         yield new
+        new.chmod(permissions)
         os.replace(new, path)
     except BaseException:
         with suppress(OSError):

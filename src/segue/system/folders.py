@@ -1,9 +1,8 @@
-"""Folders that a command writes: what must not be lost there, and how a finished folder replaces it."""
+"""Folders that a command writes: what must not be lost there, and what may be replaced."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import UserMistake
+from segue.system.atomic import writing
+from segue.system.replacing import beside, owner_of, publish, under_construction
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class FolderKind:
         Raises OSError when the name is too long for the file system.
         """
         refuse_nameless(out, self.mistake)
-        _former(out).exists()  # a longer name than `out`: whatever is wrong with it is found now, not after hours
+        beside(out, "dropped").exists()  # a longer name than `out`: what is wrong with it is found now, not after hours
         if not out.exists() or is_empty_folder(out):
             return
         if not overwrite:
@@ -44,24 +45,6 @@ class FolderKind:
     def refuse_foreign(self, folder: Path) -> None:
         """Raise the mistake naming a file in `folder` that Segue did not write."""
         refuse_foreign(folder, self.owns, self.mistake)
-
-
-def publish(finished: Path, out: Path) -> None:
-    """Rename a finished folder into place; what it replaces disappears only once the new one is there.
-
-    Raises OSError when it cannot be renamed; what stood at `out` is then back.
-    """
-    if not out.exists():
-        finished.rename(out)
-        return
-    former = _former(out)
-    out.rename(former)
-    try:
-        finished.rename(out)
-    except OSError:
-        former.rename(out)
-        raise
-    shutil.rmtree(former, ignore_errors=True)
 
 
 def missing_parents(folder: Path) -> list[Path]:
@@ -94,20 +77,24 @@ def refuse_foreign(folder: Path, owns: Callable[[Path], bool], mistake: type[Use
         owns: whether a path relative to `folder` is one of Segue's files there.
     """
     for path in sorted(folder.rglob("*")):
-        if (path.is_symlink() or not path.is_dir()) and not owns(path.relative_to(folder)):
+        within = path.relative_to(folder)
+        left_over = any(owner_of(Path(part)) for part in within.parts)  # by a killed process
+        if (path.is_symlink() or not path.is_dir()) and not (owns(within) or left_over):
             raise mistake(
                 f"{path} is not Segue's, and all of {folder} would be replaced; move it away, or choose another --out"
             )
 
 
 def clear(out: Path, owns: Callable[[Path], bool], *inputs: Any) -> None:
-    """Remove a folder of many runs for a new beginning, and lose nothing else.
+    """Replace a folder of many runs by an empty one for a new beginning, and lose nothing else.
 
     Raises UserMistake when a file of somebody else lies there, or a file or folder that is about to be read.
     """
     refuse_inputs_inside(out, *inputs)
     refuse_foreign(out, owns, UserMistake)
-    shutil.rmtree(out)
+    place = Path(os.path.realpath(out))
+    with writing(out), under_construction(place) as new:
+        publish(new, place)
 
 
 def refuse_inputs_inside(folder: Path, *inputs: Any) -> None:
@@ -123,7 +110,3 @@ def refuse_inputs_inside(folder: Path, *inputs: Any) -> None:
             raise UserMistake(
                 f"{path} lies in {folder}, which would be replaced; move it away, or choose another --out"
             )
-
-
-def _former(out: Path) -> Path:
-    return out.with_name(f".{out.name}.former-{os.getpid()}")

@@ -14,9 +14,12 @@ from segue.settings import TrainingSettings
 class RowAdagrad(torch.optim.Optimizer):
     """Adagrad with momentum, row by row (Duchi et al. 2011; as used by Hidasi & Karatzoglou 2018).
 
-    For every row with a gradient g: a += g²; m = momentum · m − lr · g / √(a + eps); row += m. A row whose gradient is
-    all zero, such as an item outside the batch, stays as it is, and so do its a and m: a sampled item is not moved on
-    by the momentum of the batch that last saw it. a starts from 0. Weight decay adds weight_decay · row to g.
+    For every row with a gradient g: a += g²; m = momentum · m − lr · g / √(a + eps); row += m. A row of a table whose
+    gradient is all zero, such as an item outside the batch, stays as it is, and so do its a and m: a sampled item is
+    not moved on by the momentum of the batch that last saw it. The rows of a dense matrix go on by their momentum, as
+    in the authors' program. a starts from 0. Weight decay adds weight_decay · row to g.
+
+    A group of parameters says under "dense" which of them, by place, are no tables; without it all are tables.
     """
 
     def __init__(
@@ -28,17 +31,18 @@ class RowAdagrad(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
-            for parameter in group["params"]:
+            for place, parameter in enumerate(group["params"]):
                 if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+                    dense = place in group.get("dense", ())
+                    rows = torch.arange(len(parameter)) if dense else _with_gradient(parameter.grad)
+                    self._update(parameter, parameter.grad, rows.to(parameter.device), group)
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: Tensor, gradient: Tensor, rows: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
             state["squares"] = torch.zeros_like(parameter)
             if group["momentum"]:
                 state["momentum"] = torch.zeros_like(parameter)
-        rows = (gradient if gradient.dim() == 1 else gradient.flatten(1).abs().sum(1)).nonzero().squeeze(1)
         slope = gradient.index_select(0, rows)
         if group["weight_decay"]:
             slope = slope.add(parameter.index_select(0, rows), alpha=group["weight_decay"])
@@ -49,6 +53,11 @@ class RowAdagrad(torch.optim.Optimizer):
             change.add_(state["momentum"].index_select(0, rows), alpha=group["momentum"])
             state["momentum"].index_copy_(0, rows, change)
         parameter.index_add_(0, rows, change)
+
+
+def _with_gradient(gradient: Tensor) -> Tensor:
+    """Numbers of the rows whose gradient is not all zero."""
+    return (gradient if gradient.dim() == 1 else gradient.flatten(1).abs().sum(1)).nonzero().squeeze(1)
 
 
 def optimizer_of(groups: list[dict[str, Any]], training: TrainingSettings) -> torch.optim.Optimizer:

@@ -282,6 +282,9 @@ class Trainer:
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        write_epochs(
+            self.folder, self.state.records, self.name
+        )  # a killed process may have written the checkpoint only
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

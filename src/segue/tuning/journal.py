@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from segue.errors import ArtifactError
@@ -21,7 +22,10 @@ from segue.training.trainer import EpochPlan
 
 JOURNAL = "study.journal"
 
-_QUESTION, _REPEATS, _EPOCHS, _PLAN = "question", "repeats", "curve", "plan"
+_NAME = "segue"
+_QUESTION, _EPOCHS, _PLAN = "question", "curve", "plan"
+_INTERRUPTED = "repeats"
+"""The attribute with the number of a trial that was interrupted; studies begun earlier have it at its repetition."""
 _SETTLED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _FORMAT = 2
 """Version of the attributes of a trial; a study of another version has to be started again."""
@@ -32,18 +36,22 @@ _WARMUP = 2
 
 
 def open_study(folder: Path, question: dict[str, Any]) -> optuna.Study:
-    """Open the study of `folder`, or create it where there is none; trials that were interrupted are queued again.
+    """Open the study of `folder`, or create it where there is none; trials that were interrupted do not count.
+
+    The caller holds the folder (:func:`segue.system.holding.held`), for the journal itself is not locked.
 
     Args:
         question: facts of the search, JSON-safe; raises ArtifactError when the study there was started with another.
     """
+    journal = Path(os.path.abspath(folder / JOURNAL))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _mend(folder / JOURNAL)
+        _mend(journal)
         try:
+            storage = JournalStorage(JournalFileBackend(str(journal), _HeldFolder(str(journal))))
             study = optuna.create_study(
-                storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
-                study_name="segue",
+                storage=storage,
+                study_name=_NAME,
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=_WARMUP),
                 direction="maximize",
                 load_if_exists=True,
@@ -60,17 +68,19 @@ def open_study(folder: Path, question: dict[str, Any]) -> optuna.Study:
             f"the study at {folder} was started differently ({differ}); repeat its command, or drop it with --overwrite"
         )
     study.set_user_attr(_QUESTION, question)
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params, user_attrs={_REPEATS: trial.number})
+    for number in [trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]:
+        # It is not queued again: the next trial draws the same settings, since it draws from the trials that count.
+        trial = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(_NAME), number)
+        storage.set_trial_user_attr(trial, _INTERRUPTED, number)
+        study.tell(number, state=TrialState.FAIL)
     return study
 
 
 def settled(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that count: finished, pruned, or failed on their own account."""
     trials = study.get_trials(deepcopy=False)
-    repeated = {trial.user_attrs[_REPEATS] for trial in trials if _REPEATS in trial.user_attrs}
-    return [trial for trial in trials if trial.state in _SETTLED and trial.number not in repeated]
+    interrupted = {trial.user_attrs[_INTERRUPTED] for trial in trials if _INTERRUPTED in trial.user_attrs}
+    return [trial for trial in trials if trial.state in _SETTLED and trial.number not in interrupted]
 
 
 def row(trial: FrozenTrial) -> dict[str, Any]:
@@ -81,7 +91,7 @@ def row(trial: FrozenTrial) -> dict[str, Any]:
         "value": trial.value,
         "settings": dict(trial.params),
         "validation": [trial.intermediate_values[epoch] for epoch in sorted(trial.intermediate_values)],
-        **{key: value for key, value in trial.user_attrs.items() if key not in (_REPEATS, _EPOCHS, _PLAN)},
+        **{key: value for key, value in trial.user_attrs.items() if key not in (_INTERRUPTED, _EPOCHS, _PLAN)},
     }
 
 
@@ -112,8 +122,23 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
+class _HeldFolder(JournalFileOpenLock):
+    """The lock of a journal in a folder that this process holds: nobody else writes there.
+
+    Optuna's own lock is a file beside the journal, which a killed process leaves, and for which the next one waits.
+    """
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
 def _mend(journal: Path) -> None:
-    """Cut off half a line that a killed process left; the lines after it could not be read."""
+    """Cut off half a line that a killed process left, since lines after it could not be read; drop a lock of Optuna."""
+    for lock in journal.parent.glob(f"{JOURNAL}.lock*"):
+        lock.unlink(missing_ok=True)
     if journal.exists():
         whole, newline, _ = journal.read_bytes().rpartition(b"\n")
         with journal.open("r+b") as file:

@@ -31,6 +31,7 @@ from segue.settings.overrides import changed, selected
 from segue.settings.toml import as_toml
 from segue.system.atomic import write_text, writing
 from segue.system.folders import clear
+from segue.system.holding import held, sweep
 from segue.system.torch_runtime import pick_device
 from segue.training.epochs import EpochRecord, write_epochs
 from segue.training.trainer import SELECTED_BY, EpochPlan, Progress
@@ -108,7 +109,7 @@ def tune(
     Raises ConfigError when no trial succeeds, ArtifactError when the study at `out` was started differently or another
     process works on it, CorpusError when the model needs what the corpus lacks.
     """
-    with quiet():
+    with quiet(), held(out, ArtifactError):
         try:
             search = _Search(corpus, out, settings, budget, fixed, progress, overwrite=overwrite)
             return search.run(watch or (lambda _: None))
@@ -116,6 +117,10 @@ def tune(
             raise ArtifactError(
                 f"another process works on the study at {out}; wait until it ends, then repeat the command"
             ) from None
+
+
+def _is_ours(path: Path) -> bool:
+    return path.parts[0].startswith(_OURS)
 
 
 class _Search:
@@ -138,8 +143,11 @@ class _Search:
         grid = budget.search == "paper-grid"
         self.points = all_points(self.space, None if grid else budget.trials, budget.seed)
         self.first = None if grid else preset_point(self.settings, self.space)
-        if overwrite and (out / JOURNAL).exists():
-            clear(out, lambda path: path.parts[0].startswith(_OURS), corpus)
+        if (out / JOURNAL).exists():
+            if overwrite:
+                clear(out, _is_ours, corpus)
+            else:
+                sweep(out, _is_ours)
         question = {
             "corpus": self.corpus.fingerprint,
             "settings": self.settings.model_dump(mode="json"),
@@ -155,6 +163,7 @@ class _Search:
             self._write()
             watch(self._at())
         self._write()
+        shutil.rmtree(self.out / _RUNNING, ignore_errors=True)  # of a process that was killed after its last trial
         best, trials = self._best(), [row(trial) for trial in settled(self.study)]
         if best is None or best.value is None:
             reasons = [trial["reason"] for trial in trials if "reason" in trial]

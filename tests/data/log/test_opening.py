@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from raw_logs import CSV, FRAME, ROWS, Read, refused, rows, write
+
+from segue.errors import UserMistake
 
 
 def database(path: Path, *tables: str) -> Path:
@@ -195,3 +198,18 @@ def test_frames_that_cannot_be_read(read: Read) -> None:
     refused(read, pd.DataFrame(FRAME).iloc[:0], "the pandas frame is empty")
     refused(read, pl.DataFrame({**FRAME, "item_id": [["a"], ["b"], ["c"]]}), r"'item_id' holds VARCHAR\[\]")
     refused(read, pd.DataFrame({**FRAME, "item_id": [1, "b", 2.5]}), "the pandas frame cannot be read")
+
+
+def test_a_pipe_under_the_name_of_a_log(read: Read, tmp_path: Path) -> None:
+    """Opening it would wait for ever for somebody to write."""
+    os.mkfifo(tmp_path / "log.csv")
+    refused(read, tmp_path / "log.csv", "is a device or a pipe, not a file")
+    (tmp_path / "endless.csv").symlink_to("/dev/zero")
+    refused(read, tmp_path / "endless.csv", "is a device or a pipe, not a file")
+
+
+def test_a_file_of_a_folder_whose_name_is_not_utf8(read: Read, tmp_path: Path) -> None:
+    write(tmp_path / "logs" / "a.csv", CSV)
+    write(Path(os.fsdecode(os.fsencode(tmp_path / "logs") + b"/caf\xe9.csv")), CSV)
+    with pytest.raises(UserMistake, match=r"the name .*caf.* is not UTF-8; rename the file or folder"):
+        read(tmp_path / "logs")

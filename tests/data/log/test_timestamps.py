@@ -3,33 +3,18 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from times import EPOCH, milliseconds, read
 
-from segue.data.log.timestamps import TimestampFormat, recognise
 from segue.errors import LogError
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOMENTS = st.lists(
-    st.datetimes(datetime(1980, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC)), min_size=1, max_size=8
+    st.datetimes(datetime(1997, 1, 2), datetime(2059, 12, 1), timezones=st.just(UTC)), min_size=1, max_size=8
 )
 OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-
-
-def read(values: Any, kind: pa.DataType | None = None) -> tuple[TimestampFormat, list[int | None]]:
-    connection = duckdb.connect()
-    connection.register("given", pa.table({"t": pa.array(values, kind)}))
-    connection.execute("CREATE TABLE rows AS SELECT * FROM given")
-    found = recognise(connection, "rows", "t", "LOG", lambda row: f"row {row + 1}")
-    times = connection.execute(f"SELECT {found.sql} FROM rows ORDER BY rowid").fetchall()
-    return found, [time for (time,) in times]
-
-
-def milliseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def microseconds(moment: datetime) -> int:
@@ -146,7 +131,7 @@ def test_mixed_magnitudes_of_native_numbers_are_refused() -> None:
         "yesterday",
         "2023-13-01",
         "2023-02-30",
-        "2023/11/14",
+        "14/11/2023",
         "2023-11-14T25:00:00",
         "1_700",
         "inf",
@@ -186,17 +171,28 @@ def test_small_seconds_count_from_an_unknown_start() -> None:
     assert times == [0, 36000, 77000, 2678373000]
 
 
-def test_seconds_that_are_only_sometimes_calendar_days_stay_seconds() -> None:
-    assert read([20240101, 20240199])[0].relative
+def test_numbers_that_are_only_sometimes_calendar_days_are_no_dates() -> None:
+    with pytest.raises(
+        LogError, match=r"say what they count \(minutes since 1970: --set columns.timestamp_unit=minutes"
+    ):
+        read([20240101, 20240199])
 
 
-def test_negative_seconds_are_before_1970_not_relative() -> None:
-    found, times = read([-86401, 5])
+def test_a_few_negative_seconds_are_before_1970_not_relative() -> None:
+    found, times = read([-86401, 1700000000, 1700000060])
     assert not found.relative
-    assert times == [-86401000, 5000]
+    assert times == [-86401000, 1700000000000, 1700000060000]
 
 
 def test_midnights_of_any_form_are_reported_as_dates() -> None:
     assert read([1699920000, 1700006400])[0].dates_only
     assert read(["2023-11-14 00:00:00", "2023-11-15 00:00:00"])[0].dates_only
     assert not read(["2023-11-14 00:00:00", "2023-11-15 00:00:01"])[0].dates_only
+
+
+def test_zeros_fit_every_unit_of_epochs() -> None:
+    found, times = read([1700000000000, 0, 1700000060000])
+    assert found.words == "epoch milliseconds, UTC"
+    assert times == [1700000000000, 0, 1700000060000]
+    with pytest.raises(LogError, match="the timestamps mix forms"):
+        read(["0", "2023-11-14"])

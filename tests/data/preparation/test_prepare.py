@@ -14,6 +14,7 @@ from segue.data.corpus import Part, load, read_manifest
 from segue.data.preparation import write as writing
 from segue.data.preparation.prepare import prepare
 from segue.errors import ConfigError, CorpusError, LogError, UserMistake
+from segue.system import replacing
 
 
 def test_a_log_becomes_a_corpus(tmp_path: Path) -> None:
@@ -139,15 +140,13 @@ def test_a_full_disk_while_writing_is_one_line(tmp_path: Path, monkeypatch: pyte
 def test_a_corpus_comes_back_when_the_new_one_cannot_take_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, rename = tmp_path / "corpus", Path.rename
+    out = tmp_path / "corpus"
     before = prepare(log_of(ROWS), out, small())
 
-    def failing(self: Path, target: Path) -> Path:
-        if target == out and self.name == "corpus":
-            raise OSError(errno.EIO, "Input/output error")
-        return rename(self, target)
+    def failing(one: Path, other: Path) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(Path, "rename", failing)
+    monkeypatch.setattr(replacing, "exchange", failing)
     with pytest.raises(UserMistake, match="Input/output error"):
         prepare(log_of(ROWS), out, small(), overwrite=True)
     assert read_manifest(out) == before
@@ -155,7 +154,7 @@ def test_a_corpus_comes_back_when_the_new_one_cannot_take_its_place(
 
 def test_a_file_in_the_place_of_a_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserMistake, match="preparing the corpus"):
+    with pytest.raises(UserMistake, match=r"cannot write to .*/file/corpus: Not a directory"):
         prepare(log_of(ROWS), tmp_path / "file" / "corpus", small())
 
 

@@ -79,6 +79,7 @@ def by_hand(model: APGNN, user: int, history: list[list[int]], prefix: list[int]
         {"steps": 3, "max_sessions": 2},
         {"norm": "code"},
         {"norm": "code", "steps": 2, "layer_norm": True},
+        {"gru_reset": "after", "steps": 2},
     ],
 )
 def test_the_shared_union_equals_a_dense_graph_for_every_event(options: dict[str, object]) -> None:
@@ -261,23 +262,65 @@ def test_two_tastes_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("dim", [16, 100])
-def test_it_starts_from_the_authors_values(dim: int) -> None:
-    """Everything within 1 / √d of zero, and all the way to there; the layer normalisation from ones and zeros."""
+@pytest.mark.parametrize("initial", ["uniform", "authors"])
+def test_it_starts_from_the_authors_values(dim: int, initial: str) -> None:
+    """Within 1 / √d of zero, and all the way to there; the authors leave some of it to their framework."""
     corpus = worlds.corpus_of(USERS, n_items=300)
-    model = fitted(corpus, dim=dim, dim_user=200, layer_norm=True)
-    limit = dim**-0.5
-    for name, parameter in model.named_parameters():
-        if "normalise" not in name:
-            assert 0.8 * limit < float(parameter.detach().abs().max()) <= limit, name
+    model = fitted(corpus, dim=dim, dim_user=200, layer_norm=True, initial=initial)
+    limits = dict.fromkeys((name for name, _ in model.named_parameters() if "normalise" not in name), dim**-0.5)
+    if initial == "authors":
+        limits |= {f"attention.{part}.weight": (6 / (2 * dim)) ** 0.5 for part in ("query", "key", "value")}
+        limits |= dict.fromkeys(("current.of_each.bias", "earlier.of_each.bias"), 0.0)
+        gru = {name: limits.pop(f"propagation.gru.{name}") for name in ("weight_ih", "weight_hh", "bias_ih")}
+        for name in gru:
+            gates, candidate = model.propagation.gru.get_parameter(name).detach().split((2 * dim, dim))
+            if name == "bias_ih":
+                assert gates.eq(1).all()
+                assert candidate.eq(0).all()
+            else:
+                # One matrix for both gates, from 3 d to 2 d numbers, and one for the candidate, to d.
+                for part, numbers in ((gates, 5 * dim), (candidate, 4 * dim)):
+                    limit = (6 / numbers) ** 0.5
+                    assert 0.95 * limit < float(part.abs().max()) <= limit, name
+    for name, limit in limits.items():
+        assert 0.8 * limit <= float(model.get_parameter(name).detach().abs().max()) <= limit, name
     assert model.attention.normalise.weight.eq(1).all()  # type: ignore[union-attr]
     assert model.attention.normalise.bias.eq(0).all()  # type: ignore[union-attr]
 
 
 def test_parameter_count() -> None:
-    """T7: V d + (U + 1) d' + 2 (d² + d + d d') + GRU 9 d² + 6 d + attention 3 d² + two poolings + (4 d + d') d."""
+    """T7: V d + (U + 1) d' + 2 (d² + d + d d') + GRU 9 d² + 3 d + attention 3 d² + two poolings + (4 d + d') d."""
     corpus = worlds.corpus_of(USERS, n_items=8)
     d, du = 6, 3
-    wanted = 8 * d + 3 * du + 2 * (d * d + d + d * du) + 9 * d * d + 6 * d + 3 * d * d
+    wanted = 8 * d + 3 * du + 2 * (d * d + d + d * du) + 9 * d * d + 3 * d + 3 * d * d
     wanted += 2 * (2 * d * d + 2 * d) + (4 * d + du) * d
     assert fitted(corpus).statistics() == {"parameters": wanted}
     assert fitted(corpus, layer_norm=True).statistics() == {"parameters": wanted + 2 * d}
+    assert fitted(corpus, gru_reset="after").statistics() == {"parameters": wanted + 3 * d}, "torch has two biases"
+
+
+def test_first_sessions_are_history_alone_where_they_are_not_trained_on() -> None:
+    """The loss of training is that of the later sessions; validation counts all events."""
+    corpus = worlds.corpus_of(USERS, n_items=8)
+    model = fitted(corpus, first_sessions=False, mask_users=0.0)
+    batch = worlds.events_of(model, corpus, corpus.train)
+    encoding = model.encode(batch)
+    later = torch.isin(batch.row, torch.tensor([1, 2, 3, 4, 6, 7]))
+    assert 0 < int(later.sum()) < len(batch)
+    each = torch.nn.functional.cross_entropy(
+        encoding.vectors @ model.item_vectors().t(), batch.target, reduction="none"
+    )
+    torch.testing.assert_close(model.loss_of(encoding, batch), each.mean())
+    model.train()
+    torch.testing.assert_close(model.loss_of(encoding, batch), each[later].mean())
+    torch.testing.assert_close(fitted(corpus, first_sessions=True).train().loss_of(encoding, batch), each.mean())
+
+
+def test_a_batch_of_first_sessions_alone_teaches_nothing() -> None:
+    corpus = worlds.corpus_of([[[0, 1, 2]], [[1, 2, 0], [0, 1]]])
+    model = fitted(corpus, first_sessions=False).train()
+    alone = corpus.train.take(torch.tensor([0]).numpy())
+    loss = model.loss(worlds.events_of(model, corpus, alone))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert all(p.grad is None or not p.grad.any() for p in model.parameters())

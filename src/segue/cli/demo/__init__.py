@@ -11,6 +11,8 @@ import typer
 from segue.cli.console import out, print_rows
 from segue.cli.demo import stages
 from segue.cli.demo.stages import Stage
+from segue.errors import UserMistake
+from segue.system.holding import held
 
 QUICK = Stage("A first look", households=60, shown=5)
 FULL = Stage("The fuller run", households=300, shown=8)
@@ -28,14 +30,17 @@ def demo(
     Example: `segue demo --out demo`
     """
     started, report = time.monotonic(), to / "report.html"
-    stages.refuse_foreign_folder(to, (QUICK, FULL))
-    whole = stages.prepared(to / "corpus")
-    stages.run(QUICK, whole, to)
-    if not report.exists():
-        out.print(f"\n{_seconds_since(started)} seconds so far. The fuller run takes some minutes more; after Ctrl-C")
-        out.print("the same command goes on where it stopped.")
-    results = stages.run(FULL, whole, to)
-    stages.write_page(report, FULL, to, results)
+    with held(to, UserMistake):
+        stages.refuse_foreign_folder(to, (QUICK, FULL))
+        whole = stages.prepared(to / "corpus")
+        stages.run(QUICK, whole, to)
+        if not report.exists():
+            out.print(
+                f"\n{_seconds_since(started)} seconds so far. The fuller run takes some minutes more; after Ctrl-C"
+            )
+            out.print("the same command goes on where it stopped.")
+        results = stages.run(FULL, whole, to)
+        stages.write_page(report, FULL, to, results)
     out.print()
     print_rows({"report": str(report), "minutes": f"{_seconds_since(started) / 60:.1f}"})
 

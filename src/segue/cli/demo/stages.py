@@ -23,7 +23,9 @@ from segue.pipeline.settings import settings_for_log
 from segue.report.evaluation_page import write_report
 from segue.serving.recommender import Recommender
 from segue.settings import Nested
-from segue.system.atomic import write_text
+from segue.system.atomic import UNFINISHED, write_text
+from segue.system.holding import sweep
+from segue.system.replacing import owner_of
 from segue.training.epochs import read_epochs, training_facts
 from segue.version import __version__
 
@@ -86,18 +88,20 @@ def runs() -> dict[str, Nested]:
 
 
 def refuse_foreign_folder(to: Path, planned: Sequence[Stage]) -> None:
-    """Raise UserMistake when `to` is a file, or a folder that holds more than a demo writes."""
+    """Raise UserMistake when `to` is a file, or a folder that holds more than a demo writes; sweep it otherwise."""
     if not to.exists():
         return
     if not to.is_dir():
         raise UserMistake(f"{to} is a file; choose another --out")
     ours = {"corpus", "report.html", "results.json", *(stage.folder(to).name for stage in planned)}
     for path in sorted(to.iterdir()):
-        if path.name not in ours:
+        owner = owner_of(path) or path
+        if owner.name.removesuffix(UNFINISHED) not in ours:
             raise UserMistake(f"{to} holds {path.name}, which no demo wrote; choose another --out")
     corpus = to / "corpus"
     if corpus.exists() and read_manifest(corpus)["log"].get("source") != SOURCE.partition(":")[0]:
         raise UserMistake(f"{corpus} is not the corpus of a demo; choose another --out")
+    sweep(to, lambda path: path.parts[0].removesuffix(UNFINISHED) in ours)
 
 
 def prepared(folder: Path) -> Path:

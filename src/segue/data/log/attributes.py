@@ -71,7 +71,7 @@ def read_attributes(
     or records. UserMistake: a full disk, too little memory.
     """
     with engine.guarded(f"reading {name_of(path)}"), opened(connection, path) as table:
-        require_column(table, id_column, f"rename column '{{}}' to {id_column}")
+        require_column(table, id_column, lambda name: f"rename column '{name}' to {id_column}")
         columns = [id_column, *(column for column in table.columns if column != id_column)]
         stage(connection, table, {f"a{number}": column for number, column in enumerate(columns)}, _ROWS)
         forget_words(connection, _ROWS, null_words)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ import duckdb
 
 from segue.data.engine import one_row
 from segue.data.log.id_spellings import case_key, spelling_key
+from segue.settings.overrides import as_option
 
 WRITTEN_NULLS = (
     r"\n", "null", "(null)", "[null]", "<null>", "none", "nan", "<na>", "na", "n/a", "#n/a", "nat", "nil", "undefined",
@@ -108,7 +107,7 @@ def _words_for_nothing(connection: duckdb.DuckDBPyConnection, null_words: Sequen
 def read_as_missing(null_words: Sequence[str], more: Sequence[str]) -> str:
     """The option that reads more words as missing values, quoted for a shell."""
     words = list(dict.fromkeys([*null_words, *(word.strip() for word in more)]))
-    return f"--set {shlex.quote(f'columns.null_words={json.dumps(words, ensure_ascii=False)}')}"
+    return as_option("columns.null_words", words)
 
 
 def _spellings(connection: duckdb.DuckDBPyConnection, role: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from segue.data.log.tabular import Tabular, column_types, literal, quoted
 from segue.errors import LogError, first_line
+from segue.system.paths import named
 
 _SUFFIXES = {
     ".csv": "CSV",
@@ -101,6 +102,8 @@ def _open_path(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[Tab
         raise LogError("no log is named (the name is empty); give a file, a folder, or FILE.duckdb::TABLE")
     if not path.exists():
         raise LogError(f"no such file: {file}")
+    if not (path.is_file() or path.is_dir()):
+        raise LogError(f"{file} is a device or a pipe, not a file; write what it gives into a file")
     if marked or (path.is_file() and _kind(path) == "DuckDB"):
         connection.execute(f"ATTACH {literal(file)} AS {_ATTACHED} (READ_ONLY, TYPE duckdb)")
         try:
@@ -113,6 +116,7 @@ def _open_path(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[Tab
     if len(kinds) > 1:
         raise LogError(f"the folder {name} mixes {' and '.join(sorted(kinds))} files; keep one kind")
     for each in files:
+        named(str(each))  # refuses a name that is not UTF-8
         if not each.stat().st_size:
             raise LogError(f"{each} is empty (0 bytes)")
     kind = kinds.pop()

@@ -7,8 +7,9 @@
     time        BIGINT    epoch milliseconds
     session_id  VARCHAR   null throughout where the source has none
     event_type  VARCHAR   null throughout where the source has none
-    event_row   BIGINT    a total order: the row number in the source, or where rows have no order, the rank by
-                          (time, item_id, user_id, session_id, event_type)
+    event_row   BIGINT    a total order: the row number in the source; the rank by the column that `columns.order`
+                          names, then by row; where rows have no order, the rank by (time, item_id, user_id,
+                          session_id, event_type)
 
 Ids are text; whole numbers stored as floats (12.0, as pandas makes them beside a missing value) become "12".
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -25,6 +27,7 @@ import duckdb
 from segue.data import engine
 from segue.data.engine import one_row
 from segue.data.log.opening import name_of, opened
+from segue.data.log.order import EventOrder, event_order
 from segue.data.log.tabular import (
     Tabular,
     as_text,
@@ -38,13 +41,13 @@ from segue.data.log.tabular import (
 from segue.data.log.timestamps import recognise
 from segue.errors import LogError
 from segue.settings import ColumnsSettings
+from segue.settings.overrides import as_option
 
 logger = logging.getLogger("segue")
 
 _ROWS = "log_rows"
+_REQUIRED = ("user_id", "item_id", "timestamp")
 _OPTIONAL = ("session_id", "event_type")
-_IN_ORDER = "rowid"
-_WITHOUT_ORDER = "row_number() OVER (ORDER BY time, item_id, user_id, session_id, event_type) - 1"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class LogFacts:
         order: what event_row follows, in words.
         has_session_id, has_event_type: whether the source has such a column.
         first_time, last_time: first and last time of the rows in the log, epoch milliseconds.
+        has_order: whether a column orders the events of one time.
     """
 
     source: str
@@ -78,6 +82,7 @@ class LogFacts:
     has_event_type: bool
     first_time: int
     last_time: int
+    has_order: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as they stand in manifests: JSON-safe."""
@@ -117,7 +122,7 @@ def read_log(
         stage(connection, table, mapping, _ROWS)
         forget_words(connection, _ROWS, columns.null_words)
         try:
-            facts = _write_log(connection, table, mapping, drop_invalid, allow_missing_user)
+            facts = _write_log(connection, table, mapping, columns, drop_invalid, allow_missing_user)
         finally:
             connection.execute(f"DROP TABLE {_ROWS}")
     logger.info("%s: %s rows, timestamps: %s", facts.source, f"{facts.rows_read:,}", facts.timestamp_format)
@@ -128,33 +133,44 @@ def read_log(
 
 def _mapping(table: Tabular, columns: ColumnsSettings) -> dict[str, str]:
     """Role → column of the source."""
-    named = {role: getattr(columns, role) for role in ("user_id", "item_id", "timestamp", *_OPTIONAL)}
+    named = columns.model_dump(include={*_REQUIRED, *_OPTIONAL, "order"})
     for role in _OPTIONAL:
         if named[role] is None and role in table.columns:
             named[role] = role
-    mapping = {role: column for role, column in named.items() if column is not None}
+    mapping = {role: column for role, column in named.items() if column}  # "" leaves a column unused
     for role, column in mapping.items():
-        require_column(table, column, f"map it with --set columns.{role}={{}}")
+        require_column(table, column, partial(_way_to_map, role))
     return mapping
+
+
+def _way_to_map(role: str, column: str) -> str:
+    return f"map it with {as_option(f'columns.{role}', column)}"
 
 
 def _write_log(
     connection: duckdb.DuckDBPyConnection,
     table: Tabular,
     mapping: Mapping[str, str],
+    columns: ColumnsSettings,
     drop_invalid: bool,
     allow_missing_user: bool,
 ) -> LogFacts:
-    format_ = recognise(connection, _ROWS, "timestamp", table.name, lambda row: row_in_words(connection, table, row))
+    def position(row: int) -> str:
+        return row_in_words(connection, table, row)
+
+    format_ = recognise(
+        connection, _ROWS, "timestamp", table.name, position, asked=columns, drop_unreadable=drop_invalid
+    )
     ids = _ids(connection, table, mapping)
-    expressions = {**ids, "timestamp": format_.sql}
+    order = event_order(connection, _ROWS, table, mapping.get("order"))
+    expressions = {**ids, "timestamp": format_.sql} | ({"order": order.column} if order.column else {})
     users_may_miss = allow_missing_user and "session_id" in ids
     required = {name: sql for name, sql in expressions.items() if name != "event_type"}
     barred = [name for name in required if name != "user_id" or not users_may_miss]
     nulls = _count_nulls(connection, required)
     if not drop_invalid:
         _refuse_nulls(connection, table, nulls, {name: mapping[name] for name in barred})
-    _create(connection, expressions, [name for name in barred if nulls.counts[name]], table.ordered)
+    _create(connection, expressions, [name for name in barred if nulls.counts[name]], order)
     left, first, last = one_row(connection, "SELECT count(*), min(time), max(time) FROM log")
     if not left:
         raise LogError(f"{table.name}: each of its {nulls.rows:,} rows has a null or empty id or time; nothing is left")
@@ -167,11 +183,12 @@ def _write_log(
         timestamp_format=format_.words,
         dates_only=format_.dates_only,
         relative_times=format_.relative,
-        order="rows of the source" if table.ordered else "time, then ids (the source has no order of rows)",
+        order=order.words,
         has_session_id="session_id" in ids,
         has_event_type="event_type" in ids,
         first_time=first,
         last_time=last,
+        has_order="order" in mapping,
     )
 
 
@@ -220,14 +237,15 @@ def _refuse_nulls(
 
 
 def _create(
-    connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str], incomplete: list[str], ordered: bool
+    connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str], incomplete: list[str], order: EventOrder
 ) -> None:
     roles = {"user_id": "user_id", "item_id": "item_id", "timestamp": "time", **{name: name for name in _OPTIONAL}}
     missing = "CAST(NULL AS VARCHAR)"
-    selected = ", ".join(f"{expressions.get(role, missing)} AS {column}" for role, column in roles.items())
-    valid = " AND ".join(f"{roles[role]} IS NOT NULL" for role in incomplete) or "true"
+    columns = {**roles, "order": quoted("order")} if order.column else roles
+    selected = ", ".join(f"{expressions.get(role, missing)} AS {column}" for role, column in columns.items())
+    valid = " AND ".join(f"{columns[role]} IS NOT NULL" for role in incomplete) or "true"
     connection.execute(f"""
         CREATE OR REPLACE TABLE log AS
-        SELECT {", ".join(roles.values())}, {_IN_ORDER if ordered else _WITHOUT_ORDER} AS event_row
+        SELECT {", ".join(roles.values())}, {order.sql} AS event_row
         FROM (SELECT {selected}, rowid FROM {_ROWS}) WHERE {valid}
     """)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,15 +76,15 @@ def column_types(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[s
     return {name: str(kind) for name, kind, *_ in connection.execute(f"DESCRIBE FROM {relation}").fetchall()}
 
 
-def require_column(table: Tabular, column: str, hint: str) -> None:
-    """Raise LogError when the column is not there; `hint` is the way to name another, with ``{}`` for its name."""
+def require_column(table: Tabular, column: str, hint: Callable[[str], str]) -> None:
+    """Raise LogError when the column is not there; `hint` says the way to take another, whose name it is given."""
     if column in table.columns:
         return
     others = [name for name in table.columns if name not in ColumnsSettings.model_fields]
     plain = {re.sub(r"[\W_]", "", name).lower(): name for name in others}
     close = difflib.get_close_matches(re.sub(r"[\W_]", "", column).lower(), list(plain), n=1, cutoff=0.5)
     nearest = f"did you mean '{plain[close[0]]}'? " if close else ""
-    remedy = hint.format(plain[close[0]] if close else "COLUMN")
+    remedy = hint(plain[close[0]] if close else "COLUMN")
     raise LogError(f"{table.name} has no column '{column}' (found: {', '.join(table.columns)}); {nearest}{remedy}")
 
 

@@ -7,10 +7,13 @@ A number is read by its magnitude alone, whatever its sign::
     1e14 <= |x| < 1e17   epoch microseconds
     1e17 <= |x| < 9.2e18 epoch nanoseconds
 
-Two exceptions, for whole columns: when every number is a calendar day written YYYYMMDD, they are dates; seconds that
-all lie before 1980 and not before zero count from an unknown start. Text is a number, an ISO 8601 time with zone, one
-without (read as UTC), or an ISO date. One column holds one of these forms; two of them are refused.
-What is finer than a millisecond is rounded (fractional seconds) or cut off.
+unless the whole column speaks for something else. Where every number writes a date, YYYYMMDD or YYYYMMDDHHMMSS, they
+are dates. Where more than half of the numbers would be no usual times of a log (before 1997 or after 2059), they are no
+epochs: they count seconds from an unknown start when they begin near 0, and are refused otherwise, with the units that
+would make times of them (``timestamp_units``). Text is a number, an ISO 8601 time with zone, one without (read as UTC),
+an ISO date, or another form with one meaning (``timestamp_texts``). One column holds one of these forms; two of them
+are refused. The settings `columns.timestamp_unit` and `columns.timestamp_format` say the form, and nothing is
+recognised. What is finer than a millisecond is rounded (fractional seconds) or cut off.
 """
 
 from __future__ import annotations
@@ -21,18 +24,14 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from segue.data.engine import one_row
+from segue.data.log.moments import iso
 from segue.data.log.tabular import column_types, quoted
+from segue.data.log.time_column import TimeColumn
+from segue.data.log.timestamp_texts import certain_format, proposed_formats
+from segue.data.log.timestamp_units import DAY, EPOCHS, UNITS, YEAR_1980, believable, calendar, strptime, usual
 from segue.errors import LogError
+from segue.settings import ColumnsSettings
 
-DAY = 86_400_000
-YEAR_1980 = 315_532_800_000
-
-_NUMBERS = {
-    "seconds": (0.0, 1e11, "TRY_CAST(round(TRY_CAST({column} AS DOUBLE) * 1000) AS BIGINT)"),
-    "milliseconds": (1e11, 1e14, "TRY_CAST({column} AS BIGINT)"),
-    "microseconds": (1e14, 1e17, "TRY_CAST({column} AS BIGINT) // 1000"),
-    "nanoseconds": (1e17, 9.2e18, "TRY_CAST({column} AS BIGINT) // 1000000"),
-}
 _DATE_RE = r"\d{4}-\d{2}-\d{2}"
 _TIME_RE = _DATE_RE + r"[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
 _TEXTS = {
@@ -40,10 +39,11 @@ _TEXTS = {
     "ISO 8601 without zone, read as UTC": (_TIME_RE, "TIMESTAMP"),
     "dates (YYYY-MM-DD)": (_DATE_RE, "DATE"),
 }
-_WHOLE = {sign + size for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")}
 _UNREADABLE = "no time that Segue reads"
 _KNOWN = "epoch seconds, ms, us or ns, ISO 8601 such as 2024-01-31T18:30:00Z, or dates such as 2024-01-31"
-_CALENDAR_DAY = "try_strptime(CAST(TRY_CAST({column} AS BIGINT) AS VARCHAR), '%Y%m%d')"
+_FORMAT_HINT = "its form can be said, such as --set 'columns.timestamp_format=%d.%m.%Y %H:%M:%S'"
+_NEAR_ZERO = 9_000
+"""Numbers that begin below this count from a start of their own: as days since 1970 they would be of before 1995."""
 
 
 @dataclass(frozen=True)
@@ -55,44 +55,61 @@ class TimestampFormat:
         sql: the expression over the column that gives epoch milliseconds, BIGINT, null for a null.
         dates_only: every time is a midnight: all events of a day share one time.
         relative: the times count from an unknown start.
+        unreadable: number of values that are no times; they were made null, because that was asked for.
     """
 
     words: str
     sql: str
     dates_only: bool = False
     relative: bool = False
+    unreadable: int = 0
 
 
 _NO_TIMES = TimestampFormat("no times", "CAST(NULL AS BIGINT)")
 
 
 def recognise(
-    connection: duckdb.DuckDBPyConnection, relation: str, column: str, name: str, row_name: Callable[[int], str]
+    connection: duckdb.DuckDBPyConnection,
+    relation: str,
+    column: str,
+    name: str,
+    row_name: Callable[[int], str],
+    *,
+    asked: ColumnsSettings | None = None,
+    drop_unreadable: bool = False,
 ) -> TimestampFormat:
     """Recognise the times in `column` of the engine's table `relation`.
 
     Args:
         name: the source, for messages.
         row_name: rowid → the position of that row, for messages.
+        asked: settings whose `timestamp_unit` or `timestamp_format` says the form.
+        drop_unreadable: make values that are no times null in `relation`, and count them, where other values are times.
 
-    Raises LogError for a type that holds no times, for the first time that cannot be read, and for mixed forms.
+    Raises LogError for a type that holds no times, for the first time that cannot be read, for mixed forms, and for
+    numbers of which it is not certain what they count.
     """
     kind = column_types(connection, relation)[column]
-    reading = _native(quoted(column), kind)
-    if reading is None:
-        forms = _forms(connection, relation, quoted(column), kind, name)
+    values = TimeColumn(connection, relation, quoted(column), kind, name, row_name)
+    unit, form = (asked.timestamp_unit, asked.timestamp_format) if asked else (None, None)
+    native = _native(values)
+    if native is not None:
+        if unit or form:
+            raise LogError(
+                f"{name}: the timestamp column holds {kind}, which needs no unit and no format; leave out "
+                "columns.timestamp_unit and columns.timestamp_format"
+            )
+        return _with_dates(values, native)
+    if not values.holds_numbers_or_text:
+        raise LogError(f"{name}: the timestamp column holds {kind}; expected {_KNOWN}")
+    reading = _declared(values, unit, form) if unit or form else _recognised(values, drop_unreadable)
+    unreadable = _make_null_or_refuse(values, reading, drop_unreadable)
+    return replace(_with_dates(values, reading.format), unreadable=unreadable)
 
-        def example(form: _Form) -> str:
-            (value,) = one_row(connection, f"SELECT {quoted(column)} FROM {relation} WHERE rowid = {form.row}")
-            return f"{row_name(form.row)} ('{value}')"
 
-        single = _single_form(forms, name, example)
-        reading = _reading(connection, relation, quoted(column), single) if single else _NO_TIMES
-    return _with_dates(connection, relation, reading)
-
-
-def _native(column: str, kind: str) -> TimestampFormat | None:
+def _native(values: TimeColumn) -> TimestampFormat | None:
     """The reading of a column of dates or timestamps of any resolution; infinite times are null."""
+    column, kind = values.column, values.kind
     if kind == "DATE":
         return TimestampFormat("native dates", f"epoch_ms({column})")
     if kind.startswith("TIMESTAMPTZ") or kind.endswith("WITH TIME ZONE"):
@@ -107,90 +124,165 @@ def _native(column: str, kind: str) -> TimestampFormat | None:
 
 
 @dataclass(frozen=True)
+class _Reading:
+    """A format, and the SQL condition over ``value`` and ``number`` that a value is a time of it; None where that is
+    known of every value."""
+
+    format: TimestampFormat
+    holds: str | None = None
+
+
+def _declared(values: TimeColumn, unit: str | None, form: str | None) -> _Reading:
+    """The reading that the settings ask for."""
+    if unit is None:
+        assert form is not None
+        return _by_format(values, form, f"text of columns.timestamp_format '{form}'")
+    time = UNITS[unit].sql("value")
+    holds = f"(number IS NOT NULL AND {time} IS NOT NULL)"
+    (early,) = values.summary(f"bool_and({time} >= 0 AND {time} < {YEAR_1980})", holds)
+    words = f"{UNITS[unit].words} (columns.timestamp_unit)"
+    return _Reading(TimestampFormat(words, UNITS[unit].sql(values.column), relative=bool(early)), holds)
+
+
+def _by_format(values: TimeColumn, form: str, words: str) -> _Reading:
+    zone = "converted to UTC" if "%z" in form.lower() else "read as UTC"
+    return _Reading(
+        TimestampFormat(f"{words}, {zone}", strptime(values.value, form)), f"{strptime('value', form)} IS NOT NULL"
+    )
+
+
+@dataclass(frozen=True)
 class _Form:
-    """One form of time found in a column, its first row, and the range of the numbers."""
+    """One form of time found in a column: the number of its values, its first row, the range of the numbers, whether
+    one has a fraction, and how many are usual times of a log."""
 
-    form: str
+    name: str
+    count: int
     row: int
-    least: float | None
-    greatest: float | None
-    fractional: bool | None
+    least: float
+    greatest: float
+    fractional: bool
+    usual: int
 
 
-def _forms(connection: duckdb.DuckDBPyConnection, relation: str, column: str, kind: str, name: str) -> list[_Form]:
-    """The forms in a column of numbers or text, in the order of their first rows."""
-    if kind == "VARCHAR":
-        value = f"nullif(trim({column}), '')"
-        # DuckDB would also take 1_000 for a number.
-        number = "CASE WHEN NOT contains(value, '_') THEN TRY_CAST(value AS DOUBLE) END"
-    elif kind in ("DOUBLE", "FLOAT"):
-        # Not-a-number is how frames write a missing number.
-        value, number = f"CASE WHEN NOT isnan({column}) THEN {column} END", "CAST(value AS DOUBLE)"
-    elif kind in _WHOLE or kind.startswith("DECIMAL"):
-        value, number = column, "CAST(value AS DOUBLE)"
-    else:
-        raise LogError(f"{name}: the timestamp column holds {kind}; expected {_KNOWN}")
+def _form_sql(values: TimeColumn) -> str:
+    """The SQL of the name of a value's form."""
     magnitudes = " ".join(
-        f"WHEN abs(number) >= {low!r} AND abs(number) < {high!r} THEN '{form}'"
-        for form, (low, high, _) in _NUMBERS.items()
+        f"WHEN abs(number) >= {low!r} AND abs(number) < {high!r} THEN '{unit}'" for unit, (low, high) in EPOCHS.items()
     )
     texts = " ".join(
         f"WHEN regexp_full_match(value, '{pattern}') AND TRY_CAST(value AS {into}) IS NOT NULL THEN '{words}'"
         for words, (pattern, into) in _TEXTS.items()
-        if kind == "VARCHAR"
+        if values.is_text
     )
-    rows = connection.execute(f"""
-        SELECT form, min(row) AS first, min(number), max(number), bool_or(number <> trunc(number))
-        FROM (
-            SELECT row, number, CASE {magnitudes} {texts} ELSE '{_UNREADABLE}' END AS form
-            FROM (SELECT row, value, {number} AS number FROM (SELECT rowid AS row, {value} AS value FROM {relation}))
-            WHERE value IS NOT NULL
-        )
-        GROUP BY form ORDER BY first
+    return f"CASE {magnitudes} {texts} ELSE '{_UNREADABLE}' END"
+
+
+def _forms(values: TimeColumn) -> list[_Form]:
+    """The forms in a column of numbers or text, in the order of their first rows."""
+    normal = " ".join(f"WHEN '{unit}' THEN {usual(unit)}" for unit in EPOCHS)
+    rows = values.connection.execute(f"""
+        SELECT form, count(*), min(row) AS first, coalesce(min(number), 0), coalesce(max(number), 0),
+               coalesce(bool_or(number <> trunc(number)), false), count(*) FILTER (CASE form {normal} END)
+        FROM (SELECT row, number, {_form_sql(values)} AS form FROM {values.rows}) GROUP BY form ORDER BY first
     """)
     return [_Form(*row) for row in rows.fetchall()]
 
 
-def _single_form(forms: list[_Form], name: str, example: Callable[[_Form], str]) -> _Form | None:
-    for each in forms:
-        if each.form == _UNREADABLE:
-            raise LogError(f"{name}: the timestamp of {example(each)} is {_UNREADABLE}; expected {_KNOWN}")
-    if len(forms) > 1:
-        seen = ", ".join(f"{each.form} in {example(each)}" for each in forms)
-        raise LogError(f"{name}: the timestamps mix forms: {seen}; bring all of them to one")
-    return forms[0] if forms else None
+def _recognised(values: TimeColumn, drop_unreadable: bool) -> _Reading:
+    """The reading of a column of numbers or text about which the settings say nothing."""
+    forms = _forms(values)
+    times = [form for form in forms if form.name != _UNREADABLE]
+    wrong = next((form for form in forms if form.name == _UNREADABLE), None)
+    if wrong and (written := certain_format(values, values.example(wrong.row))):
+        return _by_format(values, written, f"text such as '{values.example(wrong.row)}' ({written})")
+    if wrong and not (times and drop_unreadable):
+        raise LogError(_unreadable(values, wrong.row))
+    if all(form.name in EPOCHS for form in times):  # 0 is the same moment in every unit
+        times = [form for form in times if form.least or form.greatest] or times
+    if len(times) > 1:
+        raise LogError(_mixed(values, times))
+    return _of_form(values, times[0], checked=not wrong) if times else _Reading(_NO_TIMES)
 
 
-def _reading(connection: duckdb.DuckDBPyConnection, relation: str, column: str, found: _Form) -> TimestampFormat:
-    if found.form in _TEXTS:
-        return TimestampFormat(found.form, f"epoch_us(TRY_CAST(trim({column}) AS {_TEXTS[found.form][1]})) // 1000")
-    least, greatest = found.least or 0.0, found.greatest or 0.0
-    sql = _NUMBERS[found.form][2].format(column=column)
+def _of_form(values: TimeColumn, found: _Form, *, checked: bool) -> _Reading:
+    holds = None if checked else f"({_form_sql(values)} = '{found.name}' OR number = 0)"
+    if found.name in _TEXTS:
+        sql = f"epoch_us(TRY_CAST(trim({values.column}) AS {_TEXTS[found.name][1]})) // 1000"
+        return _Reading(TimestampFormat(found.name, sql), holds)
+    written = None if found.fractional else calendar(values, found.greatest)
+    if written:
+        dates = "dates" if written[0] == "YYYYMMDD" else "dates and times"
+        return _Reading(TimestampFormat(f"{dates} ({written[0]})", written[1]), holds)
+    sql = UNITS[found.name].sql(values.column)
     detail = " (fractional)" if found.fractional else ""
-    if found.form == "seconds":
-        if not detail and _all_calendar_days(connection, relation, column, least, greatest):
-            return TimestampFormat("dates (YYYYMMDD)", f"epoch_ms({_CALENDAR_DAY.format(column=column)})")
-        if least >= 0 and greatest * 1000 < YEAR_1980:
-            words = f"seconds since an unknown start{detail}, from {least:.15g} to {greatest:.15g}"
-            return TimestampFormat(words, sql, relative=True)
-    return TimestampFormat(f"epoch {found.form}{detail}, UTC", sql)
+    if found.usual * 2 >= found.count:
+        return _Reading(TimestampFormat(f"{UNITS[found.name].words}{detail}, UTC", sql), holds)
+    if _counts_from_zero(values, found):
+        words = f"seconds since an unknown start{detail}, from {found.least:.15g} to {found.greatest:.15g}"
+        return _Reading(TimestampFormat(words, sql, relative=True), holds)
+    raise LogError(_uncertain(values, found))
 
 
-def _all_calendar_days(
-    connection: duckdb.DuckDBPyConnection, relation: str, column: str, least: float, greatest: float
-) -> bool:
-    """Whether every number is a day of the years 1900 to 2100 (read as seconds: all in August 1970)."""
-    if least < 19000101 or greatest > 21001231:
-        return False
-    day = _CALENDAR_DAY.format(column=column)
-    query = f"SELECT bool_and({day} IS NOT NULL) FROM {relation} WHERE TRY_CAST({column} AS BIGINT) IS NOT NULL"
-    return bool(one_row(connection, query)[0])
+def _counts_from_zero(values: TimeColumn, found: _Form) -> bool:
+    """Whether the numbers look like seconds since an unknown start: before 1980 as epochs, beginning near 0 beside
+    their range, and nearly all of them no times of today in a rarer unit, as days of Excel would be."""
+    early = found.name == "s" and found.least >= 0 and found.greatest * 1000 < YEAR_1980
+    return early and found.least <= max(found.greatest - found.least, _NEAR_ZERO) and not believable(values)
 
 
-def _with_dates(connection: duckdb.DuckDBPyConnection, relation: str, found: TimestampFormat) -> TimestampFormat:
+def _uncertain(values: TimeColumn, found: _Form) -> str:
+    """The message about numbers of which it is not certain what they count."""
+    unit = UNITS[found.name]
+    (time,) = values.summary(f"arg_min({unit.sql('value')}, row)", f"row = {found.row}")
+    ways = [(UNITS[name].words, name) for name in believable(values) if name != found.name]
+    ways.append((f"{unit.words} all the same", found.name))
+    say = "; ".join(f"{words}: --set columns.timestamp_unit={name}" for words, name in ways)
+    others = "" if len(ways) > 1 else f"; other units: {', '.join(UNITS)}"
+    return (
+        f"{values.name}: as {unit.words} most timestamps lie before 1997 or after 2059, {values.in_words(found.row)} "
+        f"at {iso(time)}; say what they count ({say}{others})"
+    )
+
+
+def _mixed(values: TimeColumn, times: list[_Form]) -> str:
+    seen = ", ".join(f"{_words(form.name)} in {values.in_words(form.row)}" for form in times)
+    return (
+        f"{values.name}: the timestamps mix forms: {seen}; bring all of them to one, or say which one is meant with "
+        "columns.timestamp_unit or columns.timestamp_format and leave out the other rows with --drop-invalid"
+    )
+
+
+def _words(form: str) -> str:
+    return UNITS[form].words.removeprefix("epoch ") if form in UNITS else form
+
+
+def _unreadable(values: TimeColumn, row: int, expected: str = _KNOWN) -> str:
+    """The message about the first value that is no time, with the formats that would read the column."""
+    proposed = proposed_formats(values, values.example(row))
+    say = " or ".join(f"--set 'columns.timestamp_format={form}'" for form in proposed)
+    hint = f"what would read the column: {say}" if proposed else _FORMAT_HINT
+    return f"{values.name}: the timestamp of {values.in_words(row)} is {_UNREADABLE}; expected {expected}; {hint}"
+
+
+def _make_null_or_refuse(values: TimeColumn, reading: _Reading, drop: bool) -> int:
+    """Refuse the first value that is no time of the reading, or make all such values null; returns their number."""
+    if reading.holds is None:
+        return 0
+    wrong = f"({reading.holds}) IS NOT TRUE"
+    count, first, total = values.summary(f"count(*) FILTER ({wrong}), min(row) FILTER ({wrong}), count(*)")
+    if not count:
+        return 0
+    if not drop or count == total:
+        raise LogError(_unreadable(values, first, reading.format.words))
+    values.make_null(wrong)
+    return int(count)
+
+
+def _with_dates(values: TimeColumn, found: TimestampFormat) -> TimestampFormat:
     if found.relative:
         return found
-    (dates_only,) = one_row(connection, f"SELECT bool_and({found.sql} % {DAY} = 0) FROM {relation}")
+    (dates_only,) = one_row(values.connection, f"SELECT bool_and({found.sql} % {DAY} = 0) FROM {values.relation}")
     if not dates_only:
         return found
     return replace(found, words=f"{found.words}: all events of a day share one time", dates_only=True)

@@ -17,7 +17,7 @@ from segue.data.log.ids_of_log import count_ids, id_warnings, number_of, shown
 from segue.data.log.moments import iso
 from segue.data.log.order_evidence import OrderEvidence, order_evidence
 from segue.data.log.read import LogFacts
-from segue.data.log.timestamps import DAY, YEAR_1980
+from segue.data.log.timestamp_units import DAY, YEAR_1980
 
 _NEARLY_ALL = 0.9
 _ENOUGH = 5
@@ -80,15 +80,17 @@ class Warnings:
             yield "all events are of one user: a log of two users or more is needed; is columns.user_id right?"
 
     def _order(self, evidence: OrderEvidence) -> Iterator[str]:
-        if self.facts.dates_only:
+        ordered = self.facts.has_order
+        if self.facts.dates_only and not ordered:
             yield (
-                "timestamps are dates only: the order inside a day is not known; give times, or give session ids and "
-                f"{_SHUFFLE}"
+                "timestamps are dates only: the order inside a day is not known; give times, or name a column that "
+                f"orders the events of a day with columns.order, or give session ids and {_SHUFFLE}"
             )
-        if evidence.of_two and evidence.one_time >= _NEARLY_ALL:
+        if evidence.of_two and evidence.one_time >= _NEARLY_ALL and not ordered:
             yield (
                 f"in {evidence.one_time:.1%} of the sessions of two events or more all events carry one timestamp, so "
-                f"their order is only that of the rows: unless the rows are known to stand in true order, {_SHUFFLE}"
+                "their order is only that of the rows: unless the rows are known to stand in true order, name a column "
+                f"that orders them with columns.order, or {_SHUFFLE}"
             )
         if evidence.of_three >= _ENOUGH and evidence.sorted_by_id >= _NEARLY_ALL:
             yield (
@@ -100,8 +102,9 @@ class Warnings:
     def _times(self) -> Iterator[str]:
         if self.facts.relative_times:
             yield (
-                "times count from an unknown start: gaps between events are right, calendar times are not; add the "
-                "start if it is known"
+                "times count from an unknown start and are read as seconds: if they count something else, set "
+                "columns.timestamp_unit (such as ms or minutes); gaps between events are right then, calendar times "
+                "are not; add the start if it is known"
             )
             return
         for condition, where, advice in (

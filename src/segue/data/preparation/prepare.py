@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -28,8 +26,10 @@ from segue.data.preparation.write import CorpusWriter, number_users_and_sessions
 from segue.data.sources import RawLog, Source
 from segue.errors import CorpusError, LogError, first_line
 from segue.settings import Settings
-from segue.system.folders import FolderKind, missing_parents, publish, refuse_inputs_inside, remove_empty
+from segue.system.folders import FolderKind, refuse_inputs_inside, refuse_nameless
+from segue.system.holding import held
 from segue.system.interrupts import interruptible, undisturbed
+from segue.system.replacing import followed, publish, under_construction
 
 logger = logging.getLogger("segue")
 
@@ -62,20 +62,24 @@ def prepare(
     Raises:
         ConfigError: `settings.graph.attributes` names a column that items and users lack.
         LogError: the log or an attribute file cannot be read or believed.
-        CorpusError: `out` is in the way or holds files of others, or no usable corpus survives the filters.
+        CorpusError: `out` is in the way, holds files of others or is held by another process, or no usable corpus
+            survives the filters.
         UserMistake: `out` cannot be written or holds the log, the disk is full, memory or the engine's limit is too
             small.
     """
-    with engine.guarded(f"looking for {out}"):
-        _CORPUS_FOLDER.refuse_existing(out, overwrite=overwrite)
-        refuse_inputs_inside(out, source, items, users)
-    with engine.guarded(f"preparing the corpus {out}"), _folder_aside(out) as (folder, scratch):
-        with interruptible(), engine.connect(settings.preparation, scratch) as connection:
-            manifest = _prepare(connection, source, folder, scratch, settings, items=items, users=users)
-        (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        _CORPUS_FOLDER.refuse_existing(out, overwrite=overwrite)  # again: it has been a while
-        with undisturbed():
-            publish(folder, out)
+    refuse_nameless(out, CorpusError)
+    with held(out, CorpusError):
+        place = followed(out)
+        with engine.guarded(f"looking for {out}"):
+            _CORPUS_FOLDER.refuse_existing(place, overwrite=overwrite)
+            refuse_inputs_inside(place, source, items, users)
+        with engine.guarded(f"preparing the corpus {out}"), _folder_aside(place) as (folder, scratch):
+            with interruptible(), engine.connect(settings.preparation, scratch) as connection:
+                manifest = _prepare(connection, source, folder, scratch, settings, items=items, users=users)
+            (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            _CORPUS_FOLDER.refuse_existing(place, overwrite=overwrite)  # again: it has been a while
+            with undisturbed():
+                publish(folder, place)
     logger.info("corpus %s: %s", out, ", ".join(f"{count:,} {name}" for name, count in manifest["sizes"].items()))
     return manifest
 
@@ -151,15 +155,8 @@ def _raw_log(connection: DuckDBPyConnection, source: Any, scratch: Path, setting
 @contextmanager
 def _folder_aside(out: Path) -> Iterator[tuple[Path, Path]]:
     """A folder beside `out`, on the same disk, and one in it for intermediate files; both gone afterwards."""
-    parents = missing_parents(out)
-    aside = out.parent / f".{out.name}.{secrets.token_hex(4)}.partial"
-    try:
-        aside.mkdir(mode=0o700, parents=True)
+    with under_construction(out, mode=0o700) as aside:
         folder, scratch = aside / "corpus", aside / "scratch"
         folder.mkdir()
         scratch.mkdir()
         yield folder, scratch
-    finally:
-        with undisturbed():
-            shutil.rmtree(aside, ignore_errors=True)
-            remove_empty(parents)

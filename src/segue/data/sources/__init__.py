@@ -17,6 +17,7 @@ from duckdb import DuckDBPyConnection
 from segue.errors import LogError
 from segue.settings import Nested, Settings
 from segue.settings.base import nearest
+from segue.system.paths import named_path
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def find(text: str) -> Source | None:
     name, colon, path = text.partition(":")
     if not colon or name not in names():
         return None
-    return open_source(name, Path(path) if path else None)
+    return open_source(name, named_path(path) if path else None)
 
 
 def raw_file(path: Path | None, dataset: str, file_name: str) -> Path:

@@ -20,6 +20,8 @@ from segue.data.batches import Batch, UserWindow
 from segue.graph.propagation import Csr, neighbour_mean
 from segue.models.a_pgnn.graph import BehaviourGraph, behaviour_graph
 from segue.nn.encoding import Encoding
+from segue.nn.losses import softmax_loss
+from segue.nn.recurrent import Reset, gru_cell
 from segue.settings.search_space import Between, Choice, Space
 
 
@@ -40,6 +42,15 @@ class APGNNConfig(ModelConfig):
     """Weights of messages. row: in-messages are the mean over preceding clicks, out-messages over following ones. code:
     as the authors' program computes them, where every node divides itself among its listeners: Σ over following v of
     x_v / (clicks before v), and the other way round."""
+    gru_reset: Reset = "after"
+    """Place of the reset gate of a propagation step: "after" the recurrent product, as torch has it, or "before", as in
+    the authors' program and in Cho et al. (2014)."""
+    initial: Literal["uniform", "authors"] = "uniform"
+    """Initial values. uniform: all in ±1/√d. authors: the gates and the attention's matrices from Glorot's uniform
+    values, biases of the two gates 1, of the candidate and of both poolings 0."""
+    first_sessions: bool = True
+    """Whether the events of a user's first session are trained on; in the authors' program, which has no row without
+    history, that session is only ever history."""
     layer_norm: bool = False
     """Whether the output of the attention is normalised; the authors do so for Xing alone."""
     mask_users: float = Field(0.01, ge=0, lt=1)
@@ -47,17 +58,14 @@ class APGNNConfig(ModelConfig):
 
 
 class PersonalPropagation(nn.Module):
-    """One step: h' = GRU([A_in (W_in h + U_in e_u) ‖ A_out (W_out h + U_out e_u)], h), with biases.
+    """One step: h' = GRU([A_in (W_in h + U_in e_u) ‖ A_out (W_out h + U_out e_u)], h), with biases."""
 
-    The reset gate of ``GRUCell`` acts after the recurrent product; that of the authors' framework before it.
-    """
-
-    def __init__(self, dim: int, dim_user: int, norm: Literal["row", "code"]) -> None:
+    def __init__(self, dim: int, dim_user: int, norm: Literal["row", "code"], reset: Reset) -> None:
         super().__init__()
         self.norm = norm
         self.incoming, self.outgoing = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.user_in, self.user_out = (nn.Linear(dim_user, dim, bias=False) for _ in range(2))
-        self.gru = nn.GRUCell(2 * dim, dim)
+        self.gru = gru_cell(2 * dim, dim, reset=reset)
 
     def forward(self, h: Tensor, user: Tensor, graph: BehaviourGraph) -> Tensor:
         """Node states [nodes, d] and users of rows [rows, d'] → [nodes, d]."""
@@ -125,7 +133,11 @@ def _padded(table: Tensor, index: Tensor) -> Tensor:
 
 
 class APGNN(SessionEncoder):
-    """score(i) = E[i] · B [P(O) ‖ P'(F) ‖ e_u]; O: the prefix attending to F, the maxima of earlier sessions."""
+    """score(i) = E[i] · B [P(O) ‖ P'(F) ‖ e_u]; O: the prefix attending to F, the maxima of earlier sessions.
+
+    Preset ``official`` is github.com/CRIPAC-DIG/A-PGNN (0623c3d) as its README runs it, with transitions counted
+    (``adj_all``); docs/paper-map.md says what it does not copy.
+    """
 
     Config = APGNNConfig
     config: APGNNConfig
@@ -135,11 +147,15 @@ class APGNN(SessionEncoder):
         # Not the authors': their program lost a transposition, so in and out are swapped and the weights not those of
         # their equations ("code"); it has no row for unknown users, and fails on them; it shuffles single events.
         "official": {
-            "model": {"norm": "row", "mask_users": 0.01},
-            "training": {"batch_events": 100, "weight_decay": 0.0, "max_epochs": 30, "shuffle": "sessions"},
+            "model": {
+                "norm": "row", "mask_users": 0.01, "gru_reset": "before", "initial": "authors", "first_sessions": False,
+            },
+            "training": {
+                "batch_events": 50, "weight_decay": 0.0, "max_epochs": 30, "patience": 30, "shuffle": "sessions",
+            },
         },
         "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
-    }
+    }  # fmt: skip
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 100, 128, 256)),
         "model.dim_user": Choice((16, 32, 50, 64, 128)),
@@ -185,6 +201,14 @@ class APGNN(SessionEncoder):
         """Item vectors as they are before propagation, [items, d]."""
         return self.embedding.weight
 
+    def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
+        """Mean cross entropy over the events; in training without ``first_sessions`` over those with a history."""
+        if not self.training or self.config.first_sessions:
+            return super().loss_of(encoding, batch)
+        earlier = (batch.past_sessions > 0)[batch.row].nonzero().squeeze(1)
+        kept = Encoding(encoding.vectors.index_select(0, earlier))
+        return softmax_loss(kept, self.item_vectors(), batch.target.index_select(0, earlier))
+
     def _graph(self, batch: Batch) -> BehaviourGraph:
         config = self.config
         # A prefix changes the means of its own nodes, and with "code" the shares that their neighbours hear at once.
@@ -196,7 +220,7 @@ class APGNN(SessionEncoder):
     def _build_parameters(self) -> None:
         config, dim = self.config, self.config.dim
         self.embedding, self.users = nn.Embedding(self.n_items, dim), nn.Embedding(self.n_users + 1, config.dim_user)
-        self.propagation = PersonalPropagation(dim, config.dim_user, config.norm)
+        self.propagation = PersonalPropagation(dim, config.dim_user, config.norm, config.gru_reset)
         self.attention = SessionAttention(dim, layer_norm=config.layer_norm)
         self.current, self.earlier = Pooling(dim), Pooling(dim)
         self.transform = nn.Linear(4 * dim + config.dim_user, dim, bias=False)
@@ -204,6 +228,24 @@ class APGNN(SessionEncoder):
             nn.init.uniform_(parameter, -(dim**-0.5), dim**-0.5)
         if isinstance(self.attention.normalise, nn.LayerNorm):
             self.attention.normalise.reset_parameters()
+        if config.initial == "authors":
+            self._start_as_the_authors()
+
+    def _start_as_the_authors(self) -> None:
+        """Initialise what the authors leave to their framework, whose GRU has one matrix for both gates."""
+        dim = self.config.dim
+        for name, parameter in self.propagation.gru.named_parameters():
+            gates, candidate = parameter.detach()[: 2 * dim], parameter.detach()[2 * dim :]
+            if name.startswith("weight"):
+                nn.init.uniform_(gates, -((6 / (5 * dim)) ** 0.5), (6 / (5 * dim)) ** 0.5)
+                nn.init.uniform_(candidate, -((6 / (4 * dim)) ** 0.5), (6 / (4 * dim)) ** 0.5)
+            else:
+                nn.init.constant_(gates, float(name == "bias_ih"))
+                nn.init.zeros_(candidate)
+        for part in (self.attention.query, self.attention.key, self.attention.value):
+            nn.init.xavier_uniform_(part.weight)
+        for pooling in (self.current, self.earlier):
+            nn.init.zeros_(pooling.of_each.bias)
 
 
 def _maxima(x: Tensor, session: Tensor, n_sessions: int) -> Tensor:

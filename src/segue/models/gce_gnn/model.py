@@ -45,7 +45,7 @@ class GCEGNNConfig(ModelConfig):
     """ε: clicks of a session that lie at most this far apart are neighbours."""
     fill: Literal["mask", "repeat"] = "mask"
     """Treatment of an item with fewer neighbours: "mask" leaves the places empty; "repeat", as the authors do, samples
-    again among the neighbours it has."""
+    all places among the neighbours it has, with replacement, so that some may be lost."""
     weights: Literal["count", "log1p"] = "count"
     """Form in which the attention sees how often two items were neighbours: the count itself, or log(1 + count)."""
     dropout_gcn: float = Field(0.2, ge=0, lt=1)
@@ -251,11 +251,11 @@ class GCEGNN(SessionEncoder):
         return h
 
     def _repeat_neighbours(self) -> None:
-        """Fill the rows of items with few neighbours by sampling among those with replacement, once and for all."""
+        """Sample the rows of items with few neighbours among those with replacement, once and for all."""
         kept = (self.counts > 0).sum(1, keepdim=True)
         drawn = torch.randint(2**31, self.counts.shape) % kept.clamp(min=1)
         place = torch.arange(self.config.neighbours)
-        chosen = torch.where(place < kept, place, drawn)
+        chosen = torch.where(kept < len(place), drawn, place)
         self.neighbours, self.counts = self.neighbours.gather(1, chosen), self.counts.gather(1, chosen)
 
     def _build_parameters(self) -> None:

@@ -38,8 +38,11 @@ class SessionKNNConfig(ModelConfig):
     snh: Duration | None = None
     """Age of a session at which its similarity falls by e. Unset: all ages count alike."""
     inh: Places | None = None
-    """Distance from the last shared item, in positions, at which an item of a neighbour falls by e. Unset: any
-    distance counts alike."""
+    """Distance from the anchor, in positions, at which an item of a neighbour falls by e. Unset: any distance counts
+    alike."""
+    anchor: Literal["running", "neighbour"] = "running"
+    """Shared item from which `inh` measures in a neighbour: the one that is last in the running session, or the one
+    that is last in the neighbour, as in session-rec's STAN and VSTAN."""
     match_weighting: Shape = "quadratic"
     """Weight of a neighbour by position p of n of the last shared item, with q = n-p+1: 1, 1/q, 1/q²,
     1/log10(q+1.7), e^((p-n)/ipw)."""
@@ -47,6 +50,8 @@ class SessionKNNConfig(ModelConfig):
     """Number of positions over which match_weighting "exp" falls by e."""
     idf: float = Field(0.0, ge=0, le=1e6)
     """Weight of the inverse document frequency, log(sessions / sessions with the item)."""
+    idf_counts: Literal["sessions", "events"] = "sessions"
+    """What the document frequency of an item counts: sessions with it, or its events, as in session-rec."""
     fill: Literal["none", "popularity"] = "none"
     """Ranking of items that no neighbour holds: "popularity" puts them below all others, by train popularity."""
     extend: int = Field(0, ge=0, le=1000)
@@ -55,6 +60,9 @@ class SessionKNNConfig(ModelConfig):
     """Extra weight of the user's own sessions: their similarity counts 1 + boost times."""
     remind: Reminding | None = None
     """Reminders of the user's earlier items. Unset: none."""
+    remind_by: Literal["rank", "age"] = "rank"
+    """Form of reminders. rank: 1 / (1 + distinct items since) and cosines of sets, within the last sessions. age, as
+    in session-rec: 1 / age of all earlier items, and the similarities that the model's own neighbours would have."""
 
     @field_validator("extend", "remind")
     @classmethod
@@ -107,18 +115,28 @@ _STAN: dict[str, Any] = {
 }  # fmt: skip
 _VSTAN: dict[str, Any] = _STAN | {"match_weighting": "exp", "ipw": 1.02, "idf": 1.0}
 
-# The presets with the user's history are as tuned for Last.fm by Latifi et al. 2021.
+# What the programs of github.com/rn5l/session-rec (5dcd583) compute otherwise than the equations above.
+_SESSION_REC: dict[str, Any] = {"anchor": "neighbour", "idf_counts": "events"}
+
+# The presets with the user's history are as tuned for Last.fm by Latifi et al. 2021, with their program.
 PRESETS: Mapping[str, Overrides] = {
     "v_sknn": {"model": _V_SKNN},
     "stan": {"model": _STAN},
     "vstan": {"model": _VSTAN},
+    "official_v_sknn": {"model": _V_SKNN | _SESSION_REC},
+    "official_stan": {"model": _STAN | _SESSION_REC},
+    "official_vstan": {"model": _VSTAN | _SESSION_REC},
     "vsknn_ebr": {
         "model": _V_SKNN
+        | _SESSION_REC
+        | {"remind_by": "age"}
         | {"k": 50, "sample": 500, "extend": 3, "boost": 2.5, "window": {"length": 20, "history": 1000}}
         | {"remind": {"sessions": 3, "base": 7.0, "recency": 1.0, "similarity": 1.0}}
     },
     "vstan_ebr": {
         "model": _VSTAN
+        | _SESSION_REC
+        | {"remind_by": "age"}
         | {"k": 1000, "sample": 10_000, "spw": 1.4525, "snh": "100d", "inh": 3.62, "ipw": 0.4525, "idf": 5.0}
         | {"extend": 7, "boost": 3.7, "window": {"length": 20, "history": 1000}}
         | {"remind": {"sessions": 10, "base": 9.0, "recency": 0.0, "similarity": 2.0}}
@@ -151,11 +169,12 @@ def _without(keys: tuple[str, ...]) -> Space:
 
 
 _EBR: Space = {**_without(_OF_STAN), "model.weighting": _WITHOUT_SCALE, "model.match_weighting": _WITHOUT_SCALE}
-SPACES: Mapping[str, Space] = {
+SPACES: dict[str, Space] = {
     "v_sknn": {key: values for key, values in _EBR.items() if key not in _OF_THE_USER},
     "vsknn_ebr": _EBR,
     "stan": _without((*_OF_THE_USER, *_OF_VSTAN)),
     "vstan": _without(_OF_THE_USER),
 }
+SPACES |= {f"official_{preset}": SPACES[preset] for preset in ("v_sknn", "stan", "vstan")}
 """Ranges by preset: a preset of the session alone stays one; V-SKNN uses no age and no distance, STAN neither the
 position of the last shared item nor how rare an item is."""

@@ -32,7 +32,7 @@ class Shared(NamedTuple):
     """Pairs of an event and a session that share an item; by event, then the session that ended first; all [n].
 
     weight: Σ of the running session's weights of the shared items; last: which entry of the running sessions is the
-    last shared item; place: its position in the session, from 1.
+    last shared item; place: its position in the session, from 1; furthest: the last position of any shared item there.
     """
 
     event: IntArray
@@ -40,11 +40,13 @@ class Shared(NamedTuple):
     weight: FloatArray
     last: IntArray
     place: IntArray
+    furthest: IntArray
 
     def take(self, chosen: IntArray) -> Shared:
         """The chosen pairs."""
-        event, session, weight, last, place = self
-        return Shared(event[chosen], session[chosen], weight[chosen], last[chosen], place[chosen])
+        event, session, weight, last, place, furthest = self
+        columns = (event[chosen], session[chosen], weight[chosen], last[chosen], place[chosen], furthest[chosen])
+        return Shared(*columns)
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class SessionIndex:
         packed >>= bits
         begins = np.flatnonzero(np.diff(packed, prepend=-1))
         if not len(begins):
-            return Shared(event, event, np.zeros(0), event, event)
+            return Shared(event, event, np.zeros(0), event, event, event)
         last = order[np.append(begins[1:], len(order)) - 1]
         return Shared(
             event=event[last],
@@ -145,4 +147,5 @@ class SessionIndex:
             weight=np.add.reduceat(running.weight[entry[order]], begins),
             last=entry[last],
             place=self.place[cell[last]].astype(np.int64),
+            furthest=np.maximum.reduceat(self.place[cell[order]], begins).astype(np.int64),
         )

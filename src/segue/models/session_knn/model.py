@@ -23,6 +23,7 @@ from segue.models.session_knn.config import (
     match_weight,
 )
 from segue.models.session_knn.index import Running, SessionIndex, Shared
+from segue.models.session_knn.reminders import reminders_by_age
 from segue.nn.encoding import Added, ScoreParts
 from segue.nn.popularity import relative_popularity
 from segue.nn.reminders import added_reminders, parts_of
@@ -41,10 +42,14 @@ class SessionKNN(SessionModel):
 
     - sim(N) = Σ of w_p over the shared items / (‖w‖ √|N|), or over the number of distinct items (V-SKNN);
       times e^(-age / snh); times 1 + boost for the user's own sessions.
-    - match(N): weight by p(i*). near(N, i) = e^(-|place_N(i) - place_N(i*)| / inh).
+    - match(N): weight by p(i*). near(N, i) = e^(-|place_N(i) - a| / inh), the anchor a = place_N(i*), or the last place
+      in N of any shared item.
 
     Compared are the `sample` most recent train sessions that share an item and ended before the event's time, so a
     train session is never its own neighbour. Ties go to the most recent, then to the larger session number.
+
+    The presets ``official_*`` and those with the user's history compute what github.com/rn5l/session-rec (5dcd583)
+    does; docs/paper-map.md says what they do not copy.
     """
 
     Config = SessionKNNConfig
@@ -60,6 +65,7 @@ class SessionKNN(SessionModel):
         self._index: SessionIndex
         self._item_factor: FloatArray
         self._fill = torch.zeros(0, dtype=torch.float64)
+        self._support: dict[str, Tensor] = {}
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -73,7 +79,9 @@ class SessionKNN(SessionModel):
         popularity = relative_popularity(corpus.item_support) - 1.0  # below every score
         fill = torch.from_numpy(popularity * (self.config.fill == "popularity"))
         index = SessionIndex.of(corpus.train, corpus.n_items)
-        self.restore({**index.arrays(), "fill": fill}, corpus.n_items, corpus.n_users)
+        counted = self.config.idf_counts == "events"
+        events = {"events": torch.from_numpy(corpus.item_support)} if counted else {}
+        self.restore({**index.arrays(), "fill": fill, **events}, corpus.n_items, corpus.n_users)
 
     def scores(self, batch: Batch) -> Tensor:
         """Scores of all items, [events, items] float64."""
@@ -94,15 +102,17 @@ class SessionKNN(SessionModel):
         return parts_of(self.scores(batch)[0], self._reminders(batch), items)
 
     def arrays(self) -> dict[str, Tensor]:
-        """The sessions, and the fill."""
-        return {**self._index.arrays(), "fill": self._fill}
+        """The sessions, the fill, and the events of each item where they count."""
+        return {**self._index.arrays(), "fill": self._fill, **self._support}
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """Take back what :meth:`arrays` returned."""
         self._index, self._fill = SessionIndex.from_arrays(arrays), arrays["fill"]
         self.n_items, self.n_users = n_items, n_users
-        sessions = np.bincount(self._index.item, minlength=n_items)
-        self._item_factor = 1 + self.config.idf * np.log(len(self._index) / np.maximum(sessions, 1))
+        self._support = {"events": arrays["events"]} if self.config.idf_counts == "events" else {}
+        counts = [events.numpy() for events in self._support.values()]
+        frequency = counts[0] if counts else np.bincount(self._index.item, minlength=n_items)
+        self._item_factor = 1 + self.config.idf * np.log(len(self._index) / np.maximum(frequency, 1))
 
     def statistics(self) -> dict[str, Any]:
         """Number of sessions that can be neighbours, and of the items they hold."""
@@ -165,7 +175,8 @@ class SessionKNN(SessionModel):
             cell, pair = arrays.spans(index.offsets[session], index.lengths[session])
             item, value = index.item[cell], given[part][pair]
             if config.inh is not None:
-                value *= np.exp(-np.abs(index.place[cell] - near.place[part][pair]) / config.inh)
+                anchor = near.furthest if config.anchor == "neighbour" else near.place
+                value *= np.exp(-np.abs(index.place[cell] - anchor[part][pair]) / config.inh)
             if config.idf:
                 value *= self._item_factor[item]
             cells = torch.from_numpy(near.event[part][pair] * self.n_items + item)
@@ -179,6 +190,8 @@ class SessionKNN(SessionModel):
 
     def _reminders(self, batch: Batch) -> Added:
         assert self.config.remind is not None
+        if self.config.remind_by == "age":
+            return reminders_by_age(batch, self._running(batch), self.config, self.n_items)
         return added_reminders(batch, self.config.remind, self.config.window.history, self.n_items)
 
 

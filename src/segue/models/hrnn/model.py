@@ -8,57 +8,24 @@ only depth at which the paper's start of a session from its user is unambiguous.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segue.contract.model import ModelConfig, Need, Overrides, SessionEncoder
-from segue.data.batches import Batch, History, Store, UserWindow, long_tensor, look_back
+from segue.contract.model import Need, Overrides, SessionEncoder
+from segue.data.batches import Batch, History, Store, long_tensor, look_back
 from segue.data.corpus import Corpus, Sessions
 from segue.data.schedules import Order
+from segue.models.hrnn.config import PRESETS, SPACE, SPACES, HRNNConfig
 from segue.nn.encoding import Encoding
-from segue.nn.sampled import Drawn, PopularitySampler, candidate_scores, false_negatives, top1
-from segue.settings.search_space import Between, Choice, Space, fixed_schedule
+from segue.nn.recurrent import StepGRU, draw_gates, gru, gru_cell
+from segue.nn.sampled import PopularitySampler, candidate_scores, false_negatives, top1
+from segue.settings.search_space import Space
 
 _USERS_AT_ONCE = 1024
-_OFFICIAL = {"dim": 100, "loss": "top1", "shared": False, "feed_last": True}
-_OFFICIAL_TRAINING = {
-    "optimizer": "adagrad", "learning_rate": 0.1, "weight_decay": 0.0, "batch_events": 256, "max_epochs": 10,
-}  # fmt: skip
-
-
-class HRNNConfig(ModelConfig):
-    """Options of H-RNN: sizes, regularisation, variant and loss."""
-
-    window: UserWindow = UserWindow(length=1000, history=1_000_000)
-    """Items of the running session, and of the user's earlier sessions, that are read."""
-    dim: int = Field(128, ge=1, le=65_536)
-    """Size of item vectors, session state and user state."""
-    variant: Literal["init", "all"] = "init"
-    """Use of the user's state. init: it starts a session. all: it also biases both gates at every item."""
-    feed_last: bool = True
-    """Whether the last item of a session, which is only a target, is fed before the user's network reads the session.
-    In the authors' code it is not."""
-    shared: bool = True
-    """Whether items are scored against the table that they are read from; the authors keep two."""
-    dropout_user: float = Field(0.0, ge=0, lt=1)
-    """Share of the new user state's coordinates that is dropped."""
-    dropout_init: float = Field(0.0, ge=0, lt=1)
-    """Share of the state that a session starts from that is dropped."""
-    dropout_session: float = Field(0.25, ge=0, lt=1)
-    """Share of the session state that is dropped before scoring; never inside the recurrence."""
-    loss: Literal["full_softmax", "top1"] = "full_softmax"
-    """Training loss. full_softmax: over all items; top1: over the targets of the batch and `n_sample` sampled items,
-    without copies of an event's own target. In evaluation mode nothing is sampled: all items are candidates."""
-    n_sample: Drawn = 0
-    """Items sampled per batch besides its targets, with loss "top1". The authors sample none; as the loss is a mean,
-    the few high-scored candidates of an event count the less the more items are sampled."""
-    sample_alpha: float = Field(0.5, ge=0, le=1)
-    """Power of the support by which items are sampled: 0 all alike, 1 by popularity."""
 
 
 class HRNN(SessionEncoder):
@@ -66,44 +33,21 @@ class HRNN(SessionEncoder):
 
     Evaluation and serving read the user's history anew, with the weights as they are, or take the state at the end of
     train from the snapshot where the history is exactly the user's train sessions.
+
+    Presets ``official`` and ``official_all`` are github.com/mquad/hgru4rec (13f9fbe); docs/paper-map.md says what they
+    do not copy.
     """
 
     Config = HRNNConfig
     config: HRNNConfig
     title: ClassVar[str] = "H-RNN"
-    presets: ClassVar[Mapping[str, Overrides]] = {
-        "full_softmax": {"training": {"learning_rate": 3e-3}},
-        "paper_conditions": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
-        # The authors' settings for their small networks on Xing. Their batches of 50 and 100 users play one item per
-        # step; here a step is a whole session of each user, so the other targets of the batch are negatives enough.
-        # Not theirs: feed_last. The "final state" of their paper has seen the last item, that of their program has not.
-        "official": {"model": {**_OFFICIAL, "dropout_session": 0.1}, "training": _OFFICIAL_TRAINING},
-        "official_all": {
-            "model": {
-                **_OFFICIAL, "variant": "all", "dropout_user": 0.1, "dropout_session": 0.1, "dropout_init": 0.2,
-            },
-            "training": {**_OFFICIAL_TRAINING, "momentum": 0.2, "batch_events": 512},
-        },
-    }  # fmt: skip
-    space: ClassVar[Space] = {
-        "model.dim": Choice((64, 100, 128, 256, 500)),
-        "model.variant": Choice(("init", "all")),
-        "model.dropout_user": Between(0, 0.5),
-        "model.dropout_init": Between(0, 0.5),
-        "model.dropout_session": Between(0, 0.5),
-        "training.learning_rate": Between(1e-4, 0.2, log=True),
-        "training.schedule": Choice(("constant", "plateau")),
-    }
-    # Where few users play at a time, the targets of a batch alone are few negatives.
-    _OFFICIAL_SPACE: ClassVar[Space] = {**fixed_schedule(space), "model.n_sample": Choice((0, 512, 2048))}
-    spaces: ClassVar[Mapping[str, Space]] = {
-        "paper_conditions": fixed_schedule(space),
-        "official": _OFFICIAL_SPACE,
-        "official_all": _OFFICIAL_SPACE,
-    }
+    presets: ClassVar[Mapping[str, Overrides]] = PRESETS
+    space: ClassVar[Space] = SPACE
+    spaces: ClassVar[Mapping[str, Space]] = SPACES
 
     embedding: nn.Embedding
     bias: nn.Parameter
+    gru: nn.GRU | StepGRU
     end_state: Tensor
     """User state c after the last train session, [users + 1, dim]; the last row, of unknown users, means nothing."""
     n_sessions: Tensor
@@ -168,7 +112,9 @@ class HRNN(SessionEncoder):
         if self.training and self.config.feed_last:
             items, fed = _with_last_target(batch, fed)
         hidden = self._session(items, user, started)
-        last = self.dropout_session(hidden[batch.row, batch.position + 1])
+        last = hidden[batch.row, batch.position + 1]
+        if not self.config.carry_dropped:
+            last = self.dropout_session(last)
         vectors = torch.cat([last, last.new_ones(len(last), 1)], 1)
         if not self.training:
             return Encoding(vectors)
@@ -217,13 +163,15 @@ class HRNN(SessionEncoder):
     def _session(self, items: Tensor, user: Tensor, started: Tensor | float) -> Tensor:
         """States [rows, length + 1, dim] after 0, 1, ... items; a user's first session (`started` 0) starts from 0."""
         start = self.dropout_init(torch.tanh(self.start(user))) * started
-        x, gru = self.embedding(items), self.gru
-        if self.config.variant == "init":
-            hidden = gru(x, start[None])[0]
+        x, everyone = self.embedding(items), self.config.variant == "all"
+        if isinstance(self.gru, StepGRU):
+            hidden = self.gru(x, start[None], self.user_gates(user) if everyone else None)[0]
+        elif not everyone:
+            hidden = self.gru(x, start[None])[0]
         else:
             # The user's state is a further input, which the candidate state does not see.
             x = torch.cat([x, user[:, None].expand(-1, x.shape[1], -1)], 2)
-            by_item, *rest = gru.all_weights[0]
+            by_item, *rest = self.gru.all_weights[0]
             by_user = functional.pad(self.user_gates.weight, (0, 0, 0, self.config.dim))
             weights = [torch.cat([by_item, by_user], 1), *rest]
             hidden = torch.gru(x, start[None], weights, True, 1, 0.0, self.training, False, True)[0]
@@ -232,6 +180,10 @@ class HRNN(SessionEncoder):
     def item_vectors(self) -> Tensor:
         """Vector and bias of every item, [items, dim + 1]."""
         return torch.cat([self._output_table(), self.bias[:, None]], dim=1)
+
+    def tables(self) -> list[Tensor]:
+        """The item table or tables and the bias of every item."""
+        return [*super().tables(), self.bias, *([] if self.config.shared else [self.output])]
 
     def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
         """Mean over events, times the share of slots that still play, which shrinks as slots run out."""
@@ -272,17 +224,29 @@ class HRNN(SessionEncoder):
         if not config.shared:
             self.output = nn.Parameter(torch.empty(self.n_items, dim).uniform_(-(dim**-0.5), dim**-0.5))
         self.bias = nn.Parameter(torch.zeros(self.n_items))
-        self.gru, self.user_gru, self.start = (
-            nn.GRU(dim, dim, batch_first=True),
-            nn.GRUCell(dim, dim),
-            nn.Linear(dim, dim),
-        )
+        carried = config.dropout_session if config.carry_dropped else 0.0
+        self.gru = gru(dim, dim, reset=config.gru_reset, dropout=carried)
+        self.user_gru = gru_cell(dim, dim, reset=config.gru_reset)
+        self.start = nn.Linear(dim, dim)
         if config.variant == "all":
             self.user_gates = nn.Linear(dim, 2 * dim, bias=False)
+        if config.initial == "authors":
+            self._start_as_the_authors()
         if config.loss == "top1":
             self.sampler = PopularitySampler(self.n_items, config.sample_alpha)
         self.register_buffer("end_state", torch.zeros(self.n_users + 1, dim))
         self.register_buffer("n_sessions", torch.full((self.n_users + 1,), -1))
+
+    def _start_as_the_authors(self) -> None:
+        """Draw all matrices from Glorot's uniform values, gate by gate; biases are 0."""
+        for table in (self.embedding.weight, *(() if self.config.shared else (self.output,)), self.start.weight):
+            nn.init.xavier_uniform_(table)
+        nn.init.zeros_(self.start.bias)
+        draw_gates(self.gru)
+        draw_gates(self.user_gru)
+        if self.config.variant == "all":
+            for gate in self.user_gates.weight.detach().chunk(2):
+                nn.init.xavier_uniform_(gate)
 
 
 def _after(hidden: Tensor, fed: Tensor) -> Tensor:
