@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment of a command: one line, exit code 130, nothing half-written."""
+"""Ctrl-C or a signal to end at any moment of a command: one line, an exit code of its own, nothing half-written."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ PRESSING = """
 import logging, os, signal, sys, threading
 
 def press():
-    threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()
+    threading.Thread(target=os.kill, args=(os.getpid(), {number})).start()
 
+number = {number}
 {event}
 from segue.__main__ import main
 main()
@@ -72,7 +73,7 @@ AT_IMPORT = """
 def press_at_import(event, args, seen=[]):
     if event == "import" and args[0] == {module!r} and not seen:
         seen.append(True)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
 sys.addaudithook(press_at_import)
 """
@@ -95,10 +96,16 @@ HANGING = 600  # seconds: limit for a process that hangs, far beyond what any ma
 
 
 @contextmanager
-def started(*arguments: str, event: str = "", answer: Any = signal.default_int_handler) -> Iterator[Process]:
-    """The command in a process of its own, which presses Ctrl-C at `event`; killed at the end if it still runs."""
+def started(
+    *arguments: str, event: str = "", answer: Any = signal.default_int_handler, number: int = signal.SIGINT
+) -> Iterator[Process]:
+    """The command in a process of its own, which presses Ctrl-C at `event`; killed at the end if it still runs.
+
+    Args:
+        answer: the answer to Ctrl-C that it finds. number: another signal that is sent to it instead.
+    """
     run = subprocess.Popen(
-        [sys.executable, "-c", PRESSING.format(event=event), *arguments],
+        [sys.executable, "-c", PRESSING.format(event=event, number=int(number)), *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -112,10 +119,10 @@ def started(*arguments: str, event: str = "", answer: Any = signal.default_int_h
         run.communicate()
 
 
-def interrupted(run: Process) -> str:
+def interrupted(run: Process, code: int = 130) -> str:
     """The interrupted command says so in its last line and returns 130. Returns all that it said on stderr."""
     said, errors = run.communicate(timeout=HANGING)
-    assert run.returncode == 130, (run.returncode, errors)
+    assert run.returncode == code, (run.returncode, errors)
     assert said == ""
     assert "Traceback" not in errors
     assert sum("interrupted" in line.lower() for line in errors.splitlines()) == 1
@@ -167,6 +174,47 @@ def test_a_fit_interrupted_in_its_preparation_resumes(tmp_path: Path, log: Path)
         _, errors = run.communicate(timeout=HANGING)
         assert run.returncode == 0, errors
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+ENDINGS = {signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+@pytest.mark.parametrize("event", [AT_IMPORT.format(module="torch"), AT_LINE.format(line="sessions:")])
+def test_a_signal_to_end_is_answered_like_ctrl_c(tmp_path: Path, log: Path, number: int, event: str) -> None:
+    out = tmp_path / "new" / "corpus"
+    with started("prepare", str(log), "--out", str(out), *LIMIT, event=event, number=number) as run:
+        interrupted(run, ENDINGS[number])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["epoch 1", "trial 1"])
+def test_a_training_that_is_ended_keeps_its_checkpoint(tmp_path: Path, line: str) -> None:
+    """As by a queue that needs the machine, or at the shutdown of a container."""
+    corpus, out = str(small_logs.corpus()), str(tmp_path / "m")
+    settings = ["--set", "training.max_epochs=3", "--set", "model.dim=8", "--set", "model.name=gru4rec"]
+    arguments = {"epoch 1": ["train"], "trial 1": ["tune", "--trials", "3"]}[line]
+    command = [*arguments, corpus, "--out", out, *settings]
+    with started(*command, event=AT_LINE.format(line=line), number=signal.SIGTERM) as run:
+        interrupted(run, 143)
+    assert (tmp_path / {"epoch 1": "m.partial/metrics.checkpoint", "trial 1": "m/study.journal"}[line]).exists()
+    assert not list(tmp_path.rglob("*.segue-*"))
+    with started(*command, *["--resume"][: line == "epoch 1"]) as run:
+        _, errors = run.communicate(timeout=HANGING)
+        assert run.returncode == 0, errors
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_signal_that_a_parent_ignores_stays_ignored(tmp_path: Path, log: Path) -> None:
+    """As for ``nohup segue prepare ...`` when the terminal closes."""
+    out, event = tmp_path / "corpus", AT_LINE.format(line="log:")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with started("prepare", str(log), "--out", str(out), *LIMIT, event=event, number=signal.SIGHUP) as run:
+            run.communicate(timeout=HANGING)
+            assert run.returncode == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_ignored_stays_ignored(tmp_path: Path, log: Path) -> None:

@@ -29,8 +29,8 @@ KEYS = {
     *(each.key for name in SECTIONS for each in entries(type(getattr(Settings(), name)), name)),
     *(each.key for name in models.names() for each in entries(models.load(name).Config, "model")),
 }
-INNER = {"model.inner.name"}
-"""The model inside the model ``reminder`` has the options of its own kind."""
+INNER = {"model.inner.name", "csv.writer"}
+"""The model inside the model ``reminder`` has the options of its own kind; ``csv.writer`` is Python to copy."""
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 OPTIONS = {option for command in COMMANDS.values() for each in command.params for option in each.opts}
 

@@ -22,6 +22,7 @@ from segue import models
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
+from segue.errors import ConfigError
 from segue.models.hrnn.model import HRNN
 from segue.nn.sampled import false_negatives, top1
 
@@ -367,17 +368,19 @@ def test_the_presets_are_these(preset: str, variant: str, loss: str, training: t
     model = models.build(settings)
     assert isinstance(model, HRNN)
     assert (model.config.variant, model.config.loss, model.config.feed_last) == (variant, loss, True)
-    authors = ("before", "authors", True) if preset.startswith("official") else ("after", "uniform", False)
-    assert (model.config.gru_reset, model.config.initial, model.config.carry_dropped) == authors
+    switches = (model.config.gru_reset, model.config.initial, model.config.one_hot, model.config.carry_dropped)
+    official = ("before", "authors", True, True)
+    assert switches == (official if preset.startswith("official") else ("after", "uniform", False, False))
     found = settings.training
     assert training == (found.optimizer, found.learning_rate, found.momentum, found.batch_events, found.schedule)
 
 
 @variants
-def test_it_starts_from_the_authors_values(variant: str) -> None:
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_it_starts_from_the_authors_values(variant: str, one_hot: bool) -> None:
     """Glorot's limits √(6 / (rows + columns)) of every table and gate, biases 0."""
     corpus = worlds.corpus_of([[[0, 1, 999]]])
-    options = {"dim": 50, "variant": variant, "initial": "authors", "shared": False}
+    options = {"dim": 50, "variant": variant, "initial": "authors", "shared": False, "one_hot": one_hot}
     model = worlds.fitted({"model": {"name": "hrnn", **options}}, corpus)
     for name, parameter in model.named_parameters():
         if "bias" in name:
@@ -385,6 +388,22 @@ def test_it_starts_from_the_authors_values(variant: str) -> None:
         else:
             limit = (6 / (50 + (1000 if parameter.shape[0] == 1000 else 50))) ** 0.5
             assert 0.95 * limit < float(parameter.detach().abs().max()) <= limit, name
+
+
+@resets
+@variants
+def test_a_row_per_gate_can_be_what_the_matrix_makes_of_a_row(variant: str, gru_reset: str) -> None:
+    """One-hot input is another parametrisation of the same functions, as long as the items have d numbers or more."""
+    corpus = worlds.busy()
+    options = {"shared": False, "variant": variant, "gru_reset": gru_reset}
+    usual, one_hot = fitted(corpus, **options), fitted(corpus, **options, one_hot=True)
+    values = usual.state_dict()
+    values["embedding.weight"] = values["embedding.weight"] @ values.pop("gru.weight_ih_l0").t()
+    one_hot.load_state_dict(values)
+    batch = worlds.events_of(usual, corpus, corpus.train)
+    torch.testing.assert_close(worlds.scores_of(one_hot, batch), worlds.scores_of(usual, batch))
+    with pytest.raises(ConfigError, match=r"setting 'model\.one_hot': .*set shared = false"):
+        fitted(corpus, one_hot=True)
 
 
 def test_what_dropout_leaves_is_carried_on() -> None:

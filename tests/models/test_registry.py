@@ -165,7 +165,7 @@ def test_an_official_preset_says_itself_what_is_not_the_authors(
         (
             "hrnn",
             ["official", "official_all"],
-            {"gru_reset": "before", "initial": "authors", "carry_dropped": True},
+            {"gru_reset": "before", "initial": "authors", "one_hot": True, "carry_dropped": True},
         ),
         ("item_knn", ["official"], {"official_count": True}),
         ("narm", ["official"], {"gru_reset": "before", "hard_sigmoid": True}),

@@ -25,7 +25,10 @@ DEFAULTS: Nested = {
         "null_words": ("\\N",),
         "timestamp_unit": None, "timestamp_format": None, "order": None,
     },
-    "sessions": {"gap": "8h", "min_length": 3, "max_length": 20, "keep": "last", "drop_repeats": True},
+    "csv": {"quoting": "auto", "delimiter": None, "header": True},
+    "sessions": {
+        "gap": "8h", "min_length": 3, "max_length": 20, "keep": "last", "drop_repeats": True, "missing": "refuse",
+    },
     "filters": {
         "min_item_support": 5, "min_user_sessions": 5, "top_items": None, "event_types": None, "rare_users": "drop",
     },

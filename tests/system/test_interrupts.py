@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from segue.data import engine
-from segue.system.interrupts import undisturbed
+from segue.system.interrupts import exit_code, noted, stop, undisturbed
 
 
 def press() -> None:
@@ -80,6 +80,47 @@ def test_what_must_not_be_half_done_is_done_first() -> None:
     with pytest.raises(KeyboardInterrupt), engine.guarded("preparing"):
         step()
     assert done == ["published"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_the_process_answers_is_treated_like_ctrl_c(number: int) -> None:
+    before = signal.signal(number, stop)
+    done = []
+
+    def step() -> None:
+        with noted() as pressed:
+            signal.raise_signal(number)
+            done.append(pressed.number)
+        with undisturbed():
+            signal.raise_signal(number)
+            done.append("published")
+        done.append("afterwards")
+
+    try:
+        with pytest.raises(KeyboardInterrupt), engine.guarded("preparing"):
+            step()
+        assert done == [number, "published"]
+        assert exit_code() == 128 + number
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, before)
+        with suppress(KeyboardInterrupt):
+            stop(signal.SIGINT)
+
+
+def test_a_signal_that_the_process_does_not_answer_is_left_to_the_system() -> None:
+    with noted(), undisturbed():
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_ctrl_c_that_is_ignored_is_not_noted() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with noted() as pressed:
+            press()
+        assert not pressed.is_set()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_in_another_thread_the_main_thread_keeps_its_answer() -> None:

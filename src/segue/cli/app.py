@@ -1,7 +1,7 @@
 """The command line. Results go to stdout (with --json as JSON), everything else to stderr.
 
-Exit codes: 0 for success; 2 with one clear line for a user's mistake; 130 on Ctrl-C; 141 when the reader of the result
-has gone (``| head``).
+Exit codes: 0 for success; 2 with one clear line for a user's mistake; 130 on Ctrl-C, 143 on SIGTERM, 129 on SIGHUP; 141
+when the reader of the result has gone (``| head``).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from segue.cli.demo import demo
 from segue.cli.options import with_named_paths
 from segue.cli.paper import study
 from segue.errors import SegueError, UserMistake
+from segue.system.interrupts import exit_code
 from segue.system.streams import show_everything
 
 _INTERRUPTED = 130
@@ -75,6 +76,7 @@ def run(arguments: list[str]) -> int:
         return 1
     if result == _INTERRUPTED:
         err.print("interrupted; nothing is half-written: the same command goes on, a training run with --resume")
+        return exit_code()
     return result if isinstance(result, int) else 0
 
 

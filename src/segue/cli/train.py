@@ -10,7 +10,8 @@ import typer
 from segue.artifact.names import CORPUS
 from segue.cli.console import err, evaluation_bar, print_json, print_metrics, print_rows, training_bar
 from segue.cli.options import Config, Corpus, Drop, Items, Json, Log, Model, Overwrite, Set, Users, overrides_of
-from segue.data.corpus import Part, log_warnings_of
+from segue.data.corpus import Part
+from segue.data.corpus_folder import log_warnings_of
 from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement
 from segue.pipeline.fit import Options

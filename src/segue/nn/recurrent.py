@@ -35,14 +35,17 @@ class StepGRU(nn.Module):
     :func:`gru` gives torch's own module, which is faster.
 
     Args:
+        n_inputs: None: what comes in is W x already, with a matrix that is not this module's.
         hard: whether the gates are Theano's piecewise linear sigmoids.
         dropout: share of each new state that is dropped in training, also for the step after it.
     """
 
-    def __init__(self, n_inputs: int, size: int, *, reset: Reset, hard: bool = False, dropout: float = 0.0) -> None:
+    def __init__(
+        self, n_inputs: int | None, size: int, *, reset: Reset, hard: bool = False, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.hard, self.dropout = hard, nn.Dropout(dropout)
-        self.weight_ih_l0 = nn.Parameter(torch.empty(3 * size, n_inputs))
+        self.weight_ih_l0 = None if n_inputs is None else nn.Parameter(torch.empty(3 * size, n_inputs))
         self.weight_hh_l0 = nn.Parameter(torch.empty(3 * size, size))
         self.bias_ih_l0 = nn.Parameter(torch.empty(3 * size))
         self.bias_hh_l0 = nn.Parameter(torch.empty(3 * size)) if reset == "after" else None
@@ -55,12 +58,13 @@ class StepGRU(nn.Module):
         Rows of different lengths are padded on the right: a state there means nothing, and the others do not see it.
 
         Args:
-            x: [rows, length, inputs].
+            x: [rows, length, inputs]; [rows, length, 3 size] without a matrix.
             start: [1, rows, size]; unset: zeros.
             further: [rows, 2 size], added to the input of both gates at every step, but not to the candidate's.
         """
         rows, length, _ = x.shape
-        fed = functional.linear(x, self.weight_ih_l0, self.bias_ih_l0)
+        whole = self.weight_ih_l0
+        fed = x + self.bias_ih_l0 if whole is None else functional.linear(x, whole, self.bias_ih_l0)
         if further is not None:
             fed = fed + functional.pad(further, (0, self.weight_hh_l0.shape[1]))[:, None]
         state = fed.new_zeros(rows, self.weight_hh_l0.shape[1]) if start is None else start[0]
@@ -110,9 +114,9 @@ def next_state(fed: Tensor, state: Tensor, weight: Tensor, bias: Tensor | None =
     return new + update * (state - new)
 
 
-def gru(n_inputs: int, size: int, *, reset: Reset, hard: bool = False, dropout: float = 0.0) -> nn.GRU | StepGRU:
+def gru(n_inputs: int | None, size: int, *, reset: Reset, hard: bool = False, dropout: float = 0.0) -> nn.GRU | StepGRU:
     """A GRU of one layer over rows [rows, length, inputs]: torch's own wherever it computes what is asked for."""
-    if reset == "after" and not hard and not dropout:
+    if n_inputs is not None and reset == "after" and not hard and not dropout:
         return nn.GRU(n_inputs, size, batch_first=True)
     return StepGRU(n_inputs, size, reset=reset, hard=hard, dropout=dropout)
 

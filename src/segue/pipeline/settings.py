@@ -7,7 +7,7 @@ from typing import Any
 
 from segue import models
 from segue.data import sources
-from segue.data.corpus import read_manifest
+from segue.data.corpus_folder import read_manifest
 from segue.data.sources import Source
 from segue.errors import ConfigError
 from segue.settings import Nested, Settings, merged
@@ -33,7 +33,7 @@ def settings_for_corpus(corpus: Path, overrides: Nested) -> Settings:
 
     Raises ConfigError for a mistake in `overrides`, or when they ask for another preparation.
     """
-    prepared_with = read_manifest(corpus)["settings"]
+    prepared_with = Settings.parse(read_manifest(corpus)["settings"]).model_dump(mode="json")
     wanted = models.with_preset(overrides).model_dump(mode="json")
     for section in _FIXED_BY_PREPARATION:
         for key in overrides.get(section, {}):

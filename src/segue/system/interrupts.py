@@ -1,4 +1,8 @@
-"""Handling of Ctrl-C: when it leaves a block at once, and when it has to wait. Only the main thread can receive it."""
+"""Handling of Ctrl-C, SIGTERM and SIGHUP: when they leave a block at once, and when they have to wait.
+
+They are answered alike, by KeyboardInterrupt, wherever this process has an answer to them: the command line answers all
+three, a program that imports Segue only Ctrl-C unless it says otherwise. Only the main thread can receive them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,33 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
+from typing import Any, NoReturn
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that ask a process to end."""
+_Answer = Callable[[int, FrameType | None], Any]
+
+
+class Pressed(threading.Event):
+    """Whether a signal has come, and which one came last."""
+
+    number: int = signal.SIGINT
+
+
+_last = Pressed()
+
+
+def stop(number: int, frame: FrameType | None = None) -> NoReturn:
+    """Answer a signal by KeyboardInterrupt; :func:`exit_code` tells afterwards which one it was."""
+    _last.number = number
+    raise KeyboardInterrupt
+
+
+def exit_code() -> int:
+    """The exit code of a process that was asked to end: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP."""
+    return 128 + _last.number
 
 
 @contextmanager
@@ -17,18 +47,14 @@ def interruptible() -> Iterator[None]:
     the cleaning up. Where the parent process ignores Ctrl-C, it stays ignored.
     """
     pressed = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
-    if not callable(before):
-        yield
-        return
 
-    def press(number: int, frame: FrameType | None) -> None:
+    def press(before: _Answer, number: int, frame: FrameType | None) -> None:
         first = not pressed.is_set()
         pressed.set()
         if first:
             before(number, frame)
 
-    with _handler(press):
+    with _answering(press):
         try:
             yield
         except Exception:
@@ -44,25 +70,33 @@ def undisturbed() -> Iterator[None]:
     with noted() as pressed:
         yield
     if pressed.is_set():
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(pressed.number)
 
 
 @contextmanager
-def noted() -> Iterator[threading.Event]:
+def noted() -> Iterator[Pressed]:
     """Make Ctrl-C set the event and interrupt nothing: the block looks at the event, and leaves where it may."""
-    pressed = threading.Event()
-    with _handler(lambda *_: pressed.set()):
+    pressed = Pressed()
+
+    def press(before: _Answer, number: int, frame: FrameType | None) -> None:
+        pressed.number = _last.number = number
+        pressed.set()
+
+    with _answering(press):
         yield pressed
 
 
 @contextmanager
-def _handler(press: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is None:  # None: not Python's to put back
-        yield
-        return
-    signal.signal(signal.SIGINT, press)
+def _answering(press: Callable[[_Answer, int, FrameType | None], None]) -> Iterator[None]:
+    """Let `press` answer the signals that this process answers, given the answer that each had before."""
+    before: dict[int, _Answer] = {}
+    if threading.current_thread() is threading.main_thread():
+        answers = {number: signal.getsignal(number) for number in STOPS}
+        before = {number: answer for number, answer in answers.items() if callable(answer)}
+    for number, answer in before.items():
+        signal.signal(number, partial(press, answer))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, answer in before.items():
+            signal.signal(number, answer)

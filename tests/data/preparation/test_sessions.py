@@ -37,6 +37,12 @@ def test_given_sessions_ignore_the_gap_and_may_interleave() -> None:
     assert sessions_of(connection) == [("u", "a c"), ("u", "b d")]
 
 
+def test_events_without_a_session_id_are_cut_by_the_gap_beside_given_sessions() -> None:
+    rows = [("u", "a", 0, "s"), ("u", "b", 1, None), ("u", "c", 2, "s"), ("u", "d", 2, None), ("u", "e", 90, None)]
+    connection, _ = formed(rows, gap="1h")
+    assert sessions_of(connection) == [("u", "a c"), ("u", "b d"), ("u", "e")]
+
+
 def test_a_session_id_of_two_users_is_two_sessions() -> None:
     connection, _ = formed([("u", "a", 0, "s"), ("v", "b", 1, "s"), ("u", "c", 2, "s")])
     assert sessions_of(connection) == [("u", "a c"), ("v", "b")]

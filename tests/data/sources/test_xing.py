@@ -99,5 +99,5 @@ def test_no_item_with_support_is_refused(tmp_path: Path) -> None:
 def test_a_time_that_is_none_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "interactions.csv").write_text("user_id\titem_id\tinteraction_type\tcreated_at\n1\t2\t1\tnoon\n")
     source = xing.source(tmp_path)
-    with pytest.raises(LogError, match=r"^cannot read the files of xing: [^\n]*noon[^\n]*$"):
+    with pytest.raises(LogError, match=r"^[^\n]*interactions\.csv: line 2 is broken [^\n]*noon[^\n]*$"):
         prepare(source, tmp_path / "corpus", compose(source.settings))

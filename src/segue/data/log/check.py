@@ -18,7 +18,7 @@ from segue.data.log.order_evidence import VISITS, OrderEvidence, count_steps, ma
 from segue.data.log.read import LogFacts, read_log
 from segue.data.log.warnings import Warnings, count_duplicates
 from segue.data.session_gap import IDLE, opens, visit
-from segue.data.sources import Source
+from segue.data.sources import raw_log
 from segue.settings import Settings
 from segue.settings.units import milliseconds
 
@@ -79,7 +79,9 @@ class CheckReport:
     def as_dict(self) -> dict[str, Any]:
         """The report as one flat object, JSON-safe."""
         report = asdict(self)
-        return {**report.pop("facts"), **report, "nulls": dict(self.facts.nulls)}
+        facts = report.pop("facts")
+        added = {"dropped": dict(facts.pop("dropped")), "notes": facts.pop("notes")}
+        return {**facts, **report, "nulls": dict(self.facts.nulls), **added}
 
     def lines(self) -> list[str]:
         """The report as text for people."""
@@ -125,9 +127,18 @@ def check_log(source: Any, settings: Settings, scratch: Path) -> CheckReport:
     Raises LogError when the log cannot be read at all; UserMistake for a full disk or too little memory.
     """
     with engine.connect(settings.preparation, scratch) as connection, engine.guarded("checking the log"):
-        raw = source.read(connection, scratch, settings).events if isinstance(source, Source) else source
+        raw = raw_log(connection, source, scratch, settings)
         rare_users_train = settings.filters.rare_users == "train"
-        log = read_log(connection, raw, settings.columns, drop_invalid=True, allow_missing_user=rare_users_train)
+        log = read_log(
+            connection,
+            raw.events,
+            settings.columns,
+            settings.csv,
+            drop_invalid=True,
+            allow_missing_user=rare_users_train,
+            allow_missing_session=settings.sessions.missing == "gap",
+            left_out=raw.left_out,
+        )
         return _report(connection, log.facts, settings)
 
 
@@ -135,8 +146,8 @@ def _report(connection: duckdb.DuckDBPyConnection, facts: LogFacts, settings: Se
     (rows,) = one_row(connection, "SELECT count(*) FROM log")
     count_ids(connection)
     duplicates = count_duplicates(connection)
-    figures = _given_sessions(connection) if facts.has_session_id else _gap_sessions(connection, settings.sessions.gap)
     mark_sessions(connection, milliseconds(settings.sessions.gap))
+    figures = _given_sessions(connection) if facts.has_session_id else _gap_sessions(connection, settings.sessions.gap)
     (pairs,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT visit, item_id FROM visits)")
     count_steps(connection, VISITS)
     evidence = order_evidence(connection)
@@ -160,11 +171,12 @@ def _report(connection: duckdb.DuckDBPyConnection, facts: LogFacts, settings: Se
 
 
 def _given_sessions(connection: duckdb.DuckDBPyConnection) -> list[SessionFigures]:
+    """The sessions in the table ``visits``, by the ids of the log."""
     figures = one_row(
         connection,
         """
         SELECT count(*), avg(events), count(*) FILTER (events >= 3) / count(*)
-        FROM (SELECT count(*) AS events FROM log GROUP BY user_id, session_id)
+        FROM (SELECT count(*) AS events FROM visits GROUP BY visit)
         """,
     )
     return [SessionFigures("session_id", *figures)]

@@ -17,6 +17,8 @@ from segue.data.log.ids_of_log import count_ids, id_warnings, number_of, shown
 from segue.data.log.moments import iso
 from segue.data.log.order_evidence import OrderEvidence, order_evidence
 from segue.data.log.read import LogFacts
+from segue.data.log.session_ids import session_id_warnings
+from segue.data.log.tabular import counted
 from segue.data.log.timestamp_units import DAY, YEAR_1980
 
 _NEARLY_ALL = 0.9
@@ -63,14 +65,16 @@ class Warnings:
             *self._rows(duplicates),
             *self._order(evidence),
             *self._times(),
-            *self._shared_sessions(),
+            *self._session_ids(),
             *id_warnings(self.connection, self.null_words),
         ]
 
     def _rows(self, duplicates: int) -> Iterator[str]:
+        yield from self.facts.notes
         if self.facts.rows_dropped:
-            dropped = f"{self.facts.rows_dropped:,}"
-            yield f"{dropped} rows have null ids or times: fill them, or leave them out with --drop-invalid"
+            dropped = f"{self.facts.rows_dropped:,} of {self.facts.rows_read:,} rows"
+            reasons = counted(self.facts.dropped)
+            yield f"{dropped} are no events ({reasons}): mend them, or leave them out with --drop-invalid"
         if duplicates:
             yield (
                 f"{duplicates:,} rows repeat an earlier row exactly: if they were logged twice, remove them; "
@@ -132,12 +136,6 @@ class Warnings:
                     f"{advice}"
                 )
 
-    def _shared_sessions(self) -> Iterator[str]:
-        if not self.facts.has_session_id:
-            return
-        (shared,) = one_row(
-            self.connection,
-            "SELECT count(*) FROM (SELECT 1 FROM log GROUP BY session_id HAVING count(DISTINCT user_id) > 1)",
-        )
-        if shared:
-            yield f"{shared:,} session ids occur with several users: each user's part counts as a session of its own"
+    def _session_ids(self) -> Iterator[str]:
+        if self.facts.has_session_id:
+            yield from session_id_warnings(self.connection, self.facts.nulls["session_id"])

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
-from segue.data.engine import one_row
+from segue.data.engine import one_row, quoted
 from segue.data.log.attributes import categorical
 from segue.data.log.id_spellings import spelling_key
 from segue.data.log.ids_of_log import WRITTEN_NULLS, pair, read_as_missing, shown
-from segue.data.log.tabular import quoted
 
 _FEW = 0.5
 _IDS = {

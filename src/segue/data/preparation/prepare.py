@@ -6,15 +6,16 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from duckdb import DuckDBPyConnection
 
 from segue.data import engine
-from segue.data.corpus import FILES, FORMAT, Part, read_manifest
+from segue.data.corpus import Part
+from segue.data.corpus_folder import CHECKSUMS, FILES, FORMAT, checksums, recognise
 from segue.data.log.attributes import check_attributes, read_attributes
 from segue.data.log.read import read_log
 from segue.data.log.warnings import log_warnings
@@ -23,8 +24,8 @@ from segue.data.preparation.filters import apply_filters
 from segue.data.preparation.sessions import form_sessions
 from segue.data.preparation.split import split
 from segue.data.preparation.write import CorpusWriter, number_users_and_sessions, sizes
-from segue.data.sources import RawLog, Source
-from segue.errors import CorpusError, LogError, first_line
+from segue.data.sources import Source, raw_log
+from segue.errors import CorpusError
 from segue.settings import Settings
 from segue.system.folders import FolderKind, refuse_inputs_inside, refuse_nameless
 from segue.system.holding import held
@@ -33,8 +34,8 @@ from segue.system.replacing import followed, publish, under_construction
 
 logger = logging.getLogger("segue")
 
-_CORPUS_FOLDER = FolderKind(CorpusError, read_manifest, lambda path: str(path) in FILES)
-_SECTIONS = {"columns", "sessions", "filters", "split", "preparation"}
+_CORPUS_FOLDER = FolderKind(CorpusError, recognise, lambda path: str(path) in FILES)
+_SECTIONS = {"columns", "csv", "sessions", "filters", "split", "preparation"}
 
 
 def prepare(
@@ -76,6 +77,7 @@ def prepare(
         with engine.guarded(f"preparing the corpus {out}"), _folder_aside(place) as (folder, scratch):
             with interruptible(), engine.connect(settings.preparation, scratch) as connection:
                 manifest = _prepare(connection, source, folder, scratch, settings, items=items, users=users)
+            manifest[CHECKSUMS] = checksums(folder, manifest)
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
             _CORPUS_FOLDER.refuse_existing(place, overwrite=overwrite)  # again: it has been a while
             with undisturbed():
@@ -94,18 +96,22 @@ def _prepare(
     items: Any,
     users: Any,
 ) -> dict[str, Any]:
-    raw = _raw_log(connection, source, scratch, settings)
+    raw = raw_log(connection, source, scratch, settings)
     described_by = {"items": raw.items if items is None else items, "users": raw.users if users is None else users}
     check_attributes(connection, settings.graph.attributes, **described_by)
-    words = settings.columns.null_words
-    item_attributes = read_attributes(connection, items, "item_id", words) if items is not None else raw.items
-    user_attributes = read_attributes(connection, users, "user_id", words) if users is not None else raw.users
+    drop, words = settings.preparation.drop_invalid, settings.columns.null_words
+    read = partial(read_attributes, connection, csv=settings.csv, drop_invalid=drop, null_words=words)
+    item_attributes = read(items, "item_id") if items is not None else raw.items
+    user_attributes = read(users, "user_id") if users is not None else raw.users
     log = read_log(
         connection,
         raw.events,
         settings.columns,
-        drop_invalid=settings.preparation.drop_invalid,
+        settings.csv,
+        drop_invalid=drop,
         allow_missing_user=settings.filters.rare_users == "train",
+        allow_missing_session=settings.sessions.missing == "gap",
+        left_out=raw.left_out,
     )
     ledger = form_sessions(connection, settings.sessions, settings.filters)
     warnings = _said(log_warnings(connection, log.facts, words))
@@ -141,15 +147,6 @@ def _said(warnings: list[str]) -> list[str]:
     for warning in warnings:
         logger.warning("warning: %s", warning)
     return warnings
-
-
-def _raw_log(connection: DuckDBPyConnection, source: Any, scratch: Path, settings: Settings) -> RawLog:
-    if not isinstance(source, Source):
-        return RawLog(source)
-    try:
-        return source.read(connection, scratch, settings)
-    except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
-        raise LogError(f"cannot read the files of {source.name}: {first_line(error)}") from None
 
 
 @contextmanager

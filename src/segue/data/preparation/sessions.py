@@ -13,6 +13,7 @@ so that every later step compares whole numbers, and `event` alone orders the ev
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 from duckdb import DuckDBPyConnection
@@ -25,6 +26,8 @@ from segue.errors import LogError
 from segue.settings import FiltersSettings, SessionsSettings
 from segue.settings.base import closest
 from segue.settings.units import milliseconds
+
+logger = logging.getLogger("segue")
 
 _MOST_SHOWN = 20
 _VISITS = """
@@ -55,12 +58,21 @@ def form_sessions(connection: DuckDBPyConnection, sessions: SessionsSettings, fi
     _sessionise(connection, milliseconds(sessions.gap))
     count_steps(connection, _VISITS)
     ledger.record("sessions")
+    _say_what_cuts(connection, sessions.gap)
     condition = "NOT repeats" if sessions.drop_repeats else "true"
     rewrite(connection, f"SELECT session_key, user_key, item_key, time, event FROM events WHERE {condition}")
     ledger.record("sessions.drop_repeats")
     _cap_length(connection, sessions.max_length, sessions.keep)
     ledger.record("sessions.max_length")
     return ledger
+
+
+def _say_what_cuts(connection: DuckDBPyConnection, gap: str) -> None:
+    total, given = one_row(connection, "SELECT count(*), count(session_id) FROM events")
+    if given == total:
+        logger.info("sessions are those of the log's own ids; sessions.gap is ignored")
+    elif given:
+        logger.info("%s events have no session id; sessions.gap (%s) cuts them", f"{total - given:,}", gap)
 
 
 def rewrite(connection: DuckDBPyConnection, query: str) -> None:

@@ -10,10 +10,12 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
+from segue.data.raw_text import refused
 from segue.errors import LogError
 from segue.settings import Nested, Settings
 from segue.settings.base import nearest
@@ -25,14 +27,17 @@ class RawLog:
     """The data of a source in standard form: a log with the standard columns, and attributes.
 
     Attributes:
-        events: a Parquet file with user_id, item_id, timestamp and, where the source knows them, session_id and
-            event_type; rows in the order in which they happened, as far as the raw files tell.
+        events: anything that ``read_log`` takes; of a known data set a Parquet file with user_id, item_id, timestamp
+            and, where the source knows them, session_id and event_type; rows in the order in which they happened, as
+            far as the raw files tell.
         items, users: tables with item_id or user_id, name, categorical columns; None where there are none.
+        left_out: lines of the raw files that were invalid and left out.
     """
 
-    events: Path
+    events: Any
     items: pa.Table | None = None
     users: pa.Table | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,17 @@ def find(text: str) -> Source | None:
     return open_source(name, named_path(path) if path else None)
 
 
+def raw_log(connection: DuckDBPyConnection, log: Any, scratch: Path, settings: Settings) -> RawLog:
+    """The log in standard form: what a known data set makes of its raw files; anything else is its own log.
+
+    Raises LogError for raw files that cannot be read.
+    """
+    if not isinstance(log, Source):
+        return RawLog(log)
+    with refused(f"the data set {log.name}"):
+        return log.read(connection, scratch, settings)
+
+
 def raw_file(path: Path | None, dataset: str, file_name: str) -> Path:
     """The raw file: `path` itself, or the file of that name (also .gz) in the folder `path`. Raises LogError."""
     if path is None:
@@ -94,9 +110,3 @@ def write_events(connection: DuckDBPyConnection, query: str, events: Path, param
     quoted = str(events).replace("'", "''")
     connection.execute(f"COPY ({query}) TO '{quoted}' (FORMAT parquet)", list(parameters))
     return events
-
-
-def columns_of(connection: DuckDBPyConnection, relation: str, path: Path) -> list[str]:
-    """Column names of a ``read_csv`` or ``read_parquet`` call with one parameter, the path."""
-    described = connection.execute(f"SELECT * FROM {relation} LIMIT 0", [str(path)]).description
-    return [column[0] for column in described]

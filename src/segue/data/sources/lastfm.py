@@ -13,6 +13,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from segue.data.engine import one_row, table_of
+from segue.data.raw_text import Layout, load_lines
 from segue.data.sources import RawLog, Source, raw_file, write_events
 from segue.errors import LogError
 from segue.settings import Nested, Settings
@@ -25,11 +26,8 @@ SETTINGS: Nested = {
     "filters": {"top_items": 40_000, "min_item_support": 5, "min_user_sessions": 5},
 }
 # Some names hold tabs: what goes beyond six fields belongs to the track's name, and is not needed.
-_LISTENS = """
-    read_csv(?, auto_detect = false, header = false, delim = '\t', quote = '', escape = '', strict_mode = false,
-             null_padding = true, columns = {'user_id': 'VARCHAR', 'timestamp': 'VARCHAR', 'artist_id': 'VARCHAR',
-             'artist_name': 'VARCHAR', 'track_id': 'VARCHAR', 'track_name': 'VARCHAR'})
-"""
+_LAYOUT = Layout("\t", header=False, ragged=True)
+_FIELDS = ("user_id", "time", "artist_id", "artist_name", "track_id", "track_name")
 
 
 def source(path: Path | None) -> Source:
@@ -42,10 +40,15 @@ def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Se
 
     Rows are turned around, so that listens of the same second stand in the order in which they happened.
     """
-    connection.execute(
-        f"CREATE TEMP TABLE listens AS "
-        f"SELECT row_number() OVER () AS line, user_id, artist_id AS item_id, timestamp FROM {_LISTENS}",
-        [str(file)],
+    left_out = load_lines(
+        connection,
+        file,
+        _LAYOUT,
+        dict.fromkeys(_FIELDS, "VARCHAR"),
+        {"user_id": "user_id", "timestamp": 'CASE WHEN TRY_CAST("time" AS TIMESTAMPTZ) IS NOT NULL THEN "time" END'},
+        "listens",
+        optional={"item_id": "nullif(artist_id, '')", "name": "artist_name"},
+        drop_invalid=settings.preparation.drop_invalid,
     )
     listens, with_artist = one_row(connection, "SELECT count(*), count(item_id) FROM listens")
     if not with_artist:
@@ -56,11 +59,9 @@ def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Se
         "SELECT user_id, item_id, timestamp FROM listens WHERE item_id IS NOT NULL ORDER BY line DESC",
         folder / "lastfm.parquet",
     )
-    connection.execute("DROP TABLE listens")
     names = table_of(
         connection,
-        f"SELECT artist_id AS item_id, min(artist_name) AS name FROM {_LISTENS} "
-        f"WHERE artist_id IS NOT NULL GROUP BY artist_id ORDER BY artist_id",
-        [str(file)],
+        "SELECT item_id, min(name) AS name FROM listens WHERE item_id IS NOT NULL GROUP BY item_id ORDER BY item_id",
     )
-    return RawLog(events, items=names)
+    connection.execute("DROP TABLE listens")
+    return RawLog(events, items=names, left_out=left_out)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
-from segue.data.sources import RawLog, Source, columns_of, raw_file, write_events
+from segue.data.raw_text import Layout, header_of, load_lines
+from segue.data.sources import RawLog, Source, raw_file, write_events
 from segue.errors import LogError
 from segue.settings import Nested, Settings
 
@@ -20,8 +21,10 @@ SETTINGS: Nested = {
     "sessions": {"gap": "60min", "drop_repeats": False, "max_length": 20, "keep": "first", "min_length": 3},
     "filters": {"min_item_support": 5, "min_user_sessions": 5},
 }
-_COMMENTS = "read_csv(?, delim = ',', header = true, all_varchar = true)"
+_LAYOUT = Layout(",", quote='"')
 _COLUMNS = ("username", "subreddit", "utc")
+# Epoch seconds beyond 1e11 would be milliseconds, and no time of a comment.
+_SECONDS = "CASE WHEN abs(utc) < 1e11 THEN utc END"
 
 
 def source(path: Path | None) -> Source:
@@ -31,12 +34,22 @@ def source(path: Path | None) -> Source:
 
 def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Settings) -> RawLog:
     """Read the comments; items are subreddits, rows keep their order."""
-    missing = set(_COLUMNS) - set(columns_of(connection, _COMMENTS, file))
+    names = header_of(file, _LAYOUT)
+    missing = set(_COLUMNS) - set(names)
     if missing:
         raise LogError(f"{file}: no column {', '.join(sorted(missing))} in its header; is it the raw {FILE}?")
-    query = f"""
-        SELECT username AS user_id, subreddit AS item_id,
-               epoch_ms(CAST(CAST(utc AS DOUBLE) * 1000 AS BIGINT)) AS timestamp
-        FROM {_COMMENTS}
+    left_out = load_lines(
+        connection,
+        file,
+        _LAYOUT,
+        {name or f"unnamed {place}": "DOUBLE" if name == "utc" else "VARCHAR" for place, name in enumerate(names)},
+        {"user_id": "username", "item_id": "subreddit", "seconds": _SECONDS},
+        "comments",
+        drop_invalid=settings.preparation.drop_invalid,
+    )
+    query = """
+        SELECT user_id, item_id, epoch_ms(CAST(seconds * 1000 AS BIGINT)) AS timestamp FROM comments ORDER BY line
     """
-    return RawLog(write_events(connection, query, folder / "reddit.parquet", [str(file)]))
+    events = write_events(connection, query, folder / "reddit.parquet")
+    connection.execute("DROP TABLE comments")
+    return RawLog(events, left_out=left_out)

@@ -13,8 +13,9 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from segue.data.engine import one_row
+from segue.data.raw_text import Layout, header_of, load_lines
 from segue.data.session_gap import opens, visit
-from segue.data.sources import RawLog, Source, columns_of, raw_file, write_events
+from segue.data.sources import RawLog, Source, raw_file, write_events
 from segue.errors import LogError
 from segue.settings import Nested, Settings
 from segue.settings.units import milliseconds
@@ -28,7 +29,7 @@ SETTINGS: Nested = {
 }
 MIN_SUPPORT = 20
 _DELETE = 4
-_INTERACTIONS = "read_csv(?, delim = '\t', header = true, all_varchar = true, quote = '')"
+_LAYOUT = Layout("\t")
 _COLUMNS = ("user_id", "item_id", "interaction_type", "created_at")
 
 
@@ -46,7 +47,7 @@ def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Se
     stays, as an immediate repeat. Sessions are cut here (``sessions.gap``): which interactions are equal depends on
     them.
     """
-    _load(file, connection)
+    left_out = _load(file, connection, settings.preparation.drop_invalid)
     (interactions,) = one_row(connection, "SELECT count(*) FROM interactions")
     events = write_events(
         connection,
@@ -74,21 +75,38 @@ def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Se
     if not left:
         raise LogError(f"{file}: of {interactions:,} interactions none is of an item with {MIN_SUPPORT} of them")
     logger.info("xing: %s interactions, %s left of items with %d", f"{interactions:,}", f"{left:,}", MIN_SUPPORT)
-    return RawLog(events)
+    return RawLog(events, left_out=left_out)
 
 
-def _load(file: Path, connection: DuckDBPyConnection) -> None:
-    headers = {name.rpartition(".")[2]: name for name in columns_of(connection, _INTERACTIONS, file)}
+def _load(file: Path, connection: DuckDBPyConnection, drop_invalid: bool) -> int:
+    """Make the table ``interactions`` without deletions; returns the number of lines left out as invalid."""
+    names = header_of(file, _LAYOUT)
+    headers = {name.rpartition(".")[2]: name for name in names}
     missing = [name for name in _COLUMNS if name not in headers]
     if missing:
         raise LogError(f"{file}: no column {', '.join(missing)} in its tab-separated header; is it the raw {FILE}?")
     user, item, kind, time = (f'"{headers[name]}"' for name in _COLUMNS)
-    connection.execute(
-        f"""
-        CREATE TEMP TABLE interactions AS
-        SELECT row_number() OVER () AS line, {user} AS user_id, {item} AS item_id, {kind} AS event_type,
-               CAST({time} AS BIGINT) * 1000 AS time, CAST(NULL AS VARCHAR) AS session_id
-        FROM {_INTERACTIONS} WHERE CAST({kind} AS INTEGER) <> {_DELETE}
-        """,
-        [str(file)],
+    numbers = {headers["interaction_type"]: "INTEGER", headers["created_at"]: "DOUBLE"}
+    left_out = load_lines(
+        connection,
+        file,
+        _LAYOUT,
+        {name: numbers.get(name, "VARCHAR") for name in names},
+        {
+            "user_id": user,
+            "item_id": item,
+            "event_type": kind,
+            # Epoch seconds beyond 1e11 would be milliseconds, and no time of an interaction.
+            "time": f"CASE WHEN abs({time}) < 1e11 THEN CAST({time} AS BIGINT) * 1000 END",
+        },
+        "loaded",
+        drop_invalid=drop_invalid,
     )
+    connection.execute(f"""
+        CREATE TEMP TABLE interactions AS
+        SELECT line, user_id, item_id, CAST(event_type AS VARCHAR) AS event_type, time,
+               CAST(NULL AS VARCHAR) AS session_id
+        FROM loaded WHERE event_type <> {_DELETE}
+    """)
+    connection.execute("DROP TABLE loaded")
+    return left_out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from segue.contract.model import ModelConfig, Overrides
 from segue.data.batches import UserWindow
@@ -28,6 +28,9 @@ class HRNNConfig(ModelConfig):
     In the authors' code it is not."""
     shared: bool = True
     """Whether items are scored against the table that they are read from; the authors keep two."""
+    one_hot: bool = False
+    """Whether each item has a row of 3 d numbers of its own at the gates, as one-hot input in the authors' scripts has
+    it; false: a row of d numbers, which one matrix takes to the gates. Not together with `shared`."""
     dropout_user: float = Field(0.0, ge=0, lt=1)
     """Share of the new user state's coordinates that is dropped."""
     dropout_init: float = Field(0.0, ge=0, lt=1)
@@ -52,10 +55,17 @@ class HRNNConfig(ModelConfig):
     sample_alpha: float = Field(0.5, ge=0, le=1)
     """Power of the support by which items are sampled: 0 all alike, 1 by popularity."""
 
+    @field_validator("one_hot")
+    @classmethod
+    def _with_two_tables(cls, one_hot: bool, info: ValidationInfo) -> bool:
+        if one_hot and info.data.get("shared"):
+            raise ValueError("items scored against rows of d numbers need a table of their own; set shared = false")
+        return one_hot
+
 
 _OFFICIAL = {
     "dim": 100, "loss": "top1", "shared": False, "feed_last": True, "gru_reset": "before", "initial": "authors",
-    "carry_dropped": True,
+    "one_hot": True, "carry_dropped": True,
 }  # fmt: skip
 _OFFICIAL_TRAINING = {
     "optimizer": "adagrad", "learning_rate": 0.1, "weight_decay": 0.0, "batch_events": 256, "max_epochs": 10,

@@ -7,6 +7,7 @@ only depth at which the paper's start of a session from its user is unambiguous.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -82,6 +83,10 @@ class HRNN(SessionEncoder):
         if self.config.loss == "top1":
             self.sampler.count(torch.from_numpy(corpus.item_support))
         self._train = corpus.train
+
+    @property
+    def _bounds(self) -> Mapping[str, tuple[float, float]]:
+        return {"n_sessions": (-1, math.inf)}
 
     def arrays(self) -> dict[str, Tensor]:
         """All parameters and buffers; the users' states are those of these parameters."""
@@ -219,13 +224,13 @@ class HRNN(SessionEncoder):
 
     def _build_parameters(self) -> None:
         config, dim = self.config, self.config.dim
-        self.embedding = nn.Embedding(self.n_items, dim)
+        self.embedding = nn.Embedding(self.n_items, 3 * dim if config.one_hot else dim)
         nn.init.uniform_(self.embedding.weight, -(dim**-0.5), dim**-0.5)
         if not config.shared:
             self.output = nn.Parameter(torch.empty(self.n_items, dim).uniform_(-(dim**-0.5), dim**-0.5))
         self.bias = nn.Parameter(torch.zeros(self.n_items))
         carried = config.dropout_session if config.carry_dropped else 0.0
-        self.gru = gru(dim, dim, reset=config.gru_reset, dropout=carried)
+        self.gru = gru(None if config.one_hot else dim, dim, reset=config.gru_reset, dropout=carried)
         self.user_gru = gru_cell(dim, dim, reset=config.gru_reset)
         self.start = nn.Linear(dim, dim)
         if config.variant == "all":
@@ -239,8 +244,9 @@ class HRNN(SessionEncoder):
 
     def _start_as_the_authors(self) -> None:
         """Draw all matrices from Glorot's uniform values, gate by gate; biases are 0."""
-        for table in (self.embedding.weight, *(() if self.config.shared else (self.output,)), self.start.weight):
-            nn.init.xavier_uniform_(table)
+        read = self.embedding.weight.detach().chunk(3 if self.config.one_hot else 1, dim=1)
+        for matrix in (*read, *([] if self.config.shared else [self.output]), self.start.weight):
+            nn.init.xavier_uniform_(matrix)
         nn.init.zeros_(self.start.bias)
         draw_gates(self.gru)
         draw_gates(self.user_gru)

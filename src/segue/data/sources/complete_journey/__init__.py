@@ -15,6 +15,7 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from segue.data.engine import table_of
+from segue.data.raw_text import refused
 from segue.data.sources import RawLog, Source, write_events
 from segue.data.sources.complete_journey.category_names import category_name
 from segue.errors import LogError
@@ -26,7 +27,11 @@ SETTINGS: Nested = {
     "filters": {"min_item_support": 1, "min_user_sessions": 5},
 }
 CATEGORIES = "categories"
-_FILES = ("transactions", "products", "demographics")
+_FILES = {
+    "transactions": ("household_id", "basket_id", "product_id", "transaction_timestamp"),
+    "products": ("product_id", "product_type", "product_category", "department"),
+    "demographics": ("household_id",),
+}
 
 
 def source(path: Path | None) -> Source:
@@ -90,8 +95,14 @@ def _read_categories(data: Path, connection: DuckDBPyConnection, folder: Path, s
 
 def _open_files(data: Path, connection: DuckDBPyConnection, item: str) -> None:
     """The raw files as tables; `item` is the SQL of a product's item, null where the product is left out."""
-    for name in _FILES:
-        connection.execute(f"CREATE TEMP TABLE {name} AS FROM read_parquet(?)", [str(data / f"{name}.parquet")])
+    for name, columns in _FILES.items():
+        file = data / f"{name}.parquet"
+        with refused(file):
+            connection.execute(f"CREATE TEMP TABLE {name} AS FROM read_parquet(?)", [str(file)])
+        found = connection.table(name).columns
+        missing = [column for column in columns if column not in found]
+        if missing:
+            raise LogError(f"{file}: no column {', '.join(missing)}; is it the file of complete-journey?")
     connection.execute(f"CREATE TEMP TABLE goods AS SELECT *, {item} AS item_id FROM products")
 
 
