@@ -155,15 +155,15 @@ class SessionEncoder(SessionModel, nn.Module):
         self.load_state_dict(dict(arrays))
 
     @property
-    def _bounds(self) -> Mapping[str, tuple[float, float]]:
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
         """Least and most of those parameters and buffers whose values are not free: numbers of items, counts."""
         return {}
 
     def _layouts(self) -> dict[str, Layout]:
         """The form of every parameter and buffer, as it has been built."""
         layouts = {name: Layout.of(tensor) for name, tensor in self.state_dict().items()}
-        bounds = self._bounds.items()
-        return layouts | {name: replace(layouts[name], least=least, most=most) for name, (least, most) in bounds}
+        ranges = self.bounds.items()
+        return layouts | {name: replace(layouts[name], least=least, most=most) for name, (least, most) in ranges}
 
     def _build_parameters(self) -> None:
         """Create parameters and buffers for `n_items` and `n_users`, with the values that training starts from.

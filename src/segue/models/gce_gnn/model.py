@@ -215,7 +215,8 @@ class GCEGNN(SessionEncoder):
             self._repeat_neighbours()
 
     @property
-    def _bounds(self) -> Mapping[str, tuple[float, float]]:
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
+        """Bounds of what is stored beside the parameters."""
         return {"neighbours": (0, self.n_items - 1), "counts": (0, math.inf)}
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:

@@ -85,7 +85,8 @@ class HRNN(SessionEncoder):
         self._train = corpus.train
 
     @property
-    def _bounds(self) -> Mapping[str, tuple[float, float]]:
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
+        """Bounds of what is stored beside the parameters."""
         return {"n_sessions": (-1, math.inf)}
 
     def arrays(self) -> dict[str, Tensor]:
