@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -27,10 +28,11 @@ from segue.data import engine
 from segue.data.engine import column_types, literal, one_row, quoted
 from segue.data.log.opening import name_of, opened
 from segue.data.log.order import EventOrder, event_order
-from segue.data.log.tabular import Loaded, Tabular, as_text, counted, inexact, require_column, stage
+from segue.data.log.tabular import Loaded, Tabular, as_text, counted, forget_words, inexact, require_column, stage
 from segue.data.log.timestamps import TimestampFormat, recognise
 from segue.errors import LogError
 from segue.settings import ColumnsSettings, CsvSettings
+from segue.settings.overrides import as_option
 
 logger = logging.getLogger("segue")
 
@@ -126,6 +128,7 @@ def read_log(
     with engine.guarded(f"reading {name_of(source)}"), opened(connection, source, csv) as table:
         mapping = _mapping(table, columns)
         loaded = stage(connection, table, mapping, _ROWS, drop_invalid=drop_invalid)
+        forget_words(connection, _ROWS, columns.null_words)
         try:
             allowed = {"user_id"} if allow_missing_user and "session_id" in mapping else set()
             allowed |= {"session_id"} if allow_missing_session else set()
@@ -175,8 +178,12 @@ def _mapping(table: Tabular, columns: ColumnsSettings) -> dict[str, str]:
             named[role] = role
     mapping = {role: column for role, column in named.items() if column}  # "" leaves a column unused
     for role, column in mapping.items():
-        require_column(table, column, f"map it with --set columns.{role}={{}}")
+        require_column(table, column, partial(_way_to_map, role))
     return mapping
+
+
+def _way_to_map(role: str, column: str) -> str:
+    return f"map it with {as_option(f'columns.{role}', column)}"
 
 
 def _write_log(
