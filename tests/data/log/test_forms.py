@@ -212,6 +212,10 @@ def test_all_that_is_no_event_is_dropped_by_reason_and_counted(read: Read, tmp_p
     assert (log.facts.rows_read, log.facts.rows_dropped) == (10, 7)
 
 
+def test_a_time_that_is_none_among_others_can_be_left_out(read: Read, tmp_path: Path) -> None:
+    refused(read, write(tmp_path / "log.csv", CSV + "u,i,0000-00-00 00:00:00\n"), "--drop-invalid leaves out such rows")
+
+
 def test_positions_in_messages_count_the_lines_that_were_left_out(read: Read, tmp_path: Path) -> None:
     write(tmp_path / "log" / "a.csv", CSV)
     write(tmp_path / "log" / "b.csv", CSV + "u\nu,i,1700000000000\n")
