@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "src" / "segue"
 FRONT = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
-FIRST_GUIDES = ("architecture", "glossary", "settings", "settings-reference", "comparing", "adding-a-model")
+FIRST_GUIDES = ("architecture", "glossary", "logs", "settings", "settings-reference", "comparing", "adding-a-model")
 """The guides that the navigation names first; the others follow by name."""
 
 Nav = list[dict[str, Any]]

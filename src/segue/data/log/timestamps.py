@@ -196,7 +196,8 @@ def _recognised(values: TimeColumn, drop_unreadable: bool) -> _Reading:
     if wrong and (written := certain_format(values, values.example(wrong.row))):
         return _by_format(values, written, f"text such as '{values.example(wrong.row)}' ({written})")
     if wrong and not (times and drop_unreadable):
-        raise LogError(_unreadable(values, wrong.row))
+        remedy = "; --drop-invalid leaves out such rows" if times else ""
+        raise LogError(_unreadable(values, wrong.row) + remedy)
     if all(form.name in EPOCHS for form in times):  # 0 is the same moment in every unit
         times = [form for form in times if form.least or form.greatest] or times
     if len(times) > 1:
