@@ -17,6 +17,7 @@ Ids are text; whole numbers stored as floats (12.0, as pandas makes them beside 
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -39,6 +40,10 @@ _REQUIRED = ("user_id", "item_id", "timestamp")
 _OPTIONAL = ("session_id", "event_type")
 
 
+_ANONYMOUS = (
+    "; or, where the log knows sessions but no users, make each session a user of its own: --set columns.user_id={} "
+    "--set filters.min_user_sessions=1 --set split.protocol=global_time"
+)
 _SESSIONS = (
     "or cut such rows into sessions by sessions.gap (--set sessions.missing=gap), or leave the column unused (--set "
     "columns.session_id=), "
@@ -148,7 +153,11 @@ def _mapping(table: Tabular, columns: ColumnsSettings) -> dict[str, str]:
             named[role] = role
     mapping = {role: column for role, column in named.items() if column}  # "" leaves a column unused
     for role, column in mapping.items():
-        require_column(table, column, f"map it with --set columns.{role}={{}}")
+        remedy = f"map it with --set columns.{role}={{}}"
+        sessions = mapping.get("session_id")
+        if role == "user_id" and column not in table.columns and sessions in table.columns:
+            remedy += _ANONYMOUS.format(shlex.quote(str(sessions).replace("{", "{{").replace("}", "}}")))
+        require_column(table, column, remedy)
     return mapping
 
 

@@ -94,13 +94,20 @@ def _assign_parts(connection: DuckDBPyConnection, settings: SplitSettings) -> No
 
 
 def _refuse_no_train(connection: DuckDBPyConnection, settings: SplitSettings) -> None:
-    total, train = one_row(
-        connection, f"SELECT count(*), count(*) FILTER (WHERE regular AND part = {int(Part.TRAIN)}) FROM sessions"
+    total, users, train = one_row(
+        connection,
+        f"""
+        SELECT count(*), count(DISTINCT user_key), count(*) FILTER (WHERE regular AND part = {int(Part.TRAIN)})
+        FROM sessions
+        """,
     )
     if not train:
+        remedy = "lower split.test or the filters that take sessions"
+        if settings.protocol == "user_80_20" and total == users:
+            remedy = "each user has one session: divide them together by time (--set split.protocol=global_time)"
         raise CorpusError(
             f"no train session: split.protocol={settings.protocol} with split.test={settings.test} leaves none of "
-            f"{total:,} sessions; lower split.test or the filters that take sessions"
+            f"{total:,} sessions; {remedy}"
         )
 
 
