@@ -29,7 +29,8 @@ import machine
 from segue import models
 from segue.contract.model import SessionModel
 from segue.data.arrays import IntArray, offsets_of
-from segue.data.corpus import FORMAT, Corpus, Part, Sessions
+from segue.data.corpus import Corpus, Part, Sessions
+from segue.data.corpus_folder import FORMAT
 from segue.evaluation.full_ranking import evaluate
 from segue.evaluation.metrics import averages
 

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import forgeries
 import pytest
 import runs
 import small_logs
 import torch
 import worlds
+from safetensors.torch import load_file, save_file
 
 import segue
 from segue.artifact import checkpoint
@@ -255,7 +257,7 @@ WRITES = {
     "the note": ("segue.artifact.partial_run.write_text", False),
     "the first checkpoint": ("segue.artifact.checkpoint.save_file", False),
     "the vocabulary": ("segue.artifact.model_folder.pq.write_table", True),
-    "the seal": ("segue.artifact.seal._sha256", True),
+    "the seal": ("segue.artifact.seal.sha256_of", True),
     "the last rename": ("segue.system.replacing.exchange", True),
 }
 
@@ -328,3 +330,62 @@ def test_a_file_of_a_model_that_may_not_be_read(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(Path, "open", refuse)
     refused(model, r"cannot be read: history\.safetensors: Permission denied")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../../../../../../etc/passwd", "/etc/passwd", "", "notes.txt", "corpus/../config.json", "run.json"]
+)
+def test_only_the_files_of_a_model_are_listed(tmp_path: Path, name: str) -> None:
+    folder = copy(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["sha256"][name] = hashlib.sha256(Path("/etc/passwd").read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    refused(folder, f"it lists {re.escape(repr(name))}, which is no file")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "history.safetensors", "items.parquet"])
+def test_every_file_of_a_model_is_listed(tmp_path: Path, name: str) -> None:
+    folder = copy(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["sha256"][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    refused(folder, f"it lists no checksum of {name}")
+
+
+def test_a_file_may_be_a_link_to_one_that_holds_the_same(tmp_path: Path) -> None:
+    folder = copy(tmp_path)
+    (folder / "items.parquet").rename(tmp_path / "elsewhere")
+    (folder / "items.parquet").symlink_to(tmp_path / "elsewhere")
+    measuring.evaluate_model(folder)
+    (tmp_path / "elsewhere").write_bytes(b"something else")
+    refused(folder, "items.parquet has changed since")
+
+
+def test_a_measurement_is_not_written_through_a_link(tmp_path: Path) -> None:
+    folder, elsewhere = copy(tmp_path), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    evaluation = measuring.evaluate_model(folder)
+    for name in ("test.json", "test.ranks.parquet"):
+        (elsewhere / name).write_text("kept")
+        (folder / "evaluation" / name).unlink(missing_ok=True)
+        (folder / "evaluation" / name).symlink_to(elsewhere / name)
+        (folder / "evaluation" / f"{name}.writing").symlink_to(elsewhere / name)
+    measuring.write_evaluation(folder, evaluation)
+    assert not any(path.is_symlink() for path in (folder / "evaluation").iterdir())
+    shutil.rmtree(folder / "evaluation")
+    (folder / "evaluation").symlink_to(elsewhere)
+    with pytest.raises(ArtifactError, match="evaluation is a link, nothing is written through it"):
+        measuring.write_evaluation(folder, evaluation)
+    assert {path.read_text() for path in elsewhere.iterdir()} == {"kept"}
+
+
+def test_scores_that_are_not_finite_are_a_damaged_model(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(small_logs.counting_model("markov", ""), tmp_path / "model"))
+    arrays = load_file(folder / "model.safetensors")
+    huge = {"values": torch.full_like(arrays["values"], 1.7e308), "fill": torch.full_like(arrays["fill"], 1.7e308)}
+    save_file({**arrays, **huge}, folder / "model.safetensors")
+    forgeries.rehash(folder)
+    with pytest.raises(ArtifactError, match="cannot be measured"):
+        measuring.evaluate_model(folder, small_logs.corpus())
+    with pytest.raises(ArtifactError, match="scores that are not finite"):
+        segue.load(folder).recommend(None, ["first1"])

@@ -16,6 +16,8 @@ import small_logs
 from mistakes import SETTINGS, Refused, half, written
 
 from segue.cli import app as cli
+from segue.errors import CorpusError
+from segue.system.holding import held
 
 
 def test_requests_that_cannot_be_answered(tmp_path: Path, refused: Refused) -> None:
@@ -170,6 +172,22 @@ def test_a_neighbour_called_partial_is_not_dropped(tmp_path: Path, refused: Refu
         said = refused(*command, "--out", tmp_path / "m", "--overwrite", *SETTINGS)
         assert "is not Segue's" in said
         assert "move it away" in said
+
+
+@pytest.mark.parametrize("command", ["prepare", "fit", "train", "tune", "compare", "study", "demo"])
+def test_a_folder_that_another_process_works_on(tmp_path: Path, refused: Refused, command: str) -> None:
+    out = tmp_path / "out"
+    given = {"prepare": [small_logs.log()], "fit": [small_logs.log()], "demo": [], "study": ["table1"]}
+    inputs = given.get(command, []) + (
+        [small_logs.corpus()] if command in ("train", "tune", "compare", "study") else []
+    )
+    with held(out, CorpusError):
+        said = refused(command, *inputs, "--out", out)
+    assert re.fullmatch(
+        rf"{re.escape(str(out))} is in use by process {os.getpid()} on \S+ since \S+ \S+;"
+        " wait until it ends, or choose another --out",
+        said,
+    )
 
 
 def test_a_log_inside_the_folder_that_is_replaced(tmp_path: Path, refused: Refused) -> None:

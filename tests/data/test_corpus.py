@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
+import random
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import runs
+import small_logs
 import worlds
 from worlds import TEST, TRAIN, VALIDATION
 
@@ -138,3 +144,90 @@ def test_left_out_events_may_leave_a_session_too_short(small: Corpus) -> None:
     assert kept.items.tolist() == [1, 2, 1, 2, 3, 3]
     assert kept.number.tolist() == [0, 2, 3]
     assert kept.offsets.tolist() == [0, 2, 4, 6]
+
+
+def _prepared(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_logs.corpus(), tmp_path / "corpus"))
+
+
+def test_every_flipped_bit_of_a_corpus_is_noticed(tmp_path: Path) -> None:
+    folder = _prepared(tmp_path)
+    draw = random.Random(0)
+    for path in sorted(folder.iterdir()):
+        whole = path.read_bytes()
+        for place in [0, len(whole) - 1, *draw.sample(range(len(whole)), 12)]:
+            data = bytearray(whole)
+            data[place] ^= 1 << draw.randrange(8)
+            path.write_bytes(data)
+            if path.name != "manifest.json" or _means_another(data, whole):
+                with pytest.raises(
+                    CorpusError, match=f"the (manifest of )?corpus {folder} (is damaged|cannot be read)"
+                ):
+                    corpora.load(folder)
+        path.write_bytes(whole)
+    corpora.load(folder)
+
+
+def _means_another(data: bytes, whole: bytes) -> bool:
+    """Whether a manifest with a flipped bit still says the same: a space may become another blank."""
+    try:
+        return bool(json.loads(data) != json.loads(whole))
+    except ValueError:
+        return True
+
+
+def test_a_corpus_without_checksums_is_read_and_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = _prepared(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["sha256"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with caplog.at_level(logging.WARNING, "segue"):
+        for _ in range(2):
+            assert corpora.load(folder).fingerprint == manifest["fingerprint"]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"the corpus {folder} was prepared before corpora had checksums")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("train", lambda t: t.drop_columns(["times"]), "train.parquet lacks column 'times'"),
+        ("train", lambda t: t.slice(1), "speaks of 2 train sessions, there are 1"),
+        ("test", lambda t: t.set_column(0, "session", pa.array([0, 4])), "a session is in two parts"),
+        ("test", lambda t: t.set_column(0, "session", pa.array([-2, 4])), "a number below 0"),
+        ("test", lambda t: t.set_column(1, "user", pa.array([0, 2], pa.int32())), "users reach from 0 to 2"),
+        ("test", lambda t: t.set_column(1, "user", pa.array([1, 0], pa.int32())), "order of user and start"),
+        ("items", lambda t: t.slice(1), "speaks of 4 items, there are 3"),
+        ("users", lambda t: t.slice(1), "speaks of 2 users, there are 1"),
+        (
+            "validation",
+            lambda t: t.set_column(3, "items", pa.array([[0, None]], pa.list_(pa.int32()))),
+            "holds 1 nulls",
+        ),
+        ("validation", lambda t: t.set_column(3, "items", pa.array([[2]], pa.list_(pa.int32()))), "as many times"),
+        ("validation", lambda t: t.set_column(3, "items", pa.array([[2, 9]], pa.list_(pa.int32()))), "items reach"),
+    ],
+)
+def test_what_does_not_fit_together_is_named(
+    small: Corpus, tmp_path: Path, name: str, change: Callable[[pa.Table], pa.Table], reason: str
+) -> None:
+    path = write(small, tmp_path) / f"{name}.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+    with pytest.raises(CorpusError, match=f"is damaged: .*{reason}.*; prepare it again"):
+        corpora.load(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["fingerprint", "sizes", "settings"])
+@pytest.mark.parametrize("value", [None, 3, [], {"items": -1}, {"split": 7}])
+def test_a_manifest_means_something(small: Corpus, tmp_path: Path, key: str, value: object) -> None:
+    manifest = write(small, tmp_path) / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), key: value}))
+    with pytest.raises(CorpusError, match="cannot be read"):
+        corpora.load(tmp_path)
+
+
+def test_a_damaged_corpus_can_be_prepared_again(tmp_path: Path) -> None:
+    folder = _prepared(tmp_path)
+    (folder / "manifest.json").write_text('{"format": "segue-corpus-9"}')
+    runs.prepare(str(small_logs.log()), folder, small_logs.SMALL, overwrite=True)
+    corpora.load(folder)

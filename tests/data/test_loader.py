@@ -71,14 +71,34 @@ def test_a_session_that_starts_when_another_ends_does_not_see_it() -> None:
 
 
 def test_own_items_are_those_of_train_sessions_whole(lives: Corpus) -> None:
-    items, row = one_batch(lives, length=1, part=TRAIN).own_items()
-    assert (items.tolist(), row.tolist()) == ([0, 1, 2, 3, 1, 2], [0, 0, 1, 1, 2, 2])
+    items, owner, session = one_batch(lives, length=1, part=TRAIN).own_items()
+    assert (items.tolist(), owner.tolist()) == ([0, 1, 2, 3, 1, 2], [0, 0, 1, 1, 2, 2])
+    assert session.tolist() == [0, 1, 2]
     assert len(one_batch(lives, part=TEST).own_items()[0]) == 0
 
 
-def test_every_row_of_a_long_session_knows_the_whole_of_it() -> None:
-    items, row = one_batch(worlds.corpus_of([[[1, 2, 3, 4]]]), length=2).own_items()
-    assert (items.tolist(), row.tolist()) == ([1, 2, 3, 4] * 2, [0] * 4 + [1] * 4)
+def test_a_long_session_is_held_once_and_every_row_of_it_knows_it() -> None:
+    """Held once per row, a session of 200,000 events would take gigabytes in every batch."""
+    corpus = worlds.corpus_of([[[1, 2, 3, 4]], [[7, 8]], [[5, 6]]], [[TRAIN], [TRAIN], [TEST]])
+    loader = Loader(corpus, corpus.sessions, 2)
+    (batch,) = loader.batches(100)
+    items, owner, session = batch.own_items()
+    held = {number: items[owner == number].tolist() for number in session.tolist()}
+    wanted: dict[int, list[int]] = {0: [1, 2, 3, 4], 1: [7, 8], 2: []}
+    assert [held[number] for number in session.tolist()] == [wanted[number] for number in batch.session.tolist()]
+    assert len(items) == 6
+    assert batch.session.tolist().count(0) == 2
+
+
+def test_a_long_row_is_divided_and_its_events_see_what_they_saw() -> None:
+    session = list(range(250)) * 2
+    corpus = worlds.corpus_of([[session, [1, 2]]])
+    loader = Loader(corpus, corpus.sessions, 1000)
+    batches = list(loader.batches(150))
+    assert [len(batch) for batch in batches] == [150, 150, 150, 50]
+    found = [event for batch in batches for event in events(batch)]
+    assert found == [(tuple(session[:t]), session[t]) for t in range(1, 500)] + [((1,), 2)]
+    assert max(len(batch) for batch in loader.batches(1)) == 100
 
 
 def test_users_whom_only_test_knows_are_the_unknown_user() -> None:

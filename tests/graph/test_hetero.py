@@ -135,7 +135,9 @@ def test_storage_keeps_the_graph(graph):
     arrays = graph.arrays()
     assert arrays["interact/offsets"].dtype == torch.int64
     assert arrays["interact/indices"].dtype == torch.int32
-    shuffled = HeteroGraph.from_arrays({name: arrays[name] for name in sorted(arrays)})
+    users = graph.n_nodes["user"] - 1
+    stored = {name: arrays[name] for name in sorted(arrays)}
+    shuffled = HeteroGraph.from_arrays(stored, list(graph.csr), graph.n_nodes["item"], users)
     assert dict(shuffled.n_nodes) == dict(graph.n_nodes)
     assert shuffled.relations == graph.relations
     for name, csr in graph.csr.items():

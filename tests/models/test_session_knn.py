@@ -229,6 +229,22 @@ def test_what_reminds_is_the_users_part() -> None:
     torch.testing.assert_close(parts.total(), worlds.scores_of(model, batch)[0, items])
 
 
+def test_reminders_by_age_need_a_history() -> None:
+    """(0, 1) on day 0, (2, 1) on day 1, and (1) runs on day 2: items 1 and 2 are a day old, item 0 is two."""
+    starts = [[0, DAY, 2 * DAY], [DAY]]
+    parts = [[TRAIN, TRAIN, TEST], [TRAIN]]
+    corpus = worlds.corpus_of([[[0, 1], [2, 1], [1, 3]], [[0, 2]]], parts, starts=starts, step=0)
+    options: dict[str, Any] = {"preset": "vsknn_ebr", "extend": 0}
+    remind = {"sessions": 5, "base": 1.0, "recency": 1.0, "similarity": 0.0}
+    model, bare = fitted(corpus, **options, remind=remind), fitted(corpus, **options, remind=None)
+    for request, wanted in (
+        (worlds.events_of(model, corpus), [0.5, 1, 1, 0]),
+        (worlds.request_of(model, [0], user=2), [0, 0, 0, 0]),
+    ):
+        scores, base = worlds.scores_of(model, request)[0], worlds.scores_of(bare, request)[0]
+        assert (scores - base / base.max()).tolist() == pytest.approx(wanted)
+
+
 def test_small_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = worlds.busy()
     for preset in session_knn.SessionKNN.presets:

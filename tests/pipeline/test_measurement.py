@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import forgeries
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -73,7 +74,9 @@ def test_a_corpus_that_knows_fewer_users_is_refused(tmp_path: Path) -> None:
     known = pa.array([True] * (len(users) - 1) + [False])
     pq.write_table(users.set_column(users.column_names.index("known"), "known", known), other / "users.parquet")
     manifest = json.loads((other / "manifest.json").read_text())
-    (other / "manifest.json").write_text(json.dumps({**manifest, "fingerprint": "another"}))
+    sizes = {**manifest["sizes"], "known_users": len(users) - 1}
+    (other / "manifest.json").write_text(json.dumps({**manifest, "fingerprint": "another", "sizes": sizes}))
+    forgeries.rehash(other)
     with pytest.raises(ArtifactError, match="trained on another corpus"):
         measuring.evaluate_model(small_logs.counting_model("popularity", "global"), other)
 

@@ -14,7 +14,8 @@ from segue import models
 from segue.contract.model import SessionEncoder, SessionModel
 from segue.data.arrays import IntArray, offsets_of
 from segue.data.batches import Batch, HistoryPolicy, Past, request
-from segue.data.corpus import FORMAT, Corpus, Part, Sessions
+from segue.data.corpus import Corpus, Part, Sessions
+from segue.data.corpus_folder import FORMAT
 from segue.data.loader import Loader
 from segue.settings import Nested
 
@@ -65,7 +66,17 @@ def corpus_of(
         sessions=sessions,
         part=part,
         n_users=sum(known),
-        manifest={"format": FORMAT, "fingerprint": _fingerprint(sessions, part)},
+        manifest={
+            "format": FORMAT,
+            "fingerprint": _fingerprint(sessions, part),
+            "sizes": {
+                "items": vocabulary,
+                "users": len(users),
+                "known_users": sum(known),
+                **{f"{p.name.lower()}_sessions": int((part == p).sum()) for p in Part},
+            },
+            "settings": {},
+        },
     )
 
 

@@ -18,23 +18,29 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from segue import models
 from segue.artifact.names import FORMAT, is_model_file
 from segue.artifact.seal import check_seal, refuse_unless_model
 from segue.contract.model import SessionModel
+from segue.data.checks import check_sessions, check_vocabulary, read_table
 from segue.data.corpus import Corpus, Sessions
-from segue.errors import ArtifactError
+from segue.data.stored import Layout, check_arrays
+from segue.errors import ArtifactError, ConfigError, UserMistake, first_line
 from segue.settings import Settings
 from segue.system.atomic import aside, write_text, writing
 from segue.system.folders import FolderKind
+from segue.system.json_files import check_regular, read_object
 from segue.system.replacing import publish
 
 MODEL_FOLDER = FolderKind(ArtifactError, refuse_unless_model, is_model_file)
@@ -87,7 +93,7 @@ def write_model(
 def load_model(folder: Path) -> Artifact:
     """Read a trained model onto the CPU, but not its corpus.
 
-    Raises ArtifactError when it is missing, damaged or of another format.
+    What is read is checked, whoever wrote it. Raises ArtifactError when it is missing, damaged or of another format.
     """
     check_seal(folder)
     return read_model(folder)
@@ -96,19 +102,74 @@ def load_model(folder: Path) -> Artifact:
 def read_model(folder: Path) -> Artifact:
     """Read the model of an unfinished run, which is not sealed yet. Raises ArtifactError when that is impossible."""
     try:
-        facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        arrays = load_file(folder / "model.safetensors")
-        history = {name: tensor.numpy() for name, tensor in load_file(folder / "history.safetensors").items()}
-        items, users = (pq.read_table(folder / f"{name}.parquet") for name in ("items", "users"))
-        settings = models.stored(facts["settings"])
+        facts, settings = _read_facts(folder)
+        items, users = (read_table(folder / f"{name}.parquet") for name in ("items", "users"))
+        check_vocabulary(items, "item")
+        known = check_vocabulary(users, "user")
+        if (facts["n_items"], facts["n_users"]) != (len(items), known):
+            raise ValueError(
+                f"config.json speaks of {facts['n_items']} items and {facts['n_users']} users, the tables of"
+                f" {len(items):,} and {known:,}"
+            )
+        history = _read_history(folder, len(items), len(users))
         model = models.build(settings)
-        model.restore(arrays, facts["n_items"], facts["n_users"])
-    except (OSError, ValueError, KeyError, SafetensorError, pa.ArrowInvalid, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ArtifactError(f"the model {folder} cannot be read ({reason}); train it again") from None
-    number = torch.arange(len(history["user"])).numpy()
-    sessions = Sessions(history["items"], history["times"], history["offsets"], history["user"], number)
-    return Artifact(folder, model, settings, items, users, sessions, facts)
+        model.restore(_read_arrays(folder / "model.safetensors"), len(items), known)
+    except (OSError, ValueError, UserMistake) as error:
+        raise ArtifactError(f"the model {folder} cannot be read ({first_line(error)}); train it again") from None
+    return Artifact(folder, model, settings, items, users, history, facts)
+
+
+def read_facts(folder: Path) -> tuple[dict[str, Any], Settings]:
+    """The contents of ``config.json``, and the settings in it. Raises ArtifactError when they cannot be used."""
+    try:
+        return _read_facts(folder)
+    except (OSError, ValueError, ConfigError) as error:
+        raise ArtifactError(f"the model {folder} cannot be read ({first_line(error)}); train it again") from None
+
+
+def _read_facts(folder: Path) -> tuple[dict[str, Any], Settings]:
+    facts = read_object(folder / "config.json")
+    if facts.get("format") != FORMAT:
+        raise ValueError(f"config.json has format {facts.get('format')!r:.100}, this Segue reads {FORMAT!r}")
+    try:
+        _Facts.model_validate(facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ValueError(f"config.json: {key}: {first['msg'].lower()}, found {first['input']!r:.60}") from None
+    return facts, models.stored(facts["settings"])
+
+
+class _Facts(BaseModel):
+    """The keys of ``config.json`` that are read; there may be more."""
+
+    model_config = ConfigDict(strict=True)
+
+    settings: dict[str, Any]
+    n_items: int = Field(ge=1)
+    n_users: int = Field(ge=0)
+    corpus: str = Field(pattern=r"^[^\x00]*$", max_length=4096)
+    corpus_fingerprint: str
+    trained_on: list[Literal["train", "validation", "test"]] = Field(min_length=1)
+    statistics: dict[str, Any]
+
+
+def _read_history(folder: Path, n_items: int, n_users: int) -> Sessions:
+    """The users' train sessions, checked against the numbers of items and of users, unknown ones included."""
+    arrays = _read_arrays(folder / "history.safetensors")
+    dtypes = {"items": torch.int32, "times": torch.int64, "offsets": torch.int64, "user": torch.int32}
+    check_arrays(arrays, {name: Layout(dtype, (None,)) for name, dtype in dtypes.items()})
+    history = {name: tensor.numpy() for name, tensor in arrays.items()}
+    check_sessions(**history, n_items=n_items, n_users=n_users)
+    return Sessions(**history, number=np.arange(len(history["user"])))
+
+
+def _read_arrays(path: Path) -> dict[str, Tensor]:
+    check_regular(path)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path.name}: {first_line(error)}") from None
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:

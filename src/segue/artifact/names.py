@@ -5,7 +5,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from segue.data.corpus import FILES, Part
+from segue.data.corpus import Part
+from segue.data.corpus_folder import FILES
 from segue.system.atomic import UNFINISHED
 
 FORMAT = "segue-model-1"

@@ -17,6 +17,7 @@ from segue.errors import ArtifactError
 from segue.system.atomic import UNFINISHED, write_text, writing
 from segue.system.folders import is_empty_folder
 from segue.system.holding import held, sweep
+from segue.system.json_files import read_object
 from segue.system.replacing import discard, followed, publish, settle, under_construction
 
 
@@ -84,6 +85,7 @@ def _taken_up(out: Path, started_with: Mapping[str, Any], *, resume: bool, overw
     if resume:
         _check_note(partial, started_with)
         _sweep(partial)
+        _refuse_links(partial)
     else:
         _refuse_unfinished(partial, overwrite=overwrite)
         _begin(partial, started_with)
@@ -96,7 +98,7 @@ def _refuse_unfinished(partial: Path, *, overwrite: bool) -> None:
         if not partial.exists() or is_empty_folder(partial) or _is_unbegun(partial):
             return
     note = _read_note(partial)
-    if not (isinstance(note, dict) and "settings" in note):
+    if note is None or "settings" not in note:
         raise ArtifactError(
             f"{partial}, where the run would live, is not Segue's; move it away or choose another --out"
         )
@@ -107,7 +109,7 @@ def _refuse_unfinished(partial: Path, *, overwrite: bool) -> None:
 
 def _check_note(partial: Path, started_with: Mapping[str, Any]) -> None:
     note = _read_note(partial)
-    if not isinstance(note, dict):
+    if note is None:
         raise ArtifactError(f"nothing to resume: there is no unfinished run at {partial}")
     if note != started_with:
         differ = sorted(key for key in {*note, *started_with} if note.get(key) != started_with.get(key))
@@ -117,10 +119,10 @@ def _check_note(partial: Path, started_with: Mapping[str, Any]) -> None:
         )
 
 
-def _read_note(partial: Path) -> Any:
+def _read_note(partial: Path) -> dict[str, Any] | None:
     """Read how the run was started; None where there is no run."""
     try:
-        return json.loads((partial / RUN_NOTE).read_text(encoding="utf-8"))
+        return read_object(partial / RUN_NOTE)
     except (OSError, ValueError):
         return None
 
@@ -128,6 +130,16 @@ def _read_note(partial: Path) -> Any:
 def _is_unbegun(partial: Path) -> bool:
     """Whether a run was killed before its note was there; nothing is lost with it."""
     return partial.is_dir() and [path.name for path in partial.iterdir()] == [RUN_NOTE + UNFINISHED]
+
+
+def _refuse_links(partial: Path) -> None:
+    """Raise ArtifactError for anything but files and folders in a run that goes on: it would be written through."""
+    for path in sorted(partial.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise ArtifactError(
+                f"{path} is a link, a pipe or a device, nothing is written through it; remove it, or drop the run with"
+                " --overwrite"
+            )
 
 
 def _begin(partial: Path, started_with: Mapping[str, Any]) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from segue import models
-from segue.data.corpus import read_manifest
+from segue.data.corpus_folder import read_manifest
 from segue.errors import ArtifactError, ConfigError
 from segue.settings import Nested
 from segue.system.atomic import UNFINISHED, write_text, writing
 from segue.system.folders import clear
 from segue.system.holding import sweep
+from segue.system.json_files import read_object, typed
 
 NOTE = "comparison.json"
 _TABLES = ("results.json", "results.md", "report.html")
@@ -32,15 +33,15 @@ class Note:
 def read_note(out: Path) -> Note | None:
     """The note of the comparison at `out`; None where none was started. Raises ArtifactError for a damaged one."""
     try:
-        note = json.loads((out / NOTE).read_text(encoding="utf-8"))
-        for own in note["models"].values():
+        note = typed(Note, read_object(out / NOTE))
+        for own in note.models.values():
             models.load(own["model"]["name"])
-        return Note(dict(note["plan"]), note["models"], [int(seed) for seed in note["seeds"]])
+        return note
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         raise ArtifactError(f"{out} is a file; choose another --out") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise ArtifactError(f"the comparison at {out} is damaged: {NOTE} ({error}); drop its folder") from None
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from segue.errors import ArtifactError
+from segue import models
+from segue.errors import ArtifactError, ConfigError
 from segue.evaluation.measurement import Measurement, Metrics
 from segue.evaluation.significance import UserMeans, user_means
 from segue.pipeline.measurement import EVALUATION, read_evaluation, read_ranks
 from segue.settings import Nested
 from segue.system.atomic import write_text
+from segue.system.json_files import read_object, typed
 from segue.training.epochs import read_epochs
 
 ENTRY, COST = "entry.json", "cost.json"
@@ -58,7 +61,11 @@ class Entry:
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read the entry that :meth:`write` wrote. Raises ArtifactError when it is missing or damaged."""
-        return cls(**read_keys(folder / ENTRY, *(field.name for field in fields(cls))))
+        path = folder / ENTRY
+        with damage_named(path):
+            entry = typed(cls, read_object(path))
+            models.load(entry.settings["model"]["name"])
+            return entry
 
 
 @dataclass(frozen=True)
@@ -79,11 +86,9 @@ class Cost:
     def read(cls, run: Path) -> Self:
         """Read the cost that :meth:`write` wrote. Raises ArtifactError when it is missing or damaged."""
         path = run / EVALUATION / COST
-        values = read_keys(path, "parameters", "seconds")
-        try:
-            return cls(values["parameters"], values["seconds"]["training"], values["seconds"]["inference"])
-        except (KeyError, TypeError) as error:
-            raise damaged(path, f"{error} is missing") from None
+        with damage_named(path):
+            values = read_object(path)
+            return typed(cls, {"parameters": values["parameters"], **dict(values["seconds"])})
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,12 @@ class EntrantRow:
     def user_means(self) -> UserMeans:
         """Metrics of each user, seeds averaged first; every row of a comparison is measured on identical events."""
         ranks = [read_ranks(run) for run in self.runs]
+        for run, (rank, _), measured in zip(self.runs, ranks, self.measurements, strict=True):
+            if len(rank) != measured.events:
+                raise ArtifactError(
+                    f"{run / EVALUATION} holds {len(rank):,} ranks and a measurement of {measured.events:,} events;"
+                    f" measure again with: segue evaluate {run}"
+                )
         return user_means([rank for rank, _ in ranks], ranks[0][1])
 
     def as_dict(self) -> dict[str, Any]:
@@ -175,13 +186,20 @@ def read_row(folder: Path, runs: Sequence[Path]) -> EntrantRow:
 
 def read_keys(path: Path, *keys: str) -> dict[str, Any]:
     """The values of these keys in a JSON file. Raises ArtifactError when it cannot be read or lacks one."""
-    try:
-        values = dict(json.loads(path.read_text(encoding="utf-8")))
+    with damage_named(path):
+        values = read_object(path)
         return {key: values[key] for key in keys}
-    except (OSError, ValueError, TypeError) as error:
-        raise damaged(path, error) from None
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn what is wrong with a file of a comparison into an ArtifactError of one line."""
+    try:
+        yield
     except KeyError as error:
         raise damaged(path, f"{error} is missing") from None
+    except (OSError, ValueError, TypeError, ConfigError) as error:
+        raise damaged(path, error) from None
 
 
 def damaged(path: Path, why: object) -> ArtifactError:

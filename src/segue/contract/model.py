@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
 from segue.data.schedules import Order
+from segue.data.stored import Layout, check_arrays, forms_alone
 from segue.nn.encoding import Encoding, ScoreParts
 from segue.nn.losses import dense_scores, softmax_loss
 from segue.settings import Settings
@@ -103,7 +105,11 @@ class SessionModel(ABC):
 
     @abstractmethod
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """Take back what :meth:`arrays` returned; called on a new model of the same configuration."""
+        """Take back what :meth:`arrays` returned; called on a new model of the same configuration.
+
+        The arrays may come from anywhere. Raises ValueError unless their names, types, shapes and ranges are those of
+        this model: a later answer must not fail, or read beyond an array, because of them.
+        """
 
     def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
         """The scores of `items` [k] for a batch of one event, split into summands; one base part by default."""
@@ -137,10 +143,27 @@ class SessionEncoder(SessionModel, nn.Module):
         self._build_parameters()
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
-        """Take back what :meth:`arrays` returned; called on a new model of the same configuration."""
+        """Take back what :meth:`arrays` returned, when it has the form of this model's own parameters and buffers.
+
+        Raises ValueError for any other form; nothing is allocated before that is known.
+        """
         self.n_items, self.n_users = n_items, n_users
+        with forms_alone():
+            self._build_parameters()
+        check_arrays(arrays, self._layouts())
         self._build_parameters()
         self.load_state_dict(dict(arrays))
+
+    @property
+    def _bounds(self) -> Mapping[str, tuple[float, float]]:
+        """Least and most of those parameters and buffers whose values are not free: numbers of items, counts."""
+        return {}
+
+    def _layouts(self) -> dict[str, Layout]:
+        """The form of every parameter and buffer, as it has been built."""
+        layouts = {name: Layout.of(tensor) for name, tensor in self.state_dict().items()}
+        bounds = self._bounds.items()
+        return layouts | {name: replace(layouts[name], least=least, most=most) for name, (least, most) in bounds}
 
     def _build_parameters(self) -> None:
         """Create parameters and buffers for `n_items` and `n_users`, with the values that training starts from.

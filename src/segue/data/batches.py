@@ -121,10 +121,15 @@ class Batch:
         """The last `max_items` items of every row's history, of its last `max_sessions` sessions at most."""
         return look_back(self.store, self.past, max_items, max_sessions)
 
-    def own_items(self) -> tuple[Tensor, Tensor]:
-        """Items of the running sessions that the model has counted, and the row of each."""
-        cells, row = spans(self.own[:, 0], self.own[:, 1] - self.own[:, 0])
-        return self.store.items[cells], row
+    def own_items(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Items of the running sessions that the model has counted, each session once, however many rows it has.
+
+        Returns items and the session of each, both flat; and the session of each row. Sessions count from 0.
+        """
+        start, session = torch.unique(self.own[:, 0], return_inverse=True)
+        end = torch.zeros_like(start).scatter_(0, session, self.own[:, 1])
+        cells, owner = spans(start, end - start)
+        return self.store.items[cells], owner, session
 
     def prefixes(self) -> Prefixes:
         """Every event's prefix as a row of its own."""

@@ -2,7 +2,7 @@
 
 A folder of Parquet and one ``manifest.json``::
 
-    manifest.json         format, fingerprint, settings, what each step of the preparation removed
+    manifest.json         format, fingerprint, settings, what each step of the preparation removed, checksums
     items.parquet         item_id (string, byte order = item number), name, then categorical columns
     users.parquet         user_id (string), known (bool), name, then categorical columns; known users first
     train.parquet         one row per session: session, user, session_id (the log's own; null where sessions were cut),
@@ -16,7 +16,6 @@ and "history + prefix" of any event is one contiguous slice of the flat arrays.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -27,12 +26,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from segue.data.arrays import IntArray, offsets_of
-from segue.errors import CorpusError
-
-FORMAT = "segue-corpus-1"
+from segue.data.checks import check_sessions
+from segue.data.corpus_folder import damage_named, read_manifest, read_tables
 
 
 class Part(IntEnum):
@@ -46,10 +43,6 @@ class Part(IntEnum):
     def file(self) -> str:
         """Name of the Parquet file that holds the part."""
         return f"{self.name.lower()}.parquet"
-
-
-FILES = ("manifest.json", "items.parquet", "users.parquet", *(part.file for part in Part))
-"""Names of all files of a corpus folder."""
 
 
 @dataclass(frozen=True)
@@ -158,45 +151,32 @@ class Corpus:
 def load(folder: Path, parts: Sequence[Part] = tuple(Part)) -> Corpus:
     """Read the named parts of a prepared corpus. Files of other parts are not opened.
 
+    Every file is compared with its checksum, and every value is checked before it is used.
+
     Raises CorpusError when the folder is no corpus, is of another format, or a file is damaged.
     """
     manifest = read_manifest(folder)
-    try:
-        items, users = (pq.read_table(folder / f"{name}.parquet") for name in ("items", "users"))
-        tables = [pq.read_table(folder / part.file) for part in parts]
-    except (OSError, pa.ArrowInvalid) as error:
-        reason = str(error).splitlines()[0]
-        raise CorpusError(f"the corpus {folder} is damaged: {reason}; prepare it again") from None
-    part = np.repeat(np.array([int(p) for p in parts], dtype=np.int8), [len(table) for table in tables])
-    table = pa.concat_tables(tables).combine_chunks()
-    sessions = _from_table(table)
-    order = np.argsort(sessions.number, kind="stable")
-    known = int(np.asarray(users.column("known")).sum())
-    return Corpus(items, users, sessions.take(order), part[order], known, manifest)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a corpus folder. Raises CorpusError when there is none or of another format."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        written = manifest["format"]
-    except FileNotFoundError:
-        raise CorpusError(f"{folder} is not a corpus (no manifest.json); make one with: segue prepare LOG") from None
-    except NotADirectoryError:
-        raise CorpusError(f"{folder} is a file, not a corpus; make one of a log with: segue prepare LOG") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorpusError(f"the manifest of corpus {folder} cannot be read ({error}); prepare it again") from None
-    if written != FORMAT:
-        raise CorpusError(f"corpus {folder} has format {written!r}, this Segue reads {FORMAT!r}; prepare it again")
-    return dict(manifest)
+    with damage_named(folder):
+        items, users, tables = read_tables(folder, manifest, [part.name.lower() for part in parts])
+        part = np.repeat(np.array([int(p) for p in parts], dtype=np.int8), [len(table) for table in tables])
+        sessions = _from_table(pa.concat_tables(tables).combine_chunks())
+        order = np.argsort(sessions.number, kind="stable")
+        if not (np.diff(sessions.number[order], prepend=-1) > 0).all():
+            raise ValueError("a session is in two parts, or has a number below 0")
+        sessions = sessions.take(order)
+        flat = (sessions.items, sessions.times, sessions.offsets, sessions.user)
+        check_sessions(*flat, n_items=len(items), n_users=len(users))
+    return Corpus(items, users, sessions, part[order], manifest["sizes"]["known_users"], manifest)
 
 
 def _from_table(table: pa.Table) -> Sessions:
     items, times = (_chunk(table, name) for name in ("items", "times"))
     offsets = np.asarray(items.offsets, dtype=np.int64)
+    if not np.array_equal(offsets - offsets[0], np.asarray(times.offsets, dtype=np.int64) - times.offsets[0].as_py()):
+        raise ValueError("a session has not as many times as items")
     return Sessions(
-        items=np.asarray(items.values, dtype=np.int32)[offsets[0] : offsets[-1]],
-        times=np.asarray(times.values, dtype=np.int64)[offsets[0] : offsets[-1]],
+        items=np.asarray(items.flatten(), dtype=np.int32),
+        times=np.asarray(times.flatten(), dtype=np.int64),
         offsets=offsets - offsets[0],
         user=np.asarray(_chunk(table, "user"), dtype=np.int32),
         number=np.asarray(_chunk(table, "session"), dtype=np.int64),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -112,6 +113,31 @@ def one_row(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[
 def table_of(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> pa.Table:
     """The rows of a query as an Arrow table."""
     return connection.sql(query, params=parameters or []).to_arrow_table()
+
+
+def scratch_of(connection: duckdb.DuckDBPyConnection) -> str:
+    """The folder into which the engine spills, for intermediate files that go with it."""
+    return str(one_row(connection, "SELECT current_setting('temp_directory')")[0])
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def file_list(files: Sequence[Path]) -> str:
+    """Files as an SQL list for DuckDB's readers, with the characters of its patterns taken literally."""
+    return "[" + ", ".join(literal(re.sub(r"([*?\[])", r"[\1]", str(file))) for file in files) + "]"
+
+
+def column_types(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    """Column name → DuckDB type of the columns of a table, or of anything else that may stand after FROM."""
+    return {name: str(kind) for name, kind, *_ in connection.execute(f"DESCRIBE FROM {relation}").fetchall()}
 
 
 def _full_disk(what: str, reason: str) -> str:

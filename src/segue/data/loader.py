@@ -14,6 +14,9 @@ from segue.data.batches import Batch, HistoryPolicy, Store, long_tensor
 from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.schedules import Order, Schedule, session_parallel, user_sequential
 
+_UNDIVIDED = 100
+"""Number of events up to which a row is played in one batch, whatever the size of a batch."""
+
 
 @dataclass(frozen=True)
 class BatchRows:
@@ -40,6 +43,16 @@ class BatchRows:
     def take(self, chosen: IntArray) -> BatchRows:
         """The chosen rows, in the given order."""
         return BatchRows(self.session[chosen], self.start[chosen], self.cells[chosen], self.first[chosen])
+
+    def split(self, events: int) -> BatchRows:
+        """The same events in rows of at most `events` of them: a longer row becomes several with the same start."""
+        pieces = -(-self.events // events)
+        if not (pieces > 1).any():
+            return self
+        row = np.repeat(np.arange(len(self)), pieces)
+        piece = np.arange(len(row)) - np.repeat(offsets_of(pieces)[:-1], pieces)
+        first = self.first[row] + piece * events
+        return BatchRows(self.session[row], self.start[row], np.minimum(first + events, self.cells[row]), first)
 
 
 class Loader:
@@ -85,18 +98,20 @@ class Loader:
     def plan(self, batch_events: int, seed: tuple[int, ...] | None = None) -> list[BatchRows]:
         """The rows of each batch, about `batch_events` events in each; in order, or shuffled by `seed`.
 
+        A row of many more events is divided: a batch takes memory for its events times the items of its longest row.
         An order that carries a state is the same in every epoch.
         """
         if not len(self._rows):
             return []
         if self._order != "shuffled":
             return self._steps(batch_events)
-        chosen = np.arange(len(self._rows))
+        rows = self._rows.split(max(batch_events, _UNDIVIDED))
+        chosen = np.arange(len(rows))
         if seed is not None:
             chosen = np.random.default_rng(seed).permutation(chosen)
-        events = self._rows.events[chosen]
+        events = rows.events[chosen]
         batch = (np.cumsum(events) - events) // batch_events
-        return [self._rows.take(part) for part in np.split(chosen, np.flatnonzero(np.diff(batch)) + 1)]
+        return [rows.take(part) for part in np.split(chosen, np.flatnonzero(np.diff(batch)) + 1)]
 
     def _steps(self, batch_events: int) -> list[BatchRows]:
         rows = self._rows

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from segue.errors import UserMistake
+from segue.system.json_files import typed
 
 Metrics = Mapping[str, float]
 """Name of a metric, such as ``HR@10``, → its value, a fraction."""
@@ -54,11 +55,8 @@ class Measurement:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
-        """The measurement with this JSON shape. Raises KeyError for a missing key, TypeError for another shape."""
-        given = dict(values)
-        return cls(
-            **{f.name: given[f.name] for f in fields(cls) if f.name != "coverage"}, coverage=given.get("coverage")
-        )
+        """The measurement with this JSON shape. Raises KeyError for a missing key, ValueError for another type."""
+        return typed(cls, values)
 
 
 def check_same_events(measurements: Mapping[str, Measurement]) -> None:

@@ -7,12 +7,14 @@ propagation code runs on the whole graph (`full_field`) and on the part that rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from segue.data.stored import Layout, check_arrays, check_rows
 from segue.graph.propagation import Csr
 from segue.graph.tables import ITEM, USER, EdgeTables, Relation
 
@@ -61,19 +63,34 @@ class HeteroGraph:
         return arrays
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Tensor]) -> HeteroGraph:
-        """Graph from what :meth:`arrays` returned."""
-        fields = {tuple(key.rsplit("/", 1)): array for key, array in arrays.items()}
-        n_nodes = {name: int(array) for (name, field), array in fields.items() if field == "nodes"}
-        names = [name for name, field in fields if field == "offsets"]
-        csr = {
-            name: Csr(
-                fields[name, "offsets"],
-                fields[name, "indices"].long(),
-                n_nodes[Relation.named(name).source],
+    def from_arrays(cls, arrays: Mapping[str, Tensor], relations: Sequence[str], n_items: int, n_users: int) -> Self:
+        """Graph from what :meth:`arrays` returned.
+
+        Args:
+            relations: names of the relations that it has.
+            n_users: known users.
+
+        Raises ValueError when an array has another form, or there are others.
+        """
+        kinds = sorted((Relation.named(name) for name in dict.fromkeys(relations)), key=lambda relation: relation.rank)
+        types = dict.fromkeys((ITEM, USER, *(end for kind in kinds for end in (kind.source, kind.destination))))
+        layouts = {f"{node_type}/nodes": Layout(torch.int64, (1,), 0, 2**31 - 1) for node_type in types}
+        check_arrays({name: array for name, array in arrays.items() if name in layouts}, layouts)
+        n_nodes = {node_type: int(arrays[f"{node_type}/nodes"]) for node_type in types}
+        if (n_nodes[ITEM], n_nodes[USER]) != (n_items, n_users + 1):
+            raise ValueError(
+                f"the graph has {n_nodes[ITEM]:,} items and {n_nodes[USER]:,} users, expected {n_items:,} and"
+                f" {n_users + 1:,}"
             )
-            for name in sorted(names, key=lambda name: Relation.named(name).rank)
-        }
+        for kind in kinds:
+            layouts[f"{kind.name}/offsets"] = Layout(torch.int64, (n_nodes[kind.destination] + 1,))
+            layouts[f"{kind.name}/indices"] = Layout(torch.int32, (None,), 0, n_nodes[kind.source] - 1)
+        check_arrays(arrays, layouts)
+        csr = {}
+        for kind in kinds:
+            offsets, indices = f"{kind.name}/offsets", f"{kind.name}/indices"
+            check_rows(arrays, offsets, indices)
+            csr[kind.name] = Csr(arrays[offsets], arrays[indices].long(), n_nodes[kind.source])
         return cls(n_nodes, csr)
 
     def to(self, device: torch.device | str) -> HeteroGraph:

@@ -75,10 +75,13 @@ def with_preset(overrides: Nested, where: str = "model") -> Settings:
 def stored(values: Mapping[str, Any]) -> Settings:
     """Settings as the ``config.json`` of a trained model holds them, with every preset under its present name.
 
-    What presets have got since does not reach a model that was stored before.
+    What presets have got since does not reach a model that was stored before. Raises ConfigError for a setting, model
+    or preset that there is not.
     """
     settings = Settings.parse(values)
-    return settings.model_copy(update={"model": ModelSettings.parse(_brought_up(settings.model.model_dump()), "model")})
+    model = ModelSettings.parse(_brought_up(settings.model.model_dump()), "model")
+    _check_stored(model)
+    return settings.model_copy(update={"model": model})
 
 
 def label(settings: Settings) -> str:
@@ -103,10 +106,20 @@ def _inner(settings: ModelSettings) -> Any:
     return settings.options.get(option) if option is not None else None
 
 
+def _check_stored(settings: ModelSettings) -> None:
+    """Raise ConfigError for an unknown preset or option of a model, or of the model inside of it."""
+    model = load(settings.name)
+    if settings.preset is not None or model.presets:
+        _preset_of(settings)
+    options = model.Config.parse(settings.options, "model")
+    if model.wraps is not None:
+        _check_stored(getattr(options, model.wraps))
+
+
 def _brought_up(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a stored model, and of its inner model if any, as they would be stored today."""
     within = load(options["name"]).wraps
-    inner = {key: _brought_up(value) for key, value in options.items() if key == within}
+    inner = {k: _brought_up(value) for k, value in options.items() if k == within and isinstance(value, dict)}
     preset = {"preset": _RENAMED_PRESETS[options["preset"]]} if options.get("preset") in _RENAMED_PRESETS else {}
     return {**_ADDED_TO_PRESETS.get(options["name"], {}), **options, **inner, **preset}
 

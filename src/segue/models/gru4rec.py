@@ -72,7 +72,11 @@ class GRU4RecConfig(ModelConfig):
 
 
 class GRU4Rec(SessionEncoder):
-    """x_t = E[v_t]; h_t = GRU(x_t, h_{t-1}) from h_0 = 0; score(i) = h_l · E[i] + b_i."""
+    """x_t = E[v_t]; h_t = GRU(x_t, h_{t-1}) from h_0 = 0; score(i) = h_l · E[i] + b_i.
+
+    The presets ``official`` and ``official_bpr_max`` are github.com/hidasib/GRU4Rec_PyTorch_Official (d1fc311);
+    docs/paper-map.md says what they do not copy.
+    """
 
     Config = GRU4RecConfig
     config: GRU4RecConfig

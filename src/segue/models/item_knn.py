@@ -15,6 +15,7 @@ from segue.contract.model import ModelConfig, Overrides, SessionModel
 from segue.data.arrays import PAIRS_PER_BLOCK, FloatArray, IntArray, blocks, offsets_of
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus, Sessions
+from segue.data.stored import Layout
 from segue.data.tensors import spans
 from segue.nn.encoding import ScoreParts
 from segue.nn.popularity import relative_popularity
@@ -116,7 +117,8 @@ class ItemKNN(SessionModel):
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """Take back what :meth:`arrays` returned."""
-        self._similar, self._fill = SparseRows.from_arrays(arrays), arrays["fill"]
+        self._similar = SparseRows.from_arrays(arrays, n_items, fill=Layout(torch.float64, (n_items,)))
+        self._fill = arrays["fill"]
         self.n_items, self.n_users = n_items, n_users
 
     def statistics(self) -> dict[str, Any]:

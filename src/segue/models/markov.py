@@ -18,6 +18,7 @@ from torch import Tensor
 from segue.contract.model import ModelConfig, Overrides, SessionModel
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus, Sessions
+from segue.data.stored import Layout
 from segue.nn.encoding import ScoreParts
 from segue.nn.popularity import relative_popularity
 from segue.nn.sparse_rows import SparseRows
@@ -90,7 +91,8 @@ class Markov(SessionModel):
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """Take back what :meth:`arrays` returned."""
-        self._transitions, self._fill = SparseRows.from_arrays(arrays), arrays["fill"]
+        self._transitions = SparseRows.from_arrays(arrays, n_items, fill=Layout(torch.float64, (n_items,)))
+        self._fill = arrays["fill"]
         self.n_items, self.n_users = n_items, n_users
 
     def statistics(self) -> dict[str, Any]:

@@ -131,7 +131,8 @@ class NARM(SessionEncoder):
         self.of_each = nn.Linear(hidden, hidden, bias=False)
         self.energy = nn.Linear(hidden, 1, bias=False)
         self.decoder = nn.Linear(2 * hidden, dim, bias=False)
-        self._initialise_as_the_authors()
+        if not self.embedding.weight.is_meta:  # a tensor without values has none to start from
+            self._initialise_as_the_authors()
 
     def _initialise_as_the_authors(self) -> None:
         """Initialise from N(0, 2 / n), n the rows of each matrix in the authors' layout; recurrent matrices orthogonal.

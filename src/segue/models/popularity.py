@@ -18,6 +18,7 @@ from segue.contract.model import ModelConfig, Need, Overrides, SessionModel
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
 from segue.data.present import present
+from segue.data.stored import Layout, check_arrays
 from segue.data.tensors import spans
 from segue.nn.encoding import ScoreParts
 from segue.nn.popularity import relative_popularity
@@ -139,6 +140,7 @@ class Popularity(SessionModel):
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """Take back what :meth:`arrays` returned."""
+        check_arrays(arrays, {"popularity": Layout(torch.float64, (n_items,), 0)})
         self._popularity = arrays["popularity"]
         self.n_items, self.n_users = n_items, n_users
 

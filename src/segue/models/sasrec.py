@@ -62,6 +62,7 @@ class SASRec(SessionEncoder):
     With a history the sequence is: boundary, items of a session, boundary, ..., boundary, items of the running session.
     Positions count items from the beginning of the running session, backwards and forwards; a boundary shares that of
     the item it precedes. So nothing an event reads depends on what comes after it, and all are encoded in one pass.
+    (The authors count positions from the right end of a padded window.)
     """
 
     Config = SASRecConfig

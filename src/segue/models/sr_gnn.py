@@ -81,9 +81,9 @@ class SoftAttention(nn.Module):
 class SRGNN(SessionEncoder):
     """score(i) = s · E[i], with the item vectors that the nodes start from.
 
-    In the authors' loop the step of the learning rate comes before the epoch. Under their version of PyTorch (0.4.0)
-    the rate then drops after three epochs, as in preset ``official``; from PyTorch 1.1 on it would drop one epoch
-    earlier.
+    Preset ``official`` is github.com/CRIPAC-DIG/SR-GNN (e21cfa4); docs/paper-map.md says what it does not copy. In the
+    authors' loop the step of the learning rate comes before the epoch. Under their version of PyTorch (0.4.0) the rate
+    then drops after three epochs, as in the preset; from PyTorch 1.1 on it would drop one epoch earlier.
     """
 
     Config = SRGNNConfig

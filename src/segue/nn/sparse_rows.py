@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from segue.data.stored import Layout, check_arrays, check_rows
 from segue.data.tensors import spans
 
 
@@ -36,8 +37,21 @@ class SparseRows:
         )
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Tensor]) -> Self:
-        """Rows from what :meth:`arrays` returned."""
+    def from_arrays(cls, arrays: Mapping[str, Tensor], n_items: int, **beside: Layout) -> Self:
+        """Rows [items, items] from what :meth:`arrays` returned.
+
+        Args:
+            beside: the arrays that stand beside these.
+
+        Raises ValueError when an array has another form, or there are others.
+        """
+        own = {
+            "offsets": Layout(torch.int64, (n_items + 1,)),
+            "items": Layout(torch.int32, (None,), 0, n_items - 1),
+            "values": Layout(torch.float64, (None,)),
+        }
+        check_arrays(arrays, {**own, **beside})
+        check_rows(arrays, "offsets", "items", "values")
         return cls(arrays["offsets"], arrays["items"], arrays["values"])
 
     def arrays(self) -> dict[str, Tensor]:

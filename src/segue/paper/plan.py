@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from segue.data.corpus import load, read_manifest
+from segue.data.corpus import load
+from segue.data.corpus_folder import read_manifest
 from segue.data.preparation.subsample import subsample_corpus
 from segue.errors import ConfigError
 from segue.evaluation.measurement import Measurement

@@ -14,7 +14,7 @@ from segue import models
 from segue.compare.entrant import Callbacks, Choice, Entrant, as_it_is, fit_seeds, search, seeds_of
 from segue.compare.note import folder_name
 from segue.compare.row import EntrantRow, read_row
-from segue.data.corpus import read_manifest
+from segue.data.corpus_folder import read_manifest
 from segue.errors import SegueError, UserMistake
 from segue.evaluation.measurement import Measurement, check_same_events
 from segue.paper.plan import Plan, digest

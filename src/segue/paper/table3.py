@@ -30,6 +30,7 @@ from segue.pipeline.settings import settings_for_corpus
 from segue.report.table import MISSING, Cell, Table
 from segue.settings import Nested, Settings, merged
 from segue.system.atomic import write_text, writing
+from segue.system.json_files import read_object
 from segue.system.torch_runtime import enough_memory, threads
 from segue.training.trainer import Trainer
 
@@ -94,8 +95,8 @@ def _timed(plan: Plan, label: str, settings: Settings) -> dict[str, Any]:
     stored = folder / f"{settings.model.name}-{key}.json"
     run = stored.with_suffix(".partial")
     shutil.rmtree(run, ignore_errors=True)  # of a process that was killed
-    with suppress(OSError, ValueError, TypeError):
-        return dict(json.loads(stored.read_text(encoding="utf-8")))
+    with suppress(OSError, ValueError):
+        return read_object(stored)
     logger.info("%s: timing", label)
     with writing(run):
         run.mkdir(parents=True)

@@ -17,7 +17,8 @@ from segue.artifact.names import CORPUS
 from segue.artifact.partial_run import partial_of, unfinished
 from segue.contract.model import SessionEncoder, SessionModel
 from segue.contract.needs import check_needs
-from segue.data.corpus import Corpus, Part, load, read_manifest
+from segue.data.corpus import Corpus, Part, load
+from segue.data.corpus_folder import read_manifest
 from segue.data.engine import spilling
 from segue.data.preparation.prepare import prepare
 from segue.data.sources import Source

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from segue import models
 from segue.artifact.model_folder import Artifact, load_model
 from segue.artifact.names import CORPUS
 from segue.artifact.seal import check_seal
 from segue.data.arrays import IntArray
+from segue.data.checks import check_columns, check_range, read_table
 from segue.data.corpus import Corpus, Part, Sessions, load
-from segue.errors import ArtifactError
+from segue.errors import ArtifactError, ModelError
 from segue.evaluation.full_ranking import Evaluation, evaluate
 from segue.evaluation.measurement import Measurement
 from segue.system.atomic import aside, write_text, writing
+from segue.system.folders import own_folder
+from segue.system.json_files import read_object
 
 logger = logging.getLogger("segue")
 
@@ -61,19 +64,22 @@ def measure(artifact: Artifact, corpus_folder: Path | None = None, part: Part = 
     if corpus_folder is None and not own.exists():
         raise ArtifactError(f"the corpus of {folder} is no longer at {own}; say where it is with --corpus")
     corpus = load(corpus_folder or own).with_train(trained_on)
+    _check_vocabulary(artifact, corpus)
     if corpus.fingerprint != facts["corpus_fingerprint"]:
-        _check_vocabulary(artifact, corpus)
         _check_sessions(artifact, corpus, part)
     settings = artifact.settings.evaluation
     options = {"history": settings.history, "mask_session": settings.mask_session, **how}
-    return evaluate(artifact.model, corpus, part, label=models.label(artifact.settings), **options)
+    try:
+        return evaluate(artifact.model, corpus, part, label=models.label(artifact.settings), **options)
+    except ModelError as error:
+        raise ArtifactError(f"the model {folder} cannot be measured ({error}); train it again") from None
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> Measurement:
     """Write a measurement beside the model: ``evaluation/SPLIT.json`` and ``SPLIT.ranks.parquet``."""
     measurement = evaluation.measurement()
     with writing(folder):
-        (folder / EVALUATION).mkdir(exist_ok=True)
+        own_folder(folder / EVALUATION).mkdir(exist_ok=True)
         with aside(folder / EVALUATION / f"{measurement.split}.ranks.parquet") as ranks:
             evaluation.write_ranks(ranks)
         write_text(
@@ -86,10 +92,10 @@ def read_evaluation(folder: Path, split: str = "test") -> Measurement:
     """Read the measurement that :func:`write_evaluation` wrote. Raises ArtifactError when it is missing or damaged."""
     path = folder / EVALUATION / f"{split}.json"
     try:
-        return Measurement.parse(json.loads(path.read_text(encoding="utf-8")))
+        return Measurement.parse(read_object(path))
     except KeyError as error:
         reason = f"it holds no measurement: {error} is missing"
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         reason = str(error)
     raise ArtifactError(f"cannot read {path} ({reason}); measure again with: segue evaluate {folder}")
 
@@ -102,8 +108,10 @@ def read_ranks(folder: Path, split: str = "test") -> tuple[IntArray, IntArray]:
     """
     path = folder / EVALUATION / f"{split}.ranks.parquet"
     try:
-        table = pq.read_table(path, columns=["user", "rank"])
-    except (OSError, pa.ArrowException) as error:
+        table = read_table(path, ("user", "rank"))
+        check_columns(table, {"user": pa.string(), "rank": pa.int64()}, ("user",), path.name)
+        check_range("the ranks", table.column("rank").to_numpy(), 1, math.inf)
+    except (OSError, ValueError) as error:
         raise ArtifactError(f"cannot read {path} ({error}); measure again with: segue evaluate {folder}") from None
     user = table.column("user").combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy()
     return table.column("rank").to_numpy(), user.astype(np.int64)

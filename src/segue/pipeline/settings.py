@@ -7,7 +7,7 @@ from typing import Any
 
 from segue import models
 from segue.data import sources
-from segue.data.corpus import read_manifest
+from segue.data.corpus_folder import read_manifest
 from segue.data.sources import Source
 from segue.errors import ConfigError
 from segue.settings import Nested, Settings, merged

@@ -20,7 +20,7 @@ from segue.data.arrays import IntArray
 from segue.data.batches import Batch, Past
 from segue.data.batches import request as request_batch
 from segue.data.present import present
-from segue.errors import ArtifactError, ModelError
+from segue.errors import ArtifactError
 from segue.nn.encoding import ScoreParts
 from segue.serving.answer import Answer, Recommendation
 from segue.serving.reasons import Reasons
@@ -31,6 +31,7 @@ from segue.system.folders import refuse_nameless
 from segue.system.holding import held
 from segue.system.paths import named_path
 from segue.system.replacing import followed, under_construction
+from segue.system.torch_runtime import compute_after_forks
 
 _NOBODY = "nothing is known of this session or user"
 _NO_ITEM = "neither the session nor the history holds an item that the model knows"
@@ -62,6 +63,7 @@ class Recommender:
     """A trained model that answers. Make one with :func:`segue.load`."""
 
     def __init__(self, artifact: Artifact) -> None:
+        compute_after_forks()
         self.artifact = artifact
         self._keep_alive: object = None
         self.model = artifact.model
@@ -173,7 +175,10 @@ class Recommender:
         with torch.inference_mode():
             scores = self.model.scores(request.batch)[0].clone()
         if not bool(torch.isfinite(scores).all()):
-            raise ModelError(f"model {self.artifact.settings.model.name} gave a score that is not finite")
+            raise ArtifactError(
+                f"the model {self.artifact.folder} gives scores that are not finite; train it again, with a lower"
+                " training.learning_rate"
+            )
         return scores
 
     def _about_user(self, user: str, with_history: bool) -> str:

@@ -2,6 +2,7 @@
 
 from segue.settings.sections import (
     ColumnsSettings,
+    CsvSettings,
     EvaluationSettings,
     FiltersSettings,
     GraphSettings,
@@ -18,6 +19,7 @@ from segue.settings.sections import (
 
 __all__ = [
     "ColumnsSettings",
+    "CsvSettings",
     "EvaluationSettings",
     "FiltersSettings",
     "GraphSettings",

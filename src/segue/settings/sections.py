@@ -30,6 +30,17 @@ def _device(name: str) -> str:
     return name
 
 
+def _delimiter(text: str) -> str:
+    text = "\t" if text in ("\\t", "tab") else text
+    if not 1 <= len(text.encode()) <= 4 or any(sign in text for sign in '"\\\r\n\0'):
+        raise ValueError('use 1 to 4 characters without quote, backslash or line end, such as "," or "::"; or "tab"')
+    return text
+
+
+Delimiter = Annotated[str, AfterValidator(_delimiter), Words('1 to 4 characters, such as "," or "::", or "tab"')]
+"""What stands between two fields of a text file."""
+
+
 def _auto_or_bool(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     """One message, where pydantic has one for each member of the union."""
     try:
@@ -60,7 +71,9 @@ TimestampPattern = Annotated[str, AfterValidator(_pattern), Words('a strptime fo
 
 
 class ColumnsSettings(Config):
-    """Names of the source's columns."""
+    """Names of the source's columns. A number is a name too: 0 is the column that is called "0"."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     user_id: str = "user_id"
     """Column with the id of the user."""
@@ -99,6 +112,22 @@ class ColumnsSettings(Config):
         if form and info.data.get("timestamp_unit"):
             raise ValueError("numbers have a unit and text has a format; set columns.timestamp_unit or this, not both")
         return form
+
+
+class CsvSettings(Config):
+    """How text files are read: .csv, .tsv, .txt, .dat, .inter, also packed as .gz. `csv.delimiter` and `csv.header` are
+    those of the log; an items or users file always has a header, and its delimiter is recognised."""
+
+    quoting: Literal["auto", "standard", "backslash", "off"] = "auto"
+    """What a `"` means: "standard" quotes a field that begins with it, and two of them inside are one; in "backslash"
+    `\\"` inside a quoted field is a quote; under "off" it is a letter like any other. "auto" tries these over the whole
+    file, takes the one under which every line is a row, says so where it is not "standard", and refuses where two are
+    possible and differ in their rows."""
+    delimiter: Delimiter | None = None
+    """What stands between two fields: 1 to 4 characters, such as "," or "::". Unset: recognised from the first line."""
+    header: bool = True
+    """True takes the first line for the names of the columns. False reads it as a row; the columns are then called by
+    their places, "1" for the first, as in `columns.user_id = 1`."""
 
 
 class SessionsSettings(Config):
@@ -177,6 +206,12 @@ class GraphSettings(Config):
     """Columns of the items or users file that become attribute nodes, "item.COLUMN" or "user.COLUMN"."""
     max_users_per_item: Count | None = None
     """Most users that send messages to one item, its most frequent ones. Unset: all of its users."""
+
+    @property
+    def relation_names(self) -> tuple[str, ...]:
+        """Names of all relations of the graph, those of `attributes` included."""
+        nodes = [name.replace(".", ":", 1) for name in self.attributes]
+        return (*self.relations, *(f"{way}:{node}" for node in nodes for way in ("has", "held_by")))
 
 
 class ModelSettings(Config):
@@ -263,7 +298,8 @@ class PreparationSettings(Config):
     """Most memory of the query engine, such as "4GiB"; beyond it the engine spills to disk. Unset: half of the memory
     that the process may use."""
     drop_invalid: bool = False
-    """True leaves out, and counts, rows with a null id or time. False refuses a log with such rows."""
+    """True leaves out, and counts, rows that are no events: a null id or time, a time that cannot be read, a repeated
+    header, a line with too few or too many fields or a broken quote. False refuses a log with such rows."""
 
 
 class Settings(Config):
@@ -271,6 +307,8 @@ class Settings(Config):
 
     columns: ColumnsSettings = ColumnsSettings()
     """Names of the source's columns."""
+    csv: CsvSettings = CsvSettings()
+    """How text files are read."""
     sessions: SessionsSettings = SessionsSettings()
     """How events become sessions."""
     filters: FiltersSettings = FiltersSettings()

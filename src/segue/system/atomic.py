@@ -31,6 +31,8 @@ def aside(path: Path) -> Iterator[Path]:
     The file gets the permissions of any new file, by the umask, whatever the writer of its format gives it.
     """
     new = path.with_name(path.name + UNFINISHED)
+    if new.is_symlink():
+        new.unlink()  # nothing is written through a link that lies in wait
     try:
         new.unlink(missing_ok=True)
         new.touch()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segue.errors import UserMistake
+from segue.errors import ArtifactError, UserMistake
 from segue.system.atomic import writing
 from segue.system.replacing import beside, owner_of, publish, under_construction
 
@@ -62,6 +62,14 @@ def remove_empty(folders: Iterable[Path]) -> None:
 def is_empty_folder(path: Path) -> bool:
     """Whether a folder is there and holds nothing."""
     return path.is_dir() and not any(path.iterdir())
+
+
+def own_folder(path: Path) -> Path:
+    """The path of a folder inside one of Segue's, to be written into. Raises ArtifactError for a link, which would lead
+    the writing elsewhere."""
+    if path.is_symlink():
+        raise ArtifactError(f"{path} is a link, nothing is written through it; remove it and repeat")
+    return path
 
 
 def refuse_nameless(out: Path, mistake: type[UserMistake]) -> None:

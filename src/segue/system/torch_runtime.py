@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,17 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@cache
+def compute_after_forks() -> None:
+    """Let every process that this one forks compute with one thread; once for the whole process.
+
+    The threads of PyTorch do not live on in a forked process, and the first operation that is divided among them waits
+    for them for ever. A server that loads a model and then forks its workers (``gunicorn --preload``) would never
+    answer.
+    """
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
 @contextmanager
 def enough_memory(what: str) -> Iterator[None]:
     """Turn a lack of memory, of the machine or of its GPU, into one UserMistake line.
@@ -55,7 +67,7 @@ def enough_memory(what: str) -> Iterator[None]:
         # PyTorch has a class of its own for the GPU alone.
         if isinstance(error, RuntimeError) and not re.search(r"out of memory|n't allocate memory", str(error)):
             raise
-        advice = "lower model.dim, training.batch_events or filters.top_items"
+        advice = "lower model.dim, model.window.length, training.batch_events or filters.top_items"
         raise UserMistake(f"out of memory while {what} ({first_line(error)}); {advice}") from None
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from segue import models
+from segue.artifact.model_folder import read_facts
 from segue.errors import ArtifactError
 from segue.system.atomic import write_text
+from segue.system.json_files import parse_object, read_text, typed
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class EpochRecord:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
-        """The record with this JSON shape. Raises KeyError when a key is missing, TypeError for another shape."""
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        """The record with this JSON shape. Raises KeyError when a key is missing, ValueError for another type."""
+        return typed(cls, values)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def read_epochs(folder: Path, name: str = "metrics") -> list[EpochRecord]:
     if not path.exists():
         return []
     try:
-        return [EpochRecord.parse(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [EpochRecord.parse(parse_object(line)) for line in read_text(path).splitlines()]
     except KeyError as error:
         raise ArtifactError(f"cannot read {path} (an epoch lacks {error}); train the model again") from None
     except (OSError, ValueError, TypeError) as error:
@@ -90,12 +92,12 @@ def read_epochs(folder: Path, name: str = "metrics") -> list[EpochRecord]:
 
 def training_facts(folder: Path) -> TrainingFacts:
     """The facts of the training of a model that is written, or of a run whose model is."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config, settings = read_facts(folder)
     epochs = read_epochs(folder)
     best = [epoch for epoch in epochs if epoch.best]
     return TrainingFacts(
         model=str(folder),
-        label=models.label(models.stored(config["settings"])),
+        label=models.label(settings),
         trained_on=config["trained_on"],
         epochs=len(epochs),
         best_epoch=best[-1].epoch if best else len(epochs),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segue.data.stored import Layout
 from segue.settings import TrainingSettings
 
 
@@ -72,3 +73,13 @@ def optimizer_of(groups: list[dict[str, Any]], training: TrainingSettings) -> to
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[training.optimizer]
     optimizer: torch.optim.Optimizer = kind(groups, lr=rate, weight_decay=decay, fused=True)
     return optimizer
+
+
+def slot_layouts(training: TrainingSettings, parameter: Tensor) -> dict[str, Layout]:
+    """The form of what the optimizer of these settings keeps for a parameter that it has updated, by name."""
+    probe = torch.nn.Parameter(torch.zeros(1, 1))
+    probe.grad = torch.zeros(1, 1)
+    optimizer = optimizer_of([{"params": [probe]}], training)
+    optimizer.step()
+    kept: dict[str, Tensor] = optimizer.state[probe]
+    return {name: Layout.of(parameter if slot.shape == probe.shape else slot) for name, slot in kept.items()}

@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segue.artifact.checkpoint import load_checkpoint, save_checkpoint
+from segue.artifact.checkpoint import load_checkpoint, save_checkpoint, unusable
 from segue.artifact.names import CHECKPOINT
 from segue.contract.model import SessionEncoder
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
-from segue.errors import ConfigError, ModelError
+from segue.data.stored import Layout, check_arrays
+from segue.errors import ConfigError, ModelError, first_line
 from segue.evaluation.full_ranking import evaluate
 from segue.settings import EvaluationSettings, TrainingSettings
 from segue.system.interrupts import noted
+from segue.system.json_files import typed
 from segue.system.torch_runtime import deterministic, keep_large_buffers, pick_device, tensorboard
 from segue.training.epochs import EpochRecord, write_epochs
-from segue.training.optimizers import optimizer_of
+from segue.training.optimizers import optimizer_of, slot_layouts
 
 SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
 """Validation metrics that choose the epoch; the second one decides where the first is equal, as on tiny catalogues."""
@@ -269,8 +271,54 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _load(self) -> None:
+        """Go on from the checkpoint. Raises ArtifactError when it is damaged, or of another model or training."""
         tensors, state = load_checkpoint(self.checkpoint)
-        self.state = TrainingState(**{**state, "records": [EpochRecord.parse(record) for record in state["records"]]})
+        try:
+            taken = typed(TrainingState, state)
+            self._check(tensors, taken)
+            self._take_up(tensors, taken)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise unusable(self.checkpoint, first_line(error)) from None
+
+    def _check(self, tensors: Mapping[str, Tensor], state: TrainingState) -> None:
+        """Raise ValueError unless the tensors are those that :meth:`_save` writes of this model and optimizer."""
+        if min(state.epoch, state.best_epoch + 1, state.step + 1, state.events + 1) < 1:
+            raise ValueError("its epochs, steps and events are no counts")
+        if len(state.records) != state.epoch - 1 or state.best_epoch > len(state.records):
+            raise ValueError("it has not a record of each epoch that was played")
+        model = {name: Layout.of(tensor) for name, tensor in self.model.state_dict().items()}
+        check_arrays(_under("model.", tensors), model)
+        best = _under("best.", tensors)
+        if any(record.best for record in state.records) != bool(best):
+            raise ValueError("it lacks the weights of its best epoch, or has some without one")
+        if best:
+            check_arrays(best, model)
+        self._check_optimizer(_under("optimizer.", tensors))
+        random = Layout.of(torch.get_rng_state())
+        check_arrays({"random.cpu": tensors["random.cpu"]}, {"random.cpu": random})
+        if "carried" in tensors:
+            check_arrays({"carried": tensors["carried"]}, self._form_carried())
+
+    def _check_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        stepped = {name.partition(".")[0] for name in tensors}
+        layouts = {
+            f"{number}.{slot}": layout
+            for number, parameter in enumerate(parameters)
+            if str(number) in stepped  # the others have had no gradient yet
+            for slot, layout in slot_layouts(self.training, parameter).items()
+        }
+        check_arrays(tensors, layouts)
+
+    @torch.no_grad()
+    def _form_carried(self) -> dict[str, Layout]:
+        """The form of the state that the model carries from batch to batch, as its first batch shows it."""
+        batch = self.loader.collate(self.loader.plan(self.training.batch_events)[0])
+        state = self.model.train().encode(batch).state
+        return {} if state is None else {"carried": Layout.of(state)}
+
+    def _take_up(self, tensors: dict[str, Tensor], state: TrainingState) -> None:
+        self.state = state
         self.model.load_state_dict(_under("model.", tensors))
         self.best_weights = {name: t.to(self.device) for name, t in _under("best.", tensors).items()}
         self.carried = tensors["carried"].to(self.device) if "carried" in tensors else None
@@ -280,14 +328,14 @@ class Trainer:
             saved["state"].setdefault(int(number), {})[slot] = tensor
         self.optimizer.load_state_dict(saved)
         torch.set_rng_state(tensors["random.cpu"])
-        if "random.cuda" in tensors:
+        if "random.cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
         write_epochs(
             self.folder, self.state.records, self.name
         )  # a killed process may have written the checkpoint only
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

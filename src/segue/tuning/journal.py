@@ -83,10 +83,10 @@ def settled(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.state in _SETTLED and trial.number not in interrupted]
 
 
-def row(trial: FrozenTrial) -> dict[str, Any]:
-    """The record of a trial in ``trials.json``."""
+def row(number: int, trial: FrozenTrial) -> dict[str, Any]:
+    """The record in ``trials.json`` of a trial, which is numbered among those that count."""
     return {
-        "number": trial.number,
+        "number": number,
         "state": trial.state.name.lower(),
         "value": trial.value,
         "settings": dict(trial.params),

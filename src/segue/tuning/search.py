@@ -164,7 +164,7 @@ class _Search:
             watch(self._at())
         self._write()
         shutil.rmtree(self.out / _RUNNING, ignore_errors=True)  # of a process that was killed after its last trial
-        best, trials = self._best(), [row(trial) for trial in settled(self.study)]
+        best, trials = self._best(), self._rows()
         if best is None or best.value is None:
             reasons = [trial["reason"] for trial in trials if "reason" in trial]
             why = reasons[-1] if reasons else "allow it more than 0 trials and minutes"
@@ -196,7 +196,7 @@ class _Search:
         trial = self.study.ask(distributions(space))
         twin = next((other for other in before if other.params == trial.params), None)
         if twin is not None:
-            trial.set_user_attr("same_as", twin.number)
+            trial.set_user_attr("same_as", before.index(twin))
             self.study.tell(trial, twin.value, state=twin.state)
             return
         started = time.monotonic()
@@ -265,21 +265,25 @@ class _Search:
     def _write(self) -> None:
         """Bring trials.json and best.toml up to date."""
         best, trials = self._best(), settled(self.study)
+        number = next((place for place, trial in enumerate(trials) if best and trial.number == best.number), None)
         facts = {
             "model": self.label,
             "selected_by": f"{SELECTED_BY} on validation",
             **asdict(self.budget),
             "space": {key: asdict(values) for key, values in self.space.items()},
             "seconds": round(self._seconds(), 3),
-            "best": best.number if best else None,
-            "trials": [row(trial) for trial in trials],
+            "best": number,
+            "trials": self._rows(),
         }
         with writing(self.out):
             write_text(self.out / "trials.json", json.dumps(facts, indent=1) + "\n")
             if best:
-                comment = f"Trial {best.number} of {len(trials)}: {SELECTED_BY} {best.value:.4f} on validation."
+                comment = f"Trial {number} of {len(trials)}: {SELECTED_BY} {best.value:.4f} on validation."
                 write_text(self.out / "best.toml", as_toml(self._searched(best), comment))
                 write_epochs(self.out, epochs_of(best))
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [row(number, trial) for number, trial in enumerate(settled(self.study))]
 
     def _searched(self, trial: FrozenTrial) -> Nested:
         """The settings of a trial that differ from its preset, and the preset."""

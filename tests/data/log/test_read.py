@@ -80,6 +80,8 @@ def test_facts_are_plain_values(read: Read) -> None:
         "first_time": 1700000000000,
         "last_time": 1700000060000,
         "has_order": False,
+        "dropped": {},
+        "notes": [],
     }
 
 

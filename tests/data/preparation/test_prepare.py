@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from small_corpora import MINUTE, ROWS, START, log_of, readable, session_ids, small
 
-from segue.data.corpus import Part, load, read_manifest
+from segue.data.corpus import Part, load
+from segue.data.corpus_folder import read_manifest
 from segue.data.preparation import write as writing
 from segue.data.preparation.prepare import prepare
 from segue.data.sources import RawLog, Source

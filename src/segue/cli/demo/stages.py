@@ -13,7 +13,8 @@ from segue import models
 from segue.cli.console import err, out, print_metrics, training_bar
 from segue.cli.demo import lists
 from segue.compare import Callbacks, ComparisonPlan, compare
-from segue.data.corpus import Corpus, load, read_manifest
+from segue.data.corpus import Corpus, load
+from segue.data.corpus_folder import read_manifest
 from segue.data.preparation.prepare import prepare
 from segue.data.preparation.subsample import subsample_corpus
 from segue.data.stats import table1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -9,11 +10,14 @@ import duckdb
 import pyarrow as pa
 
 from segue.data import engine
-from segue.data.engine import one_row, table_of
+from segue.data.engine import column_types, one_row, quoted, table_of
 from segue.data.log.opening import name_of, opened
-from segue.data.log.tabular import Tabular, as_text, column_types, quoted, require_column, row_in_words, stage
+from segue.data.log.tabular import Loaded, Tabular, as_text, counted, inexact, require_column, stage
 from segue.errors import ConfigError, LogError
+from segue.settings import CsvSettings
 from segue.settings.base import nearest
+
+logger = logging.getLogger("segue")
 
 _ROWS = "attribute_rows"
 _NOT_CATEGORICAL = {"item_id", "user_id", "known", "name"}
@@ -47,9 +51,18 @@ def check_names(names: Sequence[str], known: list[str]) -> None:
 
 
 def read_attributes(
-    connection: duckdb.DuckDBPyConnection, path: Any, id_column: Literal["item_id", "user_id"]
+    connection: duckdb.DuckDBPyConnection,
+    path: Any,
+    id_column: Literal["item_id", "user_id"],
+    csv: CsvSettings | None = None,
+    *,
+    drop_invalid: bool = False,
 ) -> pa.Table:
     """Read an items or users file: anything that ``read_log`` takes.
+
+    Args:
+        csv: of it, the meaning of quotes; the delimiter is recognised, and the file has a header.
+        drop_invalid: leave out, and count, lines that are no rows.
 
     Returns:
         The id column, ``name`` where there is one, then the other columns in their order; all of them text, nulls
@@ -58,32 +71,47 @@ def read_attributes(
     Raises LogError: a source that is missing, empty or damaged, no id column, null or repeated ids, a column of lists
     or records. UserMistake: a full disk, too little memory.
     """
-    with engine.guarded(f"reading {name_of(path)}"), opened(connection, path) as table:
+    settings = CsvSettings(quoting=csv.quoting) if csv else None
+    with engine.guarded(f"reading {name_of(path)}"), opened(connection, path, settings) as table:
         require_column(table, id_column, f"rename column '{{}}' to {id_column}")
         columns = [id_column, *(column for column in table.columns if column != id_column)]
-        stage(connection, table, {f"a{number}": column for number, column in enumerate(columns)}, _ROWS)
+        wanted = {f"a{number}": column for number, column in enumerate(columns)}
+        loaded = stage(connection, table, wanted, _ROWS, drop_invalid=drop_invalid)
         try:
-            return _as_text(connection, table, columns)
+            rows = _as_text(connection, table, columns, loaded)
+            _say(connection, table, id_column, loaded)
+            return rows
         finally:
             connection.execute(f"DROP TABLE {_ROWS}")
 
 
-def _as_text(connection: duckdb.DuckDBPyConnection, table: Tabular, columns: list[str]) -> pa.Table:
+def _say(connection: duckdb.DuckDBPyConnection, table: Tabular, id_column: str, loaded: Loaded) -> None:
+    """Log what is worth saying about how the file was read."""
+    kind = column_types(connection, _ROWS)["a0"]
+    for note in (*loaded.notes, *inexact(connection, _ROWS, "a0", kind, id_column)):
+        logger.warning("%s: %s", table.name, note)
+    if loaded.dropped:
+        logger.warning("%s: left out %s", table.name, counted(loaded.dropped))
+
+
+def _as_text(connection: duckdb.DuckDBPyConnection, table: Tabular, columns: list[str], loaded: Loaded) -> pa.Table:
     texts = []
     for column, (staged, kind) in zip(columns, column_types(connection, _ROWS).items(), strict=True):
         text = as_text(quoted(staged), kind)
         if text is None:
             raise LogError(f"{table.name}: column '{column}' holds {kind}; attributes are text or numbers")
         texts.append(text)
-    _refuse_bad_ids(connection, table, columns[0], texts[0])
+    _refuse_bad_ids(connection, table, columns[0], texts[0], loaded)
     rows = table_of(connection, f"SELECT {', '.join(texts)} FROM {_ROWS} ORDER BY rowid").rename_columns(columns)
     return rows.select(sorted(columns, key=lambda column: (column != columns[0], column != "name")))
 
 
-def _refuse_bad_ids(connection: duckdb.DuckDBPyConnection, table: Tabular, column: str, text: str) -> None:
+def _refuse_bad_ids(
+    connection: duckdb.DuckDBPyConnection, table: Tabular, column: str, text: str, loaded: Loaded
+) -> None:
     nulls, first = one_row(connection, f"SELECT count(*), min(rowid) FROM {_ROWS} WHERE {text} IS NULL")
     if nulls:
-        where = row_in_words(connection, table, first)
+        where = loaded.position(first)
         raise LogError(
             f"{table.name}: column '{column}' is null or empty in {nulls:,} rows, first in {where}; fill them"
         )
@@ -98,5 +126,5 @@ def _refuse_bad_ids(connection: duckdb.DuckDBPyConnection, table: Tabular, colum
     if repeated:
         raise LogError(
             f"{table.name}: {repeated:,} rows repeat an id of column '{column}', first '{example}' in "
-            f"{row_in_words(connection, table, again)}; keep one row per id"
+            f"{loaded.position(again)}; keep one row per id"
         )

@@ -74,7 +74,9 @@ class CheckReport:
     def as_dict(self) -> dict[str, Any]:
         """The report as one flat object, JSON-safe."""
         report = asdict(self)
-        return {**report.pop("facts"), **report, "nulls": dict(self.facts.nulls)}
+        facts = report.pop("facts")
+        added = {"dropped": dict(facts.pop("dropped")), "notes": facts.pop("notes")}
+        return {**facts, **report, "nulls": dict(self.facts.nulls), **added}
 
     def lines(self) -> list[str]:
         """The report as text for people."""
@@ -120,6 +122,7 @@ def check_log(source: Any, settings: Settings, scratch: Path) -> CheckReport:
             connection,
             raw.events,
             settings.columns,
+            settings.csv,
             drop_invalid=True,
             allow_missing_user=rare_users_train,
             allow_missing_session=settings.sessions.missing == "gap",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import duckdb
 
-from segue.data.engine import one_row
-from segue.data.log.tabular import Tabular, as_text, column_types, quoted
+from segue.data.engine import column_types, one_row, quoted
+from segue.data.log.tabular import Tabular, as_text
 from segue.errors import LogError
 
 _BY_IDS = "time, item_id, user_id, session_id, event_type"

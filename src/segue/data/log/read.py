@@ -18,20 +18,20 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import duckdb
 
 from segue.data import engine
-from segue.data.engine import one_row
+from segue.data.engine import column_types, literal, one_row, quoted
 from segue.data.log.opening import name_of, opened
 from segue.data.log.order import EventOrder, event_order
-from segue.data.log.tabular import Tabular, as_text, column_types, quoted, require_column, row_in_words, stage
-from segue.data.log.timestamps import recognise
+from segue.data.log.tabular import Loaded, Tabular, as_text, counted, inexact, require_column, stage
+from segue.data.log.timestamps import TimestampFormat, recognise
 from segue.errors import LogError
-from segue.settings import ColumnsSettings
+from segue.settings import ColumnsSettings, CsvSettings
 
 logger = logging.getLogger("segue")
 
@@ -56,9 +56,9 @@ class LogFacts:
 
     Attributes:
         source: the source as the user named it.
-        kind: CSV, TSV, Parquet, DuckDB table, data frame.
-        rows_read: rows of the source.
-        rows_dropped: rows left out because an id or time is null or empty.
+        kind: CSV, TSV, text, RecBole, JSON, JSON lines, Parquet, Arrow, DuckDB table, data frame.
+        rows_read: rows of the source, lines that are no rows included.
+        rows_dropped: rows left out, for any of the reasons in `dropped`.
         nulls: column → rows in which it is null or empty; a row counts under each of its columns.
         timestamp_format: the recognised format, in words.
         dates_only: every time is a midnight.
@@ -67,6 +67,8 @@ class LogFacts:
         has_session_id, has_event_type: whether the source has such a column.
         first_time, last_time: first and last time of the rows in the log, epoch milliseconds.
         has_order: whether a column orders the events of one time.
+        dropped: reason → rows left out for it; each row counts once.
+        notes: what was recognised, or is doubtful, in how the source was read.
     """
 
     source: str
@@ -83,10 +85,12 @@ class LogFacts:
     first_time: int
     last_time: int
     has_order: bool = False
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as they stand in manifests: JSON-safe."""
-        return asdict(self)
+        return {**asdict(self), "notes": list(self.notes)}
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ def read_log(
     connection: duckdb.DuckDBPyConnection,
     source: Any,
     columns: ColumnsSettings,
+    csv: CsvSettings | None = None,
     *,
     drop_invalid: bool = False,
     allow_missing_user: bool = False,
@@ -111,9 +116,11 @@ def read_log(
     """Read a log into the table ``log``, replacing one that is there.
 
     Args:
-        source: CSV or TSV (also .gz), Parquet, a folder of one of these, ``FILE.duckdb::TABLE``, or a frame
+        source: a text, JSON, Parquet or Arrow file, a folder of one of these, ``FILE.duckdb::TABLE``, or a frame
             (anything with ``__arrow_c_stream__``: pandas, Polars, Arrow).
-        drop_invalid: leave out, and count, rows with a null or empty id or time instead of refusing the log.
+        csv: how text files are read.
+        drop_invalid: leave out, and count, what is no event, instead of refusing the log: rows with a null or empty id
+            or time or a time that cannot be read, and lines that are no rows.
         allow_missing_user: let rows without a user pass where the log has session ids.
         allow_missing_session: let rows without a session id pass.
         left_out: rows that were invalid and left out before; the facts count them as read and dropped.
@@ -121,19 +128,27 @@ def read_log(
     Raises LogError: a source that is missing, empty or damaged, a missing column, times that cannot be read or are of
     mixed forms, null ids or times. UserMistake: a full disk, too little memory.
     """
-    with engine.guarded(f"reading {name_of(source)}"), opened(connection, source) as table:
+    with engine.guarded(f"reading {name_of(source)}"), opened(connection, source, csv) as table:
         mapping = _mapping(table, columns)
-        stage(connection, table, mapping, _ROWS)
+        loaded = stage(connection, table, mapping, _ROWS, drop_invalid=drop_invalid)
         try:
             allowed = {"user_id"} if allow_missing_user and "session_id" in mapping else set()
             allowed |= {"session_id"} if allow_missing_session else set()
-            facts = _write_log(connection, table, mapping, columns, drop_invalid, allowed)
-            facts = replace(facts, rows_read=facts.rows_read + left_out, rows_dropped=facts.rows_dropped + left_out)
+            facts = _write_log(connection, table, loaded, mapping, columns, drop_invalid, allowed)
         finally:
             connection.execute(f"DROP TABLE {_ROWS}")
+    facts = _with_left_out(facts, left_out)
     logger.info("%s: %s rows, timestamps: %s", facts.source, f"{facts.rows_read:,}", facts.timestamp_format)
+    for note in facts.notes:
+        logger.warning("%s: %s", facts.source, note)
     if facts.rows_dropped:
-        logger.warning("%s: dropped %s rows with null ids or times", facts.source, f"{facts.rows_dropped:,}")
+        logger.warning(
+            "%s: left out %s of %s rows (%s)",
+            facts.source,
+            f"{facts.rows_dropped:,}",
+            f"{facts.rows_read:,}",
+            counted(facts.dropped),
+        )
         if facts.nulls.get("session_id") and not allow_missing_session:
             logger.warning(
                 "%s: %s of %s rows have no session id and are left out; --set sessions.missing=gap keeps them, cut by "
@@ -143,6 +158,18 @@ def read_log(
                 f"{facts.rows_read:,}",
             )
     return InteractionLog(connection, facts)
+
+
+def _with_left_out(facts: LogFacts, lines: int) -> LogFacts:
+    """The facts, with so many invalid lines of the raw files that were left out before."""
+    if not lines:
+        return facts
+    return replace(
+        facts,
+        rows_read=facts.rows_read + lines,
+        rows_dropped=facts.rows_dropped + lines,
+        dropped={"line of the raw file that is no event": lines, **facts.dropped},
+    )
 
 
 def _mapping(table: Tabular, columns: ColumnsSettings) -> dict[str, str]:
@@ -164,18 +191,16 @@ def _mapping(table: Tabular, columns: ColumnsSettings) -> dict[str, str]:
 def _write_log(
     connection: duckdb.DuckDBPyConnection,
     table: Tabular,
+    loaded: Loaded,
     mapping: Mapping[str, str],
     columns: ColumnsSettings,
     drop_invalid: bool,
     allowed: Collection[str],
 ) -> LogFacts:
     """Make the table ``log``; `allowed` are the roles that may be null in a row."""
-
-    def position(row: int) -> str:
-        return row_in_words(connection, table, row)
-
+    headers = _drop_headers(connection, mapping) if drop_invalid else 0
     format_ = recognise(
-        connection, _ROWS, "timestamp", table.name, position, asked=columns, drop_unreadable=drop_invalid
+        connection, _ROWS, "timestamp", table.name, loaded.position, asked=columns, drop_unreadable=drop_invalid
     )
     ids = _ids(connection, table, mapping)
     order = event_order(connection, _ROWS, table, mapping.get("order"))
@@ -184,17 +209,19 @@ def _write_log(
     barred = [name for name in required if name not in allowed]
     nulls = _count_nulls(connection, required)
     if not drop_invalid:
-        _refuse_nulls(connection, table, nulls, {name: mapping[name] for name in barred})
+        _refuse_nulls(table, loaded, nulls, {name: mapping[name] for name in barred})
+    notes = [*loaded.notes, *_inexact_ids(connection, ids, mapping)]
     _create(connection, expressions, [name for name in barred if nulls.counts[name]], order)
     left, first, last = one_row(connection, "SELECT count(*), min(time), max(time) FROM log")
     if not left:
         raise LogError(f"{table.name}: each of its {nulls.rows:,} rows has a null or empty id or time; nothing is left")
+    dropped = {**loaded.dropped, "repeated header": headers, **_reasons(format_, nulls, left)}
     return LogFacts(
         source=table.name,
         kind=table.kind,
-        rows_read=nulls.rows,
-        rows_dropped=nulls.rows - left,
-        nulls=nulls.counts,
+        rows_read=nulls.rows + headers + sum(loaded.dropped.values()),
+        rows_dropped=sum(dropped.values()),
+        nulls={**nulls.counts, "timestamp": nulls.counts["timestamp"] - format_.unreadable},
         timestamp_format=format_.words,
         dates_only=format_.dates_only,
         relative_times=format_.relative,
@@ -204,7 +231,34 @@ def _write_log(
         first_time=first,
         last_time=last,
         has_order="order" in mapping,
+        dropped={reason: count for reason, count in dropped.items() if count},
+        notes=tuple(notes),
     )
+
+
+def _drop_headers(connection: duckdb.DuckDBPyConnection, mapping: Mapping[str, str]) -> int:
+    """Remove rows that hold the names of the columns, as in files put one behind the other; return their number."""
+    if set(column_types(connection, _ROWS).values()) != {"VARCHAR"}:
+        return 0
+    same = " AND ".join(f"trim({quoted(role)}) = {literal(column.strip())}" for role, column in mapping.items())
+    (count,) = one_row(connection, f"SELECT count(*) FROM {_ROWS} WHERE {same}")
+    if count:
+        connection.execute(f"CREATE OR REPLACE TABLE {_ROWS} AS FROM {_ROWS} WHERE ({same}) IS NOT TRUE")
+    return int(count)
+
+
+def _reasons(format_: TimestampFormat, nulls: _Nulls, left: int) -> dict[str, int]:
+    """Reason → rows of the engine's copy that were left out; a row without a time that also lacks an id counts once."""
+    others = nulls.rows - left - format_.unreadable
+    return {"unreadable time": format_.unreadable, "null or empty id or time": others}
+
+
+def _inexact_ids(
+    connection: duckdb.DuckDBPyConnection, ids: Mapping[str, str], mapping: Mapping[str, str]
+) -> Iterator[str]:
+    kinds = column_types(connection, _ROWS)
+    for role in ids:
+        yield from inexact(connection, _ROWS, quoted(role), kinds[role], mapping[role])
 
 
 def _ids(connection: duckdb.DuckDBPyConnection, table: Tabular, mapping: Mapping[str, str]) -> dict[str, str]:
@@ -239,12 +293,10 @@ def _count_nulls(connection: duckdb.DuckDBPyConnection, expressions: Mapping[str
     )
 
 
-def _refuse_nulls(
-    connection: duckdb.DuckDBPyConnection, table: Tabular, nulls: _Nulls, columns: Mapping[str, str]
-) -> None:
+def _refuse_nulls(table: Tabular, loaded: Loaded, nulls: _Nulls, columns: Mapping[str, str]) -> None:
     for role, column in columns.items():
         if nulls.counts[role]:
-            where = row_in_words(connection, table, nulls.firsts[role])
+            where = loaded.position(nulls.firsts[role])
             raise LogError(
                 f"{table.name}: column '{column}' is null or empty in {nulls.counts[role]:,} of {nulls.rows:,} rows, "
                 f"first in {where}; fill them, {_SESSIONS if role == 'session_id' else ''}or leave such rows out with "

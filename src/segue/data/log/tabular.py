@@ -4,14 +4,40 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 
+from segue.data.engine import column_types, one_row, quoted
 from segue.errors import LogError
 from segue.settings import ColumnsSettings
+
+FILE = "segue_file"
+"""Column of a scan that holds the file of each row."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of the rows of a table that was copied.
+
+    Attributes:
+        dropped: reason → number of rows that were left out because they are no rows at all.
+        notes: what was recognised, or is doubtful, and is worth saying.
+        position: row number of the copy (from 0) → its position in the source, in words.
+    """
+
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    position: Callable[[int], str] = lambda row: f"row {row + 1}"
+
+
+Load = Callable[[Mapping[str, str], str, bool], Loaded]
+"""Copies columns to a table of the engine: (name there → column of the source, name of the table, whether rows that are
+no rows are left out)."""
 
 
 @dataclass(frozen=True)
@@ -21,43 +47,115 @@ class Tabular:
     Attributes:
         name: the table as the user named it.
         kind: its format, in words.
-        scan: the SQL that stands after FROM.
-        columns: column name → the SQL that reads it.
+        columns: names of its columns.
+        load: copies some of them to the engine.
         ordered: whether the order of its rows means something (that of a DuckDB table does not).
-        files: the files behind it, in the order of reading; empty for a frame or a DuckDB table.
+        hint: what to say beside a column that is not there.
+        repeated: names that more than one column has.
+        notes: what was recognised when it was opened and is worth saying.
     """
 
     name: str
     kind: str
-    scan: str
-    columns: Mapping[str, str]
+    columns: tuple[str, ...]
+    load: Load
     ordered: bool = True
-    files: tuple[Path, ...] = ()
+    hint: str = ""
+    repeated: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
-def stage(connection: duckdb.DuckDBPyConnection, table: Tabular, wanted: Mapping[str, str], into: str) -> None:
+def stage(
+    connection: duckdb.DuckDBPyConnection,
+    table: Tabular,
+    wanted: Mapping[str, str],
+    into: str,
+    *,
+    drop_invalid: bool = False,
+) -> Loaded:
     """Copy columns to the engine's table `into`, in the order of the source.
 
     ``rowid`` of the copy is the row's number, from 0 and over the files of a folder in the order of their names.
 
     Args:
         wanted: name in `into` → column of the source. Enumerations become text.
+        drop_invalid: leave out, and count, what is no row.
 
-    Raises LogError when there is no row.
+    Raises LogError when there is no row, for a column that the source has twice, and for what is no row.
     """
-    wanted_sql = ", ".join(f"{table.columns[column]} AS {quoted(name)}" for name, column in wanted.items())
-    connection.execute(f"CREATE OR REPLACE TABLE {into} AS SELECT {wanted_sql} FROM {table.scan}")
+    for column in wanted.values():
+        if column in table.repeated:
+            raise LogError(f"{table.name} has two columns called '{column}'; rename one of them")
+    loaded = table.load(wanted, into, drop_invalid)
     for name, kind in column_types(connection, into).items():
         if kind.startswith("ENUM"):
             connection.execute(f"ALTER TABLE {into} ALTER {quoted(name)} TYPE VARCHAR")
     if connection.execute(f"SELECT 1 FROM {into} LIMIT 1").fetchone() is None:
         connection.execute(f"DROP TABLE {into}")
+        if loaded.dropped:
+            raise LogError(f"{table.name}: no line is a row ({counted(loaded.dropped)}); is csv.delimiter right?")
         raise LogError(f"{table.name} is empty: it names its columns ({', '.join(table.columns)}) but holds no row")
+    return replace(loaded, notes=(*table.notes, *loaded.notes))
 
 
-def column_types(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
-    """Column name → DuckDB type."""
-    return {name: str(kind) for name, kind, *_ in connection.execute(f"DESCRIBE FROM {relation}").fetchall()}
+def counted(dropped: Mapping[str, int]) -> str:
+    """Numbers of rows by reason, in words: ``1 row: too few fields, 3 rows: unreadable time``."""
+    return ", ".join(f"{count:,} row{'s' * (count != 1)}: {reason}" for reason, count in dropped.items())
+
+
+def position_in_files(
+    files: Sequence[Path],
+    held: Callable[[], Mapping[str, int]],
+    gaps: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> Callable[[int], str]:
+    """Row number over all files → ``row 3 of part-2.csv``, counted from 1 after the header; of one file ``row 3``.
+
+    Args:
+        held: the number of rows read per file; called only for several files, when a position is asked for.
+        gaps: file → positions, from 0 and rising, of its rows that were left out.
+    """
+
+    def position(row: int) -> str:
+        counts = held() if len(files) > 1 else {str(files[0]): row + 1}
+        for file in files:
+            if row < counts.get(str(file), 0):
+                for gap in gaps.get(str(file), ()):
+                    row += gap <= row
+                return f"row {row + 1}" + (f" of {file.name}" if len(files) > 1 else "")
+            row -= counts.get(str(file), 0)
+        raise AssertionError("a row beyond the last file")
+
+    return position
+
+
+def rows_per_file(connection: duckdb.DuckDBPyConnection, scan: str) -> dict[str, int]:
+    """Number of rows of each file behind a scan with the column :data:`FILE`."""
+    return dict(connection.execute(f"SELECT {FILE}, count(*) FROM {scan} GROUP BY {FILE}").fetchall())
+
+
+def repeated_names(names: Sequence[str]) -> frozenset[str]:
+    """The names that more than one column has."""
+    return frozenset(name for name, count in Counter(names).items() if count > 1)
+
+
+def inexact(connection: duckdb.DuckDBPyConnection, relation: str, column: str, kind: str, name: str) -> Iterator[str]:
+    """A note where ids in a column of floats are too large to be told apart: beyond 2^24 or 2^53 integers have gaps.
+
+    Args:
+        column: the SQL of the column in `relation`.
+        kind: its type.
+        name: its name in the source.
+    """
+    bits = {"FLOAT": 24, "DOUBLE": 53}.get(kind)
+    if bits is None:
+        return
+    large = f"abs({column}) >= {2**bits} AND isfinite({column})"
+    (count,) = one_row(connection, f"SELECT count(*) FROM {relation} WHERE {large}")
+    if count:
+        yield (
+            f"column '{name}' holds floats ({kind}), and {count:,} of its ids are {2**bits:,} or more, where floats "
+            "skip whole numbers, so that ids may be merged: write the column as integers or text"
+        )
 
 
 def require_column(table: Tabular, column: str, hint: str) -> None:
@@ -69,19 +167,8 @@ def require_column(table: Tabular, column: str, hint: str) -> None:
     close = difflib.get_close_matches(re.sub(r"[\W_]", "", column).lower(), list(plain), n=1, cutoff=0.5)
     nearest = f"did you mean '{plain[close[0]]}'? " if close else ""
     remedy = hint.format(plain[close[0]] if close else "COLUMN")
-    raise LogError(f"{table.name} has no column '{column}' (found: {', '.join(table.columns)}); {nearest}{remedy}")
-
-
-def row_in_words(connection: duckdb.DuckDBPyConnection, table: Tabular, row: int) -> str:
-    """The position of row number `row` (from 0) for messages: ``row 3``, counted from 1 after the header."""
-    if len(table.files) < 2:
-        return f"row {row + 1}"
-    counts = dict(connection.execute(f"SELECT segue_file, count(*) FROM {table.scan} GROUP BY segue_file").fetchall())
-    for file in table.files:
-        if row < counts.get(str(file), 0):
-            return f"row {row + 1} of {file.name}"
-        row -= counts.get(str(file), 0)
-    raise AssertionError("a row beyond the last file")
+    found = f"{table.name} has no column '{column}' (found: {', '.join(table.columns)})"
+    raise LogError(f"{found}; {table.hint or nearest + remedy}")
 
 
 def as_text(column: str, kind: str) -> str | None:
@@ -102,13 +189,3 @@ def as_text(column: str, kind: str) -> str | None:
         whole = f"CAST(CAST({column} AS HUGEINT) AS VARCHAR)"
         return f"CASE WHEN {column} = trunc({column}) THEN {whole} ELSE rtrim({plain}, '0') END"
     return f"nullif({plain}, '')" if kind == "VARCHAR" else plain
-
-
-def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from segue.data.log.tabular import literal
+from segue.data.engine import literal
 from segue.data.log.time_column import TimeColumn
 
 DAY = 86_400_000

@@ -23,9 +23,8 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from segue.data.engine import one_row
+from segue.data.engine import column_types, one_row, quoted
 from segue.data.log.moments import iso
-from segue.data.log.tabular import column_types, quoted
 from segue.data.log.time_column import TimeColumn
 from segue.data.log.timestamp_texts import certain_format, proposed_formats
 from segue.data.log.timestamp_units import DAY, EPOCHS, UNITS, YEAR_1980, believable, calendar, strptime, usual

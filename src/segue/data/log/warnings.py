@@ -10,6 +10,7 @@ import duckdb
 from segue.data.engine import one_row
 from segue.data.log.read import LogFacts
 from segue.data.log.session_ids import session_id_warnings
+from segue.data.log.tabular import counted
 from segue.data.log.timestamp_units import DAY, YEAR_1980
 from segue.data.session_gap import opens, visit
 
@@ -97,9 +98,11 @@ class Warnings:
         return [*self._rows(users, duplicates), *self._order(evidence), *self._times(), *self._session_ids()]
 
     def _rows(self, users: int, duplicates: int) -> Iterator[str]:
+        yield from self.facts.notes
         if self.facts.rows_dropped:
-            dropped = f"{self.facts.rows_dropped:,}"
-            yield f"{dropped} rows have null ids or times: fill them, or leave them out with --drop-invalid"
+            dropped = f"{self.facts.rows_dropped:,} of {self.facts.rows_read:,} rows"
+            reasons = counted(self.facts.dropped)
+            yield f"{dropped} are no events ({reasons}): mend them, or leave them out with --drop-invalid"
         if duplicates:
             yield (
                 f"{duplicates:,} rows repeat an earlier row exactly: if they were logged twice, remove them; "

@@ -13,7 +13,8 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from segue.data import engine
-from segue.data.corpus import FILES, FORMAT, Part, read_manifest
+from segue.data.corpus import Part
+from segue.data.corpus_folder import CHECKSUMS, FILES, FORMAT, checksums, recognise
 from segue.data.log.attributes import check_attributes, read_attributes
 from segue.data.log.read import read_log
 from segue.data.preparation.filters import apply_filters
@@ -30,8 +31,8 @@ from segue.system.replacing import followed, publish, under_construction
 
 logger = logging.getLogger("segue")
 
-_CORPUS_FOLDER = FolderKind(CorpusError, read_manifest, lambda path: str(path) in FILES)
-_SECTIONS = {"columns", "sessions", "filters", "split", "preparation"}
+_CORPUS_FOLDER = FolderKind(CorpusError, recognise, lambda path: str(path) in FILES)
+_SECTIONS = {"columns", "csv", "sessions", "filters", "split", "preparation"}
 
 
 def prepare(
@@ -73,6 +74,7 @@ def prepare(
         with engine.guarded(f"preparing the corpus {out}"), _folder_aside(place) as (folder, scratch):
             with interruptible(), engine.connect(settings.preparation, scratch) as connection:
                 manifest = _prepare(connection, source, folder, scratch, settings, items=items, users=users)
+            manifest[CHECKSUMS] = checksums(folder, manifest)
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
             _CORPUS_FOLDER.refuse_existing(place, overwrite=overwrite)  # again: it has been a while
             with undisturbed():
@@ -94,13 +96,23 @@ def _prepare(
     raw = raw_log(connection, source, scratch, settings)
     described_by = {"items": raw.items if items is None else items, "users": raw.users if users is None else users}
     check_attributes(connection, settings.graph.attributes, **described_by)
-    item_attributes = read_attributes(connection, items, "item_id") if items is not None else raw.items
-    user_attributes = read_attributes(connection, users, "user_id") if users is not None else raw.users
+    drop = settings.preparation.drop_invalid
+    item_attributes = (
+        read_attributes(connection, items, "item_id", settings.csv, drop_invalid=drop)
+        if items is not None
+        else raw.items
+    )
+    user_attributes = (
+        read_attributes(connection, users, "user_id", settings.csv, drop_invalid=drop)
+        if users is not None
+        else raw.users
+    )
     log = read_log(
         connection,
         raw.events,
         settings.columns,
-        drop_invalid=settings.preparation.drop_invalid,
+        settings.csv,
+        drop_invalid=drop,
         allow_missing_user=settings.filters.rare_users == "train",
         allow_missing_session=settings.sessions.missing == "gap",
         left_out=raw.left_out,

@@ -15,21 +15,13 @@ from duckdb import DuckDBPyConnection
 
 from segue.data.arrays import IntArray, offsets_of
 from segue.data.corpus import Part
+from segue.data.corpus_folder import PART_SCHEMA
 from segue.data.engine import one_row, table_of
 from segue.data.preparation.scope import Scope
 from segue.errors import LogError
 
 _ROWS_PER_GROUP = 65_536
 _EVENTS_PER_READ = 1_000_000
-_SCHEMA = pa.schema(
-    [
-        ("session", pa.int64()),
-        ("user", pa.int32()),
-        ("session_id", pa.string()),
-        ("items", pa.list_(pa.int32())),
-        ("times", pa.list_(pa.int64())),
-    ]
-)
 
 
 class CorpusWriter:
@@ -67,7 +59,7 @@ class CorpusWriter:
         query = 'SELECT session, "user", session_id, length FROM numbered WHERE part = ? ORDER BY session'
         sessions = table_of(self._connection, query, [int(part)])
         events = _Events(self._connection, part)
-        with pq.ParquetWriter(self._folder / part.file, _SCHEMA, compression="zstd") as writer:
+        with pq.ParquetWriter(self._folder / part.file, PART_SCHEMA, compression="zstd") as writer:
             self._hash_text(part.name)
             for start in range(0, len(sessions), _ROWS_PER_GROUP):
                 group = sessions.slice(start, _ROWS_PER_GROUP).combine_chunks()
@@ -82,8 +74,8 @@ class CorpusWriter:
         self._digest.update(items.astype("<i4").tobytes() + times.astype("<i8").tobytes())
         self._hash_text(group.column("session_id").to_pylist())
         lists = [pa.ListArray.from_arrays(offsets, pa.array(values)) for values in (items, times)]
-        columns = [group.column(name).cast(_SCHEMA.field(name).type) for name in ("session", "user", "session_id")]
-        return pa.Table.from_arrays([*columns, *lists], schema=_SCHEMA)
+        columns = [group.column(name).cast(PART_SCHEMA.field(name).type) for name in ("session", "user", "session_id")]
+        return pa.Table.from_arrays([*columns, *lists], schema=PART_SCHEMA)
 
     def _write_vocabulary(self, name: str, table: pa.Table, attributes: pa.Table | None) -> int:
         table, matched = _with_attributes(table, attributes)

@@ -5,6 +5,7 @@ What an item hears from its global neighbours is weighted by the session that as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -160,7 +161,10 @@ class PositionReadout(nn.Module):
 
 
 class GCEGNN(SessionEncoder):
-    """score(i) = S · E[i]; h = local + global item vectors, both from E."""
+    """score(i) = S · E[i]; h = local + global item vectors, both from E.
+
+    Preset ``official`` is github.com/CCIIPLab/GCE-GNN (2125753); docs/paper-map.md says what it does not copy.
+    """
 
     Config = GCEGNNConfig
     config: GCEGNNConfig
@@ -209,6 +213,10 @@ class GCEGNN(SessionEncoder):
         self.neighbours, self.counts = torch.from_numpy(table.items), torch.from_numpy(table.counts)
         if config.fill == "repeat":
             self._repeat_neighbours()
+
+    @property
+    def _bounds(self) -> Mapping[str, tuple[float, float]]:
+        return {"neighbours": (0, self.n_items - 1), "counts": (0, math.inf)}
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
         """Session vectors S, [events, d]; zero after an empty prefix."""

@@ -15,6 +15,7 @@ from torch.nn import functional
 from segue.contract.model import Need, Overrides, SessionEncoder, SessionModel
 from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
+from segue.data.stored import Layout, check_arrays, check_rows, forms_alone
 from segue.graph.hetero import ExtraUsers, HeteroGraph, full_field, receptive_field
 from segue.graph.propagation import Csr
 from segue.graph.relations import build_relations
@@ -36,6 +37,8 @@ from segue.settings.search_space import Space
 logger = logging.getLogger("segue")
 
 _FACTS = 4
+_TABLES = ("recall.transitions.", "recall.cooccurrence.")
+"""Where the counts of the memory are stored."""
 _SHOWN_RELATIONS = ("adjacent_in", "adjacent_out", "similar")
 
 
@@ -252,10 +255,29 @@ class HGGNN(SessionEncoder):
         """Take back what :meth:`arrays` returned."""
         graph = {k.removeprefix("graph."): v for k, v in arrays.items() if k.startswith("graph.")}
         state = {k: v for k, v in arrays.items() if not k.startswith("graph.")}
-        transitions = CountBuffers.stored(state, "recall.transitions.")
-        cooccurrence = CountBuffers.stored(state, "recall.cooccurrence.")
-        self._build(HeteroGraph.from_arrays(graph), transitions, cooccurrence, half_life=1.0)
+        built = HeteroGraph.from_arrays(graph, self.graph_settings.relation_names, n_items, n_users)
+        with forms_alone():
+            self._build(built, *self._stored_counts(state), 1.0)
+        layouts = self._layouts() | self._layouts_of_counts()
+        check_arrays(state, layouts)
+        for table in _TABLES if hasattr(self, "recall") else ():
+            check_rows(state, f"{table}offsets", f"{table}items", f"{table}counts")
+        self._build(built, *self._stored_counts(state), 1.0)
         self.load_state_dict(state)
+
+    @staticmethod
+    def _stored_counts(state: Mapping[str, Tensor]) -> tuple[CountBuffers, CountBuffers]:
+        transitions, cooccurrence = (CountBuffers.stored(state, table) for table in _TABLES)
+        return transitions, cooccurrence
+
+    def _layouts_of_counts(self) -> dict[str, Layout]:
+        """The form of the stored counts, which have as many entries as they have; none without a memory."""
+        if not hasattr(self, "recall"):
+            return {}
+        counts = {
+            table + name: layout for table in _TABLES for name, layout in CountBuffers.layouts(self.n_items).items()
+        }
+        return {**counts, "recall.half_life": Layout(torch.float64, (), torch.finfo(torch.float64).tiny)}
 
     def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
         """Exact parts of the scores, see :mod:`segue.models.hg_gnn.explain`."""

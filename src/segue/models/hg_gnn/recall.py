@@ -17,10 +17,14 @@ from torch import Tensor, nn
 
 from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
+from segue.data.stored import Layout
 from segue.data.tensors import find, spans
 from segue.graph.tables import CsrTable
 from segue.models.hg_gnn.config import MemorySource
 from segue.settings.units import milliseconds
+
+LARGEST_COUNT = 2**53
+"""Bound on stored counts: exact also as floating point."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,17 @@ class CountBuffers(nn.Module):
     def stored(cls, state: Mapping[str, Tensor], prefix: str) -> Self:
         """A table with the shapes that `state` holds; empty where the model has no memory."""
         none = torch.zeros(0, dtype=torch.int64)
-        return cls(*(torch.empty_like(state.get(prefix + name, none)) for name in ("offsets", "items", "counts")))
+        given = (state.get(prefix + name, none) for name in ("offsets", "items", "counts"))
+        return cls(*(torch.empty(array.shape, dtype=array.dtype) for array in given))
+
+    @staticmethod
+    def layouts(n_items: int) -> dict[str, Layout]:
+        """The form of a stored table of all items."""
+        return {
+            "offsets": Layout(torch.int64, (n_items + 1,)),
+            "items": Layout(torch.int32, (None,), 0, n_items - 1),
+            "counts": Layout(torch.int64, (None,), 0, LARGEST_COUNT),
+        }
 
     def rows(self, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Items and counts that each of `items` suggests, and the index of the one that suggests them."""
@@ -135,10 +149,10 @@ class Recall(nn.Module):
         item, count, owner = self.transitions.rows(last[events])
         event = events.index_select(0, owner)
         source = last.index_select(0, event)
-        own, row = batch.own_items()
-        follows = (row[1:] == row[:-1]) & (own[1:] != own[:-1])
-        key, times = torch.unique(self._pair(row[1:], own[:-1], own[1:])[follows], return_counts=True)
-        count = count - lookup(key, times, self._pair(batch.row.index_select(0, event), source, item))
+        own, owner_session, session = batch.own_items()
+        follows = (owner_session[1:] == owner_session[:-1]) & (own[1:] != own[:-1])
+        key, times = torch.unique(self._pair(owner_session[1:], own[:-1], own[1:])[follows], return_counts=True)
+        count = count - lookup(key, times, self._pair(session[batch.row.index_select(0, event)], source, item))
         return _present(Recalled(event, item, torch.zeros_like(item), count))
 
     def _cooccurrence(self, batch: Batch, prefixes: Prefixes) -> Recalled:
@@ -147,13 +161,14 @@ class Recall(nn.Module):
         events, column = near.nonzero(as_tuple=True)
         item, count, owner = self.cooccurrence.rows(prefixes.items[events, column])
         event = events.index_select(0, owner)
-        own, row = batch.own_items()
-        key = torch.unique(row * self.n_items + own)
-        count = count - lookup(key, torch.ones_like(key), batch.row.index_select(0, event) * self.n_items + item)
+        own, owner_session, session = batch.own_items()
+        key = torch.unique(owner_session * self.n_items + own)
+        query = session[batch.row.index_select(0, event)] * self.n_items + item
+        count = count - lookup(key, torch.ones_like(key), query)
         return _present(Recalled(event, item, prefixes.reversed_position[events, column].index_select(0, owner), count))
 
-    def _pair(self, row: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        return (row * self.n_items + source) * self.n_items + target
+    def _pair(self, session: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        return (session * self.n_items + source) * self.n_items + target
 
     def _facts(self, batch: Batch, prefixes: Prefixes, transitions: Recalled, history_key: Tensor) -> Tensor:
         """Facts x of each event: log(1 + prefix length), log(1 + past sessions), log(1 + successors),

@@ -7,6 +7,7 @@ only depth at which the paper's start of a session from its user is unambiguous.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -82,6 +83,10 @@ class HRNN(SessionEncoder):
         if self.config.loss == "top1":
             self.sampler.count(torch.from_numpy(corpus.item_support))
         self._train = corpus.train
+
+    @property
+    def _bounds(self) -> Mapping[str, tuple[float, float]]:
+        return {"n_sessions": (-1, math.inf)}
 
     def arrays(self) -> dict[str, Tensor]:
         """All parameters and buffers; the users' states are those of these parameters."""

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from segue.data.arrays import FloatArray, IntArray, blocks, offsets_of, spans
+from segue.data.checks import LATEST
 from segue.data.corpus import Sessions
+from segue.data.stored import Layout, check_arrays, check_rows
 
 
 class Running(NamedTuple):
@@ -79,8 +81,28 @@ class SessionIndex:
         )
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Tensor]) -> Self:
-        """Take back what :meth:`arrays` returned."""
+    def from_arrays(cls, arrays: Mapping[str, Tensor], n_items: int, **beside: Layout) -> Self:
+        """Take back what :meth:`arrays` returned.
+
+        Args:
+            beside: the arrays that stand beside these.
+
+        Raises ValueError when an array has another form, or there are others.
+        """
+        own = {
+            "offsets": Layout(torch.int64, (None,)),
+            "item": Layout(torch.int32, (None,), 0, n_items - 1),
+            "place": Layout(torch.int32, (None,), 1),
+            "end": Layout(torch.int64, (None,), -LATEST, LATEST),
+            "user": Layout(torch.int32, (None,), 0),
+        }
+        check_arrays(arrays, {**own, **beside})
+        check_rows(arrays, "offsets", "item", "place")
+        sessions = len(arrays["offsets"]) - 1
+        if not (len(arrays["end"]) == len(arrays["user"]) == sessions):
+            raise ValueError(f"the arrays 'end' and 'user' are not of the {sessions:,} sessions in 'offsets'")
+        if bool((arrays["end"].diff() < 0).any()):
+            raise ValueError("the sessions are not in the order of their ends")
         return cls(*(arrays[name].numpy() for name in cls.__annotations__))
 
     def arrays(self) -> dict[str, Tensor]:

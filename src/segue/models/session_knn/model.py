@@ -14,6 +14,7 @@ from segue.data import arrays, tensors
 from segue.data.arrays import FloatArray, IntArray, blocks, offsets_of
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
+from segue.data.stored import Layout
 from segue.models.session_knn.config import (
     PRESETS,
     SPACE,
@@ -107,7 +108,8 @@ class SessionKNN(SessionModel):
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """Take back what :meth:`arrays` returned."""
-        self._index, self._fill = SessionIndex.from_arrays(arrays), arrays["fill"]
+        self._index = SessionIndex.from_arrays(arrays, n_items, fill=Layout(torch.float64, (n_items,)))
+        self._fill = arrays["fill"]
         self.n_items, self.n_users = n_items, n_users
         self._support = {"events": arrays["events"]} if self.config.idf_counts == "events" else {}
         counts = [events.numpy() for events in self._support.values()]
