@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement as measuring
 
 COMMANDS = ("check", "prepare", "stats", "train", "evaluate", "recommend", "fit", "tune", "compare", "study", "demo")
+ROWS = small_logs.rows()
 SETTINGS = small_logs.as_arguments(small_logs.LEARNED)
 ONE_EPOCH = [*SETTINGS, "--set", "training.max_epochs=1"]
 Capture = pytest.CaptureFixture[str]
@@ -308,3 +310,18 @@ def test_json_fits_a_terminal_of_any_encoding(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(console, "out", Console(file=io.TextIOWrapper(raw, encoding="ascii", write_through=True)))
     console.print_json({"item": "caf\u00e9"})
     assert json.loads(raw.getvalue()) == {"item": "caf\u00e9"}
+
+
+def test_a_log_that_is_hard_to_believe_is_said_by_every_command_that_reads_it(
+    capsys: Capture, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    rows = [(user, item, "2038-01-19T03:14:07Z" if n < 4 else time) for n, (user, item, time) in enumerate(ROWS)]
+    log = small_logs.write_csv(tmp_path / "log.csv", rows)
+    (warning,) = as_json(capsys, "check", log)["warnings"]
+    assert warning.startswith("4 events lie in the future, such as that of user 'user00' with item 'first0' at 2038-")
+    popular = ["--set", "model.name=popularity"]
+    assert as_json(capsys, "prepare", log, "--out", tmp_path / "corpus", *SETTINGS)["warnings"] == [warning]
+    fitted = as_json(capsys, "fit", log, "--out", tmp_path / "model", *popular)
+    assert fitted["warnings"] == [warning]
+    assert caplog.text.count(f"warning: {warning}") == 2
+    assert html.escape(warning) in (tmp_path / "model" / "report.html").read_text()

@@ -119,7 +119,10 @@ def test_a_file_where_a_corpus_is_needed(tmp_path: Path, refused: Refused) -> No
     log = shutil.copy(small_logs.log(), tmp_path / "log.csv")
     for command in (("train", log, "--out", tmp_path / "m"), ("stats", log),
                     ("evaluate", small_logs.fitted_model(), "--corpus", log)):  # fmt: skip
-        assert refused(*command) == f"{log} is a file, not a corpus; make one of a log with: segue prepare LOG"
+        assert (
+            refused(*command)
+            == f"{log} is a file, not a corpus; make one of a log with: segue prepare LOG --out CORPUS"
+        )
 
 
 def test_a_log_without_a_name(tmp_path: Path, refused: Refused) -> None:

@@ -107,6 +107,15 @@ def test_another_preset_of_the_same_model_is_no_baseline(tmp_path: Path) -> None
     assert compare(tmp_path / "own", own, plan).best_baseline in {"popularity/personal", "popularity/session"}
 
 
+def test_another_preset_is_no_baseline_however_good_it_is() -> None:
+    _, summary = finished()
+    subject, twin = "gru4rec/full_softmax", "gru4rec/official"
+    own = summary.rows[subject]
+    rows = {**summary.rows, twin: replace(own, entry=replace(own.entry, validation=1.1))}
+    assert _best_baseline(subject, rows) == summary.best_baseline
+    assert _best_baseline(subject, {subject: own, twin: rows[twin]}) == twin
+
+
 def test_averages_over_users_are_the_evaluators() -> None:
     _, summary = finished()
     row = summary.rows["markov/first_order"]

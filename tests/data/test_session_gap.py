@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from segue.data import engine
 from segue.data.log.check import GAPS, SessionFigures, check_log
+from segue.data.log.order_evidence import mark_sessions
 from segue.data.log.read import read_log
-from segue.data.log.warnings import mark_sessions
 from segue.data.preparation.sessions import form_sessions
 from segue.settings import Settings, compose
 from segue.settings.units import milliseconds

@@ -207,3 +207,21 @@ def test_no_p_is_said_to_be_zero() -> None:
     found = differences(better, {"old": worse})["old"]["HR@10"]
     assert found.t_test_holm == 0
     assert "p of under 1e-300 (t-test)" in verdict("new", "old", "HR@10", found)
+
+
+def test_equal_models_stay_equal_where_sums_differ_in_the_last_bit() -> None:
+    events = np.array([3, 2, 1, 4])
+    means = np.full((4, len(METRICS)), 0.3)
+    off = means + np.array([1e-16, 2e-16, 1e-16, 3e-16])[:, None]
+    found = differences(UserMeans(events, off), {"other": UserMeans(events, means)})["other"]["HR@10"]
+    assert (found.by_user, found.t_test, found.wilcoxon) == (0.0, 1.0, 1.0)
+
+
+def test_the_interval_over_events_weighs_users_by_their_events() -> None:
+    events = np.array([1000, 1, 1, 1, 1])
+    means = np.zeros((5, len(METRICS)))
+    better = means + np.array([0.5, 0.0, 0.1, 0.0, 0.1])[:, None]
+    found = differences(UserMeans(events, better), {"other": UserMeans(events, means)})["other"]["HR@10"]
+    wanted = cluster_bootstrap(better, events)[:, list(METRICS).index("HR@10")]
+    assert found.by_event_interval == pytest.approx(tuple(wanted))
+    assert found.by_event_interval[1] > found.by_user_interval[1]

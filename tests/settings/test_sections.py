@@ -22,8 +22,10 @@ RELATIONS = ("adjacent_in", "adjacent_out", "similar", "interact", "interacted_b
 DEFAULTS: Nested = {
     "columns": {
         "user_id": "user_id", "item_id": "item_id", "timestamp": "timestamp", "session_id": None, "event_type": None,
+        "null_words": ("\\N",),
         "timestamp_unit": None, "timestamp_format": None, "order": None,
     },
+    "csv": {"quoting": "auto", "delimiter": None, "header": True},
     "sessions": {
         "gap": "8h", "min_length": 3, "max_length": 20, "keep": "last", "drop_repeats": True, "missing": "refuse",
     },

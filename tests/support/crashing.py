@@ -50,12 +50,14 @@ class Case:
 
     Attributes:
         exchanged: whether OUT is replaced as a whole. resumed: whether the command takes ``--resume``.
+        two_steps: whether the file system cannot exchange two names.
     """
 
     command: list[str]
     before: list[str] | None = None
     exchanged: bool = True
     resumed: bool = False
+    two_steps: bool = False
 
 
 def cases(log: str, corpus: str) -> dict[str, Case]:
@@ -70,6 +72,7 @@ def cases(log: str, corpus: str) -> dict[str, Case]:
     return {
         "prepare": Case(prepare),
         "prepare --overwrite": Case([*prepare, "--overwrite"], other),
+        "prepare --overwrite in two steps": Case([*prepare, "--overwrite"], other, two_steps=True),
         "fit --refit": Case(["fit", log, "--out", "out", "--refit", *_SMALL, *_TRAINED], resumed=True),
         "fit --final --overwrite": Case(
             ["fit", log, "--out", "out", "--final", "--overwrite", *_SMALL, *_COUNTED], [*train, *_COUNTED],
@@ -195,13 +198,14 @@ def kills(case: Case, every: int, first: int, home: Path) -> Iterator[dict[str, 
     if case.before is not None:
         _demand(*run(case.before, old))
     shutil.copytree(old, folder)
+    _demand(*run(case.command, folder))
+    _import_too(folder.with_name("modules"))
+    _renew(folder, old)
     code, calls, said = run(case.command, folder)
     _demand(code, calls, said)
-    _import_too(folder.with_name("modules"))
     new = contents(folder)
     for number in range(first, len(calls) + 1, every):
-        shutil.rmtree(folder)
-        shutil.copytree(old, folder)
+        _renew(folder, old)
         code, reached, said = run(case.command, folder, number)
         if code != -signal.SIGKILL:
             raise AssertionError(f"not killed at call {number} of {len(calls)}: {code}\n{said}")
@@ -217,6 +221,11 @@ def kills(case: Case, every: int, first: int, home: Path) -> Iterator[dict[str, 
             "unequal": sorted(name for name in new if found.get(name) != new[name]),
             "left": sorted(found.keys() - new.keys()),
         }
+
+
+def _renew(folder: Path, old: Path) -> None:
+    shutil.rmtree(folder)
+    shutil.copytree(old, folder)
 
 
 def _import_too(modules: Path) -> None:
@@ -268,6 +277,8 @@ def main() -> NoReturn:
         small_logs.write_csv(log, small_logs.rows())
         _demand(*run(["prepare", str(log), "--out", str(corpus), *_SMALL], Path(home)))
         case = cases(str(log), str(corpus))[name]
+        if case.two_steps:
+            replacing.exchange = lambda one, other: False
         for outcome in kills(case, every, first, Path(home)):
             print(json.dumps(outcome), flush=True)
     sys.exit(0)

@@ -65,18 +65,19 @@ def _json(folder: Path, draw: random.Random) -> str:
     name = draw.choice([n for n in ("config.json", "manifest.json") if (folder / n).exists()])
     path = folder / name
     tree = json.loads(path.read_text())
-    places = [place for place in _places(tree) if place[0] != "sha256"] or [("format",)]
-    place = draw.choice(places)
-    what, value = draw.choice(list(VALUES.items()))
-    text = _DEEP if what == "deep" else json.dumps(value)
-    if what == "missing":
-        _put(tree, place, None, remove=True)
-        path.write_text(json.dumps(tree))
-    else:
-        _put(tree, place, "PLACE", remove=False)
-        path.write_text(json.dumps(tree).replace('"PLACE"', text, 1))
+    known = [place for place in places(tree) if place[0] != "sha256"] or [("format",)]
+    place = draw.choice(known)
+    what, text = forged_json(tree, place, draw)
+    path.write_text(text)
     _honest(folder, name)
     return f"{name}: {'.'.join(map(str, place))} is {what}"
+
+
+def forged_json(tree: Any, place: tuple[Any, ...], draw: random.Random) -> tuple[str, str]:
+    """What becomes of a place in a tree, and the tree as JSON with that in its place."""
+    what, value = draw.choice(list(VALUES.items()))
+    put(tree, place, "PLACE", remove=what == "missing")
+    return what, json.dumps(tree).replace('"PLACE"', _DEEP if what == "deep" else json.dumps(value), 1)
 
 
 def _json_text(folder: Path, draw: random.Random) -> str:
@@ -104,14 +105,14 @@ def _json_text(folder: Path, draw: random.Random) -> str:
     return f"{name} is {what}"
 
 
-def _places(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def places(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in items:
         yield (*above, key)
-        yield from _places(value, (*above, key))
+        yield from places(value, (*above, key))
 
 
-def _put(tree: Any, place: tuple[Any, ...], value: Any, *, remove: bool) -> None:
+def put(tree: Any, place: tuple[Any, ...], value: Any, *, remove: bool) -> None:
     for key in place[:-1]:
         tree = tree[key]
     if remove:

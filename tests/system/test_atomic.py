@@ -49,6 +49,18 @@ def test_bytes_of_a_name_that_are_no_text_are_written_as_escapes(tmp_path: Path)
     assert (tmp_path / "text").read_bytes() == b"caf\\udce9"
 
 
+def fill(path: Path) -> None:
+    with aside(path) as new, open("/dev/full", "w") as full:
+        new.write_text("half")
+        full.write("x")
+
+
+def test_a_full_disk_says_where(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '.*text'"):
+        fill(tmp_path / "text")
+    assert list(tmp_path.iterdir()) == []
+
+
 def current_umask() -> int:
     umask = os.umask(0)
     os.umask(umask)

@@ -89,6 +89,17 @@ def test_what_was_replaced_or_dropped_goes_at_the_next_run(tmp_path: Path) -> No
     assert sorted(tmp_path.iterdir()) == sorted([out, *others])
 
 
+def test_what_was_exchanged_keeps_a_name_that_the_next_run_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, new = folder(tmp_path / "out", "old"), folder(tmp_path / ".out.segue-new", "new")
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # as if the process had been killed
+    publish(new, out)
+    monkeypatch.undo()
+    settle(out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_a_folder_is_dropped_whole(tmp_path: Path) -> None:
     discard(folder(tmp_path / "out", "old"))
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import runs
 import small_logs
+from optuna.storages.journal import JournalFileBackend
 
 from segue.data.corpus import Corpus
 from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
@@ -355,3 +358,13 @@ def test_a_damaged_journal_is_named(tmp_path: Path, line: str) -> None:
         journal.write(line)
     with pytest.raises(ArtifactError, match=r"is damaged: study\.journal"):
         search(tmp_path, COUNTS, trials=2)
+
+
+def test_a_full_disk_under_the_journal_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(JournalFileBackend, "append_logs", full)
+    settings = settings_for_corpus(small_logs.corpus(), {"model": {"name": "item_knn"}})
+    with pytest.raises(ArtifactError, match=r"cannot write to .*study: No space left on device"):
+        tune(small_logs.corpus(), tmp_path / "study", settings, Budget(1))

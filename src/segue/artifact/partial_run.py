@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.artifact.model_folder import MODEL_FOLDER, publish_model, refuse_existing
-from segue.artifact.names import CHECKPOINT, RUN_NOTE, is_litter, is_model_file
+from segue.artifact.names import CHECKPOINT, RUN_NOTE, STAGES, is_litter, is_model_file
 from segue.artifact.seal import is_model, seal
 from segue.errors import ArtifactError
 from segue.system.atomic import UNFINISHED, write_text, writing
@@ -60,15 +60,15 @@ def finish_publishing(out: Path) -> None:
 
     Only then does its note go: had sealing or renaming failed, the run could still be resumed.
     """
-    if _read_note(out) is None or not is_model(out):
+    if not (_is_run(out) and is_model(out)):
         return
     partial = partial_of(out)
     with writing(out):
         # The models have been exchanged: what stands at the place of the run is the one that was replaced.
-        if _read_note(partial) is None and is_model(partial):
+        if not _is_run(partial) and is_model(partial):
             discard(partial)
-        for leftover in [*out.glob(f"*{CHECKPOINT}"), out / RUN_NOTE]:
-            leftover.unlink(missing_ok=True)
+        for name in [*(f"{stage}{CHECKPOINT}" for stage in STAGES), RUN_NOTE]:
+            (out / name).unlink(missing_ok=True)
 
 
 def _taken_up(out: Path, started_with: Mapping[str, Any], *, resume: bool, overwrite: bool) -> Path:
@@ -97,8 +97,7 @@ def _refuse_unfinished(partial: Path, *, overwrite: bool) -> None:
     with writing(partial):
         if not partial.exists() or is_empty_folder(partial) or _is_unbegun(partial):
             return
-    note = _read_note(partial)
-    if note is None or "settings" not in note:
+    if not _is_run(partial):
         raise ArtifactError(
             f"{partial}, where the run would live, is not Segue's; move it away or choose another --out"
         )
@@ -117,6 +116,12 @@ def _check_note(partial: Path, started_with: Mapping[str, Any]) -> None:
             f"the unfinished run at {partial} was started differently ({', '.join(differ)});"
             " repeat its command with --resume, or drop it with --overwrite"
         )
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder holds the note of a run."""
+    note = _read_note(folder)
+    return note is not None and "settings" in note
 
 
 def _read_note(partial: Path) -> dict[str, Any] | None:

@@ -66,7 +66,9 @@ def _sealed_hashes(folder: Path) -> dict[str, str]:
         if version == FORMAT:
             return listed(manifest.get("sha256"), MODEL_FILES, (*CORPUS_FILES, *EPOCH_FILES))
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{folder} is not a trained model: no {MANIFEST}; make one with: segue fit") from None
+        raise ArtifactError(
+            f"{folder} is not a trained model: no {MANIFEST}; make one with: segue fit LOG --out MODEL"
+        ) from None
     except (OSError, ValueError) as error:
         raise ArtifactError(f"the model {folder} is damaged: {MANIFEST} ({error}); train it again") from None
     raise ArtifactError(f"{folder} has format {version!r:.100}, this Segue reads {FORMAT!r}; train it again")

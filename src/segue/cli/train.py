@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from segue.artifact.names import CORPUS
 from segue.cli.console import err, evaluation_bar, print_json, print_metrics, print_rows, training_bar
 from segue.cli.options import Config, Corpus, Drop, Items, Json, Log, Model, Overwrite, Set, Users, overrides_of
 from segue.data.corpus import Part
+from segue.data.corpus_folder import log_warnings_of
 from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement
 from segue.pipeline.fit import Options
@@ -109,7 +111,8 @@ def fit(
         folder = pipeline.fit(source, to, settings, options, items=items, users=users)
     result = measurement.read_evaluation(folder)
     if as_json:
-        print_json({**training_facts(folder).as_dict(), "evaluation": result.as_dict()})
+        warnings = log_warnings_of(folder / CORPUS)
+        print_json({**training_facts(folder).as_dict(), "evaluation": result.as_dict(), "warnings": warnings})
         return
     print_metrics({result.model: result.metrics})
     err.print(f"model: {folder}   report: {folder / 'report.html'}")

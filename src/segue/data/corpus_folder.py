@@ -49,14 +49,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             _check_manifest(manifest)
             return manifest
     except FileNotFoundError:
-        raise CorpusError(f"{folder} is not a corpus (no manifest.json); make one with: segue prepare LOG") from None
+        raise CorpusError(
+            f"{folder} is not a corpus (no manifest.json); make one with: segue prepare LOG --out CORPUS"
+        ) from None
     except NotADirectoryError:
-        raise CorpusError(f"{folder} is a file, not a corpus; make one of a log with: segue prepare LOG") from None
+        raise CorpusError(
+            f"{folder} is a file, not a corpus; make one of a log with: segue prepare LOG --out CORPUS"
+        ) from None
     except KeyError as error:
         raise CorpusError(f"the manifest of corpus {folder} cannot be read (no {error}); prepare it again") from None
     except (OSError, ValueError, ConfigError) as error:
         raise CorpusError(f"the manifest of corpus {folder} cannot be read ({error}); prepare it again") from None
     raise CorpusError(f"corpus {folder} has format {written!r:.100}, this Segue reads {FORMAT!r}; prepare it again")
+
+
+def log_warnings_of(folder: Path) -> list[str]:
+    """The warnings about the log that a corpus was prepared from; none where an earlier Segue prepared it."""
+    found = read_manifest(folder).get("warnings")
+    return [str(warning) for warning in found] if isinstance(found, list) else []
 
 
 def recognise(folder: Path) -> None:

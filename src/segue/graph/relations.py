@@ -43,12 +43,11 @@ _USER_ITEMS = """
 CREATE TEMP TABLE user_items AS
 SELECT "user", item, count(*) AS weight FROM events WHERE "user" < {n_users} GROUP BY "user", item"""
 
+# share = scale / n_s stands for the 1 / |N(s)| of eq. (1): whole numbers add up to the same sum in any order.
 _INCIDENCE = """
 CREATE TEMP TABLE incidence AS
-SELECT session, item, count(*) OVER (PARTITION BY session) AS share FROM (SELECT DISTINCT session, item FROM events)"""
-
-# share = scale / n_s stands for the 1 / |N(s)| of eq. (1): whole numbers add up to the same sum in any order.
-_SHARES = "UPDATE incidence SET share = CAST({scale} AS BIGINT) // share"
+SELECT session, item, CAST({scale} AS BIGINT) // count(*) OVER (PARTITION BY session) AS share
+FROM (SELECT DISTINCT session, item FROM events)"""
 
 _SUPPORT = "CREATE TEMP TABLE support AS SELECT item, count(*) AS sessions FROM incidence GROUP BY item"
 
@@ -136,13 +135,14 @@ def build_relations(
         edges = _adjacency(connection, settings, n_items) | _user_edges(connection, settings, n_nodes)
         transitions = _rows(connection, "SELECT next AS source, item AS destination, weight FROM transitions", n_items)
         user_items = _rows(connection, 'SELECT item AS source, "user" AS destination, weight FROM user_items', n_users)
-        item_sessions = _support(connection, n_items)
+        scale = scale_of_reciprocals(int(sessions.lengths.max(initial=0)), len(sessions))
+        item_sessions = _support(connection, n_items, scale)
         heap = min(n_items, _LARGEST_HEAP)  # no item has as many companions as there are items
         asked = settings.top_k_similar + 2 * settings.sample_size if "similar" in settings.relations else 1
         candidates = min(asked, heap)
         best = _BEST.format(top=min(cooccurrence_top, heap), candidates=candidates)
         items_at_once = list(blocks(_pairs_per_item(sessions, n_items), PAIRS_PER_BLOCK))
-        pairs = _PAIRS.replace("{scale}", str(_scale_shares(connection)))
+        pairs = _PAIRS.replace("{scale}", str(scale))
         edges["similar"], cooccurrence = _cooccurrence(connection, items_at_once, n_items, pairs, best)
     chosen: dict[str, CsrTable] = {name: edges[name] for name in PAPER_RELATIONS if name in settings.relations}
     for attribute in attributes:
@@ -197,21 +197,11 @@ def _user_edges(
     }
 
 
-def _support(connection: duckdb.DuckDBPyConnection, n_items: int) -> IntArray:
+def _support(connection: duckdb.DuckDBPyConnection, n_items: int, scale: int) -> IntArray:
     """Number of sessions |N(v)| that hold each item, [n_items]."""
-    connection.execute(_INCIDENCE)
+    connection.execute(_INCIDENCE.format(scale=scale))
     connection.execute(_SUPPORT)
     return _by_item(_columns(connection, "FROM support"), "sessions", n_items)
-
-
-def _scale_shares(connection: duckdb.DuckDBPyConnection) -> int:
-    """Turn the sizes of the sessions in `incidence` into shares of a scale, which is returned."""
-    counted = _columns(
-        connection, "SELECT share AS size, count(DISTINCT session) AS sessions FROM incidence GROUP BY 1"
-    )
-    scale = scale_of_reciprocals(counted["size"].tolist(), int(counted["sessions"].sum()))
-    connection.execute(_SHARES.format(scale=scale))
-    return scale
 
 
 def _pairs_per_item(sessions: Sessions, n_items: int) -> IntArray:

@@ -18,7 +18,7 @@ from segue.artifact.partial_run import partial_of, unfinished
 from segue.contract.model import SessionEncoder, SessionModel
 from segue.contract.needs import check_needs
 from segue.data.corpus import Corpus, Part, load
-from segue.data.corpus_folder import read_manifest
+from segue.data.corpus_folder import log_warnings_of, read_manifest
 from segue.data.engine import spilling
 from segue.data.preparation.prepare import prepare
 from segue.data.sources import Source
@@ -213,5 +213,8 @@ def _write_report(partial: Path, measurement: Measurement) -> None:
         measurements={facts.label: measurement},
         curves={facts.label: read_epochs(partial)},
         statistics=facts.statistics,
-        notes=[f"Trained on {' + '.join(facts.trained_on)}; measured on {measurement.split}, {measurement.protocol}."],
+        notes=[
+            f"Trained on {' + '.join(facts.trained_on)}; measured on {measurement.split}, {measurement.protocol}.",
+            *(f"Warning about the log: {warning}." for warning in log_warnings_of(partial / CORPUS)),
+        ],
     )

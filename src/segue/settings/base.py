@@ -46,8 +46,15 @@ class Config(BaseModel):
 
 def nearest(name: str, known: list[str]) -> str:
     """A hint naming the closest known key, or the list of all of them."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
+    close = closest(name, known)
+    return f"did you mean '{close}'?" if close is not None else f"known keys: {', '.join(known)}"
+
+
+def closest(name: str, known: list[str]) -> str | None:
+    """The known name that is closest, whatever its case; None where none is close."""
+    lowered = {each.lower(): each for each in reversed(known)}
+    close = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
+    return lowered[close[0]] if close else None
 
 
 def _one_line(cls: type[Config], error: ValidationError, section: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from segue.errors import ConfigError
 from segue.settings.base import nearest, shortened
 from segue.settings.sections import Nested, Settings, merged
-from segue.settings.toml import DEPTH, from_toml
+from segue.settings.toml import DEPTH, from_toml, value_as_toml
 from segue.system.reading import read_text
 
 _LARGEST = 1 << 20
@@ -32,6 +33,16 @@ def read_overrides(config: Path | None = None, assignments: Sequence[str] = ()) 
         if section not in Settings.model_fields:
             raise ConfigError(f"unknown section '{section}': {nearest(section, list(Settings.model_fields))}")
     return nested
+
+
+def as_option(key: str, value: str | Sequence[str]) -> str:
+    """The option that gives a setting this value, quoted for a shell: what messages advise.
+
+    A text that TOML, or the blanks around it, would make something else of is quoted for TOML too.
+    """
+    plain = isinstance(value, str) and value == value.strip() and value.isprintable() and _toml_value(value) == value
+    text = value if plain else value_as_toml(value)
+    return f"--set {shlex.quote(f'{key}={text}')}"
 
 
 def changed(settings: Settings, *layers: Mapping[str, Mapping[str, Any]]) -> Settings:

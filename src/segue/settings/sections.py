@@ -98,6 +98,9 @@ class ColumnsSettings(Config):
     event_type: str | None = None
     """Column with the type of the event, which `filters.event_types` reads. Unset: a column called event_type is used
     where there is one; "" leaves that unused."""
+    null_words: tuple[str, ...] = ("\\N",)
+    """Words that stand for a missing value in these columns and in those of the items and users files, such as
+    ["\\\\N", "NULL"]; blanks around them do not count. A text of blanks alone is always missing."""
 
     @field_validator("user_id", "item_id", "timestamp", "order")
     @classmethod
@@ -154,6 +157,8 @@ class FiltersSettings(Config):
     """What is left out of the log. Each filter is applied once, in this order: event types, top items, item support,
     short sessions, rare users."""
 
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     min_item_support: Count = 5
     """Fewest events of an item; the events of rarer items are left out."""
     min_user_sessions: Count = 5
@@ -161,7 +166,8 @@ class FiltersSettings(Config):
     top_items: Count | None = None
     """Number of most frequent items to keep, counted before sessions are formed. Unset: all items."""
     event_types: tuple[str, ...] | None = None
-    """Event types to keep, such as ["view", "purchase"]. Unset: all of them."""
+    """Event types to keep, such as ["view", "purchase"], or [1, 2] where they are numbers. Each of them must occur in
+    the log. Unset: all of them."""
     rare_users: Literal["drop", "train"] = "drop"
     """What becomes of sessions without a user, or of a user with too few sessions: "drop" leaves them out, "train" lets
     them teach the relations between items and the vector of unknown users."""

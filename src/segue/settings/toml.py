@@ -34,11 +34,12 @@ def as_toml(nested: Mapping[str, Mapping[str, Any]], comment: str = "") -> str:
     lines = [f"# {line}" for line in comment.splitlines()]
     for section, keys in nested.items():
         lines += ["", f"[{_key(section)}]"]
-        lines += [f"{_key(key)} = {_value(value)}" for key, value in keys.items() if value is not None]
+        lines += [f"{_key(key)} = {value_as_toml(value)}" for key, value in keys.items() if value is not None]
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
-def _value(value: Any) -> str:
+def value_as_toml(value: Any) -> str:
+    """One value as TOML writes it. Raises TypeError for a value that TOML cannot hold."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
@@ -46,10 +47,10 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, Mapping):
-        pairs = (f"{_key(key)} = {_value(inner)}" for key, inner in value.items() if inner is not None)
+        pairs = (f"{_key(key)} = {value_as_toml(inner)}" for key, inner in value.items() if inner is not None)
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, Sequence):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(value_as_toml, value))}]"
     raise TypeError(f"TOML has no {type(value).__name__}")
 
 

@@ -40,9 +40,11 @@ def aside(path: Path) -> Iterator[Path]:
         yield new
         new.chmod(permissions)
         os.replace(new, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             new.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk is found while writing, when the system knows no name any more
         raise
 
 

@@ -13,6 +13,8 @@ from typing import Any, NoReturn, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
+from segue.system import reading
+
 T = TypeVar("T")
 
 MOST_BYTES = 16 * 2**20
@@ -31,13 +33,9 @@ def check_regular(path: Path) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a small file. Raises OSError when it cannot be read, ValueError when it is too large or no text."""
+    """The text of a small file. Raises OSError when it cannot be read or is too large, ValueError for no text."""
     check_regular(path)
-    with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"{path.name} is larger than {MOST_BYTES // 2**20} MiB")
-    return content.decode()
+    return reading.read_text(path, MOST_BYTES)
 
 
 def read_object(path: Path) -> dict[str, Any]:

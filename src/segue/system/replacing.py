@@ -66,9 +66,11 @@ def publish(finished: Path, out: Path) -> None:
 
 def discard(folder: Path) -> None:
     """Remove a folder of ours. A killed process has removed nothing of it, or leaves the rest to :func:`settle`."""
-    dropped = beside(folder, "dropped")
-    shutil.rmtree(dropped, ignore_errors=True)
-    folder.rename(dropped)
+    dropped = folder
+    if owner_of(folder) is None:  # else its name says already that it may go
+        dropped = beside(folder, "dropped")
+        shutil.rmtree(dropped, ignore_errors=True)
+        folder.rename(dropped)
     shutil.rmtree(dropped, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from segue.errors import ArtifactError
+from segue.errors import ArtifactError, first_line
 from segue.pipeline.fit import Selection
 from segue.system.atomic import writing
+from segue.system.json_files import check_regular, typed
 from segue.training.epochs import EpochRecord
 from segue.training.trainer import EpochPlan
 
@@ -29,6 +31,11 @@ _INTERRUPTED = "repeats"
 _SETTLED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _FORMAT = 2
 """Version of the attributes of a trial; a study of another version has to be started again."""
+_OF_DAMAGE = (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, RecursionError),
+    optuna.exceptions.OptunaError,
+)
+"""What Optuna raises where a line of the journal is not one that it has written."""
 _STARTUP = 5
 """Number of trials that run to their end before another may be pruned against them."""
 _WARMUP = 2
@@ -46,8 +53,8 @@ def open_study(folder: Path, question: dict[str, Any]) -> optuna.Study:
     journal = Path(os.path.abspath(folder / JOURNAL))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _mend(journal)
         try:
+            _mend(journal)
             storage = JournalStorage(JournalFileBackend(str(journal), _HeldFolder(str(journal))))
             study = optuna.create_study(
                 storage=storage,
@@ -56,9 +63,10 @@ def open_study(folder: Path, question: dict[str, Any]) -> optuna.Study:
                 direction="maximize",
                 load_if_exists=True,
             )
-        except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+            _check(study)
+        except _OF_DAMAGE as error:
             raise ArtifactError(
-                f"the study at {folder} is damaged: {JOURNAL} ({error}); drop it with --overwrite"
+                f"the study at {folder} is damaged: {JOURNAL} ({first_line(error)}); drop it with --overwrite"
             ) from None
     question = {**question, "journal": _FORMAT}
     recorded = study.user_attrs.get(_QUESTION, question)
@@ -74,6 +82,22 @@ def open_study(folder: Path, question: dict[str, Any]) -> optuna.Study:
         storage.set_trial_user_attr(trial, _INTERRUPTED, number)
         study.tell(number, state=TrialState.FAIL)
     return study
+
+
+def _check(study: optuna.Study) -> None:
+    """Raise one of _OF_DAMAGE unless everything can be read that is read of the trials later."""
+    dict(study.user_attrs.get(_QUESTION, {}))
+    for trial in study.get_trials(deepcopy=False):
+        finite = [trial.user_attrs.get("seconds", 0.0), *trial.intermediate_values.values()]
+        if trial.state == TrialState.COMPLETE:
+            finite.append(trial.value)
+        if not all(math.isfinite(value) for value in finite):
+            raise ValueError(f"trial {trial.number} has a value that is not finite")
+        if not all("." in key for key in trial.params):
+            raise ValueError(f"trial {trial.number} has a setting outside of a section")
+        if trial.state == TrialState.COMPLETE and "same_as" not in trial.user_attrs:
+            epochs_of(trial)
+            plan_of(trial)
 
 
 def settled(study: optuna.Study) -> list[FrozenTrial]:
@@ -108,7 +132,7 @@ def epochs_of(trial: FrozenTrial) -> list[EpochRecord]:
 
 def plan_of(trial: FrozenTrial) -> list[EpochPlan]:
     """The epochs that a refit of a trial plays."""
-    return [EpochPlan(**epoch) for epoch in trial.user_attrs[_PLAN]]
+    return [typed(EpochPlan, epoch) for epoch in trial.user_attrs[_PLAN]]
 
 
 @contextmanager
@@ -139,7 +163,8 @@ def _mend(journal: Path) -> None:
     """Cut off half a line that a killed process left, since lines after it could not be read; drop a lock of Optuna."""
     for lock in journal.parent.glob(f"{JOURNAL}.lock*"):
         lock.unlink(missing_ok=True)
-    if journal.exists():
+    if os.path.lexists(journal):
+        check_regular(journal)
         whole, newline, _ = journal.read_bytes().rpartition(b"\n")
         with journal.open("r+b") as file:
             file.truncate(len(whole) + len(newline))

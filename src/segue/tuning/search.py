@@ -109,7 +109,7 @@ def tune(
     Raises ConfigError when no trial succeeds, ArtifactError when the study at `out` was started differently or another
     process works on it, CorpusError when the model needs what the corpus lacks.
     """
-    with quiet(), held(out, ArtifactError):
+    with quiet(), held(out, ArtifactError), writing(out):
         try:
             search = _Search(corpus, out, settings, budget, fixed, progress, overwrite=overwrite)
             return search.run(watch or (lambda _: None))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from segue.data import engine
 from segue.data.engine import column_types, one_row, quoted, table_of
 from segue.data.log.opening import name_of, opened
-from segue.data.log.tabular import Loaded, Tabular, as_text, counted, inexact, require_column, stage
+from segue.data.log.tabular import Loaded, Tabular, as_text, counted, forget_words, inexact, require_column, stage
 from segue.errors import ConfigError, LogError
 from segue.settings import CsvSettings
 from segue.settings.base import nearest
@@ -57,8 +57,9 @@ def read_attributes(
     csv: CsvSettings | None = None,
     *,
     drop_invalid: bool = False,
+    null_words: Sequence[str] = (),
 ) -> pa.Table:
-    """Read an items or users file: anything that ``read_log`` takes.
+    """Read an items or users file: anything that ``read_log`` takes. `null_words` stand for missing values.
 
     Args:
         csv: of it, the meaning of quotes; the delimiter is recognised, and the file has a header.
@@ -73,10 +74,11 @@ def read_attributes(
     """
     settings = CsvSettings(quoting=csv.quoting) if csv else None
     with engine.guarded(f"reading {name_of(path)}"), opened(connection, path, settings) as table:
-        require_column(table, id_column, f"rename column '{{}}' to {id_column}")
+        require_column(table, id_column, lambda name: f"rename column '{name}' to {id_column}")
         columns = [id_column, *(column for column in table.columns if column != id_column)]
         wanted = {f"a{number}": column for number, column in enumerate(columns)}
         loaded = stage(connection, table, wanted, _ROWS, drop_invalid=drop_invalid)
+        forget_words(connection, _ROWS, null_words)
         try:
             rows = _as_text(connection, table, columns, loaded)
             _say(connection, table, id_column, loaded)

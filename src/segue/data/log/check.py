@@ -12,9 +12,11 @@ import duckdb
 
 from segue.data import engine
 from segue.data.engine import one_row
+from segue.data.log.ids_of_log import Busiest, busiest, count_ids, number_of, shown
 from segue.data.log.moments import iso
+from segue.data.log.order_evidence import VISITS, OrderEvidence, count_steps, mark_sessions, order_evidence
 from segue.data.log.read import LogFacts, read_log
-from segue.data.log.warnings import OrderEvidence, Warnings, mark_sessions, order_evidence
+from segue.data.log.warnings import Warnings, count_duplicates
 from segue.data.session_gap import IDLE, opens, visit
 from segue.data.sources import raw_log
 from segue.settings import Settings
@@ -56,6 +58,7 @@ class CheckReport:
             are masked (``evaluation.mask_session``).
         order: what speaks for or against the order inside the sessions.
         warnings: what cannot be right, and what to do about it.
+        busiest_user, busiest_item: who holds most events.
     """
 
     facts: LogFacts
@@ -70,6 +73,8 @@ class CheckReport:
     repeats_in_sessions: bool
     order: OrderEvidence
     warnings: tuple[str, ...]
+    busiest_user: Busiest
+    busiest_item: Busiest
 
     def as_dict(self) -> dict[str, Any]:
         """The report as one flat object, JSON-safe."""
@@ -88,6 +93,8 @@ class CheckReport:
             f"  events kept   {self.rows:,}",
             f"  users         {self.users:,}",
             f"  items         {self.items:,}",
+            f"  busiest user  {_held(self.busiest_user)}",
+            f"  busiest item  {_held(self.busiest_item)}",
             f"  span          {self.first} to {self.last}{since}",
             f"  timestamps    {facts.timestamp_format}",
             f"  row order     {facts.order}",
@@ -104,6 +111,10 @@ class CheckReport:
             ),
             *(f"warning: {warning}" for warning in self.warnings),
         ]
+
+
+def _held(most: Busiest) -> str:
+    return f"{shown(most.id)}, {most.share:.1%} of the events ({most.events:,})" if most.id is not None else "none"
 
 
 def check_log(source: Any, settings: Settings, scratch: Path) -> CheckReport:
@@ -132,31 +143,30 @@ def check_log(source: Any, settings: Settings, scratch: Path) -> CheckReport:
 
 
 def _report(connection: duckdb.DuckDBPyConnection, facts: LogFacts, settings: Settings) -> CheckReport:
-    rows, users, items = one_row(
-        connection, "SELECT count(*), count(DISTINCT user_id), count(DISTINCT item_id) FROM log"
-    )
-    (distinct,) = one_row(
-        connection,
-        "SELECT count(*) FROM (SELECT DISTINCT user_id, item_id, time, session_id, event_type FROM log)",
-    )
+    (rows,) = one_row(connection, "SELECT count(*) FROM log")
+    count_ids(connection)
+    duplicates = count_duplicates(connection)
     mark_sessions(connection, milliseconds(settings.sessions.gap))
     figures = _given_sessions(connection) if facts.has_session_id else _gap_sessions(connection, settings.sessions.gap)
     (pairs,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT visit, item_id FROM visits)")
+    count_steps(connection, VISITS)
     evidence = order_evidence(connection)
-    warnings = Warnings(connection, facts, int(time.time() * 1000))
+    warnings = Warnings(connection, facts, int(time.time() * 1000), settings.columns.null_words)
     return CheckReport(
         facts=facts,
         rows=rows,
-        users=users,
-        items=items,
+        users=number_of(connection, "user_id"),
+        items=number_of(connection, "item_id"),
         first=iso(facts.first_time),
         last=iso(facts.last_time),
-        duplicates=rows - distinct,
+        duplicates=duplicates,
         sessions=tuple(figures),
         repeats=(rows - pairs) / rows,
         repeats_in_sessions=pairs < rows,
         order=evidence,
-        warnings=tuple(warnings.collect(evidence, users=users, duplicates=rows - distinct)),
+        warnings=tuple(warnings.collect(evidence, duplicates=duplicates)),
+        busiest_user=busiest(connection, "user_id"),
+        busiest_item=busiest(connection, "item_id"),
     )
 
 

@@ -17,9 +17,9 @@ Ids are text; whole numbers stored as floats (12.0, as pandas makes them beside 
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -28,10 +28,11 @@ from segue.data import engine
 from segue.data.engine import column_types, literal, one_row, quoted
 from segue.data.log.opening import name_of, opened
 from segue.data.log.order import EventOrder, event_order
-from segue.data.log.tabular import Loaded, Tabular, as_text, counted, inexact, require_column, stage
+from segue.data.log.tabular import Loaded, Tabular, as_text, counted, forget_words, inexact, require_column, stage
 from segue.data.log.timestamps import TimestampFormat, recognise
 from segue.errors import LogError
 from segue.settings import ColumnsSettings, CsvSettings
+from segue.settings.overrides import as_option
 
 logger = logging.getLogger("segue")
 
@@ -41,7 +42,7 @@ _OPTIONAL = ("session_id", "event_type")
 
 
 _ANONYMOUS = (
-    "; or, where the log knows sessions but no users, make each session a user of its own: --set columns.user_id={} "
+    "; or, where the log knows sessions but no users, make each session a user of its own: {} "
     "--set filters.min_user_sessions=1 --set split.protocol=global_time"
 )
 _SESSIONS = (
@@ -131,6 +132,7 @@ def read_log(
     with engine.guarded(f"reading {name_of(source)}"), opened(connection, source, csv) as table:
         mapping = _mapping(table, columns)
         loaded = stage(connection, table, mapping, _ROWS, drop_invalid=drop_invalid)
+        forget_words(connection, _ROWS, columns.null_words)
         try:
             allowed = {"user_id"} if allow_missing_user and "session_id" in mapping else set()
             allowed |= {"session_id"} if allow_missing_session else set()
@@ -180,12 +182,16 @@ def _mapping(table: Tabular, columns: ColumnsSettings) -> dict[str, str]:
             named[role] = role
     mapping = {role: column for role, column in named.items() if column}  # "" leaves a column unused
     for role, column in mapping.items():
-        remedy = f"map it with --set columns.{role}={{}}"
-        sessions = mapping.get("session_id")
-        if role == "user_id" and column not in table.columns and sessions in table.columns:
-            remedy += _ANONYMOUS.format(shlex.quote(str(sessions).replace("{", "{{").replace("}", "}}")))
-        require_column(table, column, remedy)
+        known_sessions = mapping.get("session_id") if role == "user_id" else None
+        sessions = known_sessions if known_sessions in table.columns else None
+        require_column(table, column, partial(_way_to_map, role, sessions))
     return mapping
+
+
+def _way_to_map(role: str, sessions: str | None, column: str) -> str:
+    """How to name the column of a role; `sessions` is the column of session ids in a log that may have no users."""
+    way = f"map it with {as_option(f'columns.{role}', column)}"
+    return way if sessions is None else f"{way}{_ANONYMOUS.format(as_option('columns.user_id', sessions))}"
 
 
 def _write_log(

@@ -12,10 +12,11 @@ from types import MappingProxyType
 
 import duckdb
 
-from segue.data.engine import column_types, one_row, quoted
+from segue.data.engine import column_types, literal, one_row, quoted
 from segue.errors import LogError
 from segue.settings import ColumnsSettings
 
+_BLANKS = "' \t\r\n'"
 FILE = "segue_file"
 """Column of a scan that holds the file of each row."""
 
@@ -98,6 +99,20 @@ def stage(
     return replace(loaded, notes=(*table.notes, *loaded.notes))
 
 
+def forget_words(connection: duckdb.DuckDBPyConnection, relation: str, words: Sequence[str]) -> None:
+    """Make the texts of the engine's table `relation` null that are one of `words`, or blank."""
+    wanted = [word.strip() for word in words if word.strip()]
+    missing = ", ".join(literal(word) for word in ("", *wanted))
+    for column, kind in column_types(connection, relation).items():
+        text = quoted(column)
+        if kind == "VARCHAR":
+            # Trimming every text would take longer than reading it: only those that begin like a word or with a blank.
+            begins = " OR ".join([f"{text} < '!'", *(f"starts_with({text}, {literal(word)})" for word in wanted)])
+            connection.execute(
+                f"UPDATE {relation} SET {text} = NULL WHERE ({begins}) AND trim({text}, {_BLANKS}) IN ({missing})"
+            )
+
+
 def counted(dropped: Mapping[str, int]) -> str:
     """Numbers of rows by reason, in words: ``1 row: too few fields, 3 rows: unreadable time``."""
     return ", ".join(f"{count:,} row{'s' * (count != 1)}: {reason}" for reason, count in dropped.items())
@@ -158,15 +173,15 @@ def inexact(connection: duckdb.DuckDBPyConnection, relation: str, column: str, k
         )
 
 
-def require_column(table: Tabular, column: str, hint: str) -> None:
-    """Raise LogError when the column is not there; `hint` is the way to name another, with ``{}`` for its name."""
+def require_column(table: Tabular, column: str, hint: Callable[[str], str]) -> None:
+    """Raise LogError when the column is not there; `hint` says the way to take another, whose name it is given."""
     if column in table.columns:
         return
     others = [name for name in table.columns if name not in ColumnsSettings.model_fields]
     plain = {re.sub(r"[\W_]", "", name).lower(): name for name in others}
     close = difflib.get_close_matches(re.sub(r"[\W_]", "", column).lower(), list(plain), n=1, cutoff=0.5)
     nearest = f"did you mean '{plain[close[0]]}'? " if close else ""
-    remedy = hint.format(plain[close[0]] if close else "COLUMN")
+    remedy = hint(plain[close[0]] if close else "COLUMN")
     found = f"{table.name} has no column '{column}' (found: {', '.join(table.columns)})"
     raise LogError(f"{found}; {table.hint or nearest + remedy}")
 

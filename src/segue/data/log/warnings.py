@@ -1,103 +1,75 @@
-"""Warnings about a log that is hard to believe: an order inside sessions that nobody clicked, impossible times."""
+"""Warnings about a log that is hard to believe: an order inside sessions that nobody clicked, impossible times, ids.
+
+They are computed once for each log that is read: ``segue check`` shows them, ``segue prepare`` and ``segue fit`` say
+them too, and the corpus keeps them in its manifest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from segue.data.engine import one_row
+from segue.data.log.ids_of_log import count_ids, id_warnings, number_of, shown
+from segue.data.log.moments import iso
+from segue.data.log.order_evidence import OrderEvidence, order_evidence
 from segue.data.log.read import LogFacts
 from segue.data.log.session_ids import session_id_warnings
 from segue.data.log.tabular import counted
 from segue.data.log.timestamp_units import DAY, YEAR_1980
-from segue.data.session_gap import opens, visit
 
 _NEARLY_ALL = 0.9
 _ENOUGH = 5
 _SHUFFLE = "shuffle the events inside each session with a fixed seed, and draw no conclusion about order from this log"
 
 
-@dataclass(frozen=True)
-class OrderEvidence:
-    """Evidence for or against the order of events inside sessions.
-
-    Attributes:
-        of_two, of_three: numbers of sessions of at least two, and of at least three, events.
-        one_time: share of the sessions of two or more whose events all carry one timestamp.
-        sorted_by_id: share of the sessions of three or more that rise strictly, or fall strictly, by item id (as
-            numbers or as text, whichever of the four is most common).
-        sorted_by_chance: the share that would be sorted by chance, the mean of 1 / n! over the sessions.
-    """
-
-    of_two: int
-    of_three: int
-    one_time: float
-    sorted_by_id: float
-    sorted_by_chance: float
-
-
-def mark_sessions(connection: duckdb.DuckDBPyConnection, gap: int) -> None:
-    """Make the table ``visits`` from ``log``: visit (event_row of the session's first event), item_id, time, event_row.
-
-    Args:
-        gap: milliseconds; see :mod:`segue.data.session_gap`.
-    """
-    order = "time, event_row"
-    connection.execute(f"""
-        CREATE OR REPLACE TABLE visits AS
-        SELECT last_value(opening IGNORE NULLS) OVER visit AS visit, item_id, time, event_row
-        FROM (
-            SELECT *, CASE WHEN {opens(gap)} THEN event_row END AS opening FROM log WINDOW {visit(order)}
-        )
-        WINDOW {visit(order, frame="ROWS UNBOUNDED PRECEDING")}
-    """)
-
-
-def order_evidence(connection: duckdb.DuckDBPyConnection) -> OrderEvidence:
-    """Measure the evidence in the table ``visits``, see :func:`mark_sessions`."""
-    ways = ("number > last_number", "number < last_number", "item_id > last_id", "item_id < last_id")
-    of_two, of_three, one_time, chance, *ordered = one_row(
+def count_duplicates(connection: duckdb.DuckDBPyConnection) -> int:
+    """Rows of ``log`` that repeat an earlier row in every column that Segue reads."""
+    (duplicates,) = one_row(
         connection,
-        f"""
-        SELECT count(*) FILTER (n >= 2), count(*) FILTER (n >= 3), count(*) FILTER (n >= 2 AND one_time),
-               avg(CASE WHEN n < 20 THEN 1 / factorial(CAST(n AS INTEGER)) ELSE 0 END) FILTER (n >= 3),
-               {", ".join(f"count(*) FILTER (n >= 3 AND steps{number} = n - 1)" for number in range(len(ways)))}
-        FROM (
-            SELECT count(*) AS n, min(time) = max(time) AS one_time,
-                   {", ".join(f"count(*) FILTER ({way}) AS steps{number}" for number, way in enumerate(ways))}
-            FROM (
-                SELECT *, lag(item_id) OVER within AS last_id, lag(number) OVER within AS last_number
-                FROM (SELECT *, TRY_CAST(item_id AS BIGINT) AS number FROM visits)
-                WINDOW within AS (PARTITION BY visit ORDER BY time, event_row)
-            )
-            GROUP BY visit
-        )
+        """
+        SELECT (SELECT count(*) FROM log) - count(*)
+        FROM (SELECT DISTINCT user_id, item_id, time, session_id, event_type FROM log)
         """,
     )
-    return OrderEvidence(
-        of_two=of_two,
-        of_three=of_three,
-        one_time=one_time / of_two if of_two else 0.0,
-        sorted_by_id=max(ordered) / of_three if of_three else 0.0,
-        sorted_by_chance=chance or 0.0,
-    )
+    return int(duplicates)
+
+
+def log_warnings(connection: duckdb.DuckDBPyConnection, facts: LogFacts, null_words: Sequence[str]) -> list[str]:
+    """All warnings about the table ``log``, whose sessions ``session_steps`` describes; makes ``id_counts``."""
+    count_ids(connection)
+    warnings = Warnings(connection, facts, int(time.time() * 1000), null_words)
+    return warnings.collect(order_evidence(connection), duplicates=count_duplicates(connection))
 
 
 @dataclass(frozen=True)
 class Warnings:
-    """Collects the warnings about one log. `now` is the present in epoch milliseconds."""
+    """Collects the warnings about one log, from the tables ``log`` and ``id_counts``.
+
+    Attributes:
+        now: the present in epoch milliseconds.
+        null_words: the words that the log was read with as missing values.
+    """
 
     connection: duckdb.DuckDBPyConnection
     facts: LogFacts
     now: int
+    null_words: Sequence[str] = ()
 
-    def collect(self, evidence: OrderEvidence, *, users: int, duplicates: int) -> list[str]:
+    def collect(self, evidence: OrderEvidence, *, duplicates: int) -> list[str]:
         """All warnings about the log; each says what is wrong and what to do."""
-        return [*self._rows(users, duplicates), *self._order(evidence), *self._times(), *self._session_ids()]
+        return [
+            *self._rows(duplicates),
+            *self._order(evidence),
+            *self._times(),
+            *self._session_ids(),
+            *id_warnings(self.connection, self.null_words),
+        ]
 
-    def _rows(self, users: int, duplicates: int) -> Iterator[str]:
+    def _rows(self, duplicates: int) -> Iterator[str]:
         yield from self.facts.notes
         if self.facts.rows_dropped:
             dropped = f"{self.facts.rows_dropped:,} of {self.facts.rows_read:,} rows"
@@ -108,7 +80,7 @@ class Warnings:
                 f"{duplicates:,} rows repeat an earlier row exactly: if they were logged twice, remove them; "
                 "sessions.drop_repeats removes those that follow each other"
             )
-        if users < 2:
+        if number_of(self.connection, "user_id") < 2:
             yield "all events are of one user: a log of two users or more is needed; is columns.user_id right?"
 
     def _order(self, evidence: OrderEvidence) -> Iterator[str]:
@@ -139,19 +111,30 @@ class Warnings:
                 "are not; add the start if it is known"
             )
             return
-        negative, early, future = one_row(
-            self.connection,
-            f"""
-            SELECT count(*) FILTER (time < 0), count(*) FILTER (time >= 0 AND time < {YEAR_1980}),
-                   count(*) FILTER (time > {self.now + DAY}) FROM log
-            """,
-        )
-        if negative:
-            yield f"{negative:,} events lie before 1970 (negative epoch times): mend or remove them"
-        if early:
-            yield f"{early:,} events lie in the years 1970 to 1979, often a sign of missing times: mend or remove them"
-        if future:
-            yield f"{future:,} events lie in the future: is the unit of the timestamps right? mend or remove them"
+        for condition, where, advice in (
+            ("time < 0", "lie before 1970 (negative epoch times)", "mend or remove them"),
+            (
+                f"time >= 0 AND time < {YEAR_1980}",
+                "lie in the years 1970 to 1979",
+                "this is often a sign of missing times: mend or remove them",
+            ),
+            (
+                f"time > {self.now + DAY}",
+                "lie in the future",
+                "is the unit of the timestamps right? mend or remove them",
+            ),
+        ):
+            count, user, item, moment = one_row(
+                self.connection,
+                "SELECT count(*), arg_min(user_id, event_row), arg_min(item_id, event_row), arg_min(time, event_row) "
+                f"FROM log WHERE {condition}",
+            )
+            if count:
+                of_user = f" of user {shown(user)}" if user is not None else ""
+                yield (
+                    f"{count:,} events {where}, such as that{of_user} with item {shown(item)} at {iso(moment)}: "
+                    f"{advice}"
+                )
 
     def _session_ids(self) -> Iterator[str]:
         if self.facts.has_session_id:

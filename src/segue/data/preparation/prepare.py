@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from segue.data.corpus import Part
 from segue.data.corpus_folder import CHECKSUMS, FILES, FORMAT, checksums, recognise
 from segue.data.log.attributes import check_attributes, read_attributes
 from segue.data.log.read import read_log
+from segue.data.log.warnings import log_warnings
+from segue.data.preparation.descriptions import description_warnings
 from segue.data.preparation.filters import apply_filters
 from segue.data.preparation.sessions import form_sessions
 from segue.data.preparation.split import split
@@ -96,17 +99,10 @@ def _prepare(
     raw = raw_log(connection, source, scratch, settings)
     described_by = {"items": raw.items if items is None else items, "users": raw.users if users is None else users}
     check_attributes(connection, settings.graph.attributes, **described_by)
-    drop = settings.preparation.drop_invalid
-    item_attributes = (
-        read_attributes(connection, items, "item_id", settings.csv, drop_invalid=drop)
-        if items is not None
-        else raw.items
-    )
-    user_attributes = (
-        read_attributes(connection, users, "user_id", settings.csv, drop_invalid=drop)
-        if users is not None
-        else raw.users
-    )
+    drop, words = settings.preparation.drop_invalid, settings.columns.null_words
+    read = partial(read_attributes, connection, csv=settings.csv, drop_invalid=drop, null_words=words)
+    item_attributes = read(items, "item_id") if items is not None else raw.items
+    user_attributes = read(users, "user_id") if users is not None else raw.users
     log = read_log(
         connection,
         raw.events,
@@ -118,6 +114,7 @@ def _prepare(
         left_out=raw.left_out,
     )
     ledger = form_sessions(connection, settings.sessions, settings.filters, settings.split)
+    warnings = _said(log_warnings(connection, log.facts, words))
     connection.execute("DROP TABLE log")
     apply_filters(connection, ledger, settings.sessions, settings.filters)
     ledger.refuse_one_user()
@@ -125,6 +122,9 @@ def _prepare(
     number_users_and_sessions(connection, settings.filters.scope)
     writer = CorpusWriter(connection, folder)
     described = {"items": writer.write_items(item_attributes), "users": writer.write_users(user_attributes)}
+    for kind, table in (("items", item_attributes), ("users", user_attributes)):
+        if table is not None:
+            warnings += _said(description_warnings(connection, kind, table, described[kind], words))
     for part in Part:
         with engine.guarded(f"writing {part.file}"):
             writer.write_part(part)
@@ -139,7 +139,14 @@ def _prepare(
         "has_names": item_attributes is not None and "name" in item_attributes.column_names,
         "described": described,
         "settings": settings.model_dump(mode="json", include=_SECTIONS),
+        "warnings": warnings,
     }
+
+
+def _said(warnings: list[str]) -> list[str]:
+    for warning in warnings:
+        logger.warning("warning: %s", warning)
+    return warnings
 
 
 @contextmanager

@@ -19,14 +19,22 @@ from typing import Literal
 from duckdb import DuckDBPyConnection
 
 from segue.data.engine import one_row
+from segue.data.log.order_evidence import count_steps
 from segue.data.preparation.ledger import Ledger
 from segue.data.preparation.scope import COUNTED, set_test_apart
 from segue.data.session_gap import opens, visit
 from segue.errors import LogError
 from segue.settings import FiltersSettings, SessionsSettings, SplitSettings
+from segue.settings.base import closest
 from segue.settings.units import milliseconds
 
 logger = logging.getLogger("segue")
+
+_MOST_SHOWN = 20
+_VISITS = """
+    SELECT session_key AS visit, item_key AS item, TRY_CAST(item_id AS BIGINT) AS number, time, event AS place
+    FROM events JOIN item_codes USING (item_key)
+"""
 
 
 def form_sessions(
@@ -39,13 +47,14 @@ def form_sessions(
 
     Event types, top items, sessions, immediate repeats, length cap; each applied once. Under `filters.scope` "train"
     sessions are formed before top items are counted, and the test sessions of `split` are set apart between the two:
-    the table ``test_sessions``, see ``scope.py``. The log's own session ids go
-    to the table ``session_ids`` (session_key, session_id), users and items to ``user_codes`` and ``item_codes``.
+    the table ``test_sessions``, see ``scope.py``. The log's own session ids go to the table ``session_ids``
+    (session_key, session_id), users and items to ``user_codes`` and ``item_codes``, the order inside the sessions, as
+    they are before anything is removed from them, to ``session_steps``.
 
     A session id seen with two users is two sessions. An event with neither user nor session id belongs to no
     session and is removed, and counted.
 
-    Raises CorpusError when nothing is left, LogError when event types are set for a log that has none.
+    Raises CorpusError when nothing is left, LogError when event types are set that the log lacks.
     """
     ledger = _encode(connection)
     if filters.event_types is not None:
@@ -55,6 +64,7 @@ def form_sessions(
         _keep_top_items(connection, filters.top_items, "events")
         ledger.record("filters.top_items", in_sessions=False)
     _sessionise(connection, milliseconds(sessions.gap))
+    count_steps(connection, _VISITS)
     ledger.record("sessions")
     _say_what_cuts(connection, sessions.gap)
     set_test_apart(connection, filters.scope, split or SplitSettings(), ledger.named_users)
@@ -114,8 +124,27 @@ def _keep_event_types(connection: DuckDBPyConnection, event_types: tuple[str, ..
     (typed,) = one_row(connection, "SELECT count(event_type) FROM events")
     if not typed:
         raise LogError("filters.event_types is set, but the log has no event types; set columns.event_type")
+    _refuse_unknown(connection, event_types)
     connection.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT unnest(?) AS event_type", [list(event_types)])
     rewrite(connection, "SELECT * FROM events SEMI JOIN wanted USING (event_type)")
+
+
+def _refuse_unknown(connection: DuckDBPyConnection, event_types: tuple[str, ...]) -> None:
+    """Raise LogError for an event type that occurs nowhere: a slip would lose its events without a word."""
+    rows = connection.execute(
+        "SELECT event_type, count(*) FROM events WHERE event_type IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
+    ).fetchall()
+    known = dict(rows)
+    for name in event_types:
+        if name not in known:
+            shown = ", ".join(f"'{each}' {count:,}" for each, count in rows[:_MOST_SHOWN])
+            more = f" and {len(rows) - _MOST_SHOWN:,} more" if len(rows) > _MOST_SHOWN else ""
+            close = closest(name, list(known))
+            hint = f"did you mean '{close}'? " if close is not None else ""
+            raise LogError(
+                f"filters.event_types: '{name}' occurs nowhere in the log; {hint}write a type that occurs, or leave it "
+                f"out (types and their events: {shown}{more})"
+            )
 
 
 def _keep_top_items(connection: DuckDBPyConnection, top_items: int, counted: str) -> None:
@@ -159,7 +188,7 @@ def _sessionise(connection: DuckDBPyConnection, gap: int) -> None:
     rewrite(
         connection,
         f"""
-        SELECT max(CASE WHEN opens THEN event END) OVER visit AS session_key,
+        SELECT last_value(CASE WHEN opens THEN event END IGNORE NULLS) OVER visit AS session_key,
                user_key, item_key, time, event, session_id, NOT opens AND same_item AS repeats
         FROM events WINDOW {visit("event", user="user_key", frame="ROWS UNBOUNDED PRECEDING")}
         """,
@@ -168,20 +197,6 @@ def _sessionise(connection: DuckDBPyConnection, gap: int) -> None:
         CREATE TABLE session_ids AS
         SELECT session_key, session_id FROM events WHERE session_key = event AND session_id IS NOT NULL
     """)
-    shared, parts = one_row(
-        connection,
-        """
-        SELECT count(*), coalesce(sum(users), 0) FROM (
-            SELECT count(*) AS users FROM session_ids GROUP BY session_id HAVING users > 1
-        )
-        """,
-    )
-    if shared:
-        logger.warning(
-            "%s session ids occur with several users; each user's part is a session, %s in all",
-            f"{shared:,}",
-            f"{int(parts):,}",
-        )
 
 
 def _cap_length(connection: DuckDBPyConnection, max_length: int, keep: Literal["last", "first", "drop"]) -> None:

@@ -42,7 +42,7 @@ def subsample_corpus(whole: Corpus, out: Path, users: int, *, seed: int) -> None
     settings_of_whole = Settings.parse(whole.manifest["settings"])
     settings = settings_of_whole.model_copy(
         update={
-            "columns": ColumnsSettings(),
+            "columns": ColumnsSettings(null_words=()),
             "filters": settings_of_whole.filters.model_copy(update={"event_types": None}),
         }
     )
