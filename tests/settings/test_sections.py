@@ -31,6 +31,7 @@ DEFAULTS: Nested = {
     },
     "filters": {
         "min_item_support": 5, "min_user_sessions": 5, "top_items": None, "event_types": None, "rare_users": "drop",
+        "scope": "all",
     },
     "split": {"protocol": "user_80_20", "test": 0.2, "validation": 0.1},
     "graph": {"sample_size": 12, "top_k_similar": 20, "relations": RELATIONS, "attributes": (),

@@ -33,6 +33,7 @@ def settings_for_corpus(corpus: Path, overrides: Nested) -> Settings:
 
     Raises ConfigError for a mistake in `overrides`, or when they ask for another preparation.
     """
+    # Corpora of an earlier Segue lack the keys that came since; they were prepared with the defaults of these.
     prepared_with = Settings.parse(read_manifest(corpus)["settings"]).model_dump(mode="json")
     wanted = models.with_preset(overrides).model_dump(mode="json")
     for section in _FIXED_BY_PREPARATION:

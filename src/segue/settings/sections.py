@@ -171,6 +171,10 @@ class FiltersSettings(Config):
     rare_users: Literal["drop", "train"] = "drop"
     """What becomes of sessions without a user, or of a user with too few sessions: "drop" leaves them out, "train" lets
     them teach the relations between items and the vector of unknown users."""
+    scope: Literal["all", "train"] = "all"
+    """Which events the filters count: "all" those of the whole log, as the paper's preparations do, so that what is in
+    test decides in part which items and users train has; "train" those of train and validation alone. Test is then
+    the last share of all sessions, short ones included, and set apart before anything is counted."""
 
 
 class SplitSettings(Config):

@@ -14,6 +14,7 @@ from segue.data.corpus import Part, load
 from segue.data.corpus_folder import read_manifest
 from segue.data.preparation import write as writing
 from segue.data.preparation.prepare import prepare
+from segue.data.sources import RawLog, Source
 from segue.errors import ConfigError, CorpusError, LogError, UserMistake
 from segue.system import replacing
 
@@ -176,3 +177,18 @@ def test_sessions_of_rare_or_no_users_feed_train(tmp_path: Path) -> None:
     ]
     with pytest.raises(LogError, match="'user_id' is null or empty in 4 of"):
         prepare(log, tmp_path / "strict", small())
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_came_into_the_place_meanwhile_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
+    out = tmp_path / "corpus"
+
+    def read(*_: Any) -> RawLog:
+        out.mkdir()
+        (out / "diary.txt").write_text("mine")
+        return RawLog(log_of(ROWS))
+
+    with pytest.raises(CorpusError):
+        prepare(Source("late", {}, read), out, small(), overwrite=overwrite)
+    assert [each.name for each in tmp_path.iterdir()] == ["corpus"]
+    assert (out / "diary.txt").read_text() == "mine"

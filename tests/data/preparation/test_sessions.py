@@ -158,5 +158,7 @@ def test_when_nothing_is_left_the_message_says_which_filter_took_what() -> None:
         filtered([*visits("u", "a b"), *visits("v", "c")], min_item_support=1, min_user_sessions=2)
     assert str(caught.value) == (
         "nothing is left of the log's 3 events (2 users, 3 items): sessions.min_length took 1 events and 1 sessions; "
-        "filters.min_user_sessions took 2 events and 1 sessions; relax these settings"
+        "filters.min_user_sessions took 2 events and 1 sessions; relax these settings "
+        "(each user has one session: --set filters.min_user_sessions=1 --set split.protocol=global_time prepares such "
+        "a log)"
     )

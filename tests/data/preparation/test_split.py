@@ -172,3 +172,20 @@ def test_parts_are_disjoint_and_in_order_of_time(users: list[list[int]], protoco
         assert own == sorted(own), "train, then validation, then test"
         assert own.count(TEST) <= len(own) - len(own) * 4 // 5
         assert VALIDATION in own or own.count(TRAIN) < 3
+
+
+def test_a_test_session_whose_first_event_is_cleaned_away_starts_with_the_next() -> None:
+    """Its start, its end and its length are those of the events that are left, and so is its place in the corpus."""
+    rows = [*visits("u", "a b", "a b", "a b", "b a", "new a b", apart=1000), *visits("v", "a b", "b a", start=7)]
+    connection, facts = parted(rows, validation=0.1)
+    assert facts["events_of_unknown_items"] == 1
+    (found,) = connection.execute("""
+        SELECT first_event, start, finish, length FROM sessions JOIN user_codes USING (user_key)
+        WHERE user_id = 'u' AND part = 2
+    """).fetchall()
+    (kept,) = connection.execute("""
+        SELECT min(event), min(time), max(time), count(*) FROM events JOIN user_codes USING (user_key)
+        WHERE user_id = 'u' AND time >= 4000 * 60000
+    """).fetchall()
+    assert found == kept
+    assert found[1:] == (4001 * MINUTE, 4002 * MINUTE, 2)

@@ -101,3 +101,12 @@ def test_a_time_that_is_none_is_one_line(tmp_path: Path) -> None:
     source = xing.source(tmp_path)
     with pytest.raises(LogError, match=r"^[^\n]*interactions\.csv: line 2 is broken [^\n]*noon[^\n]*$"):
         prepare(source, tmp_path / "corpus", compose(source.settings))
+
+
+def test_where_test_must_not_count_the_support_is_left_to_the_filters(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "interactions.csv", [(1, 7, CLICK, 0), (1, 8, CLICK, 2), *popular(8)])
+    _, rows = read(xing.source(path), path.parent, {"filters": {"scope": "train"}})
+    assert ("1", "7") in {(user, item) for user, item, *_ in rows}
+    assert "--set filters.min_item_support=20" in caplog.text

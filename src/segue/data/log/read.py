@@ -41,6 +41,10 @@ _REQUIRED = ("user_id", "item_id", "timestamp")
 _OPTIONAL = ("session_id", "event_type")
 
 
+_ANONYMOUS = (
+    "; or, where the log knows sessions but no users, make each session a user of its own: {} "
+    "--set filters.min_user_sessions=1 --set split.protocol=global_time"
+)
 _SESSIONS = (
     "or cut such rows into sessions by sessions.gap (--set sessions.missing=gap), or leave the column unused (--set "
     "columns.session_id=), "
@@ -178,12 +182,16 @@ def _mapping(table: Tabular, columns: ColumnsSettings) -> dict[str, str]:
             named[role] = role
     mapping = {role: column for role, column in named.items() if column}  # "" leaves a column unused
     for role, column in mapping.items():
-        require_column(table, column, partial(_way_to_map, role))
+        known_sessions = mapping.get("session_id") if role == "user_id" else None
+        sessions = known_sessions if known_sessions in table.columns else None
+        require_column(table, column, partial(_way_to_map, role, sessions))
     return mapping
 
 
-def _way_to_map(role: str, column: str) -> str:
-    return f"map it with {as_option(f'columns.{role}', column)}"
+def _way_to_map(role: str, sessions: str | None, column: str) -> str:
+    """How to name the column of a role; `sessions` is the column of session ids in a log that may have no users."""
+    way = f"map it with {as_option(f'columns.{role}', column)}"
+    return way if sessions is None else f"{way}{_ANONYMOUS.format(as_option('columns.user_id', sessions))}"
 
 
 def _write_log(

@@ -41,6 +41,7 @@ _TEXTS = {
 _UNREADABLE = "no time that Segue reads"
 _KNOWN = "epoch seconds, ms, us or ns, ISO 8601 such as 2024-01-31T18:30:00Z, or dates such as 2024-01-31"
 _FORMAT_HINT = "its form can be said, such as --set 'columns.timestamp_format=%d.%m.%Y %H:%M:%S'"
+_LEAVE_OUT = "; --drop-invalid leaves out such rows"
 _NEAR_ZERO = 9_000
 """Numbers that begin below this count from a start of their own: as days since 1970 they would be of before 1995."""
 
@@ -196,8 +197,7 @@ def _recognised(values: TimeColumn, drop_unreadable: bool) -> _Reading:
     if wrong and (written := certain_format(values, values.example(wrong.row))):
         return _by_format(values, written, f"text such as '{values.example(wrong.row)}' ({written})")
     if wrong and not (times and drop_unreadable):
-        remedy = "; --drop-invalid leaves out such rows" if times else ""
-        raise LogError(_unreadable(values, wrong.row) + remedy)
+        raise LogError(_unreadable(values, wrong.row) + (_LEAVE_OUT if times else ""))
     if all(form.name in EPOCHS for form in times):  # 0 is the same moment in every unit
         times = [form for form in times if form.least or form.greatest] or times
     if len(times) > 1:
@@ -274,7 +274,7 @@ def _make_null_or_refuse(values: TimeColumn, reading: _Reading, drop: bool) -> i
     if not count:
         return 0
     if not drop or count == total:
-        raise LogError(_unreadable(values, first, reading.format.words))
+        raise LogError(_unreadable(values, first, reading.format.words) + (_LEAVE_OUT if count < total else ""))
     values.make_null(wrong)
     return int(count)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from duckdb import DuckDBPyConnection
 
 from segue.data.preparation.ledger import Ledger
+from segue.data.preparation.scope import COUNTED
 from segue.data.preparation.sessions import rewrite
 from segue.settings import FiltersSettings, SessionsSettings
 
@@ -16,35 +15,52 @@ def apply_filters(
 ) -> None:
     """Rewrite ``events``: item support, short sessions, rare users. Leaves the table ``rare_users`` (user_key).
 
+    Under `filters.scope` "train" items and users are counted without the sessions of the table ``test_sessions``.
+
     Each filter is applied once, as in the preparations that the paper follows: what a later filter removes may leave
     an item below the support again.
 
     Raises CorpusError when nothing is left.
     """
-    rewrite(connection, _at_least("item_key", "count(*)", filters.min_item_support))
+    rewrite(connection, _at_least("item_key", filters.min_item_support, COUNTED))
     ledger.record("filters.min_item_support")
-    rewrite(connection, _at_least("session_key", "count(*)", sessions.min_length))
+    rewrite(connection, _at_least("session_key", sessions.min_length, "events"))
     ledger.record("sessions.min_length")
-    _set_rare_users_apart(connection, ledger.named_users, filters.min_user_sessions, filters.rare_users)
+    _set_rare_users_apart(connection, ledger.named_users, filters)
     ledger.record("filters.min_user_sessions")
 
 
-def _at_least(key: str, count: str, least: int) -> str:
+def _at_least(key: str, least: int, counted: str) -> str:
     return f"""
         SELECT * FROM events SEMI JOIN (
-            SELECT {key} FROM events GROUP BY {key} HAVING {count} >= {least}
+            SELECT {key} FROM {counted} GROUP BY {key} HAVING count(*) >= {least}
         ) AS kept USING ({key})
     """
 
 
-def _set_rare_users_apart(
-    connection: DuckDBPyConnection, named_users: int, min_user_sessions: int, rare_users: Literal["drop", "train"]
-) -> None:
-    """Make the table ``rare_users``; sessions without a user count as those of a rare user."""
+def _set_rare_users_apart(connection: DuckDBPyConnection, named_users: int, filters: FiltersSettings) -> None:
+    """Make the table ``rare_users``; sessions without a user count as those of a rare user.
+
+    What rare users did in a part that was set apart as test is left out. A user of test alone is rare where more than
+    one session is asked for.
+    """
+    # Where test is set apart a user may be left with no session that counts; one session is then no demand.
+    least = 0 if filters.scope == "train" and filters.min_user_sessions == 1 else filters.min_user_sessions
     connection.execute(f"""
         CREATE TABLE rare_users AS
-        SELECT user_key FROM events GROUP BY user_key
-        HAVING user_key >= {named_users} OR count(DISTINCT session_key) < {min_user_sessions}
+        SELECT user_key
+        FROM events LEFT JOIN (SELECT session_key, true AS test FROM test_sessions) USING (session_key)
+        GROUP BY user_key
+        HAVING user_key >= {named_users} OR count(DISTINCT session_key) FILTER (test IS NULL) < {least}
     """)
-    if rare_users == "drop":
+    if filters.rare_users == "drop":
         rewrite(connection, "SELECT * FROM events ANTI JOIN rare_users USING (user_key)")
+    else:
+        theirs = "SELECT session_key FROM test_sessions"
+        rewrite(
+            connection,
+            f"""
+            SELECT * FROM events
+            WHERE session_key NOT IN ({theirs}) OR user_key NOT IN (SELECT user_key FROM rare_users)
+            """,
+        )

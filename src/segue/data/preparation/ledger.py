@@ -88,7 +88,18 @@ class Ledger:
         if not log.events:
             return "the log has no events"
         contents = f"{log.events:,} events ({log.users:,} users, {log.items:,} items)"
-        return f"nothing is left of the log's {contents}: {self._what_took()}; relax these settings"
+        advice = f"relax these settings{self._of_sessions_alone()}"
+        return f"nothing is left of the log's {contents}: {self._what_took()}; {advice}"
+
+    def _of_sessions_alone(self) -> str:
+        """Advice for a log whose users have one session each, as where the sessions are the users."""
+        formed = [step for step in self.steps if step.sessions is not None]
+        if not formed or formed[0].sessions != formed[0].users:
+            return ""
+        return (
+            " (each user has one session: --set filters.min_user_sessions=1 --set split.protocol=global_time prepares "
+            "such a log)"
+        )
 
     def _what_took(self) -> str:
         return "; ".join(

@@ -113,13 +113,13 @@ def _prepare(
         allow_missing_session=settings.sessions.missing == "gap",
         left_out=raw.left_out,
     )
-    ledger = form_sessions(connection, settings.sessions, settings.filters)
+    ledger = form_sessions(connection, settings.sessions, settings.filters, settings.split)
     warnings = _said(log_warnings(connection, log.facts, words))
     connection.execute("DROP TABLE log")
     apply_filters(connection, ledger, settings.sessions, settings.filters)
     ledger.refuse_one_user()
-    removed = split(connection, ledger, settings.split)
-    number_users_and_sessions(connection)
+    removed = split(connection, ledger, settings.split, settings.filters.scope)
+    number_users_and_sessions(connection, settings.filters.scope)
     writer = CorpusWriter(connection, folder)
     described = {"items": writer.write_items(item_attributes), "users": writer.write_users(user_attributes)}
     for kind, table in (("items", item_attributes), ("users", user_attributes)):

@@ -21,9 +21,10 @@ from duckdb import DuckDBPyConnection
 from segue.data.engine import one_row
 from segue.data.log.order_evidence import count_steps
 from segue.data.preparation.ledger import Ledger
+from segue.data.preparation.scope import COUNTED, set_test_apart
 from segue.data.session_gap import opens, visit
 from segue.errors import LogError
-from segue.settings import FiltersSettings, SessionsSettings
+from segue.settings import FiltersSettings, SessionsSettings, SplitSettings
 from segue.settings.base import closest
 from segue.settings.units import milliseconds
 
@@ -36,12 +37,19 @@ _VISITS = """
 """
 
 
-def form_sessions(connection: DuckDBPyConnection, sessions: SessionsSettings, filters: FiltersSettings) -> Ledger:
+def form_sessions(
+    connection: DuckDBPyConnection,
+    sessions: SessionsSettings,
+    filters: FiltersSettings,
+    split: SplitSettings | None = None,
+) -> Ledger:
     """Make the table ``events`` from the table ``log``: events in sessions, without repeats, cut to length.
 
-    Event types, top items, sessions, immediate repeats, length cap; each applied once. The log's own session ids go
-    to the table ``session_ids`` (session_key, session_id), users and items to ``user_codes`` and ``item_codes``, the
-    order inside the sessions, as they are before anything is removed from them, to ``session_steps``.
+    Event types, top items, sessions, immediate repeats, length cap; each applied once. Under `filters.scope` "train"
+    sessions are formed before top items are counted, and the test sessions of `split` are set apart between the two:
+    the table ``test_sessions``, see ``scope.py``. The log's own session ids go to the table ``session_ids``
+    (session_key, session_id), users and items to ``user_codes`` and ``item_codes``, the order inside the sessions, as
+    they are before anything is removed from them, to ``session_steps``.
 
     A session id seen with two users is two sessions. An event with neither user nor session id belongs to no
     session and is removed, and counted.
@@ -52,13 +60,18 @@ def form_sessions(connection: DuckDBPyConnection, sessions: SessionsSettings, fi
     if filters.event_types is not None:
         _keep_event_types(connection, filters.event_types)
         ledger.record("filters.event_types", in_sessions=False)
-    if filters.top_items is not None:
-        _keep_top_items(connection, filters.top_items)
+    if filters.top_items is not None and filters.scope == "all":
+        _keep_top_items(connection, filters.top_items, "events")
         ledger.record("filters.top_items", in_sessions=False)
     _sessionise(connection, milliseconds(sessions.gap))
     count_steps(connection, _VISITS)
     ledger.record("sessions")
     _say_what_cuts(connection, sessions.gap)
+    set_test_apart(connection, filters.scope, split or SplitSettings(), ledger.named_users)
+    if filters.top_items is not None and filters.scope == "train":
+        _keep_top_items(connection, filters.top_items, COUNTED)
+        _mark_repeats(connection)
+        ledger.record("filters.top_items")
     condition = "NOT repeats" if sessions.drop_repeats else "true"
     rewrite(connection, f"SELECT session_key, user_key, item_key, time, event FROM events WHERE {condition}")
     ledger.record("sessions.drop_repeats")
@@ -134,13 +147,24 @@ def _refuse_unknown(connection: DuckDBPyConnection, event_types: tuple[str, ...]
             )
 
 
-def _keep_top_items(connection: DuckDBPyConnection, top_items: int) -> None:
+def _keep_top_items(connection: DuckDBPyConnection, top_items: int, counted: str) -> None:
     rewrite(
         connection,
         f"""
         SELECT * FROM events SEMI JOIN (
-            SELECT item_key FROM events GROUP BY item_key ORDER BY count(*) DESC, item_key LIMIT {top_items}
+            SELECT item_key FROM {counted} GROUP BY item_key ORDER BY count(*) DESC, item_key LIMIT {top_items}
         ) AS top USING (item_key)
+        """,
+    )
+
+
+def _mark_repeats(connection: DuckDBPyConnection) -> None:
+    """Mark the immediate repeats anew, once events inside sessions are gone."""
+    rewrite(
+        connection,
+        """
+        SELECT * EXCLUDE (repeats), item_key IS NOT DISTINCT FROM lag(item_key) OVER within AS repeats
+        FROM events WINDOW within AS (PARTITION BY session_key ORDER BY event)
         """,
     )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from fractions import Fraction
 
 from duckdb import DuckDBPyConnection
 
 from segue.data.corpus import Part
 from segue.data.engine import one_row
 from segue.data.preparation.ledger import Ledger
+from segue.data.preparation.scope import WINDOWS, Scope, exact, floor_share
 from segue.data.preparation.sessions import rewrite
 from segue.errors import CorpusError
 from segue.settings import SplitSettings
@@ -17,13 +17,11 @@ from segue.settings import SplitSettings
 logger = logging.getLogger("segue")
 
 _MIN_TEST_LENGTH = 2
-_WINDOWS = {
-    "user_80_20": ("PARTITION BY user_key", "ORDER BY first_event"),
-    "global_time": ("", "ORDER BY finish, first_event"),
-}
 
 
-def split(connection: DuckDBPyConnection, ledger: Ledger, settings: SplitSettings) -> dict[str, int | None]:
+def split(
+    connection: DuckDBPyConnection, ledger: Ledger, settings: SplitSettings, scope: Scope = "all"
+) -> dict[str, int | None]:
     """Make the tables ``sessions`` and ``vocabulary`` from ``events``; test events that no model can know are removed.
 
     ``sessions`` has session_key, user_key, regular (neither of a rare user nor without a user), part, first_event,
@@ -33,6 +31,7 @@ def split(connection: DuckDBPyConnection, ledger: Ledger, settings: SplitSetting
     - ``user_80_20``: of a user's n regular sessions, in order of their start, the first floor((1 - test) n) are train.
     - ``global_time``: of the n regular sessions of the log, in order of their *end*, the first floor((1 - test) n).
     - The last floor(validation n_train) of the n_train sessions are validation, at least one of three or more.
+    - Under `filters.scope` "train" the test sessions are those of the table ``test_sessions`` that are left.
     - Other sessions are train; under ``global_time`` only those that ended no later than the regular train sessions.
 
     Returns what was removed from test: ``events_of_unknown_items``, ``short_sessions``, and the ``false_adjacencies``
@@ -43,7 +42,7 @@ def split(connection: DuckDBPyConnection, ledger: Ledger, settings: SplitSetting
     Raises CorpusError when no session is left for train.
     """
     _summarise_sessions(connection)
-    _assign_parts(connection, settings)
+    _assign_parts(connection, settings, scope)
     _refuse_no_train(connection, settings)
     facts = {"sessions_after_train": _drop_late_irregular_sessions(connection, settings)} | _boundary(connection)
     connection.execute(f"""
@@ -68,15 +67,15 @@ def _summarise_sessions(connection: DuckDBPyConnection) -> None:
     """)
 
 
-def _assign_parts(connection: DuckDBPyConnection, settings: SplitSettings) -> None:
-    partition, order = _WINDOWS[settings.protocol]
-    train = _floor_share("total", 1 - _exact(settings.test))
-    validation = _floor_share("train", _exact(settings.validation))
+def _assign_parts(connection: DuckDBPyConnection, settings: SplitSettings, scope: Scope) -> None:
+    partition, order = WINDOWS[settings.protocol]
+    train = floor_share("total", 1 - exact(settings.test)) if scope == "all" else "total"
+    validation = floor_share("train", exact(settings.validation))
     connection.execute(f"""
         CREATE TABLE sessions AS
         WITH ranked AS (
             SELECT session_key, row_number() OVER ({partition} {order}) AS rank, count(*) OVER ({partition}) AS total
-            FROM summaries ANTI JOIN rare_users USING (user_key)
+            FROM summaries ANTI JOIN rare_users USING (user_key) ANTI JOIN test_sessions USING (session_key)
         ), sized AS (
             SELECT *, {train} AS train FROM ranked
         ), parted AS (
@@ -84,33 +83,31 @@ def _assign_parts(connection: DuckDBPyConnection, settings: SplitSettings) -> No
                    train - CASE WHEN train >= 3 THEN greatest({validation}, 1) ELSE {validation} END AS fitted, train
             FROM sized
         )
-        SELECT s.*, p.session_key IS NOT NULL AS regular,
-               CAST(CASE WHEN p.rank > p.train THEN {int(Part.TEST)}
+        SELECT s.*, p.session_key IS NOT NULL OR t.session_key IS NOT NULL AS regular,
+               CAST(CASE WHEN t.session_key IS NOT NULL OR p.rank > p.train THEN {int(Part.TEST)}
                          WHEN p.rank > p.fitted THEN {int(Part.VALIDATION)}
                          ELSE {int(Part.TRAIN)} END AS INTEGER) AS part
-        FROM summaries AS s LEFT JOIN parted AS p USING (session_key)
+        FROM summaries AS s LEFT JOIN parted AS p USING (session_key) LEFT JOIN test_sessions AS t USING (session_key)
     """)
     connection.execute("DROP TABLE summaries")
 
 
 def _refuse_no_train(connection: DuckDBPyConnection, settings: SplitSettings) -> None:
-    total, train = one_row(
-        connection, f"SELECT count(*), count(*) FILTER (WHERE regular AND part = {int(Part.TRAIN)}) FROM sessions"
+    total, users, train = one_row(
+        connection,
+        f"""
+        SELECT count(*), count(DISTINCT user_key), count(*) FILTER (WHERE regular AND part = {int(Part.TRAIN)})
+        FROM sessions
+        """,
     )
     if not train:
+        remedy = "lower split.test or the filters that take sessions"
+        if settings.protocol == "user_80_20" and total == users:
+            remedy = "each user has one session: divide them together by time (--set split.protocol=global_time)"
         raise CorpusError(
             f"no train session: split.protocol={settings.protocol} with split.test={settings.test} leaves none of "
-            f"{total:,} sessions; lower split.test or the filters that take sessions"
+            f"{total:,} sessions; {remedy}"
         )
-
-
-def _exact(share: float) -> Fraction:
-    """The share as written: 0.2 is one fifth, so that 80 % of 5 sessions are 4 and never 3."""
-    return Fraction(str(share)).limit_denominator(10**9)
-
-
-def _floor_share(count: str, share: Fraction) -> str:
-    return f"({count} * {share.numerator} // {share.denominator})"
 
 
 def _drop_late_irregular_sessions(connection: DuckDBPyConnection, settings: SplitSettings) -> int:

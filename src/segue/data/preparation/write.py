@@ -17,6 +17,7 @@ from segue.data.arrays import IntArray, offsets_of
 from segue.data.corpus import Part
 from segue.data.corpus_folder import PART_SCHEMA
 from segue.data.engine import one_row, table_of
+from segue.data.preparation.scope import Scope
 from segue.errors import LogError
 
 _ROWS_PER_GROUP = 65_536
@@ -117,25 +118,43 @@ class _Events:
         return all_items[:count], all_times[:count]
 
 
-def number_users_and_sessions(connection: DuckDBPyConnection) -> None:
+def number_users_and_sessions(connection: DuckDBPyConnection, scope: Scope = "all") -> None:
     """Make the tables ``owners`` (user_key, user_id, known, user) and ``numbered`` (sessions by their corpus numbers).
 
     Known users, those with regular train or validation sessions, come first, each group in byte order of the ids. Each
     session without a user is a user row of its own at the end, without an id, so that it is nobody's history.
+
+    Under `filters.scope` "train" numbers do not depend on what is left of test: users of test alone come last, and a
+    session that was left out leaves its number free.
     """
+    others = "" if scope == "all" else "in_train DESC,"
     connection.execute(f"""
         CREATE TABLE owners AS
         SELECT user_key, c.user_id, known,
-               CAST(row_number() OVER (ORDER BY known DESC, user_key) - 1 AS INTEGER) AS "user"
-        FROM (SELECT user_key, bool_or(regular AND part < {int(Part.TEST)}) AS known FROM sessions GROUP BY user_key)
+               CAST(row_number() OVER (ORDER BY known DESC, {others} user_key) - 1 AS INTEGER) AS "user"
+        FROM (
+            SELECT user_key, bool_or(regular AND part < {int(Part.TEST)}) AS known,
+                   bool_or(part < {int(Part.TEST)}) AS in_train
+            FROM sessions GROUP BY user_key
+        )
         JOIN user_codes AS c USING (user_key)
     """)
-    connection.execute("""
+    number = 'row_number() OVER (ORDER BY o."user", s.first_event) - 1' if scope == "all" else "p.place + f.first"
+    free = "" if scope == "all" else _FREE_NUMBERS
+    connection.execute(f"""
         CREATE TABLE numbered AS
-        SELECT s.session_key, s.part, s.length, o."user", i.session_id,
-               row_number() OVER (ORDER BY o."user", s.first_event) - 1 AS session
-        FROM sessions AS s JOIN owners AS o USING (user_key) LEFT JOIN session_ids AS i USING (session_key)
+        SELECT s.session_key, s.part, s.length, o."user", i.session_id, {number} AS session
+        FROM sessions AS s JOIN owners AS o USING (user_key) LEFT JOIN session_ids AS i USING (session_key) {free}
     """)
+
+
+_FREE_NUMBERS = """
+    JOIN places AS p USING (session_key) JOIN (
+        SELECT user_key, CAST(sum(formed) OVER (ORDER BY "user") - formed AS BIGINT) AS first
+        FROM owners JOIN (SELECT user_key, count(*) AS formed FROM places GROUP BY user_key) USING (user_key)
+    ) AS f ON f.user_key = s.user_key
+"""
+"""The number of every session as it was formed: its place, behind all that the users before its own had."""
 
 
 def sizes(connection: DuckDBPyConnection) -> dict[str, int]:

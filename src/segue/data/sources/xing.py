@@ -44,11 +44,22 @@ def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Se
 
     The support is of the raw data in that it is counted before the length cap and before short sessions leave, which
     is why ``filters.min_item_support`` asks for nothing more. A click followed by a bookmark of the same posting
-    stays, as an immediate repeat. Sessions are cut here (``sessions.gap``): which interactions are equal depends on
+    stays, as an immediate repeat. Under `filters.scope` "train" no item is left out here: test would be counted.
+    Sessions are cut here (``sessions.gap``): which interactions are equal depends on
     them.
     """
     left_out = _load(file, connection, settings.preparation.drop_invalid)
     (interactions,) = one_row(connection, "SELECT count(*) FROM interactions")
+    support = MIN_SUPPORT
+    if settings.filters.scope == "train":
+        support = 1
+        logger.warning(
+            "xing: items with fewer than %d interactions stay, as counting them would count test; filters.scope=train "
+            "leaves them to filters.min_item_support (%d), such as --set filters.min_item_support=%d",
+            MIN_SUPPORT,
+            settings.filters.min_item_support,
+            MIN_SUPPORT,
+        )
     events = write_events(
         connection,
         f"""
@@ -64,7 +75,7 @@ def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Se
             )
             SELECT user_id, item_id, epoch_ms(time) AS timestamp, event_type, user_id || '-' || visit AS session_id
             FROM distinct_events SEMI JOIN (
-                SELECT item_id FROM distinct_events GROUP BY item_id HAVING count(*) >= {MIN_SUPPORT}
+                SELECT item_id FROM distinct_events GROUP BY item_id HAVING count(*) >= {support}
             ) AS supported USING (item_id)
             ORDER BY line
         """,
@@ -73,8 +84,8 @@ def _read(file: Path, connection: DuckDBPyConnection, folder: Path, settings: Se
     connection.execute("DROP TABLE interactions")
     (left,) = one_row(connection, "SELECT count(*) FROM read_parquet(?)", [str(events)])
     if not left:
-        raise LogError(f"{file}: of {interactions:,} interactions none is of an item with {MIN_SUPPORT} of them")
-    logger.info("xing: %s interactions, %s left of items with %d", f"{interactions:,}", f"{left:,}", MIN_SUPPORT)
+        raise LogError(f"{file}: of {interactions:,} interactions none is of an item with {support} of them")
+    logger.info("xing: %s interactions, %s left of items with %d", f"{interactions:,}", f"{left:,}", support)
     return RawLog(events, left_out=left_out)
 
 
