@@ -118,7 +118,7 @@ USAGE = {
     ("evaluate", "m", "--split", "train"): r"'test', 'validation'",
     ("recommend", "m", "--exclude-seen", "all"): r"'session', 'history'",
     ("recommend", "m", "--user", "a", "--user", "b"): r"Option '--user' is given 2 times and takes one value",
-    ("fit", "log.csv", "--out", "m", "--items", "i.csv", "--out=n", "--json"): r"Option '--out' is given 2 times",
+    ("recommend", "m", "--items", "a", "--items=b", "--json"): r"Option '--items' is given 2 times",
 }
 
 

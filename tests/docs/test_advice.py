@@ -70,6 +70,7 @@ def test_every_assignment_that_a_text_advises_is_accepted() -> None:
         (quoted or plain, f"{path.name}:{line}") for path, line, text in ALL for quoted, plain in pattern.findall(text)
     ]
     advised = [(assignment, where) for assignment, where in advised if not assignment.startswith("section.key=")]
+    advised = [(re.sub("=%d$", "=7", assignment), where) for assignment, where in advised]  # a number of the log
     assert advised
     for assignment, where in advised:
         nested = read_overrides(assignments=[assignment])

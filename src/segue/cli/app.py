@@ -14,7 +14,7 @@ from segue.cli import compare as cli_compare
 from segue.cli import prepare as cli_prepare
 from segue.cli import recommend as cli_recommend
 from segue.cli import train as cli_train
-from segue.cli.command import Command
+from segue.cli.command import RequestCommand
 from segue.cli.console import err, show_messages
 from segue.cli.demo import demo
 from segue.cli.options import with_named_paths
@@ -40,14 +40,14 @@ for command in (
     cli_prepare.stats,
     cli_train.train,
     cli_train.evaluate,
-    cli_recommend.recommend,
     cli_train.fit,
     cli_compare.tune,
     cli_compare.compare,
     study,
     demo,
 ):
-    app.command(cls=Command)(with_named_paths(command))
+    app.command()(with_named_paths(command))
+app.command(cls=RequestCommand)(with_named_paths(cli_recommend.recommend))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""How the command line reads its arguments."""
+"""How the command line reads the arguments of a request."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 from typer.core import TyperCommand, TyperOption
 
 
-class Command(TyperCommand):
-    """A command that refuses an option given twice, of which otherwise the last one would win without a word."""
+class RequestCommand(TyperCommand):
+    """A command that refuses an option given twice: of two users, the last would be answered without a word.
+
+    Other commands let the last value win, as scripts that append their own settings rely on.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse as usual, once no option that takes one value is found to be given several."""

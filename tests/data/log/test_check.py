@@ -79,7 +79,7 @@ def test_nulls_are_counted_not_refused(tmp_path: Path) -> None:
     report = check_log(table, compose({}), tmp_path)
     assert report.facts.nulls == {"user_id": 1, "item_id": 1, "timestamp": 1}
     assert (report.facts.rows_read, report.rows) == (4, 2)
-    assert warned(report, "2 of 4 rows are no events (2 rows: null or empty id or time)")
+    assert warned(report, "2 of 4 rows are no events and left out (2 rows: null or empty id or time)")
     assert report.as_dict()["nulls"] == report.facts.nulls
 
 

@@ -28,7 +28,7 @@ from segue.data import engine
 from segue.data.engine import column_types, literal, one_row, quoted
 from segue.data.log.opening import name_of, opened
 from segue.data.log.order import EventOrder, event_order
-from segue.data.log.tabular import Loaded, Tabular, as_text, counted, forget_words, inexact, require_column, stage
+from segue.data.log.tabular import Loaded, Tabular, as_text, forget_words, inexact, require_column, stage
 from segue.data.log.timestamps import TimestampFormat, recognise
 from segue.errors import LogError
 from segue.settings import ColumnsSettings, CsvSettings
@@ -141,24 +141,6 @@ def read_log(
             connection.execute(f"DROP TABLE {_ROWS}")
     facts = _with_left_out(facts, left_out)
     logger.info("%s: %s rows, timestamps: %s", facts.source, f"{facts.rows_read:,}", facts.timestamp_format)
-    for note in facts.notes:
-        logger.warning("%s: %s", facts.source, note)
-    if facts.rows_dropped:
-        logger.warning(
-            "%s: left out %s of %s rows (%s)",
-            facts.source,
-            f"{facts.rows_dropped:,}",
-            f"{facts.rows_read:,}",
-            counted(facts.dropped),
-        )
-        if facts.nulls.get("session_id") and not allow_missing_session:
-            logger.warning(
-                "%s: %s of %s rows have no session id and are left out; --set sessions.missing=gap keeps them, cut by "
-                "sessions.gap, and --set columns.session_id= leaves the column unused",
-                facts.source,
-                f"{facts.nulls['session_id']:,}",
-                f"{facts.rows_read:,}",
-            )
     return InteractionLog(connection, facts)
 
 

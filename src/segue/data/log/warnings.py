@@ -74,7 +74,7 @@ class Warnings:
         if self.facts.rows_dropped:
             dropped = f"{self.facts.rows_dropped:,} of {self.facts.rows_read:,} rows"
             reasons = counted(self.facts.dropped)
-            yield f"{dropped} are no events ({reasons}): mend them, or leave them out with --drop-invalid"
+            yield f"{dropped} are no events and left out ({reasons}); prepare and fit do so only with --drop-invalid"
         if duplicates:
             yield (
                 f"{duplicates:,} rows repeat an earlier row exactly: if they were logged twice, remove them; "
