@@ -18,7 +18,7 @@ _IN_ORDER = ("items", "history")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = np.datetime64("0001-01-01"), np.datetime64("9999-12-31")
 _LATEST = 9_223_372_036_854
-"""The last millisecond that nanoseconds of 64 bits can hold, in the year 2262; later numbers count something smaller."""
+"""The last millisecond that nanoseconds of 64 bits can hold, in the year 2262; later numbers count finer."""
 _SECONDS = range(100_000_000, 100_000_000_000)
 """Numbers that are epoch seconds (1973 to 5138) where the model was trained on times after this range."""
 
@@ -89,7 +89,7 @@ def time_of(time: Any, trained_until: int) -> int:
     if time is None:
         return trained_until
     if isinstance(time, np.datetime64) and not np.isnat(time):
-        if not _FIRST < time < _LAST:
+        if not _FIRST < time.astype("datetime64[D]") < _LAST:
             raise RequestError(f"time is of no year from 1 to 9999, found {_shown(time)}")
         return int(time.astype("datetime64[ms]").astype(np.int64))
     if isinstance(time, datetime) and time == time:  # pandas' missing time is no equal of itself
