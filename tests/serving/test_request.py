@@ -62,6 +62,12 @@ def test_what_has_no_order_is_no_session() -> None:
     assert ids(answer) == ["a3"]
 
 
+@pytest.mark.parametrize("argument", ["items", "exclude"])
+def test_no_ids_are_an_empty_list(argument: str) -> None:
+    with pytest.raises(RequestError, match=rf"{argument} are a list of ids, found None; write \[\] where"):
+        model().recommend(KNOWN, **{"items": ["first3"], argument: None})  # type: ignore[arg-type]
+
+
 def test_a_message_about_a_long_value_is_short() -> None:
     with pytest.raises(RequestError) as refused:
         ids_of("x" * 10_000, "items")

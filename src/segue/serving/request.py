@@ -61,6 +61,8 @@ def ids_of(values: Any, what: str) -> list[str]:
     Args:
         what: the argument, as it reads at the beginning of a message: ``"items"``.
     """
+    if values is None:
+        raise RequestError(f"{what} are a list of ids, found None; write [] where there are none")
     if isinstance(values, str | bytes) or not _can_be_listed(values):
         raise RequestError(f"{what} are a list of ids, found {_shown(values)}; put it between [ ]")
     if _is_table(values) or isinstance(values, dict):
