@@ -155,6 +155,7 @@ _READ = (
     ),
     _Form("Parquet parts whose ids differ in type", "types", _parquets, 6),
     _Form("a CSV with a footer", "footer.csv", _text(f"{_HEAD}{_ROWS}(3 rows)\n"), 4, _DROP),
+    _Form("JSON lines, one of them damaged", "damaged.jsonl", _text(_JSON + '{"user_id": "a\n'), 4, _DROP),
     _Form("two files, one behind the other", "twice.csv", _text((_HEAD + _ROWS) * 2), 7, _DROP),
     _Form("a time that is none", "zero.csv", _text(f"{_HEAD}{_ROWS}bob,i2,0000-00-00 00:00:00\n"), 4, _DROP),
 )
