@@ -38,7 +38,8 @@ _TABLE = {
 }
 _PLACES: Nested = {"csv": {"header": False}, "columns": {"user_id": "1", "item_id": "2", "timestamp": "3"}}
 _COMMAND = re.compile(
-    r"--set \S*\w(?: --set \S*\w)*|(?:python|iconv|gunzip|zstd|mv) .+?(?= \((?:then|after|TABLE)|; the folder|; do so|$)"
+    r"--set \S*\w(?: --set \S*\w)*|"
+    r"(?:python|iconv|gunzip|zstd|mv) .+?(?= \((?:then|after|TABLE)|; the folder|; do so|$)"
 )
 """A command or an option in a message."""
 _PLACE = "§"
