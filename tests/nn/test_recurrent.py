@@ -108,6 +108,16 @@ def test_torch_computes_whatever_it_can() -> None:
     }
 
 
+@pytest.mark.parametrize("reset", ["after", "before"])
+def test_the_initial_values_are_those_of_torch(reset: str) -> None:
+    """Uniform up to the inverse root of the size, whatever the number of inputs."""
+    wanted = dict(nn.GRU(300, 100).named_parameters())
+    for name, found in StepGRU(300, 100, reset=reset).named_parameters():  # type: ignore[arg-type]
+        for model in (wanted[name], found):
+            assert model.abs().max().item() == pytest.approx(100**-0.5, rel=0.05)
+            assert model.std().item() == pytest.approx((100 * 3) ** -0.5, rel=0.15)
+
+
 def test_each_gate_is_drawn_by_its_own_size() -> None:
     model = nn.GRU(500, 100)
     draw_gates(model)

@@ -72,9 +72,11 @@ def test_a_forked_child_does_not_hold_what_its_parent_held(tmp_path: Path) -> No
     with held(out, CorpusError):
         child = os.fork()
         if child == 0:
-            os.close(writer)
-            os.read(reader, 1)  # outlives the parent's block
-            os._exit(0)
+            try:
+                os.close(writer)
+                os.read(reader, 1)  # outlives the parent's block
+            finally:
+                os._exit(0)
     try:
         with held(out, CorpusError):
             pass
@@ -86,16 +88,21 @@ def test_a_forked_child_does_not_hold_what_its_parent_held(tmp_path: Path) -> No
 
 def test_a_forked_child_that_leaves_the_block_takes_nothing_from_its_parent(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    child = -1
-    with held(out, CorpusError):
+    holding_it = held(out, CorpusError)
+    with holding_it:
         child = os.fork()
-        if child:
-            os.waitpid(child, 0)
-            assert lock(out).exists()
-            with pytest.raises(CorpusError, match="in use"), held(out, CorpusError):
-                pass
-    if child == 0:
-        os._exit(0)
+        if child == 0:
+            code = 1
+            try:
+                holding_it.__exit__(None, None, None)
+                code = 0
+            finally:
+                os._exit(code)  # in any case: a child that went on would be a second pytest
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert lock(out).exists()
+        with pytest.raises(CorpusError, match="in use"), held(out, CorpusError):
+            pass
 
 
 def test_the_same_folder_under_another_name(tmp_path: Path) -> None:

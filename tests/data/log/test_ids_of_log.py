@@ -88,6 +88,14 @@ def test_names_that_differ_in_case_are_seen_where_they_are_many(tmp_path: Path) 
     assert warned(check(tmp_path, events), says)
 
 
+def test_two_names_that_differ_in_case_among_hundreds_are_ids_of_their_own(tmp_path: Path) -> None:
+    """Fewer than 1 % of the users: that two codes differ in case alone happens by chance."""
+    users = ["Anna", "anna", *(f"u{n}" for n in range(299))]
+    events = [(user, f"i{n}", START + n * 50_000.0) for n, user in enumerate(users)]
+    assert not warned(check(tmp_path, events), "spellings")
+    assert warned(check(tmp_path, events[:200]), "1 users stand in the log in several spellings")
+
+
 @pytest.mark.parametrize("word", ["NULL", "None", "nan", "NA", "N/A", "-", "<NA>", "undefined"])
 def test_a_word_for_nothing_is_said_and_the_advice_reads_it_as_missing(tmp_path: Path, word: str) -> None:
     events = [(word if n % 5 == 0 else user, item, time) for n, (user, item, time) in enumerate(clicks(60, 4))]

@@ -108,6 +108,12 @@ def test_what_begins_far_from_zero_is_not_said_to_count_from_an_unknown_start(va
     assert read(values, timestamp_unit="s")[0].relative
 
 
+def test_one_stray_number_near_zero_does_not_make_days_count_from_an_unknown_start() -> None:
+    days = [45_000 + day / 4 for day in range(20)]
+    with pytest.raises(LogError, match=r"say what they count .*--set columns\.timestamp_unit=excel"):
+        read([1, *days])
+
+
 def test_a_unit_that_is_asked_for_is_obeyed() -> None:
     assert read([1700000000], timestamp_unit="ms")[1] == [1700000000]
     found, times = read(["90", "150.5"], timestamp_unit="minutes")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from segue.data import engine
+from segue.data.text.table import copy_text, open_text
 from segue.errors import LogError
+from segue.settings import PreparationSettings
 
 HEAD = "u,i,t\n"
 
@@ -31,6 +35,24 @@ def test_lines_that_are_one_row_or_several_are_refused_with_both_settings(rows_o
         rows_of(text, "log.tsv")
     assert len(rows_of(text, "log.tsv", quoting="off")[0]) == body.count("\n")
     assert len(rows_of(text, "log.tsv", quoting="standard")[0]) < body.count("\n")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    {
+        "a blank line": "1,2,3\n\n4,5,6\n",
+        "a line that is no row": "1,2,3\ngarbage\n4,5,6\n",
+        "a line with too many fields": "1,2,3\n7,8,9,10\n4,5,6\n",
+        "an empty field at the end of every line": "1,2,3,\n4,5,6,\n",
+    }.values(),
+)
+@pytest.mark.parametrize("end", ['close"', 'clo, se"'])
+@pytest.mark.parametrize("drop_invalid", [False, True])
+def test_rows_between_two_stray_quotes_are_never_lost(rows_of: Any, odd: str, end: str, drop_invalid: bool) -> None:
+    """One line among them that is no row, or is one too many, proves no text of several lines."""
+    text = f'{HEAD}0,0,0\n7,8,"open\n{odd}9,9,{end}\n1,1,1\n'
+    with pytest.raises(LogError, match=r"lines 3 to \d+ are one row .*csv.quoting=off"):
+        rows_of(text, drop_invalid=drop_invalid)
 
 
 @pytest.mark.parametrize(
@@ -126,3 +148,25 @@ def test_a_quote_that_never_closes_in_a_long_file_is_found_in_time(rows_of: Any)
     text = HEAD + '"a","b",1\n' * 3000 + '"a","b,1\n' * 30 + '"a","b",1\n' * 3000
     rows, copied = rows_of(text, drop_invalid=True)
     assert len(rows) + sum(copied.dropped.values()) == 6030
+
+
+def test_a_line_of_well_quoted_fields_that_opens_another_quote_may_be_a_row(rows_of: Any) -> None:
+    """Its delimiters are counted outside of the quotes that close on it."""
+    with pytest.raises(LogError, match="lines 2 to 3 are one row"):
+        rows_of(f'{HEAD}"p,q",2,"open\n5,6,7"\n')
+
+
+def test_a_row_that_a_quote_of_the_header_swallows_is_named(rows_of: Any) -> None:
+    with pytest.raises(LogError, match="lines 1 to 2 are one row"):
+        rows_of('u,i,"t\n1,2,3"\n4,5,6\n')
+
+
+def test_a_swallowed_row_is_not_made_up_for_by_the_row_of_another_file(tmp_path: Path) -> None:
+    """One file holds a row less than lines, the other one has no quotes: together they hold as many as the first."""
+    files = [tmp_path / "1.csv", tmp_path / "2.csv"]
+    files[0].write_text(f'{HEAD}1,2,"open\n4,5,6"\n')
+    files[1].write_text(f"{HEAD}7,8,9\n")
+    with engine.connect(PreparationSettings(memory_limit="256MiB"), tmp_path / "scratch") as connection:
+        table = open_text(files)
+        with pytest.raises(LogError, match=r"1\.csv: lines 2 to 3 are one row"):
+            copy_text(connection, table, {"c0": "c0"}, "copied")
