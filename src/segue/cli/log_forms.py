@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from segue.cli import console
 from segue.data import engine
 from segue.data.log.read import read_log
 from segue.errors import LogError
+from segue.report import markdown
 from segue.settings import Nested, compose
 from segue.settings.reference import assignments
 from segue.system.atomic import write_text
@@ -35,6 +37,12 @@ _TABLE = {
     "timestamp": [1700000000, 1700000060, 1700000120],
 }
 _PLACES: Nested = {"csv": {"header": False}, "columns": {"user_id": "1", "item_id": "2", "timestamp": "3"}}
+_COMMAND = re.compile(
+    r"--set \S*\w(?: --set \S*\w)*|"
+    r"(?:python|iconv|gunzip|zstd|mv) .+?(?= \((?:then|after|TABLE)|; the folder|; do so|$)"
+)
+"""A command or an option in a message."""
+_PLACE = "§"
 _DROP: Nested = {"preparation": {"drop_invalid": True}}
 
 _INTRODUCTION = f"""# Logs that are read
@@ -59,7 +67,7 @@ class _Form:
     """A small log of one form.
 
     Attributes:
-        words: the form, in words.
+        words: the form, in words; Markdown.
         name: the file, the folder, or ``FILE::TABLE``.
         rows: number of its rows.
         write: writes it at a path.
@@ -123,7 +131,7 @@ _READ = (
     ),
     _Form("CSV with mixed line endings", "mixed.csv", _text(_HEAD + _ROWS.replace("\n", "\r\n", 1))),
     _Form("CSV with quoted fields over several lines", "quoted.csv", _text(_HEAD + _ROWS.replace("i1", '"i\n1"'))),
-    _Form('CSV with \\" inside quoted fields', "escaped.csv", _text(_HEAD + _ROWS.replace("i1", '"the \\"i\\" 1"'))),
+    _Form('CSV with `\\"` inside quoted fields', "escaped.csv", _text(_HEAD + _ROWS.replace("i1", '"the \\"i\\" 1"'))),
     _Form(
         "TSV whose titles begin with quotes",
         "titles.tsv",
@@ -219,8 +227,9 @@ def _read(form: _Form, folder: Path) -> str:
     said = " ".join(f"{note}." for note in facts.notes)
     left_out = ", ".join(f"{count}: {reason}" for reason, count in facts.dropped.items())
     needed = ", ".join(f"`{each}`" for each in assignments(form.settings))
-    cells = (form.words, needed, facts.kind, form.rows, facts.rows_read - facts.rows_dropped, left_out, said)
-    return f"| {' | '.join(_cell(str(cell), folder) for cell in cells)} |"
+    counts = (form.rows, facts.rows_read - facts.rows_dropped)
+    cells = (form.words, needed, facts.kind, *counts, left_out, _cell(said, folder))
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _refusal(form: _Form, folder: Path) -> str:
@@ -231,14 +240,18 @@ def _refusal(form: _Form, folder: Path) -> str:
         try:
             read_log(connection, str(folder / form.name), settings.columns, settings.csv)
         except LogError as error:
-            return f"| {_cell(form.words, folder)} | {_cell(str(error), folder)} |"
+            return f"| {form.words} | {_cell(str(error), folder)} |"
     raise AssertionError(f"{form.words} is read")
 
 
 def _cell(text: str, folder: Path) -> str:
-    """Text for one cell of a table; the signs that Markdown would interpret are taken literally."""
-    plain = " ".join(text.replace(f"{folder}/", "").split())
-    return plain.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+    """A message for one cell of a table: commands as code, which can be copied, and nothing else that is Markdown."""
+    message = " ".join(text.replace(f"{folder}/", "").split())
+    commands = _COMMAND.findall(message)
+    shown = markdown.plain(_COMMAND.sub(_PLACE, message))
+    for command in commands:
+        shown = shown.replace(_PLACE, f"`{command}`".replace("|", "\\|"), 1)
+    return shown
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -111,6 +112,30 @@ def test_any_format_is_refused_in_one_line_or_can_be_tried(form: str) -> None:
     with pytest.raises((ConfigError, LogError)) as caught:
         tried()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "setting"),
+    [
+        ([1396900000, 1396900060], {"timestamp_format": "%d.%m.%Y"}),
+        (["1396900000", "1396900060"], {"timestamp_format": "%Y-%m-%d %H:%M:%S"}),
+        (["2014-04-07T19:46:40Z"] * 2, {"timestamp_format": "%d.%m.%Y"}),
+        (["2014-04-07 19:46:40"] * 2, {"timestamp_unit": "s"}),
+        (["07 Apr 2014", "08 Apr 2014"], {"timestamp_format": "%d.%m.%Y"}),
+    ],
+)
+def test_a_setting_that_is_not_needed_is_to_be_left_out(values: list[Any], setting: dict[str, str]) -> None:
+    (key,) = setting
+    with pytest.raises(LogError, match=f"; leave out columns.{key}: without it the times are recognised$"):
+        read(values, **setting)
+    assert read(values)[1][0] is not None
+
+
+def test_what_is_proposed_beside_a_unit_goes_without_it() -> None:
+    with pytest.raises(LogError, match=r"leave out columns\.timestamp_unit; what would read the column: --set"):
+        read(["25/07/2014", "26/07/2014"], timestamp_unit="s")
+    with pytest.raises(LogError, match=r"is columns\.timestamp_unit right\?; --drop-invalid"):
+        read(["1.5", "noon"], timestamp_unit="days")
 
 
 def test_a_unit_and_a_format_exclude_each_other() -> None:

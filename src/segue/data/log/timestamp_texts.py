@@ -13,7 +13,8 @@ from itertools import product
 from segue.data.log.time_column import TimeColumn
 from segue.data.log.timestamp_units import strptime
 
-_NEARLY_ALL = 0.9
+NEARLY_ALL = 0.9
+"""Share of the texts of a column that a form must read to be the column's."""
 
 _NAMED = [f"%d{gap}{month}{gap}%Y" for gap in " -/" for month in ("%b", "%B")]
 _NAMED += [f"{month} %d{comma} %Y" for month in ("%b", "%B") for comma in ("", ",")]
@@ -59,7 +60,7 @@ def _reading(values: TimeColumn, example: str, formats: list[str]) -> list[str]:
     shares = values.summary(
         ", ".join(f"avg(CAST({strptime('value', form)} IS NOT NULL AS INTEGER))" for form in chosen)
     )
-    return [form for form, share in zip(chosen, shares, strict=True) if share >= _NEARLY_ALL]
+    return [form for form, share in zip(chosen, shares, strict=True) if share >= NEARLY_ALL]
 
 
 @cache

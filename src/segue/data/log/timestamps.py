@@ -26,7 +26,7 @@ import duckdb
 from segue.data.engine import column_types, one_row, quoted
 from segue.data.log.moments import iso
 from segue.data.log.time_column import TimeColumn
-from segue.data.log.timestamp_texts import certain_format, proposed_formats
+from segue.data.log.timestamp_texts import NEARLY_ALL, certain_format, proposed_formats
 from segue.data.log.timestamp_units import DAY, EPOCHS, UNITS, YEAR_1980, believable, calendar, strptime, usual
 from segue.errors import LogError
 from segue.settings import ColumnsSettings
@@ -125,23 +125,26 @@ def _native(values: TimeColumn) -> TimestampFormat | None:
 
 @dataclass(frozen=True)
 class _Reading:
-    """A format, and the SQL condition over ``value`` and ``number`` that a value is a time of it; None where that is
-    known of every value."""
+    """A format, the SQL condition over ``value`` and ``number`` that a value is a time of it (None where that is known
+    of every value), and the setting that asked for the format, if one did."""
 
     format: TimestampFormat
     holds: str | None = None
+    setting: str = ""
 
 
 def _declared(values: TimeColumn, unit: str | None, form: str | None) -> _Reading:
     """The reading that the settings ask for."""
     if unit is None:
         assert form is not None
-        return _by_format(values, form, f"text of columns.timestamp_format '{form}'")
+        read = _by_format(values, form, f"text of columns.timestamp_format '{form}'")
+        return replace(read, setting="columns.timestamp_format")
     time = UNITS[unit].sql("value")
     holds = f"(number IS NOT NULL AND {time} IS NOT NULL)"
     (early,) = values.summary(f"bool_and({time} >= 0 AND {time} < {YEAR_1980})", holds)
     words = f"{UNITS[unit].words} (columns.timestamp_unit)"
-    return _Reading(TimestampFormat(words, UNITS[unit].sql(values.column), relative=bool(early)), holds)
+    found = TimestampFormat(words, UNITS[unit].sql(values.column), relative=bool(early))
+    return _Reading(found, holds, "columns.timestamp_unit")
 
 
 def _by_format(values: TimeColumn, form: str, words: str) -> _Reading:
@@ -257,12 +260,32 @@ def _words(form: str) -> str:
     return UNITS[form].words.removeprefix("epoch ") if form in UNITS else form
 
 
-def _unreadable(values: TimeColumn, row: int, expected: str = _KNOWN) -> str:
-    """The message about the first value that is no time, with the formats that would read the column."""
+def _unreadable(values: TimeColumn, row: int, expected: str = _KNOWN, setting: str = "") -> str:
+    """The message about the first value that is no time, with what would read the column.
+
+    Args:
+        expected: the forms that are read.
+        setting: the setting that asked for such a form.
+    """
     proposed = proposed_formats(values, values.example(row))
-    say = " or ".join(f"--set 'columns.timestamp_format={form}'" for form in proposed)
-    hint = f"what would read the column: {say}" if proposed else _FORMAT_HINT
+    hint = _FORMAT_HINT
+    if proposed:
+        say = " or ".join(f"--set 'columns.timestamp_format={form}'" for form in proposed)
+        other = "leave out columns.timestamp_unit; " if setting == "columns.timestamp_unit" else ""
+        hint = f"{other}what would read the column: {say}"
+    elif setting and _needs_no_setting(values, row):
+        hint = f"leave out {setting}: without it the times are recognised"
+    elif setting == "columns.timestamp_unit":
+        hint = f"is {setting} right?"
     return f"{values.name}: the timestamp of {values.in_words(row)} is {_UNREADABLE}; expected {expected}; {hint}"
+
+
+def _needs_no_setting(values: TimeColumn, row: int) -> bool:
+    """Whether nearly all values are usual times of forms that are recognised, or are written as that row is."""
+    forms = _forms(values)
+    known = sum(form.usual if form.name in EPOCHS else form.count for form in forms if form.name != _UNREADABLE)
+    nearly_all = known >= NEARLY_ALL * sum(form.count for form in forms)
+    return nearly_all or certain_format(values, values.example(row)) is not None
 
 
 def _make_null_or_refuse(values: TimeColumn, reading: _Reading, drop: bool) -> int:
@@ -274,7 +297,9 @@ def _make_null_or_refuse(values: TimeColumn, reading: _Reading, drop: bool) -> i
     if not count:
         return 0
     if not drop or count == total:
-        raise LogError(_unreadable(values, first, reading.format.words) + (_LEAVE_OUT if count < total else ""))
+        raise LogError(
+            _unreadable(values, first, reading.format.words, reading.setting) + (_LEAVE_OUT if count < total else "")
+        )
     values.make_null(wrong)
     return int(count)
 
