@@ -11,7 +11,7 @@ PINS := pyproject.toml constraints.txt
 BUILD_DOCS = $(BIN)/python docs/site_pages.py build
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo study test check docs bench clean
+.PHONY: help install install-dev demo study test test-slow check docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,9 +28,12 @@ study: $(VENV)/.installed-demo ## the paper's tables and figures on the same bas
 	test -e study/corpus || $(BIN)/segue prepare complete-journey: --out study/corpus
 	$(BIN)/segue study all study/corpus --out study --quick
 
-test: $(VENV)/.installed-dev ## set up, run the checks, then all tests
+test: $(VENV)/.installed-dev ## set up, run the checks, then all tests but the slow ones
 	@$(MAKE) --no-print-directory check
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -m "not slow"
+
+test-slow: $(VENV)/.installed-dev ## kills at every file call, thousands of forgeries, the raw files of the demo
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -m slow
 
 check: ## lint, format, types, import rules and the links of all pages (needs make install-dev once)
 	@test -x $(BIN)/ruff || { echo "The tools are not installed: run make install-dev"; exit 1; }

@@ -28,7 +28,10 @@ def test_requests_that_cannot_be_answered(tmp_path: Path, refused: Refused) -> N
     assert re.search(r"cannot read .*nowhere: No such file", said)
     assert "Is a directory" in refused("recommend", model, "--history", tmp_path)
     file = written(tmp_path / "items", b"caf\xe9\n")
-    assert "is not UTF-8 text; convert it (iconv -t UTF-8)" in refused("recommend", model, "--candidates", file)
+    said = refused("recommend", model, "--candidates", file)
+    assert "is not UTF-8 text; convert it, if it is Latin-1 by: iconv" in said
+    subprocess.run(said.partition("Latin-1 by: ")[2], shell=True, check=True)
+    assert (tmp_path / "items.utf8").read_text(encoding="utf-8") == "café\n"
 
 
 @pytest.mark.parametrize("command", ["evaluate", "recommend"])

@@ -50,7 +50,7 @@ def with_ranks(folder: Path, ranks: dict[str, list[int]], tuned: dict[str, Any] 
     rank = np.array(table["rank"])
     metrics = {f"HR@{k}": float((rank <= k).mean()) for k in (5, 10)}
     metrics |= {f"MRR@{k}": float(np.where(rank <= k, 1 / rank, 0).mean()) for k in (5, 10)}
-    return row_of(metrics, folder, tuned)
+    return row_of(metrics, folder, tuned, len(rank))
 
 
 def test_the_improvement_is_over_the_best_baseline_and_the_dagger_over_users(tmp_path: Path) -> None:

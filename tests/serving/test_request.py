@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +37,11 @@ def test_numpys_whole_numbers_are_whole_numbers() -> None:
 
 
 @pytest.mark.parametrize("argument", ["items", "history", "exclude", "candidates"])
-@pytest.mark.parametrize("value", ["first3", 7, {"first3": 1}, pd.DataFrame({"item_id": ["first3"]}), b"first3"])
+@pytest.mark.parametrize(
+    "value",
+    ["first3", 7, {"first3": 1}, pd.DataFrame({"item_id": ["first3"]}), b"first3", np.array("first3"),
+     pl.LazyFrame({"item_id": ["first3"]})],
+)  # fmt: skip
 def test_a_list_of_ids_is_a_list(argument: str, value: Any) -> None:
     with pytest.raises(RequestError, match=f"{argument} are a list of ids, found"):
         model().recommend(KNOWN, **{"items": ["first3"], argument: value})
@@ -49,13 +54,35 @@ def test_a_missing_value_is_no_id(argument: str, missing: Any) -> None:
         model().recommend(KNOWN, **{"items": ["first3"], argument: ["first3", missing]})
 
 
+def test_what_has_no_order_is_no_session() -> None:
+    for argument in ("items", "history"):
+        with pytest.raises(RequestError, match=f"{argument} are a list of ids, the oldest first, .*has no order"):
+            model().recommend(KNOWN, **{"items": ["first3"], argument: {"first3", "second3"}})  # type: ignore[arg-type]
+    answer = model().recommend(KNOWN, ["first3"], k=2, candidates={"a3", "b3"}, exclude={"b3"})
+    assert ids(answer) == ["a3"]
+
+
+@pytest.mark.parametrize("argument", ["items", "exclude"])
+def test_no_ids_are_an_empty_list(argument: str) -> None:
+    with pytest.raises(RequestError, match=rf"{argument} are a list of ids, found None; write \[\] where"):
+        model().recommend(KNOWN, **{"items": ["first3"], argument: None})  # type: ignore[arg-type]
+
+
+def test_a_message_about_a_long_value_is_short() -> None:
+    with pytest.raises(RequestError) as refused:
+        ids_of("x" * 10_000, "items")
+    assert len(str(refused.value)) < 200
+
+
 def test_any_list_of_ids_will_do() -> None:
     wanted = model().recommend(KNOWN, ["first3", "second3"])
     for kind in (tuple, iter, np.array, pd.Series):
         assert model().recommend(KNOWN, kind(["first3", "second3"])) == wanted
 
 
-@pytest.mark.parametrize("users", [[KNOWN, OTHER], (KNOWN,), np.array([KNOWN, OTHER]), pd.Series([KNOWN])])
+@pytest.mark.parametrize(
+    "users", [[KNOWN, OTHER], (KNOWN,), pl.LazyFrame({"u": [KNOWN]}), np.array([KNOWN, OTHER]), pd.Series([KNOWN])]
+)
 def test_one_user_at_a_time(users: Any) -> None:
     with pytest.raises(RequestError, match=r"user is one id, found .*ask for each user by itself"):
         model().recommend(users, ["first3"])
@@ -93,10 +120,24 @@ def test_a_moment_is_its_milliseconds(moment: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    "time", ["2023-11-14", "1700000000000", float("nan"), float("inf"), True, pd.NaT, np.datetime64("NaT"), [1]]
+    "time",
+    [
+        10**400,
+        10**30,
+        1e300,
+        -(10**30),
+        "2023-11-14",
+        "1700000000000",
+        float("nan"),
+        float("inf"),
+        True,
+        pd.NaT,
+        np.datetime64("NaT"),
+        [1],
+    ],
 )
 def test_what_is_no_time_is_refused(time: Any) -> None:
-    with pytest.raises(RequestError, match="time is epoch milliseconds or a datetime, found"):
+    with pytest.raises(RequestError, match="time is epoch milliseconds"):
         model().recommend(KNOWN, ["first3"], time=time)
 
 

@@ -21,10 +21,10 @@ def brief(out: Path, **named: Any) -> Plan:
     return Plan(small_logs.corpus(), out, quick=True, own=BRIEF, **named)
 
 
-def row_of(metrics: dict[str, float], run: Path = Path(), tuned: dict[str, Any] | None = None) -> Row:
-    """A row that measured this, with one seed."""
+def row_of(metrics: dict[str, float], run: Path = Path(), tuned: dict[str, Any] | None = None, events: int = 1) -> Row:
+    """A row that measured this on so many events, with one seed."""
     measurement = Measurement(
-        "test", "user_80_20", "frozen", "x/y", "", 1, 1, 1, metrics, metrics, metrics, {}, False, "", {}, {}
+        "test", "user_80_20", "frozen", "x/y", "", events, 1, 1, metrics, metrics, metrics, {}, False, "", {}, {}
     )
     entry = Entry(tuned or {}, 0, 0.0, 0.0, {"model": {"name": "x", "preset": "y"}})
     return Row(EntrantRow(entry, (run,), (measurement,), (), 0))

@@ -120,7 +120,21 @@ def test_a_state_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None
         load_checkpoint(tmp_path / "x.checkpoint")
 
 
-@pytest.mark.parametrize("place", ["scratch", "tensorboard", "metrics.jsonl", "config.json", "metrics.checkpoint"])
+def test_a_link_in_the_place_of_intermediate_files_goes_and_what_it_leads_to_stays(
+    stopped: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(stopped("hg_gnn"), tmp_path / "run"))
+    scratch, elsewhere = folder / "model.partial" / "scratch", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine").touch()
+    if scratch.is_dir():
+        shutil.rmtree(scratch)
+    scratch.symlink_to(elsewhere)
+    assert resume(folder, "hg_gnn") == ""
+    assert [each.name for each in elsewhere.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("place", ["tensorboard", "metrics.jsonl", "config.json", "metrics.checkpoint"])
 def test_a_run_does_not_go_on_through_a_link(stopped: Callable[[str], Path], tmp_path: Path, place: str) -> None:
     folder = Path(shutil.copytree(stopped("hg_gnn"), tmp_path / "run"))
     path = folder / "model.partial" / place

@@ -75,6 +75,26 @@ def test_the_rate_falls_on_a_plateau(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert rates == pytest.approx([1e-2, 1e-2, 5e-3, 5e-3, 2.5e-3])
 
 
+def test_short_passes_count_together_as_one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = len(trainer(tmp_path).loader.plan(64))
+    scripted(monkeypatch, [0.5] + [0.1] * 30)
+    run = trainer(
+        tmp_path, batch_events=64, epoch_steps=2 * steps + 1, max_epochs=9, patience=2, schedule="step", decay_every=1
+    )
+    run.run()
+    rates = [record["learning_rate"] for record in records(tmp_path)]
+    assert run.passes == 3
+    assert run.max_epochs == 27
+    assert len(rates) == 1 + 2 * 3  # the best pass, then patience
+    assert rates == pytest.approx([1e-2] * 3 + [1e-3] * 3 + [1e-4])
+
+
+def test_a_pass_of_enough_steps_is_an_epoch(tmp_path: Path) -> None:
+    steps = len(trainer(tmp_path).loader.plan(64))
+    assert trainer(tmp_path, batch_events=64, epoch_steps=steps).passes == 1
+    assert trainer(tmp_path, batch_events=64, epoch_steps=0).passes == 1
+
+
 def test_the_rate_reaches_the_optimizer(tmp_path: Path) -> None:
     """An epoch at a rate of next to nothing moves next to nothing."""
     run = trainer(tmp_path, plan=[EpochPlan(1e-2, 1.0), EpochPlan(1e-12, 1.0)])

@@ -40,14 +40,14 @@ for command in (
     cli_prepare.stats,
     cli_train.train,
     cli_train.evaluate,
+    cli_recommend.recommend,
     cli_train.fit,
     cli_compare.tune,
     cli_compare.compare,
     study,
     demo,
 ):
-    app.command()(with_named_paths(command))
-app.command(cls=RequestCommand)(with_named_paths(cli_recommend.recommend))
+    app.command(cls=RequestCommand if command is cli_recommend.recommend else None)(with_named_paths(command))
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from segue.data.text.survey import not_utf8
 from segue.errors import RequestError
 from segue.serving.vocabulary import Vocabulary
 from segue.system.reading import read_text
@@ -42,7 +43,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise RequestError(f"{path} is not UTF-8 text; convert it (iconv -t UTF-8)") from None
+        raise RequestError(f"{path} is {not_utf8(path)}") from None
 
 
 def _fields(line: str, delimiter: str) -> list[str]:

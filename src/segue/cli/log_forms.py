@@ -141,6 +141,11 @@ _READ = (
     _Form("Feather (Arrow)", "log.feather", lambda path: pa.feather.write_feather(pa.table(_TABLE), path)),
     _Form("a DuckDB table", "shop.duckdb::clicks", _database),
     _Form("a folder of parts, one of them empty", "parts", _folder({"0.csv": _HEAD + _ROWS, "1.csv": ""})),
+    _Form(
+        "a folder with a part whose name has no ending",
+        "unnamed",
+        _folder({"0.csv": _HEAD + _ROWS, "part-00001": _HEAD + _ROWS}),
+    ),
     _Form("a folder with train and test", "split", _folder({"train.csv": _HEAD + _ROWS, "test.csv": _HEAD + _ROWS}), 6),
     _Form(
         "partition folders",
@@ -150,6 +155,7 @@ _READ = (
     ),
     _Form("Parquet parts whose ids differ in type", "types", _parquets, 6),
     _Form("a CSV with a footer", "footer.csv", _text(f"{_HEAD}{_ROWS}(3 rows)\n"), 4, _DROP),
+    _Form("JSON lines, one of them damaged", "damaged.jsonl", _text(_JSON + '{"user_id": "a\n'), 4, _DROP),
     _Form("two files, one behind the other", "twice.csv", _text((_HEAD + _ROWS) * 2), 7, _DROP),
     _Form("a time that is none", "zero.csv", _text(f"{_HEAD}{_ROWS}bob,i2,0000-00-00 00:00:00\n"), 4, _DROP),
 )
@@ -168,6 +174,7 @@ _REFUSED = (
     _Form("bzip2", "log.csv.bz2", _text("BZh")),
     _Form("xz", "log.csv.xz", _text("\x00", "latin-1")),
     _Form("zstandard", "log.csv.zst", _text("\x00", "latin-1")),
+    _Form("a folder with a part that must be converted", "packed", _folder({"0.csv": _HEAD + _ROWS, "1.csv.zst": "-"})),
     _Form("Excel", "log.xlsx", _text("PK\3\4")),
     _Form("Avro", "log.avro", _text("Obj\1")),
     _Form("ORC", "log.orc", _text("ORC")),

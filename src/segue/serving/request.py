@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
@@ -15,7 +14,11 @@ from segue.errors import RequestError
 
 Seen = Literal["session", "history"]
 
+_IN_ORDER = ("items", "history")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = np.datetime64("0001-01-01"), np.datetime64("9999-12-31")
+_LATEST = 9_223_372_036_854
+"""The last millisecond that nanoseconds of 64 bits can hold, in the year 2262; later numbers count finer."""
 _SECONDS = range(100_000_000, 100_000_000_000)
 """Numbers that are epoch seconds (1973 to 5138) where the model was trained on times after this range."""
 
@@ -52,15 +55,20 @@ def user_of(user: Any) -> str | None:
 
 
 def ids_of(values: Any, what: str) -> list[str]:
-    """Ids as text. Raises RequestError for a single id, for tables, and for missing values among them.
+    """Ids as text. Raises RequestError for a single id, for tables, for missing values among them, and for sets where
+    the order counts.
 
     Args:
         what: the argument, as it reads at the beginning of a message: ``"items"``.
     """
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise RequestError(f"{what} are a list of ids, found {_shown(values)}; write [{values!r}]")
-    if hasattr(values, "columns") or isinstance(values, dict):
+    if values is None:
+        raise RequestError(f"{what} are a list of ids, found None; write [] where there are none")
+    if isinstance(values, str | bytes) or not _can_be_listed(values):
+        raise RequestError(f"{what} are a list of ids, found {_shown(values)}; put it between [ ]")
+    if _is_table(values) or isinstance(values, dict):
         raise RequestError(f"{what} are a list of ids, found {_shown(values)}; give one of its columns")
+    if what in _IN_ORDER and isinstance(values, Set):
+        raise RequestError(f"{what} are a list of ids, the oldest first, found {_shown(values)}, which has no order")
     texts = []
     for place, value in enumerate(values, start=1):
         text = id_text(value) if _is_one_id(value) else None
@@ -83,12 +91,16 @@ def time_of(time: Any, trained_until: int) -> int:
     if time is None:
         return trained_until
     if isinstance(time, np.datetime64) and not np.isnat(time):
+        if not _FIRST < time.astype("datetime64[D]") < _LAST:
+            raise RequestError(f"time is of no year from 1 to 9999, found {_shown(time)}")
         return int(time.astype("datetime64[ms]").astype(np.int64))
     if isinstance(time, datetime) and time == time:  # pandas' missing time is no equal of itself
         return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
-    if isinstance(time, bool) or not isinstance(time, int | float | np.number) or not math.isfinite(time):
+    if isinstance(time, bool) or not isinstance(time, int | float | np.number) or not _is_finite(time):
         raise RequestError(f"time is epoch milliseconds or a datetime, found {_shown(time)}")
     milliseconds = int(time)
+    if abs(milliseconds) > _LATEST:
+        raise RequestError(f"time is epoch milliseconds, found {_shown(time)}, which is beyond the year 2262")
     if milliseconds in _SECONDS and trained_until >= _SECONDS.stop:
         raise RequestError(
             f"time is epoch milliseconds, found {time}, which would be long before the training data: "
@@ -97,13 +109,29 @@ def time_of(time: Any, trained_until: int) -> int:
     return milliseconds
 
 
+def _is_finite(number: Any) -> bool:
+    return isinstance(number, int) or bool(np.isfinite(number))
+
+
 def _is_one_id(value: Any) -> bool:
-    return isinstance(value, str | bytes) or not isinstance(value, Iterable)
+    return isinstance(value, str | bytes) or not (_can_be_listed(value) or _is_table(value))
+
+
+def _is_table(value: Any) -> bool:
+    return hasattr(type(value), "columns")
+
+
+def _can_be_listed(value: Any) -> bool:
+    """Whether a value holds others: arrays without dimensions say that they do, and do not."""
+    return isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0
 
 
 def _shown(value: Any) -> str:
     """A value for messages, on one line and of bounded length."""
-    if hasattr(value, "columns") or bool(getattr(value, "ndim", 0)):
-        return f"a {type(value).__name__} of {len(value)}"
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '…'} ({type(value).__name__})"
+    kind = type(value).__name__
+    if _is_table(value) or bool(getattr(value, "ndim", 0)):
+        return f"a {kind} of {len(value)}" if hasattr(value, "__len__") else f"a {kind}"
+    if isinstance(value, int) and abs(value) > _LATEST:
+        return f"a number beyond {_LATEST:,}"
+    text = " ".join(repr(value).split())
+    return f"{text if len(text) <= 60 else text[:57] + '…'} ({kind})"

@@ -259,6 +259,10 @@ class TrainingSettings(Config):
     """Factor by which the schedule lowers the learning rate."""
     decay_every: int = Field(3, ge=1, le=1_000_000)
     """Epochs between two decays of schedule "step"."""
+    epoch_steps: int = Field(0, ge=0, le=1_000_000_000)
+    """Fewest steps that count as one epoch for `training.decay_every`, `training.max_epochs` and `training.patience`.
+    Where a pass over the train part is shorter, these count as many passes as make up that number of steps, so that a
+    schedule made for a long log also fits a short one. 0: an epoch is a pass."""
     max_epochs: int = Field(30, ge=1, le=1_000_000)
     """Most epochs of a training."""
     max_minutes: float | None = Field(None, gt=0)

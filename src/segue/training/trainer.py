@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,16 @@ class Trainer:
 
     @property
     def max_epochs(self) -> int:
-        """The most epochs this run can play."""
-        return len(self.plan) if self.plan is not None else self.training.max_epochs
+        """The most passes over the train part that this run can play."""
+        return len(self.plan) if self.plan is not None else self.training.max_epochs * self.passes
+
+    @cached_property
+    def passes(self) -> int:
+        """Passes over the train part that count as one epoch for schedule, patience and the end (`epoch_steps`)."""
+        if not self.training.epoch_steps:
+            return 1
+        steps = len(self.loader.plan(self.training.batch_events))
+        return max(1, math.ceil(self.training.epoch_steps / max(steps, 1)))
 
     def _epoch(self, interrupted: threading.Event) -> None:
         state, model = self.state, self.model
@@ -213,7 +222,7 @@ class Trainer:
         state.records.append(record)
         state.elapsed += time.monotonic() - started
         self._decay(stuck=bool(validation) and not better)
-        impatient = self.plan is None and state.epoch - state.best_epoch >= self.training.patience
+        impatient = self.plan is None and state.epoch - state.best_epoch >= self.training.patience * self.passes
         state.finished = state.epoch >= self.max_epochs or impatient or self._out_of_time()
         state.epoch, state.step, state.loss_sum, state.events, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
         logger.info("%s", _summary(record))
@@ -252,7 +261,7 @@ class Trainer:
 
     def _decay(self, *, stuck: bool) -> None:
         training, state = self.training, self.state
-        due = {"constant": False, "plateau": stuck, "step": state.epoch % training.decay_every == 0}
+        due = {"constant": False, "plateau": stuck, "step": state.epoch % (training.decay_every * self.passes) == 0}
         if due[training.schedule]:
             state.learning_rate *= training.decay
 

@@ -177,6 +177,43 @@ def test_folders_that_cannot_be_read(read: Read, tmp_path: Path) -> None:
     refused(read, tmp_path, "mixes CSV and Parquet files")
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        (
+            "b.csv.zst",
+            b"\x28\xb5\x2f\xfd",
+            r"b.csv.zst is a file packed by zstandard; convert it: zstd -d \S+b.csv.zst",
+        ),
+        ("c.xlsx", b"PK\3\4", "c.xlsx is an Excel workbook; convert it: python"),
+        ("d.csv.bz2", b"BZh", "d.csv.bz2 is a file packed by bzip2; convert it: python"),
+        ("part-00001", b"PAR1", r"part-00001 is a Parquet file; convert it: mv \S+part-00001 \S+part-00001.parquet"),
+        ("b.csv", CSV.encode("utf-16"), "b.csv is UTF-16 text; convert it: iconv"),
+    ],
+)
+def test_a_folder_with_a_data_file_that_is_not_read(
+    read: Read, tmp_path: Path, name: str, data: bytes, said: str
+) -> None:
+    write(tmp_path / "log" / "a.csv", CSV)
+    write(tmp_path / "log" / name, data)
+    refused(read, tmp_path / "log", said + ".*; the folder .*/log is one log: move what is no part of it, such as")
+
+
+def test_what_is_passed_over_in_a_folder_is_said(read: Read, tmp_path: Path) -> None:
+    write(tmp_path / "log" / "a.csv", CSV)
+    for quiet in ("README", "LICENSE.txt.md", "notes.md", "a.csv.crc", "_SUCCESS", ".hidden", "empty"):
+        write(tmp_path / "log" / quiet, "" if quiet == "empty" else "x")
+    assert read(tmp_path / "log").facts.notes == ()
+    write(tmp_path / "log" / "part-00001", CSV)
+    (note,) = read(tmp_path / "log").facts.notes
+    assert note.startswith("1 file of it is not read (part-00001), because of the name's ending")
+    write(tmp_path / "log" / "part-00002.gz", CSV)
+    (note,) = read(tmp_path / "log").facts.notes
+    assert note.startswith("2 files of it are not read (such as part-00001)")
+    (tmp_path / "log" / "a.csv").unlink()
+    refused(read, tmp_path / "log", r"holds no file that is read; 2 files of it are not read \(such as part-00001\)")
+
+
 def test_the_damaged_file_of_a_folder_is_named(read: Read, tmp_path: Path) -> None:
     write(tmp_path / "csv" / "a.csv", CSV)
     write(tmp_path / "csv" / "b.csv", CSV + "u,i\n")

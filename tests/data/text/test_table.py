@@ -38,6 +38,24 @@ def test_lines_that_are_one_row_or_several_are_refused_with_both_settings(rows_o
 
 
 @pytest.mark.parametrize(
+    "odd",
+    {
+        "a blank line": "1,2,3\n\n4,5,6\n",
+        "a line that is no row": "1,2,3\ngarbage\n4,5,6\n",
+        "a line with too many fields": "1,2,3\n7,8,9,10\n4,5,6\n",
+        "an empty field at the end of every line": "1,2,3,\n4,5,6,\n",
+    }.values(),
+)
+@pytest.mark.parametrize("end", ['close"', 'clo, se"'])
+@pytest.mark.parametrize("drop_invalid", [False, True])
+def test_rows_between_two_stray_quotes_are_never_lost(rows_of: Any, odd: str, end: str, drop_invalid: bool) -> None:
+    """One line among them that is no row, or is one too many, proves no text of several lines."""
+    text = f'{HEAD}0,0,0\n7,8,"open\n{odd}9,9,{end}\n1,1,1\n'
+    with pytest.raises(LogError, match=r"lines 3 to \d+ are one row .*csv.quoting=off"):
+        rows_of(text, drop_invalid=drop_invalid)
+
+
+@pytest.mark.parametrize(
     ("body", "last"),
     [
         ('1,2,"Heroes" live\n4,5,6\n', '"Heroes" live'),

@@ -26,8 +26,8 @@ class Examination:
         rows_by_file: file → number of its rows.
         quoted: number of records with a field quoted from end to end.
         bad: reason → number of lines that are no rows.
-        first_bad, doubtful: the first such record, and the first one whose lines would be rows by themselves, with
-            their files.
+        first_bad, doubtful: the first such record, and the first one of whose lines most would be rows by themselves,
+            with their files.
         hopeless: whether the walk was given up.
     """
 
@@ -75,13 +75,13 @@ def examine(files: Sequence[Path], dialect: Dialect, *, header: bool) -> Examina
 
 def _count(found: Examination, file: Path, record: Record) -> None:
     found.quoted += record.quoted
+    if record.doubtful:
+        found.doubtful = found.doubtful or (file, record)
     if record.problem:
         found.bad[record.problem] = found.bad.get(record.problem, 0) + 1
         found.first_bad = found.first_bad or (file, record)
         return
     found.rows_by_file[file] = found.rows_by_file.get(file, 0) + 1
-    if record.doubtful:
-        found.doubtful = found.doubtful or (file, record)
 
 
 def decide(files: Sequence[Path], dialect: Dialect, *, header: bool) -> Examination:
@@ -115,6 +115,6 @@ def _as(dialect: Dialect, quoting: Quoting) -> Dialect:
 def _two_readings(file: Path, record: Record) -> str:
     first, last = record.line, record.doubtful
     return (
-        f"{file}: lines {first} to {last} are one row if quotes enclose fields, and {last - first + 1} rows "
+        f"{file}: lines {first} to {last} are one row if quotes enclose fields, and up to {last - first + 1} rows "
         f"if quotes are letters; say which: {SETTINGS['off']} or {SETTINGS['standard']}"
     )

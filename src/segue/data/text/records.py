@@ -54,10 +54,13 @@ class Dialect:
         return re.compile(rf'(?:^|(?<={sign})) *"(?:[^"\\]|""|\\.)*+" *(?={sign}|$)')
 
     def alone(self, line: str) -> bool:
-        """Whether a line is a row by itself: by its delimiters, all of them or those outside of closed quotes."""
+        """Whether a line is a row by itself: by its delimiters, all of them or those outside of closed quotes.
+
+        As everywhere, one empty field at the end is no field too many.
+        """
         line = line.rstrip("\r\n")
         counts = (line.count(self.delimiter), self.closed.sub("", line).count(self.delimiter))
-        return self.width - 1 in counts
+        return self.width - 1 in counts or (self.width in counts and line.endswith(self.delimiter))
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Record:
         text: all of it, with its last line end.
         problem: why it is no row; None for a row.
         found: its number of fields; 0 where its quotes are broken.
-        doubtful: number of its last line, where each line of it would be a row by itself; 0 otherwise.
+        doubtful: number of its last line, where most of its lines would be rows by themselves; 0 otherwise.
         quoted: whether a field of its first line is quoted from end to end.
         looked_at: number of characters read to find that its quotes are broken.
     """
@@ -114,8 +117,17 @@ def _quoted(source: _Lines, line: str, dialect: Dialect) -> Record:
     if is_open or not fields:
         source.back(taken[1:])
         return Record(first, line, BROKEN, quoted=quoted, looked_at=size)
-    doubtful = source.number if len(taken) > 1 and all(map(dialect.alone, taken)) else 0
-    return Record(first, "".join(taken), found=fields, doubtful=doubtful, quoted=quoted)
+    return Record(first, "".join(taken), found=fields, doubtful=_doubt(source, taken, dialect), quoted=quoted)
+
+
+def _doubt(source: _Lines, taken: list[str], dialect: Dialect) -> int:
+    """The number of the last of the lines that make one record, where most of them would be rows; 0 otherwise.
+
+    Not all of them need be: one blank or ragged line among rows that a stray quote has swallowed is no proof of a text.
+    """
+    written = [line for line in taken if line.strip()]
+    rows = sum(map(dialect.alone, written))
+    return source.number if rows > 1 and 2 * rows > len(written) else 0
 
 
 def _counted(record: Record, dialect: Dialect) -> Record:
@@ -126,7 +138,7 @@ def _counted(record: Record, dialect: Dialect) -> Record:
     if record.found == width + 1 and record.text.rstrip("\r\n").endswith(dialect.delimiter):
         return record
     problem = TOO_FEW if record.found < width else TOO_MANY
-    return replace(record, problem=problem, doubtful=0)
+    return replace(record, problem=problem)
 
 
 class _Lines:

@@ -71,7 +71,7 @@ def opened(
 
 
 def _reason(message: str, file: str) -> str:
-    if "Invalid unicode" in message or "Invalid string encoding" in message:
+    if "Invalid unicode" in message or "Invalid string encoding" in message or "invalid UTF-8" in message:
         return not_utf8(Path(file))
     if "GZIP" in message or "gzip" in message:
         return "not a complete gzip file; fetch or pack it again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from segue.data.engine import FILE, column_types, file_list, literal, quoted
+from segue.data.log.opening.json_objects import load_objects, structure_of
 from segue.data.log.opening.kinds import partitions
 from segue.data.log.tabular import Loaded, Tabular, position_in_files, rows_per_file
 from segue.errors import LogError
@@ -22,7 +24,10 @@ def open_json(connection: duckdb.DuckDBPyConnection, name: str, kind: str, files
     form = "newline_delimited" if kind == "JSON lines" else "auto"
     options = f"format = '{form}', hive_partitioning = false"
     inferred = "sample_size = -1, union_by_name = true, map_inference_threshold = -1"
-    types = column_types(connection, f"read_json({file_list(files)}, {options}, {inferred})")
+    types = _whole(connection, f"read_json({file_list(files)}, {options}, {inferred})", kind)
+    structure = None if types else structure_of(connection, name, files)
+    if structure:
+        types = column_types(connection, f"(SELECT unnest(json_transform('{{}}', {literal(json.dumps(structure))})))")
     lists = [column for column, found in types.items() if found.startswith("STRUCT(") and found.endswith("[]")]
     if lists:
         raise LogError(
@@ -33,16 +38,28 @@ def open_json(connection: duckdb.DuckDBPyConnection, name: str, kind: str, files
 
     def load(wanted: Mapping[str, str], into: str, drop_invalid: bool) -> Loaded:
         read = {column: plain[column] for column in wanted.values() if column in plain}
+        selected = {role: folders.get(column, quoted(column)) for role, column in wanted.items()}
+        if structure:
+            nested = {column: structure[column] for column in read if isinstance(structure[column], dict | list)}
+            return load_objects(connection, files, {**read, **nested}, selected, into, drop_invalid=drop_invalid)
         columns = ", ".join(f"{literal(column)}: {literal(found)}" for column, found in read.items())
-        lenient = ", ignore_errors = true" if drop_invalid and form == "newline_delimited" else ""
-        scan = f"read_json({file_list(files)}, {options}{lenient}, filename = '{FILE}', columns = {{{columns}}})"
-        selected = ", ".join(
-            f"{folders.get(column, quoted(column))} AS {quoted(role)}" for role, column in wanted.items()
-        )
-        connection.execute(f"CREATE OR REPLACE TABLE {into} AS SELECT {selected} FROM {scan}")
+        scan = f"read_json({file_list(files)}, {options}, filename = '{FILE}', columns = {{{columns}}})"
+        named = ", ".join(f"{sql} AS {quoted(role)}" for role, sql in selected.items())
+        connection.execute(f"CREATE OR REPLACE TABLE {into} AS SELECT {named} FROM {scan}")
         return Loaded(position=position_in_files(files, lambda: rows_per_file(connection, scan)))
 
     return Tabular(name, kind, (*plain, *folders), load)
+
+
+def _whole(connection: duckdb.DuckDBPyConnection, scan: str, kind: str) -> dict[str, str]:
+    """Key → type over whole files; nothing for JSON lines of which some are no objects."""
+    try:
+        types = column_types(connection, scan)
+    except duckdb.InvalidInputException as error:
+        if kind != "JSON lines" or "Malformed JSON" not in str(error) or "UTF-8" in str(error):
+            raise
+        return {}
+    return {} if kind == "JSON lines" and types == {"json": "JSON"} else types
 
 
 def _type(found: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from segue.data.engine import FILE, literal
@@ -39,6 +40,10 @@ READABLE = (
     "Segue reads .csv, .tsv, .txt, .dat, .inter, .jsonl (each also .gz), .parquet, .feather, a folder of one of these, "
     "and FILE.duckdb::TABLE"
 )
+_ABOUT = re.compile(
+    r"(?i)^(readme|license|licence|changelog|makefile)\b|\.(md|rst|pdf|html|crc|md5|sha\d+|py|sh|sql|ini|toml|ya?ml)$"
+)
+"""Names of files that stand beside data and are never events."""
 
 
 def kind_of(path: Path) -> str:
@@ -67,24 +72,66 @@ def find_files(path: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
         raise LogError(f"{files[0]} is empty (0 bytes)")
     notes += [f"{each} is empty (0 bytes) and was skipped" for each in files if each not in filled]
     for each in filled:
-        refuse_foreign(each, text=kinds <= TEXT | JSON)
+        with _in_folder(path):
+            refuse_foreign(each, text=kinds <= TEXT | JSON)
     return tuple(filled), tuple(notes)
 
 
+@contextmanager
+def _in_folder(path: Path) -> Iterator[None]:
+    """Add to a refusal of a file what holds beside it of files in folders, where `path` is one."""
+    try:
+        yield
+    except LogError as error:
+        if not path.is_dir():
+            raise
+        raise LogError(
+            f"{error}; the folder {path} is one log: move what is no part of it, such as a file that you have "
+            "converted, out of it"
+        ) from None
+
+
 def _inside(folder: Path) -> tuple[list[Path], list[str]]:
-    """The files of a folder that are read, and a note where train and test parts are among them."""
-    files = sorted(
+    """The files of a folder that are read, and notes where others, or train and test parts, are among them.
+
+    Raises LogError for a folder without a file that is read, and for a data file that must be converted first.
+    """
+    present = sorted(
         each
         for each in folder.rglob("*")
-        if each.is_file()
-        and any(each.name.lower().endswith(suffix) for suffix, kind in _SUFFIXES.items() if kind != "DuckDB")
-        and not any(part.startswith((".", "_")) for part in each.relative_to(folder).parts)
+        if each.is_file() and not any(part.startswith((".", "_")) for part in each.relative_to(folder).parts)
     )
+    files = [each for each in present if _is_part(each)]
+    notes = _passed_over(folder, [each for each in present if not (_is_part(each) or _ABOUT.search(each.name))])
     if not files:
-        raise LogError(f"the folder {folder} holds no file that is read; {READABLE}")
+        raise LogError(
+            f"the folder {folder} holds no file that is read; {''.join(f'{note}; ' for note in notes)}{READABLE}"
+        )
     divided = [each.name for each in files if re.search(r"(?i)(^|[\W_])(train|valid|val|test)([\W_]|$)", each.stem)]
-    note = f"{', '.join(divided)}: the files of a folder are read as one log; Segue divides it itself (section [split])"
-    return files, [note] if len(divided) > 1 else []
+    if len(divided) > 1:
+        names = ", ".join(divided)
+        notes.append(f"{names}: the files of a folder are read as one log; Segue divides it itself (section [split])")
+    return files, notes
+
+
+def _is_part(file: Path) -> bool:
+    """Whether the name says that a file of a folder is a part of a log."""
+    return any(file.name.lower().endswith(suffix) for suffix, kind in _SUFFIXES.items() if kind != "DuckDB")
+
+
+def _passed_over(folder: Path, others: Sequence[Path]) -> list[str]:
+    """A note on the files of a folder that are not read. Raises LogError for one that is known to hold data."""
+    filled = [each for each in others if each.stat().st_size]
+    for each in filled:
+        with _in_folder(folder):
+            refuse_foreign(each)
+    if not filled:
+        return []
+    count = "1 file of it is" if len(filled) == 1 else f"{len(filled):,} files of it are"
+    example = f"{'' if len(filled) == 1 else 'such as '}{filled[0].relative_to(folder)}"
+    return [
+        f"{count} not read ({example}), because of the name's ending; a part of the log needs the ending of its kind"
+    ]
 
 
 def partitions(path: Path, files: Sequence[Path]) -> dict[str, str]:
