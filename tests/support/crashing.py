@@ -231,9 +231,7 @@ def _renew(folder: Path, old: Path) -> None:
 def _import_too(modules: Path) -> None:
     """Import what a child had to import, so that the next ones find it done."""
     for name in modules.read_text().splitlines():
-        if name not in sys.modules and name.startswith(
-            ("segue", "torch", "optuna", "scipy", "numpy", "pyarrow", "altair")
-        ):
+        if name not in sys.modules and name.startswith(_SLOW_TO_IMPORT):
             with suppress(ImportError):
                 import_module(name)
 

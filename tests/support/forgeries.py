@@ -22,7 +22,6 @@ from safetensors.torch import load_file, save_file
 
 HUGE_ROWS = 100_000_000
 """Rows of a table that takes a few kilobytes on disk and gigabytes in memory."""
-MODEL_JSON = ("config.json", "manifest.json", "metrics.jsonl")
 TENSORS = ("model.safetensors", "history.safetensors")
 VOCABULARIES = ("items.parquet", "users.parquet")
 PARTS = ("train.parquet", "validation.parquet", "test.parquet")

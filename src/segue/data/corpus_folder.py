@@ -22,7 +22,7 @@ from segue.system.json_files import read_object
 FORMAT = "segue-corpus-1"
 MANIFEST = "manifest.json"
 CHECKSUMS = "sha256"
-"""Key of the manifest with the checksum of every file of the corpus. Corpora of Segue 0.x up to it have none."""
+"""Key of the manifest with the checksum of every file of the corpus. Corpora from before it have none."""
 FILES = (MANIFEST, "items.parquet", "users.parquet", "train.parquet", "validation.parquet", "test.parquet")
 """Names of all files of a corpus folder."""
 PART_SCHEMA = pa.schema(

@@ -130,6 +130,10 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+FILE = "segue_file"
+"""Column of a scan that holds the file of each row."""
+
+
 def file_list(files: Sequence[Path]) -> str:
     """Files as an SQL list for DuckDB's readers, with the characters of its patterns taken literally."""
     return "[" + ", ".join(literal(re.sub(r"([*?\[])", r"[\1]", str(file))) for file in files) + "]"

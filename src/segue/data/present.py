@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from segue.data.arrays import IntArray
+from segue.settings.units import DAY
 
 _FEW = 100
 """One event of this many may be stray."""
 _HANDFUL = 5
 """So many events may be stray in a smaller log, but never more than one of ten."""
-_APART = 90 * 86_400_000
+_APART = 90 * DAY
 """Shortest time, in ms, between the other events and the stray ones."""
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from segue.data.engine import one_row
+from segue.data.engine import literal, one_row
 from segue.errors import LogError, first_line
 
 logger = logging.getLogger("segue")
@@ -77,7 +77,7 @@ def load_lines(
 
     Returns the number of lines that were left out. Raises LogError.
     """
-    types = ", ".join(f"{_literal(name)}: '{kind}'" for name, kind in columns.items())
+    types = ", ".join(f"{literal(name)}: '{kind}'" for name, kind in columns.items())
     options = "strict_mode = false, null_padding = true" if layout.ragged else "strict_mode = true"
     values = ", ".join(f"{sql} AS {name}" for name, sql in {**wanted, **(optional or {})}.items())
     with refused(file):
@@ -176,7 +176,3 @@ def refused(what: object) -> Iterator[None]:
             raise
         reason = first_line(error).partition(" Error: ")[2] or first_line(error)
         raise LogError(f"{what} cannot be read: {reason.rstrip('.')}; is it the right file?") from None
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -17,7 +17,6 @@ from segue.errors import ConfigError, LogError
 from segue.settings import ColumnsSettings
 from segue.settings.overrides import read_overrides
 
-MOMENT = datetime(2014, 4, 7, 19, 46, 40, tzinfo=UTC)
 CERTAIN = {
     "2014/04/07 19:46:40": 1396900000000,
     "2014.4.7 19:46": 1396899960000,

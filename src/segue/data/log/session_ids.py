@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import duckdb
 
 from segue.data.engine import one_row
-from segue.data.log.timestamp_units import DAY
+from segue.settings.units import DAY
 
 _SOME = 0.1
 _UNUSED = "to cut all by sessions.gap instead, leave the column unused: --set columns.session_id="

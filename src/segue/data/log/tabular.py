@@ -1,4 +1,4 @@
-"""A table from outside, once it is open (``opening.py``), and its copy in the engine."""
+"""A table from outside, once it is open (``opening``), and its copy in the engine."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from types import MappingProxyType
 
 import duckdb
 
-from segue.data.engine import column_types, literal, one_row, quoted
+from segue.data.engine import FILE, column_types, literal, one_row, quoted
 from segue.errors import LogError
 from segue.settings import ColumnsSettings
 
 _BLANKS = "' \t\r\n'"
-FILE = "segue_file"
-"""Column of a scan that holds the file of each row."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def position_in_files(
 
 
 def rows_per_file(connection: duckdb.DuckDBPyConnection, scan: str) -> dict[str, int]:
-    """Number of rows of each file behind a scan with the column :data:`FILE`."""
+    """Number of rows of each file behind a scan with the column :data:`segue.data.engine.FILE`."""
     return dict(connection.execute(f"SELECT {FILE}, count(*) FROM {scan} GROUP BY {FILE}").fetchall())
 
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from segue.data.engine import literal
 from segue.data.log.time_column import TimeColumn
+from segue.settings.units import DAY
 
-DAY = 86_400_000
 YEAR_1980 = 315_532_800_000
 
 _USUAL = (852_076_800_000, 2_840_140_800_000)
 """1997 to 2059, epoch ms: where at least half of a log's times lie when its numbers are epochs."""
 _BELIEVABLE = (788_918_400_000, 2_208_988_800_000)
 """1995 to 2039, epoch ms: where nearly all times of a log lie under the right one of the rarer units."""
-_YOUNG = 6 * 365 * 86_400_000
+_YOUNG = 6 * 365 * DAY
 """Times this soon after the origin of a unit, in ms, do not speak for it: small numbers would be such times."""
 _NEARLY_ALL = 0.9
 

@@ -27,9 +27,10 @@ from segue.data.engine import column_types, one_row, quoted
 from segue.data.log.moments import iso
 from segue.data.log.time_column import TimeColumn
 from segue.data.log.timestamp_texts import NEARLY_ALL, certain_format, proposed_formats
-from segue.data.log.timestamp_units import DAY, EPOCHS, UNITS, YEAR_1980, believable, calendar, strptime, usual
+from segue.data.log.timestamp_units import EPOCHS, UNITS, YEAR_1980, believable, calendar, strptime, usual
 from segue.errors import LogError
 from segue.settings import ColumnsSettings
+from segue.settings.units import DAY
 
 _DATE_RE = r"\d{4}-\d{2}-\d{2}"
 _TIME_RE = _DATE_RE + r"[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"

@@ -19,7 +19,8 @@ from segue.data.log.order_evidence import OrderEvidence, order_evidence
 from segue.data.log.read import LogFacts
 from segue.data.log.session_ids import session_id_warnings
 from segue.data.log.tabular import counted
-from segue.data.log.timestamp_units import DAY, YEAR_1980
+from segue.data.log.timestamp_units import YEAR_1980
+from segue.settings.units import DAY
 
 _NEARLY_ALL = 0.9
 _ENOUGH = 5

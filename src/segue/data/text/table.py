@@ -12,15 +12,12 @@ from typing import Literal
 
 import duckdb
 
-from segue.data.engine import file_list, literal, one_row, scratch_of
+from segue.data.engine import FILE, file_list, literal, one_row, scratch_of
 from segue.data.text.header import read_header
 from segue.data.text.quoting import SETTINGS, Examination, decide, examine, walk
 from segue.data.text.records import BROKEN, Dialect, Quoting
 from segue.data.text.survey import Survey, survey
 from segue.errors import LogError
-
-FILE = "segue_file"
-"""Column of the file that a row comes from."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ def copy_text(
     """Copy columns to the engine's table `into`, in the order of the files and of their lines.
 
     Args:
-        wanted: column of `into` → SQL over ``c0``, ``c1``, … and :data:`FILE`.
+        wanted: column of `into` → SQL over ``c0``, ``c1``, … and :data:`segue.data.engine.FILE`.
         drop_invalid: leave out, and count, lines that are no rows.
 
     Raises LogError that names the first line that is no row, or lines that may be read in two ways; duckdb.Error and

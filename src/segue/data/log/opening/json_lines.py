@@ -9,10 +9,10 @@ from pathlib import Path
 
 import duckdb
 
-from segue.data.engine import column_types, file_list, literal, quoted
+from segue.data.engine import FILE, column_types, file_list, literal, quoted
 from segue.data.log.opening.json_objects import load_objects, structure_of
 from segue.data.log.opening.kinds import partitions
-from segue.data.log.tabular import FILE, Loaded, Tabular, position_in_files, rows_per_file
+from segue.data.log.tabular import Loaded, Tabular, position_in_files, rows_per_file
 from segue.errors import LogError
 
 _KEPT = {"BIGINT", "UBIGINT", "DOUBLE", "BOOLEAN"}

@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
-from segue.data.engine import file_list, literal, one_row, quoted
-from segue.data.log.tabular import FILE, Loaded, position_in_files
+from segue.data.engine import FILE, file_list, literal, one_row, quoted
+from segue.data.log.tabular import Loaded, position_in_files
 from segue.data.text.survey import as_text
 from segue.errors import LogError
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from segue.data.engine import literal
+from segue.data.engine import FILE, literal
 from segue.data.log.opening.foreign import refuse_foreign
-from segue.data.log.tabular import FILE
 from segue.errors import LogError
 from segue.system.paths import named
 

@@ -11,10 +11,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segue.data.engine import column_types, file_list, quoted
+from segue.data.engine import FILE, column_types, file_list, quoted
 from segue.data.log.opening.kinds import partitions
 from segue.data.log.tabular import (
-    FILE,
     Loaded,
     Tabular,
     as_text,
