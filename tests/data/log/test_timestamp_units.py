@@ -142,3 +142,11 @@ def test_the_setting_names_every_unit() -> None:
 def test_an_unknown_unit_is_one_line() -> None:
     with pytest.raises(ConfigError, match=r"columns\.timestamp_unit.*'ticks'"):
         ColumnsSettings.parse({"timestamp_unit": "ticks"}, "columns")
+
+
+def test_a_time_in_ms_among_seconds_is_no_time_of_the_asked_unit() -> None:
+    values = [1700000000, 1700000060, 1700000120000]
+    with pytest.raises(LogError, match=r"row 3 \('1700000120000'\).*--drop-invalid leaves out such rows"):
+        read(values, timestamp_unit="s")
+    found, times = read(values, timestamp_unit="s", drop=True)
+    assert (found.unreadable, times) == (1, [1700000000000, 1700000060000, None])

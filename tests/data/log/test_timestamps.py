@@ -196,3 +196,13 @@ def test_zeros_fit_every_unit_of_epochs() -> None:
     assert times == [1700000000000, 0, 1700000060000]
     with pytest.raises(LogError, match="the timestamps mix forms"):
         read(["0", "2023-11-14"])
+
+
+def test_one_bad_row_does_not_change_how_the_good_ones_are_read() -> None:
+    values = [f"2024-01-01 10:{minute:02d}:00{'.5' if minute % 20 == 0 else ''}" for minute in range(60)]
+    found, times = read([*values, "2024-02-30 00:00:00"], drop=True)
+    assert (found.words, found.unreadable) == ("ISO 8601 without zone, read as UTC", 1)
+    assert None not in times[:-1]
+    assert times[-1] is None
+    with pytest.raises(LogError, match=r"row 61 \('2024-02-30 00:00:00'\)"):
+        read([*values, "2024-02-30 00:00:00"])

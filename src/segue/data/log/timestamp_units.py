@@ -9,6 +9,8 @@ from segue.data.log.time_column import TimeColumn
 from segue.settings.units import DAY
 
 YEAR_1980 = 315_532_800_000
+YEAR_10000 = 253_402_300_800_000
+"""From here on a number is no time of the unit that was asked for: it counts something finer, as ms among seconds."""
 
 _USUAL = (852_076_800_000, 2_840_140_800_000)
 """1997 to 2059, epoch ms: where at least half of a log's times lie when its numbers are epochs."""

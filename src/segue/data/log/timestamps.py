@@ -27,7 +27,16 @@ from segue.data.engine import column_types, one_row, quoted
 from segue.data.log.moments import iso
 from segue.data.log.time_column import TimeColumn
 from segue.data.log.timestamp_texts import NEARLY_ALL, certain_format, proposed_formats
-from segue.data.log.timestamp_units import EPOCHS, UNITS, YEAR_1980, believable, calendar, strptime, usual
+from segue.data.log.timestamp_units import (
+    EPOCHS,
+    UNITS,
+    YEAR_1980,
+    YEAR_10000,
+    believable,
+    calendar,
+    strptime,
+    usual,
+)
 from segue.errors import LogError
 from segue.settings import ColumnsSettings
 from segue.settings.units import DAY
@@ -141,7 +150,7 @@ def _declared(values: TimeColumn, unit: str | None, form: str | None) -> _Readin
         read = _by_format(values, form, f"text of columns.timestamp_format '{form}'")
         return replace(read, setting="columns.timestamp_format")
     time = UNITS[unit].sql("value")
-    holds = f"(number IS NOT NULL AND {time} IS NOT NULL)"
+    holds = f"(number IS NOT NULL AND {time} < {YEAR_10000})"  # a null time, where the number is too large, fails too
     (early,) = values.summary(f"bool_and({time} >= 0 AND {time} < {YEAR_1980})", holds)
     words = f"{UNITS[unit].words} (columns.timestamp_unit)"
     found = TimestampFormat(words, UNITS[unit].sql(values.column), relative=bool(early))
@@ -199,7 +208,10 @@ def _recognised(values: TimeColumn, drop_unreadable: bool) -> _Reading:
     times = [form for form in forms if form.name != _UNREADABLE]
     wrong = next((form for form in forms if form.name == _UNREADABLE), None)
     if wrong and (written := certain_format(values, values.example(wrong.row))):
-        return _by_format(values, written, f"text such as '{values.example(wrong.row)}' ({written})")
+        reading = _by_format(values, written, f"text such as '{values.example(wrong.row)}' ({written})")
+        (count,) = values.summary("count(*)", reading.holds)
+        if count > sum(form.count for form in times):  # else one wrong value would outvote the times around it
+            return reading
     if wrong and not (times and drop_unreadable):
         raise LogError(_unreadable(values, wrong.row) + (_LEAVE_OUT if times else ""))
     if all(form.name in EPOCHS for form in times):  # 0 is the same moment in every unit
