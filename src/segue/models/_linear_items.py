@@ -16,7 +16,6 @@ from segue.contract.model import ModelConfig, Need, SessionModel
 from segue.data.arrays import FloatArray, blocks
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
-from segue.data.stored import Layout
 from segue.data.tensors import spans
 from segue.errors import CorpusError
 from segue.nn.encoding import ScoreParts
@@ -108,8 +107,7 @@ class LinearItems(SessionModel):
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """Take back what :meth:`arrays` returned."""
-        self._weights = SparseRows.from_arrays(arrays, n_items, absent=Layout(torch.bool, (n_items,)))
-        self._absent = arrays["absent"]
+        self._weights, self._absent = SparseRows.from_arrays(arrays), arrays["absent"]
         self.n_items, self.n_users = n_items, n_users
 
     def statistics(self) -> dict[str, Any]:
