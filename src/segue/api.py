@@ -68,6 +68,9 @@ def _named(source: Any) -> Any:
 def _nested(settings: Settings) -> Nested:
     if isinstance(settings, (str, Path)):
         return read_overrides(named_path(settings))
+    if settings is not None and not isinstance(settings, Mapping):
+        kind = type(settings).__name__
+        raise ConfigError(f"settings are a {kind}; give {{'SECTION': {{KEY: VALUE}}}}, or the path of a TOML file")
     nested = dict(settings or {})
     for section, values in nested.items():
         if not isinstance(values, Mapping):

@@ -95,3 +95,15 @@ def test_a_log_in_which_nothing_survives(tmp_path: Path, refused: Refused, name:
 def test_one_user_only(tmp_path: Path, refused: Refused) -> None:
     log = written(tmp_path / "log.csv", HEADER + "\n".join(line for line in LINES if line.startswith("user00")))
     assert "1 user is left" in refused("fit", log, "--out", tmp_path / "m", *SETTINGS)
+
+
+def test_check_refuses_the_event_types_that_prepare_refuses(tmp_path: Path, refused: Refused) -> None:
+    asked = ("--set", 'filters.event_types=["veiw"]')
+    for columns, rows, says in (
+        (("user_id", "item_id", "timestamp", "event_type"), [(*row, "view") for row in ROWS], r"did you mean 'view'"),
+        (("user_id", "item_id", "timestamp"), ROWS, r"the log has no event types"),
+    ):
+        log = small_logs.write_csv(tmp_path / f"{len(columns)}.csv", rows, columns)
+        said = refused("prepare", log, "--out", tmp_path / "corpus", *asked)
+        assert re.search(says, said), said
+        assert refused("check", log, *asked) == said

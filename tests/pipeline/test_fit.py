@@ -310,7 +310,7 @@ def test_fit_takes_frames_of_items_and_users(kind: Callable[[dict[str, list[str]
 
 
 @pytest.mark.parametrize("argument", ["items", "users"])
-@pytest.mark.parametrize("value", [["a3"], 7, pd.DataFrame({"id": [1]}), "", "nowhere.csv"])
+@pytest.mark.parametrize("value", [["a3"], 7, pd.DataFrame({"id": [1]}), pd.Series(["a3"]), "", "nowhere.csv"])
 def test_what_describes_no_items_and_users_is_refused(argument: str, value: Any, tmp_path: Path) -> None:
     with pytest.raises(UserMistake) as refused:
         segue.fit(small_logs.log(), POPULARITY, out=tmp_path / "m", **{argument: value})
@@ -341,7 +341,7 @@ def test_a_model_without_a_folder_can_be_saved(tmp_path: Path) -> None:
     assert segue.load(str(tmp_path / "kept")).recommend("user00", ["first1"]) == answer
 
 
-@pytest.mark.parametrize("settings", [{"training": 3}, {"trainig": {}}, {"training": {"seed": -1}}])
+@pytest.mark.parametrize("settings", [[1], {"training": 3}, {"trainig": {}}, {"training": {"seed": -1}}])
 def test_settings_of_another_shape_are_a_mistake(tmp_path: Path, settings: Any) -> None:
     with pytest.raises(ConfigError):
         segue.fit(small_logs.log(), settings, out=tmp_path / "m")

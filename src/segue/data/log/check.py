@@ -12,6 +12,7 @@ import duckdb
 
 from segue.data import engine
 from segue.data.engine import one_row
+from segue.data.log.event_types import check_event_types
 from segue.data.log.ids_of_log import Busiest, busiest, count_ids, number_of, shown
 from segue.data.log.moments import iso
 from segue.data.log.order_evidence import VISITS, OrderEvidence, count_steps, mark_sessions, order_evidence
@@ -124,7 +125,8 @@ def check_log(source: Any, settings: Settings, scratch: Path) -> CheckReport:
         source: anything that ``read_log`` takes, or a known data set.
         scratch: a folder for what does not fit into memory.
 
-    Raises LogError when the log cannot be read at all; UserMistake for a full disk or too little memory.
+    Raises LogError when the log cannot be read at all, or lacks an event type of the settings; UserMistake for a full
+    disk or too little memory.
     """
     with engine.connect(settings.preparation, scratch) as connection, engine.guarded("checking the log"):
         raw = raw_log(connection, source, scratch, settings)
@@ -139,6 +141,8 @@ def check_log(source: Any, settings: Settings, scratch: Path) -> CheckReport:
             allow_missing_session=settings.sessions.missing == "gap",
             left_out=raw.left_out,
         )
+        if settings.filters.event_types is not None:
+            check_event_types(connection, "log", settings.filters.event_types)
         return _report(connection, log.facts, settings)
 
 

@@ -209,7 +209,7 @@ def _recognised(values: TimeColumn, drop_unreadable: bool) -> _Reading:
     wrong = next((form for form in forms if form.name == _UNREADABLE), None)
     if wrong and (written := certain_format(values, values.example(wrong.row))):
         reading = _by_format(values, written, f"text such as '{values.example(wrong.row)}' ({written})")
-        (count,) = values.summary("count(*)", reading.holds)
+        (count,) = values.summary("count(*)", reading.holds or "true")
         if count > sum(form.count for form in times):  # else one wrong value would outvote the times around it
             return reading
     if wrong and not (times and drop_unreadable):

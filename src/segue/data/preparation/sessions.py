@@ -19,18 +19,16 @@ from typing import Literal
 from duckdb import DuckDBPyConnection
 
 from segue.data.engine import one_row
+from segue.data.log.event_types import check_event_types
 from segue.data.log.order_evidence import count_steps
 from segue.data.preparation.ledger import Ledger
 from segue.data.preparation.scope import COUNTED, set_test_apart
 from segue.data.session_gap import opens, visit
-from segue.errors import LogError
 from segue.settings import FiltersSettings, SessionsSettings, SplitSettings
-from segue.settings.base import closest
 from segue.settings.units import milliseconds
 
 logger = logging.getLogger("segue")
 
-_MOST_SHOWN = 20
 _VISITS = """
     SELECT session_key AS visit, item_key AS item, TRY_CAST(item_id AS BIGINT) AS number, time, event AS place
     FROM events JOIN item_codes USING (item_key)
@@ -121,30 +119,9 @@ def _encode(connection: DuckDBPyConnection) -> Ledger:
 
 
 def _keep_event_types(connection: DuckDBPyConnection, event_types: tuple[str, ...]) -> None:
-    (typed,) = one_row(connection, "SELECT count(event_type) FROM events")
-    if not typed:
-        raise LogError("filters.event_types is set, but the log has no event types; set columns.event_type")
-    _refuse_unknown(connection, event_types)
+    check_event_types(connection, "events", event_types)
     connection.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT unnest(?) AS event_type", [list(event_types)])
     rewrite(connection, "SELECT * FROM events SEMI JOIN wanted USING (event_type)")
-
-
-def _refuse_unknown(connection: DuckDBPyConnection, event_types: tuple[str, ...]) -> None:
-    """Raise LogError for an event type that occurs nowhere: a slip would lose its events without a word."""
-    rows = connection.execute(
-        "SELECT event_type, count(*) FROM events WHERE event_type IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
-    ).fetchall()
-    known = dict(rows)
-    for name in event_types:
-        if name not in known:
-            shown = ", ".join(f"'{each}' {count:,}" for each, count in rows[:_MOST_SHOWN])
-            more = f" and {len(rows) - _MOST_SHOWN:,} more" if len(rows) > _MOST_SHOWN else ""
-            close = closest(name, list(known))
-            hint = f"did you mean '{close}'? " if close is not None else ""
-            raise LogError(
-                f"filters.event_types: '{name}' occurs nowhere in the log; {hint}write a type that occurs, or leave it "
-                f"out (types and their events: {shown}{more})"
-            )
 
 
 def _keep_top_items(connection: DuckDBPyConnection, top_items: int, counted: str) -> None:

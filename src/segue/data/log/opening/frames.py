@@ -21,7 +21,7 @@ _FRAME = "segue_frame"
 
 def open_frame(connection: duckdb.DuckDBPyConnection, frame: Any, name: str) -> Tabular:
     """Open a frame with ``__arrow_c_stream__``: pandas, Polars (collected), Arrow. Raises LogError for others."""
-    if not hasattr(frame, "__arrow_c_stream__"):
+    if not hasattr(frame, "__arrow_c_stream__") or (_is_pandas(frame) and not hasattr(frame, "columns")):
         problem = f"cannot read a table from {type(frame).__name__}"
         raise LogError(f"{problem}; {READABLE}, and pandas, Polars (collected) or Arrow frames")
     columns = _columns(frame)
