@@ -17,8 +17,10 @@ settings.load_profile("segue")
 def _ctrl_c_is_heard() -> Iterator[None]:
     """A shell starts its background jobs with SIGINT ignored: the tests of Ctrl-C must not depend on that."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hung_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
     yield
     signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGHUP, hung_up)
 
 
 @pytest.fixture(autouse=True)
