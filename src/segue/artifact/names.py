@@ -25,7 +25,8 @@ CORPUS_FILES = tuple(f"{CORPUS}/{file}" for file in FILES)
 EPOCH_FILES = tuple(f"{stage}.jsonl" for stage in STAGES)
 """Files of epochs, one for each fit that was trained in epochs."""
 _LITTER = (".tmp??????", f".{CORPUS}.*.partial", "scratch")
-"""What a killed process leaves in an unfinished run: tensors and a corpus half written, spilled tables."""
+"""What a killed process leaves in an unfinished run: half-written tensors, a half-written corpus of versions before this
+one, and spilled tables."""
 _OURS = (
     *MODEL_FILES,
     *CORPUS_FILES,

@@ -5,7 +5,6 @@ Run it with ``python -m segue.cli.log_forms --write docs/guide/logs.md``.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import re
 import tempfile
@@ -18,14 +17,13 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 
-from segue.cli import console
+from segue.cli.generated_page import write_or_show
 from segue.data import engine
 from segue.data.log.read import read_log
 from segue.errors import LogError
 from segue.report import markdown
 from segue.settings import Nested, compose
 from segue.settings.reference import assignments
-from segue.system.atomic import write_text
 
 PAGE = "docs/guide/logs.md"
 COMMAND = f"python -m segue.cli.log_forms --write {PAGE}"
@@ -256,13 +254,7 @@ def _cell(text: str, folder: Path) -> str:
 
 def main() -> None:
     """Write the page to the file of ``--write``, or show it."""
-    parser = argparse.ArgumentParser(prog="python -m segue.cli.log_forms", description=main.__doc__)
-    parser.add_argument("--write", type=Path, help="the file to replace; without it the page goes to the output")
-    target = parser.parse_args().write
-    if target is None:
-        console.out.print(page(), end="")
-    else:
-        write_text(target, page())
+    write_or_show("segue.cli.log_forms", page)
 
 
 if __name__ == "__main__":

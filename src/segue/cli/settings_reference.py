@@ -5,16 +5,13 @@ Run it with ``python -m segue.cli.settings_reference --write docs/guide/settings
 
 from __future__ import annotations
 
-import argparse
 import importlib
-from pathlib import Path
 
 from segue import models
-from segue.cli import console
+from segue.cli.generated_page import write_or_show
 from segue.settings import Settings
 from segue.settings.base import Config
 from segue.settings.reference import assignments, table
-from segue.system.atomic import write_text
 
 PAGE = "docs/guide/settings-reference.md"
 COMMAND = f"python -m segue.cli.settings_reference --write {PAGE}"
@@ -70,13 +67,7 @@ def _plain(doc: str | None) -> str:
 
 def main() -> None:
     """Write the page to the file of ``--write``, or show it."""
-    parser = argparse.ArgumentParser(prog="python -m segue.cli.settings_reference", description=main.__doc__)
-    parser.add_argument("--write", type=Path, help="the file to replace; without it the page goes to the output")
-    target = parser.parse_args().write
-    if target is None:
-        console.out.print(page(), end="")
-    else:
-        write_text(target, page())
+    write_or_show("segue.cli.settings_reference", page)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class BatchRows:
         return BatchRows(self.session[chosen], self.start[chosen], self.cells[chosen], self.first[chosen])
 
     def split(self, events: int) -> BatchRows:
-        """The same events in rows of at most `events` of them: a longer row becomes several with the same start."""
+        """Rows of at most `events` events: a longer row becomes several with its start, which share its events out."""
         pieces = -(-self.events // events)
         if not (pieces > 1).any():
             return self
