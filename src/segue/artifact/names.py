@@ -25,8 +25,8 @@ CORPUS_FILES = tuple(f"{CORPUS}/{file}" for file in FILES)
 EPOCH_FILES = tuple(f"{stage}.jsonl" for stage in STAGES)
 """Files of epochs, one for each fit that was trained in epochs."""
 _LITTER = (".tmp??????", f".{CORPUS}.*.partial", "scratch")
-"""What a killed process leaves in an unfinished run: half-written tensors, a half-written corpus of versions before this
-one, and spilled tables."""
+"""What a killed process leaves in an unfinished run: half-written tensors, spilled tables, and a corpus of an earlier
+version, half written."""
 _OURS = (
     *MODEL_FILES,
     *CORPUS_FILES,
