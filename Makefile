@@ -32,8 +32,8 @@ test: $(VENV)/.installed-dev ## set up, run the checks, then all tests but the s
 	@$(MAKE) --no-print-directory check
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -m "not slow"
 
-test-slow: $(VENV)/.installed-dev ## kills at every file call, thousands of forgeries, the raw files of the demo
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -m slow
+test-slow: $(VENV)/.installed-dev ## kills at every file call, thousands of forgeries, new examples for every property, the raw files
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) -m "slow or hypothesis" --hypothesis-profile=search
 
 check: ## lint, format, types, import rules and the links of all pages (needs make install-dev once)
 	@test -x $(BIN)/ruff || { echo "The tools are not installed: run make install-dev"; exit 1; }

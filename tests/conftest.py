@@ -9,7 +9,10 @@ import pytest
 import torch
 from hypothesis import settings
 
-settings.register_profile("segue", deadline=None)  # how long an example takes says more about the machine than the code
+# No deadline: how long an example takes says more about the machine than about the code. The same examples in every run,
+# so that a commit passes or fails everywhere alike; `make test-slow` searches with new ones (--hypothesis-profile=search).
+settings.register_profile("search", deadline=None, print_blob=True)
+settings.register_profile("segue", deadline=None, derandomize=True)
 settings.load_profile("segue")
 
 

@@ -49,12 +49,16 @@ def _auto_or_bool(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         raise ValueError("expected auto, true or false") from None
 
 
+_DIRECTIVES = frozenset((*"aAbBcdfgHIjmMnpSxXyYzZ", *(f"-{letter}" for letter in "dHIjmMSy")))
+"""What may follow a percent sign in a strptime format of DuckDB; a minus asks for numbers without leading zeros."""
+
+
 def _pattern(form: str) -> str:
-    directives = re.findall(r"%-?(.)", form.replace("%%", ""))
-    unknown = [letter for letter in directives if letter not in "aAbBcdfgHIjmMnpSxXyYzZ"]
-    if unknown or form.replace("%%", "").endswith("%"):
-        raise ValueError(f"strptime formats know no '%{unknown[0] if unknown else ''}'; a form is '%Y-%m-%d %H:%M:%S'")
-    named = set(directives)
+    directives = re.findall(r"%(-?.?)", form.replace("%%", ""), re.DOTALL)
+    unknown = [each for each in directives if each not in _DIRECTIVES]
+    if unknown:
+        raise ValueError(f"strptime formats know no '%{unknown[0]}'; a form is '%Y-%m-%d %H:%M:%S'")
+    named = {each.removeprefix("-") for each in directives}
     days = named & set("cx") or (named & set("yY") and (named & set("j") or (named & set("d") and named & set("mbB"))))
     if not days:
         raise ValueError("a format must hold a year, a month and a day, such as '%Y-%m-%d %H:%M:%S'")

@@ -9,14 +9,14 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from raw_logs import CSV, FRAME, Read, rows, write
 
 from segue.data import engine
 from segue.data.log.read import read_log
 from segue.errors import LogError
-from segue.settings import ColumnsSettings, PreparationSettings
+from segue.settings import ColumnsSettings, CsvSettings, PreparationSettings
 
 
 def test_a_table_without_order_goes_by_time_then_item(read: Read, tmp_path: Path) -> None:
@@ -131,14 +131,15 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size
 IDS = st.lists(TEXT.filter(lambda text: text.strip(" \t\r\n") not in ("", r"\N")), min_size=1, max_size=12)
 
 
-def ids_through(source: Any, scratch: Path) -> list[tuple[Any, ...]]:
+def ids_through(source: Any, scratch: Path, csv: CsvSettings | None = None) -> list[tuple[Any, ...]]:
     with engine.connect(PreparationSettings(memory_limit="256MiB"), scratch) as connection:
-        return rows(read_log(connection, source, ColumnsSettings()), "user_id, item_id")
+        return rows(read_log(connection, source, ColumnsSettings(), csv), "user_id, item_id")
 
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "tsv", "parquet", "arrow"])
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ids=IDS)
+@example(ids=["0", "0", "0\n\t", "0", "0"])
 def test_any_text_survives_as_an_id(tmp_path: Path, kind: str, ids: list[str]) -> None:
     frame = pd.DataFrame({"user_id": ids, "item_id": ids[::-1], "timestamp": range(len(ids))})
     path = tmp_path / f"log.{kind}"
@@ -146,8 +147,12 @@ def test_any_text_survives_as_an_id(tmp_path: Path, kind: str, ids: list[str]) -
         frame.to_parquet(path)
     elif kind != "arrow":
         frame.to_csv(path, index=False, sep="\t" if kind == "tsv" else ",", quoting=1, lineterminator="\n")
-    found = ids_through(frame if kind == "arrow" else path, tmp_path / "scratch")
-    assert found == list(zip(ids, ids[::-1], strict=True))
+    expected = list(zip(ids, ids[::-1], strict=True))
+    try:
+        assert ids_through(frame if kind == "arrow" else path, tmp_path / "scratch") == expected
+    except LogError as error:  # an id with a line end and a delimiter can be read in two ways
+        assert kind.startswith(("csv", "tsv")) and "csv.quoting=standard" in str(error)
+        assert ids_through(path, tmp_path / "scratch", CsvSettings(quoting="standard")) == expected
 
 
 def test_csv_written_by_pandas_quotes_only_where_it_must(tmp_path: Path) -> None:
