@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-# No deadline: how long an example takes says more about the machine than about the code. The same examples in every run,
-# so that a commit passes or fails everywhere alike; `make test-slow` searches with new ones (--hypothesis-profile=search).
+# No deadline: how long an example takes says more about the machine than about the code. Every run tries the same
+# examples, so that a commit passes or fails everywhere alike; `make test-slow` searches with new ones.
 settings.register_profile("search", deadline=None, print_blob=True)
 settings.register_profile("segue", deadline=None, derandomize=True)
 settings.load_profile("segue")

@@ -148,11 +148,8 @@ def test_any_text_survives_as_an_id(tmp_path: Path, kind: str, ids: list[str]) -
     elif kind != "arrow":
         frame.to_csv(path, index=False, sep="\t" if kind == "tsv" else ",", quoting=1, lineterminator="\n")
     expected = list(zip(ids, ids[::-1], strict=True))
-    try:
-        assert ids_through(frame if kind == "arrow" else path, tmp_path / "scratch") == expected
-    except LogError as error:  # an id with a line end and a delimiter can be read in two ways
-        assert kind.startswith(("csv", "tsv")) and "csv.quoting=standard" in str(error)
-        assert ids_through(path, tmp_path / "scratch", CsvSettings(quoting="standard")) == expected
+    csv = CsvSettings(quoting="standard")  # an id with a line end and a delimiter could be read in two ways
+    assert ids_through(frame if kind == "arrow" else path, tmp_path / "scratch", csv) == expected
 
 
 def test_csv_written_by_pandas_quotes_only_where_it_must(tmp_path: Path) -> None:

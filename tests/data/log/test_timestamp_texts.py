@@ -94,7 +94,9 @@ def test_two_digits_are_no_year_of_four() -> None:
         read(["04/07/14"], timestamp_format="%m/%d/%Y")
 
 
-@pytest.mark.parametrize("form", ["%Q", "%Y-%m-%d %", "%Y-%m-%d %-", "%-Y%j", "%H:%M", "", "%Y", "%s", "YYYY-MM-DD", "%%Y %m %d"])
+@pytest.mark.parametrize(
+    "form", ["%Q", "%Y-%m-%d %", "%Y-%m-%d %-", "%-Y%j", "%H:%M", "", "%Y", "%s", "YYYY-MM-DD", "%%Y %m %d"]
+)
 def test_a_bad_format_is_one_line(form: str) -> None:
     with pytest.raises(ConfigError, match=r"columns\.timestamp_format") as caught:
         ColumnsSettings.parse({"timestamp_format": form}, "columns")
