@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from segue.cli.app import app
-from segue.models.hg_gnn.config import SOURCES, HGGNNConfig
+from segue.models.hg_gnn.config import HGGNNConfig
+from segue.models.hg_gnn.memory.sources import POINTED, SOURCES
 from segue.models.hg_gnn.presets import PRESETS
 from segue.settings import Settings
 
@@ -91,7 +92,7 @@ def test_the_guide_names_the_switches_of_segue_and_their_values() -> None:
     rows = [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in table.splitlines() if row[:3] == "| `"]
     described = {key: row[1].split(", ")[number] for row in rows for number, key in enumerate(row[0].split(", "))}
     config = HGGNNConfig.parse(PRESETS["segue"]["model"])
-    words = {True: "true", False: "false", None: "unset", SOURCES: "all four"}
+    words = {True: "true", False: "false", None: "unset", SOURCES: "all", POINTED: "those that point"}
     for key, value in described.items():
         actual = getattr(config, key.strip("`"))
         assert value == (str(actual) if type(actual) is int else words[actual]), key

@@ -108,7 +108,7 @@ def test_cooccurrence_counts_sessions_and_keeps_what_was_cut(world):
     top = world.top_cooccurrence(2)
     assert rows(top.kept)[1] == [(0, 3), (2, 3)]
     assert (top.total[1], top.degree[1]) == (9, 4)
-    cut = tables_of(LOG, USERS, 5, 2, cooccurrence_top=2)
+    cut = tables_of(LOG, USERS, 5, 2, memory_top=2)
     assert rows(cut.cooccurrence.kept) == rows(top.kept)
     np.testing.assert_array_equal(cut.cooccurrence.total, world.cooccurrence.total)
     with pytest.raises(ValueError, match="top 2 of each item, 3 were asked for"):

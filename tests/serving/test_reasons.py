@@ -11,6 +11,7 @@ import small_logs
 from served import KNOWN, OTHER, counting, model
 
 import segue
+from segue.models.hg_gnn.memory.sources import TABLE
 
 RELATIONS = {"adjacent_in", "adjacent_out", "similar"}
 
@@ -30,11 +31,13 @@ def test_the_parts_of_a_reason_add_up(user: str | None, session: list[str], hist
     for recommender in (model(), counting("popularity", "mixed"), counting("item_knn", ""), counting("markov", "")):
         for entry in recommender.recommend(user, session, k=32, history=history):
             because = entry.because
-            assert list(because) == ["text", "session", "user", "base", "terms"]
+            assert list(because) == ["text", "session", "user", "base", "terms", "everybody"]
             by_item = sum(part["contribution"] for part in because["session"])
             assert by_item + because["user"] + because["base"] == pytest.approx(entry.score, abs=1e-4, rel=1e-5)
             assert sum(because["terms"].values()) + because["base"] == pytest.approx(entry.score, abs=1e-4, rel=1e-5)
+            popularity = because["base"] - sum(because["everybody"].values())
             assert because["text"]
+            assert recommender is not model() or popularity != 0
 
 
 def test_a_relation_is_named_where_the_graph_has_the_edge() -> None:
@@ -61,15 +64,15 @@ def test_adjacent_in_means_right_before() -> None:
     answer = model().recommend(KNOWN, ["first3"], k=32)
     (entry,) = [entry for entry in answer if entry.item == "second3"]
     assert entry.because["session"][0]["relation"] == "adjacent_in"
-    assert entry.because["text"] == "often comes right after The [first3]"
+    assert entry.because["text"] in {f"often comes {when} after The [first3]" for when in ("right", "soon")}
 
 
-TEXTS = {
-    None: "goes with",
-    "adjacent_in": "often comes right after",
-    "adjacent_out": "often comes right before",
-    "similar": "often shares sessions with",
-}
+def words_of(speaks_for: str, item: str = "") -> set[str]:
+    """What the sources that speak for the session, the user or everybody may say."""
+    return {source.words.replace("{item}", item) for source in TABLE.values() if source.speaks_for == speaks_for}
+
+
+RELATION_WORDS = ("often comes right after", "often comes right before", "often shares sessions with")
 
 
 @pytest.mark.parametrize("user", [KNOWN, None])
@@ -79,10 +82,18 @@ def test_the_text_names_what_speaks_most(user: str | None) -> None:
     for entry in model().recommend(user, ["first3", "second3", "b5"], k=32):
         because = entry.because
         top = max(because["session"], key=lambda part: part["contribution"])
-        near = f"{TEXTS[top['relation']]} {model().name(top['item'])}" if top["contribution"] > 0 else ""
-        earlier = user is not None and because["user"] > max(top["contribution"], 0)
-        wanted = [*(["from this user's earlier sessions"] if earlier else []), *([near] if near else [])]
-        assert because["text"] == (", and ".join(wanted) or "popular with everybody")
+        everybody = sum(because["everybody"].values())
+        earlier = user is not None and because["user"] > max(top["contribution"], everybody, 0)
+        first, _, second = because["text"].partition(", and ")
+        name = model().name(top["item"])
+        near = words_of("session", name) | {f"{words} {name}" for words in ("goes with", *RELATION_WORDS)}
+        if earlier:
+            assert first in words_of("user") | {"from this user's earlier sessions"}
+        elif everybody > max(top["contribution"], 0):
+            assert first in words_of("everybody")
+        else:
+            assert first in (near if top["contribution"] > 0 else {"popular with everybody"})
+        assert not second or second in near
         seen.add(earlier)
     assert seen == ({True, False} if user else {False})
 

@@ -193,6 +193,7 @@ class SessionEncoder(SessionModel, nn.Module):
         """Parameters for the optimizer, in groups where some need options of their own.
 
         "dense": places of those that are no tables; an optimizer that works row by row updates all their rows.
+        "pace": factor on the learning rate of the group; 1 where it is missing.
         """
         parameters = [p for p in self.parameters() if p.requires_grad]
         tables = {id(table) for table in self.tables()}

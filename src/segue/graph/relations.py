@@ -22,14 +22,15 @@ from segue.data.arrays import PAIRS_PER_BLOCK, IntArray, blocks
 from segue.data.corpus import Sessions
 from segue.data.engine import connect, guarded, spill_folder
 from segue.graph.attributes import read_attributes
+from segue.graph.order import order_counts
 from segue.graph.reciprocals import scale_of_reciprocals
-from segue.graph.tables import ITEM, PAPER_RELATIONS, USER, CountTable, CsrTable, EdgeTables
+from segue.graph.tables import ITEM, PAPER_RELATIONS, SHRINKAGE, USER, CountTable, CsrTable, EdgeTables
 from segue.settings import GraphSettings, PreparationSettings
 
 logger = logging.getLogger("segue")
 
-COOCCURRENCE_TOP = 100
-"""Co-occurring items kept per item for the memory of preset `segue`."""
+MEMORY_TOP = 101
+"""Companions, and items before and after, kept per item for the memory of preset `segue`."""
 
 _LARGEST_HEAP = 999_999
 """Most rows that the query engine keeps per group."""
@@ -64,9 +65,10 @@ SELECT destination AS item, least(count(*), {k}) AS reach FROM linked GROUP BY d
 # rounded to 36 of its 53 bits, by Veltkamp's splitting with 2^17 + 1: a tie must not be decided by rounding.
 _PAIRS = """
 CREATE OR REPLACE TEMP TABLE pairs AS
-SELECT source, destination, shared AS weight, f * 131073 - (f * 131073 - f) AS similarity
+SELECT source, destination, shared AS weight, f * 131073 - (f * 131073 - f) AS similarity, closeness
 FROM (
     SELECT source, destination, shared,
+           shared / sqrt(CAST(s.sessions + {shrinkage} AS DOUBLE) * (d.sessions + {shrinkage})) AS closeness,
            share / CAST({scale} AS DOUBLE) / sqrt(CAST(s.sessions AS DOUBLE) * d.sessions) AS f
     FROM (
         SELECT a.item AS destination, b.item AS source, count(*) AS shared, CAST(sum(a.share) AS BIGINT) AS share
@@ -76,18 +78,21 @@ FROM (
     JOIN support s ON s.item = source
     JOIN support d ON d.item = destination)"""
 
-# One pass over the pairs, heaps instead of a sort: the `top` companions as keys that order by (weight descending,
-# source), and a similarity that the K' best unlinked ones cannot fall below, since at most 2 S pairs are linked.
+# One pass over the pairs, heaps instead of a sort: the `top` closest companions with their numbers of sessions, by keys
+# that order by (closeness descending, source); and a similarity that the K' best unlinked ones cannot fall below, since
+# at most 2 S pairs are linked. Closeness is at most 1 and is rounded to 30 bits: ties must not be decided by rounding.
 _BEST = """
 CREATE OR REPLACE TEMP TABLE best AS
 SELECT destination, CAST(sum(weight) AS BIGINT) AS total, count(*) AS degree,
-       max(weight * 4294967296 - source, {top}) AS companions,
+       max(key, {top}) AS companions, arg_max(weight, key, {top}) AS weights,
        list_last(max(similarity, {candidates})) AS least
-FROM pairs GROUP BY destination"""
+FROM (SELECT *, CAST(round(closeness * 1073741824) AS BIGINT) * 4294967296 - source AS key FROM pairs)
+GROUP BY destination"""
 
 _COMPANIONS = """
-SELECT destination, -key & 4294967295 AS source, (key + 4294967295) >> 32 AS weight
-FROM (SELECT destination, unnest(companions) AS key FROM best)"""
+SELECT destination, -key & 4294967295 AS source, weight, key
+FROM (SELECT destination, unnest(companions) AS key, unnest(weights) AS weight FROM best)
+ORDER BY destination, key DESC"""
 
 # A pair that in or out links already gets no similar edge; they are taken out first, then K' are kept.
 _UNLINKED = """
@@ -107,7 +112,7 @@ def build_relations(
     preparation: PreparationSettings,
     items: pa.Table | None = None,
     users: pa.Table | None = None,
-    cooccurrence_top: int = COOCCURRENCE_TOP,
+    memory_top: int = MEMORY_TOP,
     scratch: Path | None = None,
 ) -> EdgeTables:
     """The global graph of the given sessions: section 4.2, eq. (1)-(3). Pass train sessions only.
@@ -117,7 +122,7 @@ def build_relations(
 
     Args:
         items, users: the corpus's tables, for the columns that ``settings.attributes`` names.
-        cooccurrence_top: co-occurring items kept per item for the memory.
+        memory_top: companions, and items that come later, kept per item for the memory.
         scratch: folder for what does not fit into ``preparation.memory_limit``; unset: that of the running
             :func:`segue.data.engine.spilling`, else the system's temporary folder.
 
@@ -135,20 +140,21 @@ def build_relations(
         edges = _adjacency(connection, settings, n_items) | _user_edges(connection, settings, n_nodes)
         transitions = _rows(connection, "SELECT next AS source, item AS destination, weight FROM transitions", n_items)
         user_items = _rows(connection, 'SELECT item AS source, "user" AS destination, weight FROM user_items', n_users)
+        order = order_counts(connection, n_items, memory_top)
         scale = scale_of_reciprocals(int(sessions.lengths.max(initial=0)), len(sessions))
         item_sessions = _support(connection, n_items, scale)
         heap = min(n_items, _LARGEST_HEAP)  # no item has as many companions as there are items
         asked = settings.top_k_similar + 2 * settings.sample_size if "similar" in settings.relations else 1
         candidates = min(asked, heap)
-        best = _BEST.format(top=min(cooccurrence_top, heap), candidates=candidates)
+        best = _BEST.format(top=min(memory_top, heap), candidates=candidates)
         items_at_once = list(blocks(_pairs_per_item(sessions, n_items), PAIRS_PER_BLOCK))
-        pairs = _PAIRS.replace("{scale}", str(scale))
+        pairs = _PAIRS.replace("{scale}", str(scale)).replace("{shrinkage}", str(SHRINKAGE))
         edges["similar"], cooccurrence = _cooccurrence(connection, items_at_once, n_items, pairs, best)
     chosen: dict[str, CsrTable] = {name: edges[name] for name in PAPER_RELATIONS if name in settings.relations}
     for attribute in attributes:
         chosen |= attribute.edges(n_nodes[attribute.owner])
         n_nodes[attribute.node_type] = attribute.n_values
-    return EdgeTables(n_nodes, chosen, transitions, user_items, cooccurrence, item_sessions, cooccurrence_top)
+    return EdgeTables(n_nodes, chosen, transitions, order, user_items, cooccurrence, item_sessions, memory_top)
 
 
 def _events(sessions: Sessions) -> pa.Table:
@@ -160,6 +166,7 @@ def _events(sessions: Sessions) -> pa.Table:
     number = np.arange(len(sessions), dtype=np.int32)
     return pa.table(
         {
+            "number": np.arange(len(sessions.items)),
             "session": np.repeat(number, lengths),
             "user": np.repeat(sessions.user, lengths),
             "item": sessions.items,
@@ -220,7 +227,7 @@ def _cooccurrence(
         connection.execute(pairs.format(first=block.start, end=block.stop))
         connection.execute(best)
         similar.append(_fetch(connection, _heaviest(_UNLINKED, "reach")))
-        companions.append(_fetch(connection, _COMPANIONS))
+        companions.append(_columns(connection, _COMPANIONS))
         sums.append(_columns(connection, "SELECT destination AS item, total, degree FROM best"))
         logger.info("graph: item similarity, block %d of %d", number, len(items_at_once))
     before = _joined(sums)

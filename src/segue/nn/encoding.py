@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -48,7 +49,8 @@ class Encoding:
 class ScoreParts:
     """The parts of the scores of k items for one event. All parts sum to the score.
 
-    session: per term [k, prefix length]; user: per term [k]; base [k]: the rest, of no single click or user.
+    session: per term [k, prefix length]; user: per term [k]; everybody: per term [k], what all users do; base [k]: the
+    rest, of no single click or user. words: what a term says of an item that it recommends, by its name.
     """
 
     session: dict[str, Tensor] = field(default_factory=dict)
@@ -56,12 +58,14 @@ class ScoreParts:
     base: Tensor = field(default_factory=lambda: torch.zeros(0))
     popularity: bool = False
     """Whether `base` is the popularity of the items with everybody."""
+    everybody: dict[str, Tensor] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
 
     def total(self) -> Tensor:
         """Sum of all parts, which is the score, [k]."""
         total = self.base.clone()
         for part in self.session.values():
             total += part.sum(1)
-        for part in self.user.values():
+        for part in (*self.user.values(), *self.everybody.values()):
             total += part
         return total

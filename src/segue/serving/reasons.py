@@ -52,22 +52,37 @@ class Reasons:
             for cell, source in enumerate(session)
         ]
         user = sum(float(part[row]) for part in parts.user.values())
-        base = float(parts.base[row])
+        everybody = sum(float(part[row]) for part in parts.everybody.values())
+        base = float(parts.base[row]) + everybody
         terms = {name: float(part[row].sum()) for name, part in parts.session.items()}
         terms |= {name: float(part[row]) for name, part in parts.user.items()}
         otherwise = _POPULAR if parts.popularity else _FITS if base or any(terms.values()) else _FILLS
-        text = self._text(by_item, user if has_past else 0.0) or otherwise
-        return {"text": text, "session": by_item, "user": user, "base": base, "terms": terms}
+        near = self._near(by_item, parts, row)
+        causes = [(user if has_past else 0.0, parts.user, _EARLIER), (everybody, parts.everybody, _POPULAR)]
+        others = [(value, _strongest(parts, of, row, words)) for value, of, words in causes]
+        text = _text(near, max(others)) or otherwise
+        of_everybody = {name: float(part[row]) for name, part in parts.everybody.items()}
+        because = {"text": text, "session": by_item, "user": user, "base": base, "terms": terms}
+        return because | {"everybody": of_everybody}
 
-    def _text(self, by_item: list[dict[str, Any]], user: float) -> str:
-        """The largest reason in words: the user or an item of the session; empty where neither raises the score."""
-        top = max(by_item, key=lambda part: part["contribution"], default=None)
-        near, most = "", 0.0
-        if top is not None and top["contribution"] > 0:
-            near, most = (
-                f"{_RELATIONS.get(top['relation'], 'goes with')} {self.names[top['item']]}",
-                top["contribution"],
-            )
-        if user <= most:
-            return near
-        return f"{_EARLIER}, and {near}" if near else _EARLIER
+    def _near(self, by_item: list[dict[str, Any]], parts: ScoreParts, row: int) -> tuple[float, str]:
+        """What the item of the session that raises the score most gives, and in words why."""
+        top = max(range(len(by_item)), key=lambda cell: by_item[cell]["contribution"], default=None)
+        if top is None:
+            return 0.0, ""
+        at_top = {name: part[:, top] for name, part in parts.session.items()}
+        relation = f"{_RELATIONS.get(by_item[top]['relation'], 'goes with')} {{item}}"
+        words = _strongest(parts, at_top, row, relation)
+        return by_item[top]["contribution"], words.replace("{item}", self.names[by_item[top]["item"]])
+
+
+def _strongest(parts: ScoreParts, terms: Mapping[str, Tensor], row: int, otherwise: str) -> str:
+    """The words of the term that raises the score most, where it has some."""
+    name = max(terms, key=lambda name: float(terms[name][row]), default="")
+    return parts.words.get(name, otherwise)
+
+
+def _text(near: tuple[float, str], other: tuple[float, str]) -> str:
+    """The larger of two causes in words, after `other` also the near one; empty where neither raises the score."""
+    words = [cause for value, cause in (other, near) if value > 0]
+    return near[1] if near[0] >= other[0] > 0 else ", and ".join(words)

@@ -161,6 +161,12 @@ class Trainer:
         steps = len(self.loader.plan(self.training.batch_events))
         return max(1, math.ceil(self.training.epoch_steps / max(steps, 1)))
 
+    @property
+    def _learning_rate(self) -> float:
+        """The learning rate of the running epoch."""
+        state = self.state
+        return self.plan[state.epoch - 1].learning_rate if self.plan is not None else state.learning_rate
+
     def _epoch(self, interrupted: threading.Event) -> None:
         state, model = self.state, self.model
         model.train()
@@ -169,7 +175,7 @@ class Trainer:
         share = self.plan[state.epoch - 1].share if self.plan is not None else 1.0
         steps = max(1, round(share * len(batches)))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.plan[state.epoch - 1].learning_rate if self.plan is not None else state.learning_rate
+            group["lr"] = self._learning_rate * group.get("pace", 1.0)
         while state.step < steps and not self._out_of_time():
             started = time.monotonic()
             batch = self.loader.collate(batches[state.step])
@@ -196,8 +202,8 @@ class Trainer:
         self.model.after_step()
         value = float(loss.detach())
         if not math.isfinite(value):
-            rate = self.optimizer.param_groups[0]["lr"]
-            raise ConfigError(f"training diverged: the loss is {value}; lower training.learning_rate, found {rate:g}")
+            found = f"{self._learning_rate:g}"
+            raise ConfigError(f"training diverged: the loss is {value}; lower training.learning_rate, found {found}")
         return value
 
     def _out_of_time(self) -> bool:
@@ -215,7 +221,7 @@ class Trainer:
             events=state.events,
             seconds=round(state.seconds, 3),
             loss=state.loss_sum / max(state.events, 1),
-            learning_rate=self.optimizer.param_groups[0]["lr"],
+            learning_rate=self._learning_rate,
             validation=validation,
             best=better,
         )

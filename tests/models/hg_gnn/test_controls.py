@@ -17,6 +17,8 @@ from segue.errors import ConfigError
 from segue.graph.tables import ITEM, USER
 from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.config import HGGNNConfig
+from segue.models.hg_gnn.memory.facts import FACTS
+from segue.models.hg_gnn.memory.sources import POINTED, SOURCES
 from segue.models.hg_gnn.presets import PRESETS, SPACE, SPACES
 from segue.settings.search_space import Between, Choice
 
@@ -72,9 +74,8 @@ def test_without_layers_the_graph_changes_nothing(preset: str) -> None:
 def test_memory_has_no_vectors_and_scores_by_counts() -> None:
     corpus = worlds.busy()
     model = model_of(corpus, "memory")
-    facts, length, last = 4 + 1, model.config.window.length, model.config.cooccurrence_items
-    assert {name.split(".")[0] for name, _ in model.named_parameters()} == {"bias", "memory", "pointer"}
-    parameters = corpus.n_items + 7 * facts + length + 2 * last + 5 * facts + length + last
+    assert {name.split(".")[0] for name, _ in model.named_parameters()} == {"popularity_weight", "memory", "pointer"}
+    parameters = (FACTS + 1) * (1 + 2 * len(SOURCES) + 1 + len(POINTED))
     assert sum(p.numel() for p in model.parameters()) == parameters
     assert model.item_vectors().shape == (corpus.n_items, 1)
     assert not model.needs
@@ -96,7 +97,7 @@ def test_memory_ranks_by_popularity_where_nothing_is_recalled() -> None:
     corpus = worlds.busy()
     model = model_of(corpus, "memory", memory=[], pointer=[])
     scores = worlds.scores_of(model, worlds.events_of(model, corpus))
-    torch.testing.assert_close(scores, model.bias.detach().expand_as(scores))
+    torch.testing.assert_close(scores, 0.3 * model.log_share.expand_as(scores))
     model.snapshot()
     assert torch.equal(worlds.scores_of(model, worlds.events_of(model, corpus)), scores)
 

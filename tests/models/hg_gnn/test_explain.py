@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from segue.models.hg_gnn import HGGNN
-from segue.models.hg_gnn.config import SOURCES, HGGNNConfig
-from segue.models.hg_gnn.recall import CountBuffers
+from segue.models.hg_gnn.config import HGGNNConfig
+from segue.models.hg_gnn.memory.sources import SOURCES, TABLE
 from segue.nn.encoding import ScoreParts
 
 ITEMS = torch.arange(12)
@@ -29,7 +29,6 @@ configs = st.fixed_dictionaries(
         "popularity": st.booleans(),
         "memory": sources,
         "pointer": sources,
-        "cooccurrence_items": st.integers(1, 3),
         "accumulate": st.sampled_from(["mean", "sum"]),
         "homogeneous": st.booleans(),
         "hidden": st.sampled_from(["linear", "tanh"]),
@@ -65,10 +64,8 @@ def with_switches(chosen: dict) -> HGGNN:
     options["current_preference"], options["general_preference"] = chosen.get("preferences", (True, True))
     config = HGGNNConfig.parse({"dim": 6, "dropout": 0.0, **options})
     model, source = HGGNN(config), fitted()
-    tables = (source.recall.transitions, source.recall.cooccurrence)
-    transitions, cooccurrence = (CountBuffers(t.offsets, t.items, t.counts) for t in tables)
     torch.manual_seed(1)
-    model._build(source.graph, transitions, cooccurrence, worlds.DAY)
+    model._build(source.graph, source.recall if config.reads_counts else None)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.5 * torch.randn_like(parameter))
@@ -97,12 +94,16 @@ def test_parts_sum_to_the_score_for_every_switch(chosen: dict, asked: tuple) -> 
     config = model.config
     vectors = config.embeddings
     terms = {"current": vectors and config.current_preference, "general": vectors and config.general_preference}
-    terms |= {source: source in config.memory for source in SOURCES[:1] + SOURCES[2:]}
-    terms |= {f"pointer_{source}": source in config.pointer for source in SOURCES[:1] + SOURCES[2:]}
+    asked = {source: source in config.memory for source in SOURCES}
+    asked |= {f"pointer_{source}": source in config.pointer for source in SOURCES}
+    who = {name: TABLE[name.removeprefix("pointer_")].speaks_for for name in asked}
+    terms |= {name: on for name, on in asked.items() if who[name] == "session"}
     assert parts.session.keys() == {name for name, on in terms.items() if on}
-    users = {"user_term": config.user_term, "add_user": config.add_user, "history": "history" in config.memory}
-    users |= {"pointer_history": "history" in config.pointer}
+    users = {"user_term": config.user_term, "add_user": config.add_user}
+    users |= {name: on for name, on in asked.items() if who[name] == "user"}
     assert parts.user.keys() == {name for name, on in users.items() if on}
+    assert parts.everybody.keys() == {name for name, on in asked.items() if on and who[name] == "everybody"}
+    assert parts.words.keys() >= asked.keys()
     assert config.popularity or not parts.base.any()
 
 
@@ -120,11 +121,12 @@ def test_parts_stand_at_the_item_they_come_from() -> None:
     wanted[[3, 0, 3, 5], [0, 1, 2, 3]] = True
     assert torch.equal(parts.session["session"] != 0, wanted)
     assert torch.equal(parts.session["pointer_session"] != 0, wanted)
-    # Transitions come from the last item alone, co-occurrences from the last three.
+    # Transitions come from the last item alone, what shares sessions with the prefix from all of it.
     assert not parts.session["transition"][:, :3].any()
     assert parts.session["transition"][:, 3].any()
-    assert not parts.session["cooccurrence"][:, 0].any()
-    assert (parts.session["cooccurrence"][:, 1:] != 0).any(0).all()
+    assert (parts.session["basket"] != 0).any(0).all()
+    assert not parts.session["order_before"][:, [0, 1, 3]].any()
+    assert parts.session["order_before"][:, 2].any()
     # History is the user's: the items 1 and 8 are pushed, the others are not.
     assert parts.user["history"].nonzero().flatten().tolist() == [1, 8]
     assert parts.user["pointer_history"].nonzero().flatten().tolist() == [1, 8]
@@ -135,7 +137,8 @@ def test_an_empty_session_is_explained_by_the_user_and_the_base() -> None:
     model = with_switches(dict(EVERYTHING))
     parts, scores = explained(model, [], 2, [1, 8], fresh=False)
     assert all(part.shape == (12, 0) for part in parts.session.values())
-    torch.testing.assert_close(parts.base + sum(parts.user.values()), scores, rtol=1e-9, atol=1e-9)
+    everybody = sum(parts.everybody.values())
+    torch.testing.assert_close(parts.base + everybody + sum(parts.user.values()), scores, rtol=1e-9, atol=1e-9)
     assert parts.user["user_term"].abs().min() > 0
 
 

@@ -21,13 +21,15 @@ from segue.errors import ConfigError
 from segue.graph.hetero import full_field
 from segue.graph.tables import ITEM, USER
 from segue.models.hg_gnn import HGGNN
-from segue.models.hg_gnn.config import SOURCES, HGGNNConfig
+from segue.models.hg_gnn.config import HGGNNConfig
+from segue.models.hg_gnn.memory.facts import FACTS
+from segue.models.hg_gnn.memory.sources import POINTED, SOURCES
 from segue.settings import GraphSettings
 
 D, LENGTH, LAST = 16, 20, 3
 """Size of embeddings, Window.length, cooccurrence_items: of every model here."""
 RELATIONS = GraphSettings().relations
-Z = 2 * D + 4
+Z = 2 * D + FACTS
 """Numbers in [S ‖ q ‖ x]."""
 
 
@@ -61,15 +63,10 @@ def test_paper_has_as_many_parameters_as_the_formula(corpus: Corpus, layers: int
 
 TERMS: list[tuple[dict[str, Any], int]] = [
     ({"user_term": True}, D**2 + (Z + 1) * D),
-    ({"memory": ["session"]}, (Z + 1) + LENGTH),
-    ({"memory": ["history"]}, 3 * (Z + 1)),
-    ({"memory": ["transition"]}, 2 * (Z + 1)),
-    ({"memory": ["cooccurrence"]}, (Z + 1) + 2 * LAST),
-    ({"pointer": ["session"]}, 2 * (Z + 1) + LENGTH),
-    ({"pointer": ["history"]}, 2 * (Z + 1)),
-    ({"pointer": ["transition"]}, 2 * (Z + 1)),
-    ({"pointer": ["cooccurrence"]}, 2 * (Z + 1) + LAST),
-    ({"pointer": SOURCES}, 5 * (Z + 1) + LENGTH + LAST),
+    ({"popularity": True}, Z + 1),
+    *(({"memory": [source]}, 2 * (Z + 1)) for source in SOURCES),
+    *(({"pointer": [source]}, 2 * (Z + 1)) for source in SOURCES),
+    ({"pointer": SOURCES}, (1 + len(SOURCES)) * (Z + 1)),
 ]
 
 
@@ -79,8 +76,8 @@ def test_every_switch_of_segue_adds_its_own_parameters(corpus: Corpus, options: 
 
 
 def test_segue_is_paper_with_every_switch(corpus: Corpus) -> None:
-    added_memory, pointer = 7 * (Z + 1) + LENGTH + 2 * LAST, 5 * (Z + 1) + LENGTH + LAST
-    more = D**2 + (Z + 1) * D + corpus.n_items + added_memory + pointer
+    added_memory, pointer = 2 * len(SOURCES) * (Z + 1), (1 + len(POINTED)) * (Z + 1)
+    more = D**2 + (Z + 1) * D + (Z + 1) + added_memory + pointer
     assert count(model_of(corpus, "segue")) == in_closed_form(corpus.n_items, corpus.n_users) + more
 
 
@@ -241,7 +238,7 @@ def test_leaving_a_relation_out_leaves_the_other_lists_alone(corpus: Corpus) -> 
         ({"layer_weights": [0.0, 0.0]}, "'model.layer_weights': some layer needs a weight other than 0"),
         ({"layer_weights": [1e308, 1.0]}, "'model.layer_weights.0': .*1000000, found 1e\\+308"),
         ({"memory": ["history", "history"]}, "'model.memory'.*name each source once"),
-        ({"pointer": ["histroy"]}, "'model.pointer.0'.*'session', 'history', 'transition' or 'cooccurrence'"),
+        ({"pointer": ["histroy"]}, "'model.pointer.0'.*'session', 'history', .* or 'trend'"),
         ({"dropuot": 0.1}, "unknown setting 'model.dropuot': did you mean 'dropout'"),
         ({"dropout": 1.0}, "'model.dropout'.*less than 1, found 1.0"),
     ],
@@ -259,16 +256,8 @@ def test_preset_segue_takes_eq_20_only_without_its_pointer() -> None:
     assert models.with_preset({"model": {"loss": "eq20", "pointer": []}}).model.options["loss"] == "eq20"
 
 
-def test_popularity_starts_at_the_log_of_the_train_share() -> None:
+def test_popularity_is_the_log_of_the_train_share() -> None:
     corpus = worlds.busy()
     support = np.maximum(corpus.item_support, 0.5)
     expected = torch.from_numpy(np.log(support / corpus.item_support.sum())).float()
-    torch.testing.assert_close(model_of(corpus, "segue").bias.detach(), expected)
-
-
-def test_the_half_life_comes_from_the_gaps_of_train_alone() -> None:
-    day = worlds.DAY
-    parts = [[worlds.TRAIN] * 3 + [worlds.TEST]] * 2
-    starts = [[0, day, 2 * day, 90 * day]] * 2
-    corpus = worlds.corpus_of([[[0, 1]] * 4] * 2, parts, starts=starts)
-    assert float(model_of(corpus, "segue").recall.half_life) == 5 * day
+    torch.testing.assert_close(model_of(corpus, "segue").log_share, expected)

@@ -9,14 +9,13 @@ from pydantic import Field, ValidationInfo, field_validator
 from segue.contract.model import ModelConfig
 from segue.data.batches import Window
 from segue.graph.tables import USER
+from segue.models.hg_gnn.memory.sources import MemorySource
 from segue.models.hg_gnn.session_encoder import Attention, Gate, Hidden
 from segue.nn.losses import Form
 from segue.settings import GraphSettings
 from segue.settings.units import Duration, Neighbours
 
-MemorySource = Literal["session", "history", "transition", "cooccurrence"]
 LayerWeight = Annotated[float, Field(ge=-1e6, le=1e6)]
-SOURCES: tuple[MemorySource, ...] = ("session", "history", "transition", "cooccurrence")
 
 
 class HGGNNConfig(ModelConfig):
@@ -66,19 +65,18 @@ class HGGNNConfig(ModelConfig):
     user_term: bool = False
     """Whether S' = S + g(S, q, x) * (W_u q) replaces S: personal from the first click."""
     popularity: bool = False
-    """Whether every item has a bias b_i, which starts at the log of its train frequency."""
+    """Whether k(z) log share_i is added to the score of every item, with its share of the train events."""
     memory: tuple[MemorySource, ...] = ()
     """Sources of counts that are added to the scores."""
     pointer: tuple[MemorySource, ...] = ()
     """Sources of counts that form distributions, which a gate mixes with the softmax."""
-    memory_transitions: Neighbours = 200
-    """Successors remembered per item, the most frequent ones."""
-    memory_cooccurrence: Neighbours = 100
-    """Co-occurring items remembered per item."""
-    cooccurrence_items: int = Field(3, ge=1, le=10_000)
-    """Last items of the prefix whose co-occurrences are recalled."""
+    memory_items: Neighbours = 100
+    """Items remembered per item, or per period, and count."""
     history_half_life: Duration | None = None
     """Half-life of the decayed history counts; unset: five times the median gap between a user's sessions."""
+    trend_half_life: Duration | None = None
+    """Half-life of source "recent"; that of source "trend" is twenty times as long. Unset: five times the median gap
+    between two events of one item, at least an hour."""
     embeddings: bool = True
     """Whether there are vectors; false: no S, q or graph, only popularity and the memory, weighted by the facts x."""
 
@@ -129,6 +127,11 @@ class HGGNNConfig(ModelConfig):
     def alphas(self) -> tuple[float, ...]:
         """Layer weights α_k of eq. (8)."""
         return self.layer_weights or (1 / (self.layers + 1),) * (self.layers + 1)
+
+    @property
+    def reads_counts(self) -> bool:
+        """Whether any term needs the counts of the memory, or the facts x that are made of them."""
+        return self.user_term or self.popularity or bool(self.memory) or bool(self.pointer)
 
     @property
     def reads_users(self) -> bool:

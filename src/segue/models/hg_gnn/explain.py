@@ -9,11 +9,12 @@ proportion to the probability each gave.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
-from segue.models.hg_gnn.config import MemorySource
-from segue.models.hg_gnn.recall import Recalled
+from segue.models.hg_gnn.memory.sources import TABLE, MemorySource
 from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder
 from segue.models.hg_gnn.terms import Terms
 from segue.nn.encoding import Encoding, ScoreParts
@@ -28,19 +29,32 @@ def take_apart(
     candidate = item_vectors[items, :dim]
     session = _attention_parts(terms, encoder, candidate) if encoder is not None else {}
     user = {name: candidate @ vectors[0] for name, vectors in terms.by_user.items()}
-    shares: dict[str, Tensor] = {
-        str(source): _by_cell(terms, source, value, items) for source, value in terms.values.items()
-    }
-    shares |= {f"pointer_{source}": part for source, part in _pointer_parts(terms, item_vectors, items).items()}
-    for name, part in shares.items():
-        if name.endswith("history"):
-            user[name] = part.sum(1)
-        else:
-            session[name] = part
+    everybody: dict[str, Tensor] = {}
+    for source, name, part in _memory_parts(terms, item_vectors, items):
+        match TABLE[source].speaks_for:
+            case "session":
+                session[name] = part
+            case "user":
+                user[name] = part.sum(1)
+            case "everybody":
+                everybody[name] = part.sum(1)
     length = int(terms.prefixes.mask.sum())
     session = {name: part[:, :length] for name, part in session.items()}
-    bias = item_vectors[items, dim:]
-    return ScoreParts(session, user, bias.sum(1), popularity=bias.shape[1] > 0)
+    popularity = terms.encoding.vectors[0, dim:] * item_vectors[items, dim:]
+    return ScoreParts(
+        session, user, popularity.sum(1), popularity=popularity.shape[1] > 0, everybody=everybody, words=_WORDS
+    )
+
+
+_WORDS = {prefix + name: source.words for name, source in TABLE.items() for prefix in ("", "pointer_")}
+
+
+def _memory_parts(terms: Terms, item_vectors: Tensor, items: Tensor) -> Iterator[tuple[MemorySource, str, Tensor]]:
+    """Source, name and [k, length] values of every part that the memory adds or points with."""
+    for source, value in terms.values.items():
+        yield source, source, _by_cell(terms, source, value, items)
+    for source, part in _pointer_parts(terms, item_vectors, items).items():
+        yield source, f"pointer_{source}", part
 
 
 def _attention_parts(terms: Terms, encoder: PersonalisedSessionEncoder, candidate: Tensor) -> dict[str, Tensor]:
@@ -72,9 +86,13 @@ def _pointer_parts(terms: Terms, item_vectors: Tensor, items: Tensor) -> dict[Me
 
 
 def _by_cell(terms: Terms, source: MemorySource, value: Tensor, items: Tensor) -> Tensor:
-    """Values of the entries that suggest each of `items`, at the prefix cell they come from, [k, length]."""
-    entries: Recalled = terms.recalled[source]
-    length = terms.alias.shape[1]
+    """What a source gives to each of `items`, at the prefix cells it comes from, [k, length].
+
+    A value for a sum of entries is divided among them in proportion.
+    """
+    recalled, length = terms.recalled[source], terms.alias.shape[1]
+    entries = recalled.entries
+    share = (entries.value / recalled.value[recalled.place]).to(value.dtype) * value[recalled.place]
     found, entry = (items[:, None] == entries.item).nonzero(as_tuple=True)
     cell = (length - 1 - entries.cell[entry]).clamp(min=0)
-    return value.new_zeros(len(items), length).index_put((found, cell), value[entry], accumulate=True)
+    return value.new_zeros(len(items), length).index_put((found, cell), share[entry], accumulate=True)

@@ -15,18 +15,22 @@ from torch.nn import functional
 from segue.contract.model import Need, Overrides, SessionEncoder, SessionModel
 from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
-from segue.data.stored import Layout, check_arrays, check_rows, forms_alone
+from segue.data.stored import check_arrays, forms_alone
 from segue.graph.hetero import ExtraUsers, HeteroGraph, full_field, receptive_field
 from segue.graph.propagation import Csr
 from segue.graph.relations import build_relations
 from segue.graph.statistics import graph_statistics
-from segue.graph.tables import ITEM, USER
-from segue.models.hg_gnn.config import HGGNNConfig, MemorySource
+from segue.graph.tables import ITEM, USER, EdgeTables
+from segue.models.hg_gnn.config import HGGNNConfig
 from segue.models.hg_gnn.explain import take_apart
 from segue.models.hg_gnn.layers import HGNN, Propagated, Tables
-from segue.models.hg_gnn.memory import AddedMemory, PointerMemory
+from segue.models.hg_gnn.memory.entries import Recalled
+from segue.models.hg_gnn.memory.facts import FACTS
+from segue.models.hg_gnn.memory.half_lives import HalfLives
+from segue.models.hg_gnn.memory.recall import Recall
+from segue.models.hg_gnn.memory.sources import MemorySource
+from segue.models.hg_gnn.memory.weights import AddedMemory, PointerMemory, constant_linear
 from segue.models.hg_gnn.presets import PRESETS, SPACE, SPACES
-from segue.models.hg_gnn.recall import CountBuffers, Recall, Recalled, half_life
 from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder, Reading
 from segue.models.hg_gnn.terms import Terms
 from segue.nn.encoding import Added, Encoding, ScoreParts
@@ -36,14 +40,15 @@ from segue.settings.search_space import Space
 
 logger = logging.getLogger("segue")
 
-_FACTS = 4
-_TABLES = ("recall.transitions.", "recall.cooccurrence.")
-"""Where the counts of the memory are stored."""
+_PACE_OF_MEMORY = 5.0
+"""Factor on the learning rate of the memory's weights: they are few, and every event teaches all of them."""
+_HEADS = ("popularity_weight", "memory", "pointer")
+_POPULARITY_AT_START = 0.3
 _SHOWN_RELATIONS = ("adjacent_in", "adjacent_out", "similar")
 
 
 class HGGNN(SessionEncoder):
-    """score(i) = S'_u · p_i⁰ + b_i + memory, with a pointer over counts beside the softmax; each term a switch.
+    """score(i) = S'_u · p_i⁰ + k log share_i + memory, a pointer over counts beside the softmax; each term a switch.
 
     With all switches off: eq. (4)-(19) of the paper, scores against the initial embeddings P⁰.
     """
@@ -55,6 +60,8 @@ class HGGNN(SessionEncoder):
     presets: ClassVar[Mapping[str, Overrides]] = PRESETS
     space: ClassVar[Space] = SPACE
     spaces: ClassVar[Mapping[str, Space]] = SPACES
+
+    log_share: Tensor
 
     def __init__(
         self, config: HGGNNConfig, graph: GraphSettings | None = None, preparation: PreparationSettings | None = None
@@ -89,40 +96,40 @@ class HGGNN(SessionEncoder):
         tables = build_relations(
             corpus.train, corpus.n_items, corpus.n_users, self.graph_settings,
             preparation=self.preparation, items=corpus.items, users=corpus.users,
-            cooccurrence_top=config.memory_cooccurrence,
+            memory_top=config.memory_items + 1,  # the first that finds no place bounds the rest
         )  # fmt: skip
-        transitions = CountBuffers.of(tables.top_transitions(config.memory_transitions).kept)
-        cooccurrence = CountBuffers.of(tables.top_cooccurrence(config.memory_cooccurrence).kept)
         graph = HeteroGraph.from_edges(tables, parallel=config.multiplicity)
-        self._build(graph, transitions, cooccurrence, half_life(config.history_half_life, corpus))
+        recall = self._count(corpus, tables) if config.reads_counts else None
+        self._build(graph, recall)
         self._statistics = graph_statistics(tables)
         edges = (f"{name} {facts['edges']:,}" for name, facts in self._statistics["relations"].items())
         logger.info("graph: %d isolated items; edges: %s", self._statistics["isolated_items"], ", ".join(edges))
         if config.popularity:
             share = np.maximum(corpus.item_support, 0.5) / max(corpus.item_support.sum(), 1)
-            with torch.no_grad():
-                self.bias.copy_(torch.from_numpy(np.log(share)))
+            self.log_share.copy_(torch.from_numpy(np.log(share)))
 
-    def _build(
-        self, graph: HeteroGraph, transitions: CountBuffers, cooccurrence: CountBuffers, half_life: float
-    ) -> None:
-        config, length = self.config, self.config.window.length
+    def _count(self, corpus: Corpus, tables: EdgeTables) -> Recall:
+        config = self.config
+        half_lives = HalfLives.of(corpus.train, config.history_half_life, config.trend_half_life)
+        return Recall.count(corpus, tables, half_lives, top=config.memory_items, window=config.window)
+
+    def _build(self, graph: HeteroGraph, recall: Recall | None) -> None:
+        config = self.config
         self.graph = graph
         self.n_items, self.n_users = graph.n_nodes[ITEM], graph.n_nodes[USER] - 1
-        features = _FACTS
+        features = FACTS if recall is not None else 0
         if config.embeddings:
             features += (2 if config.reads_users else 1) * config.dim
             self._embed(features)
+        if recall is not None:
+            self.recall = recall
         if config.popularity:
-            self.bias = nn.Parameter(torch.zeros(self.n_items))
-        if config.user_term or config.memory or config.pointer:
-            self.recall = Recall(
-                transitions, cooccurrence, self.n_items, half_life, config.cooccurrence_items, config.window.history
-            )
+            self.register_buffer("log_share", torch.zeros(self.n_items))
+            self.popularity_weight = constant_linear(features, 1, _POPULARITY_AT_START)
         if config.memory:
-            self.memory = AddedMemory(config.memory, features, length, config.cooccurrence_items)
+            self.memory = AddedMemory(config.memory, features)
         if config.pointer:
-            self.pointer = PointerMemory(config.pointer, features, length, config.cooccurrence_items)
+            self.pointer = PointerMemory(config.pointer, features)
 
     def _embed(self, features: int) -> None:
         """Build everything that has vectors: tables and layers, session encoder, user term."""
@@ -143,11 +150,11 @@ class HGGNN(SessionEncoder):
             nn.init.uniform_(parameter, -1 / math.sqrt(dim), 1 / math.sqrt(dim))
 
     def item_vectors(self) -> Tensor:
-        """Item vectors P⁰ [items, d]; the popularity bias is a further coordinate, the only one without embeddings."""
+        """Item vectors P⁰ [items, d]; log share_i is a further coordinate, the only one without embeddings."""
         if not self.config.embeddings:
-            return self.bias[:, None]
+            return self.log_share[:, None]
         initial = self.hgnn.embedding[ITEM]
-        return torch.cat([initial, self.bias[:, None]], 1) if self.config.popularity else initial
+        return torch.cat([initial, self.log_share[:, None]], 1) if self.config.popularity else initial
 
     def encode(self, batch: Batch, state: Tensor | None = None) -> Encoding:
         """Encode every event by eq. (4)-(18), then add the further terms."""
@@ -178,7 +185,7 @@ class HGGNN(SessionEncoder):
         for added in by_user.values():
             vectors = vectors + added
         if config.popularity:
-            vectors = torch.cat([vectors, vectors.new_ones(len(vectors), 1)], 1)
+            vectors = torch.cat([vectors, self.popularity_weight(z)], 1)
         values: dict[MemorySource, Tensor] = self.memory(z, recalled) if config.memory else {}
         mixture, pointed = self.pointer.mixture(z, recalled) if config.pointer else (None, {})
         entries = tuple(Added(recalled[s].event, recalled[s].item, value) for s, value in values.items())
@@ -203,7 +210,7 @@ class HGGNN(SessionEncoder):
         """
         items, alias = torch.unique(prefixes.items, return_inverse=True)
         if not self.config.embeddings:
-            return self.bias.new_zeros(len(items), 0), alias, self.bias.new_zeros(len(batch), 0)
+            return self.log_share.new_zeros(len(items), 0), alias, self.log_share.new_zeros(len(batch), 0)
         if not self.config.reads_users:
             p = self._refined(items, items[:0], None)[ITEM]
             return p, alias, p.new_zeros(len(batch), self.config.dim)
@@ -256,28 +263,27 @@ class HGGNN(SessionEncoder):
         graph = {k.removeprefix("graph."): v for k, v in arrays.items() if k.startswith("graph.")}
         state = {k: v for k, v in arrays.items() if not k.startswith("graph.")}
         built = HeteroGraph.from_arrays(graph, self.graph_settings.relation_names, n_items, n_users)
+        reads_counts = self.config.reads_counts
         with forms_alone():
-            self._build(built, *self._stored_counts(state), 1.0)
-        layouts = self._layouts() | self._layouts_of_counts()
-        check_arrays(state, layouts)
-        for table in _TABLES if hasattr(self, "recall") else ():
-            check_rows(state, f"{table}offsets", f"{table}items", f"{table}counts")
-        self._build(built, *self._stored_counts(state), 1.0)
+            self._build(built, self._like(state, n_items) if reads_counts else None)
+        check_arrays(state, self._layouts() | (Recall.layouts(n_items) if reads_counts else {}))
+        if reads_counts:
+            Recall.check_rows(state)
+        self._build(built, self._like(state, n_items) if reads_counts else None)
         self.load_state_dict(state)
 
-    @staticmethod
-    def _stored_counts(state: Mapping[str, Tensor]) -> tuple[CountBuffers, CountBuffers]:
-        transitions, cooccurrence = (CountBuffers.stored(state, table) for table in _TABLES)
-        return transitions, cooccurrence
+    def _like(self, state: Mapping[str, Tensor], n_items: int) -> Recall:
+        return Recall.like(state, n_items, self.config.window.history)
 
-    def _layouts_of_counts(self) -> dict[str, Layout]:
-        """The form of the stored counts, which have as many entries as they have; none without a memory."""
-        if not hasattr(self, "recall"):
-            return {}
-        counts = {
-            table + name: layout for table in _TABLES for name, layout in CountBuffers.layouts(self.n_items).items()
-        }
-        return {**counts, "recall.half_life": Layout(torch.float64, (), torch.finfo(torch.float64).tiny)}
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All parameters; the memory's weights learn at five times the rate."""
+        heads = [head for head in (getattr(self, name, None) for name in _HEADS) if head is not None]
+        quick = {id(parameter) for head in heads for parameter in head.parameters()}
+        groups = [
+            {"params": [p for p in self.parameters() if (id(p) in quick) is of_memory], "pace": pace}
+            for of_memory, pace in ((False, 1.0), (True, _PACE_OF_MEMORY))
+        ]
+        return [group for group in groups if group["params"]]
 
     def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
         """Exact parts of the scores, see :mod:`segue.models.hg_gnn.explain`."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from segue.contract.model import Overrides
-from segue.models.hg_gnn.config import SOURCES
+from segue.models.hg_gnn.memory.sources import POINTED, SOURCES
 from segue.settings.search_space import Between, Choice, Space
 
 _EVERY_THIRD = {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}
 _PLATEAU = {"learning_rate": 3e-3, "schedule": "plateau", "decay": 0.3}
-_SEGUE = {"user_term": True, "popularity": True, "memory": SOURCES, "pointer": SOURCES}
+_SEGUE = {"user_term": True, "popularity": True, "memory": SOURCES, "pointer": POINTED}
 
 SEGUE: Overrides = {"model": _SEGUE, "training": _PLATEAU}
 """The paper's model with a user term, popularity and a memory of counts."""
@@ -67,7 +67,7 @@ SEGUE_NO_GRAPH: Overrides = {"model": {**_SEGUE, **_NO_HGNN}, "training": _PLATE
 """Control: does the graph bring anything to a model that holds the counts already?"""
 
 MEMORY: Overrides = {
-    "model": {"embeddings": False, "popularity": True, "memory": SOURCES, "pointer": SOURCES},
+    "model": {"embeddings": False, "popularity": True, "memory": SOURCES, "pointer": POINTED},
     "training": _PLATEAU,
 }
 """Control: does any embedding, session encoder or graph bring more than the same counts weighted by four facts?"""

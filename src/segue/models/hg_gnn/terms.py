@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from segue.data.batches import Prefixes
-from segue.models.hg_gnn.config import MemorySource
-from segue.models.hg_gnn.recall import Recalled
+from segue.models.hg_gnn.memory.entries import Recalled
+from segue.models.hg_gnn.memory.sources import MemorySource
 from segue.models.hg_gnn.session_encoder import Reading
 from segue.nn.encoding import Encoding
 

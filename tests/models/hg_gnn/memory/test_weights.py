@@ -16,28 +16,30 @@ from segue.data.batches import Batch
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.models.hg_gnn import HGGNN
-from segue.models.hg_gnn.config import SOURCES, MemorySource
-from segue.models.hg_gnn.memory import AddedMemory, PointerMemory
-from segue.models.hg_gnn.recall import Recalled
+from segue.models.hg_gnn.memory.entries import Entries, Recalled
+from segue.models.hg_gnn.memory.sources import POINTED, SOURCES, MemorySource
+from segue.models.hg_gnn.memory.weights import AddedMemory, PointerMemory
 from segue.settings import TrainingSettings
 
-LENGTH, LAST = 5, 3
+LENGTH = 5
+FOUR: tuple[MemorySource, ...] = ("session", "history", "transition", "basket")
 log1p = math.log1p
 
 
-def recalled(entries: list[tuple[int, int, int, int]], decayed: list[float] | None = None) -> Recalled:
-    """From (event, item, cell, count), sorted by event."""
-    columns = torch.tensor(entries, dtype=torch.int64).reshape(-1, 4).unbind(1)
-    return Recalled(*columns, None if decayed is None else torch.tensor(decayed, dtype=torch.float64))
+def recalled(entries: list[tuple[int, int, float]]) -> Recalled:
+    """From (event, item, value), sorted by event."""
+    event, item = (torch.tensor([entry[k] for entry in entries], dtype=torch.int64) for k in (0, 1))
+    value = torch.tensor([entry[2] for entry in entries], dtype=torch.float64)
+    return Recalled.of(Entries.present(event, item, value), 3, 10, sums=False)
 
 
 def some_entries() -> dict[MemorySource, Recalled]:
     """Three events: one with everything, one with a single item in the prefix and nothing else, one with nothing."""
     return {
-        "session": recalled([(0, 4, 1, 1), (0, 7, 0, 1), (1, 7, 0, 1)]),
-        "history": recalled([(0, 4, 0, 3), (0, 2, 0, 1)], [2.5, 0.5]),
-        "transition": recalled([(0, 2, 0, 6), (0, 9, 0, 1)]),
-        "cooccurrence": recalled([(0, 2, 0, 2), (0, 2, 1, 5)]),
+        "session": recalled([(0, 4, 0.5), (0, 7, 1.0), (1, 7, 1.0)]),
+        "history": recalled([(0, 4, 3), (0, 2, 1)]),
+        "transition": recalled([(0, 2, 6), (0, 9, 1)]),
+        "basket": recalled([(0, 2, 0.25)]),
     }
 
 
@@ -52,57 +54,42 @@ def weighed(memory: AddedMemory | PointerMemory) -> Tensor:
 
 
 def test_added_values_by_hand() -> None:
-    memory = AddedMemory(SOURCES, 2, LENGTH, LAST)
+    memory = AddedMemory(FOUR, 2)
     z = weighed(memory)
     found = memory(z, some_entries())
-    w = {source: (linear(z)).tolist() for source, linear in memory.weight.items()}
-    s, c = memory.by_position.tolist(), memory.by_item.tolist()
-    assert found["session"].tolist() == pytest.approx([s[1] + w["session"][0][0], s[0], s[0]])
-    base, slope, aged = w["history"][0]
-    assert found["history"].tolist() == pytest.approx(
-        [base + slope * log1p(3) + aged * log1p(2.5), base + slope * log1p(1) + aged * log1p(0.5)]
+    w = memory.weight(z).tolist()
+    assert found["session"].tolist() == pytest.approx(
+        [w[0][0] * log1p(0.5) + w[0][1], w[0][0] * log1p(1) + w[0][1], w[1][0] * log1p(1) + w[1][1]]
     )
-    base, slope = w["transition"][0]
-    assert found["transition"].tolist() == pytest.approx([base + slope * log1p(6), base + slope * log1p(1)])
-    gate = log1p(math.exp(w["cooccurrence"][0][0] + math.log(math.expm1(1)) - 0.3))
-    assert gate > 0
-    assert found["cooccurrence"].tolist() == pytest.approx(
-        [gate * (c[0][0] + c[0][1] * log1p(2)), gate * (c[1][0] + c[1][1] * log1p(5))]
-    )
+    assert found["history"].tolist() == pytest.approx([w[0][2] * log1p(3) + w[0][3], w[0][2] * log1p(1) + w[0][3]])
+    assert found["transition"].tolist() == pytest.approx([w[0][4] * log1p(6) + w[0][5], w[0][4] * log1p(1) + w[0][5]])
+    assert found["basket"].tolist() == pytest.approx([w[0][6] * log1p(20 * 0.25) + w[0][7]])
 
 
-def test_weights_start_at_three_tenths_whatever_the_event() -> None:
-    memory = AddedMemory(SOURCES, 2, LENGTH, LAST).double()
+def test_weights_start_at_a_tenth_whatever_the_event() -> None:
+    memory = AddedMemory(FOUR, 2).double()
     found = memory(torch.randn(3, 2, dtype=torch.float64), some_entries())
-    assert found["session"].tolist() == pytest.approx([0.3, 0.0, 0.0], abs=1e-7)
-    assert found["transition"].tolist() == pytest.approx([0.3 + 0.3 * log1p(6), 0.3 + 0.3 * log1p(1)], rel=1e-6)
-    assert found["cooccurrence"].tolist() == pytest.approx([0.3 + 0.3 * log1p(2), 0.3 + 0.3 * log1p(5)], rel=1e-6)
+    assert found["transition"].tolist() == pytest.approx([0.1 + 0.1 * log1p(6), 0.1 + 0.1 * log1p(1)], rel=1e-6)
 
 
 def test_pointer_by_hand() -> None:
-    memory = PointerMemory(SOURCES, 2, LENGTH, LAST)
+    memory = PointerMemory(FOUR, 2)
     z = weighed(memory)
     log_dense, found = memory(z, some_entries())
     gates = memory.gate(z).exp().tolist()
     whole = sum(gates[0])
     assert log_dense.exp().tolist() == pytest.approx([gates[0][0] / whole, gates[1][0] / sum(gates[1][:2]), 1.0])
-    s, c = memory.by_position.exp().tolist(), memory.by_item.exp().tolist()
-    session, history, transition, cooccurrence = (gate / whole for gate in gates[0][1:])
-    assert found["session"].tolist() == pytest.approx(
-        [session * s[1] / (s[0] + s[1]), session * s[0] / (s[0] + s[1]), gates[1][1] / sum(gates[1][:2])]
-    )
-    assert found["history"].tolist() == pytest.approx([history * 2.5 / 3, history * 0.5 / 3])
-    assert found["transition"].tolist() == pytest.approx([transition * 6 / 7, transition * 1 / 7])
-    total = 2 * c[0] + 5 * c[1]
-    assert found["cooccurrence"].tolist() == pytest.approx(
-        [cooccurrence * 2 * c[0] / total, cooccurrence * 5 * c[1] / total]
-    )
+    session, history, transition, basket = (gate / whole for gate in gates[0][1:])
+    assert found["session"].tolist() == pytest.approx([session / 3, session * 2 / 3, gates[1][1] / sum(gates[1][:2])])
+    assert found["history"].tolist() == pytest.approx([history * 3 / 4, history / 4])
+    assert found["transition"].tolist() == pytest.approx([transition * 6 / 7, transition / 7])
+    assert found["basket"].tolist() == pytest.approx([basket])
 
 
-@pytest.mark.parametrize("empty", SOURCES)
+@pytest.mark.parametrize("empty", FOUR)
 def test_gradients_are_finite_when_a_source_recalls_nothing(empty: MemorySource) -> None:
-    entries = some_entries() | {empty: recalled([], [] if empty == "history" else None)}
-    for memory in (AddedMemory(SOURCES, 2, LENGTH, LAST), PointerMemory(SOURCES, 2, LENGTH, LAST)):
+    entries = some_entries() | {empty: recalled([])}
+    for memory in (AddedMemory(FOUR, 2), PointerMemory(FOUR, 2)):
         z = weighed(memory).requires_grad_()
         found = memory(z, entries)
         values, total = (found[1], found[0].sum()) if isinstance(found, tuple) else (found, z.new_zeros(()))
@@ -128,7 +115,7 @@ def shaken(model: HGGNN) -> HGGNN:
     return model.double().eval()
 
 
-@pytest.mark.parametrize("pointer", [SOURCES, ("history",), ("transition", "session"), ("cooccurrence",)])
+@pytest.mark.parametrize("pointer", [SOURCES, ("history",), ("transition", "session"), ("basket",)])
 def test_softmax_share_and_pointer_sum_to_one(pointer: tuple[MemorySource, ...]) -> None:
     corpus = worlds.busy()
     model = shaken(model_of(corpus, pointer=pointer))
@@ -167,15 +154,19 @@ def trained_on_once(corpus: Corpus, *, leaking: bool) -> HGGNN:
     return model.eval()
 
 
+COUNTED: tuple[MemorySource, ...] = ("transition", "predecessor", "order", "order_before", "companion", "basket")
+
+
 def memory_of(model: HGGNN, batch: Batch) -> tuple[Tensor, Tensor]:
-    """What transitions and co-occurrences add to a score, and the share they point with: the largest of each event."""
+    """What the counts of pairs add to a score at most, and the share they point with, of each event."""
     with torch.no_grad():
         terms = model.terms(batch)
     added, pointed = (torch.zeros(len(batch)) for _ in range(2))
-    for source in ("transition", "cooccurrence"):
+    for source in COUNTED:
         event = terms.recalled[source].event
         added.scatter_reduce_(0, event, terms.values[source], "amax")
-        pointed.index_add_(0, event, terms.pointed[source])
+        if source in POINTED:
+            pointed.index_add_(0, event, terms.pointed[source])
     return added, pointed
 
 
@@ -196,7 +187,7 @@ def test_counts_of_a_log_in_which_everything_happens_once_earn_no_weight() -> No
     (seen,) = Loader(corpus, corpus.train, LENGTH).batches(10**9)
     with torch.no_grad():
         recalled_in_training = honest.terms(seen).recalled
-    assert len(recalled_in_training["transition"].event) == len(recalled_in_training["cooccurrence"].event) == 0
+    assert all(len(recalled_in_training[source].event) == 0 for source in COUNTED)
     held_out = worlds.events_of(honest, corpus)
     added, pointed = memory_of(honest, held_out)
     believed, copied = memory_of(leaking, held_out)
@@ -206,7 +197,7 @@ def test_counts_of_a_log_in_which_everything_happens_once_earn_no_weight() -> No
     assert copied.max() > 0.2
     # Without the counts, held-out events keep their best items.
     scores = worlds.scores_of(honest, held_out)
-    for table in (honest.recall.transitions, honest.recall.cooccurrence):
+    for table in honest.recall.counts.pairs.values():
         table.offsets = torch.zeros_like(table.offsets)
     assert torch.equal(worlds.scores_of(honest, held_out).argmax(1), scores.argmax(1))
 
@@ -223,7 +214,9 @@ def test_in_training_a_session_is_scored_as_if_it_had_never_been_counted() -> No
         others = [[items for k, items in enumerate(own) if (u, k) != (user, place)] for u, own in enumerate(users)]
         uncounted = replace(batch, own=torch.zeros_like(batch.own))
         model.recall = model_of(worlds.corpus_of(others, n_items=5)).recall
-        model.recall.half_life = whole.half_life
+        for name in ("half_life", "centre", "spread"):
+            setattr(model.recall, name, getattr(whole, name))
+        model.recall.periods = whole.periods  # these know of closed periods alone
         found = worlds.scores_of(model, uncounted)
         model.recall = whole
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)

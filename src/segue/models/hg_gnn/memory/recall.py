@@ -1,0 +1,160 @@
+"""The memory's counts, stored with the model, and their lookup for the events of a batch. Nothing here is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segue.data.batches import Batch, Prefixes, Window
+from segue.data.corpus import Corpus
+from segue.data.loader import Loader
+from segue.data.stored import Layout, check_rows
+from segue.graph.tables import EdgeTables, closeness
+from segue.models.hg_gnn.memory.entries import Entries, Recalled
+from segue.models.hg_gnn.memory.facts import FACTS, facts_of
+from segue.models.hg_gnn.memory.half_lives import HalfLives
+from segue.models.hg_gnn.memory.question import Question
+from segue.models.hg_gnn.memory.sources import TABLE, Counts, MemorySource
+from segue.models.hg_gnn.memory.tables import LARGEST_COUNT, PairTable, PopularityByPeriod
+
+_PAIRS = ("transition", "predecessor", "order", "basket")
+_PERIODS = ("recent", "trend")
+_SAMPLED_EVENTS = 20_000
+"""Train events that the centre and spread of the facts are taken from."""
+_FARTHEST = 3.0
+"""Largest standardised fact: a request years after train must not be judged by how weights would go on in a line."""
+_CONSTANT = 1e-6
+"""A fact that spreads no further than this is the same for all events and is left as it is."""
+
+
+class Recall(nn.Module):
+    """All counts of the memory.
+
+    Buffers: the tables; support int64 [n_items]; half_life of the decayed history in ms; centre and spread of the
+    facts, float64 [8].
+    """
+
+    support: Tensor
+    half_life: Tensor
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(
+        self,
+        pairs: Mapping[str, PairTable],
+        periods: Mapping[str, PopularityByPeriod],
+        support: Tensor,
+        half_life: float,
+        history_items: int,
+    ) -> None:
+        super().__init__()
+        self.pairs, self.periods = nn.ModuleDict(pairs), nn.ModuleDict(periods)
+        self.register_buffer("support", support)
+        self.register_buffer("half_life", torch.tensor(half_life, dtype=torch.float64))
+        self.register_buffer("centre", torch.zeros(FACTS, dtype=torch.float64))
+        self.register_buffer("spread", torch.ones(FACTS, dtype=torch.float64))
+        self.n_items, self.history_items = len(support), history_items
+
+    @classmethod
+    def count(cls, corpus: Corpus, tables: EdgeTables, half_lives: HalfLives, *, top: int, window: Window) -> Self:
+        """Take the counts of train from the graph's, count by period, and measure the facts.
+
+        Args:
+            tables: with at least top + 1 counts per item.
+            top: items kept per item, or per period, and count.
+        """
+        train = corpus.train
+        close = tables.top_cooccurrence(top + 1).kept
+        source = np.repeat(np.arange(corpus.n_items), close.lengths)
+        strengths = closeness(close.values, tables.item_sessions[source], tables.item_sessions[close.ids])
+        pairs = {
+            "transition": PairTable.of(tables.top_transitions(top + 1).kept, top),
+            "predecessor": PairTable.of(tables.top_predecessors(top + 1), top),
+            "order": PairTable.of(tables.top_order(top + 1), top),
+            "basket": PairTable.of(close, top, strengths),
+        }
+        periods = {
+            name: PopularityByPeriod.count(train.items, train.times, corpus.n_items, half_life, top)
+            for name, half_life in (("recent", half_lives.recent), ("trend", half_lives.trend))
+        }
+        recall = cls(pairs, periods, torch.from_numpy(tables.item_sessions), half_lives.history, window.history)
+        recall._measure_facts(Loader(corpus, train, window.length))
+        return recall
+
+    @classmethod
+    def like(cls, state: Mapping[str, Tensor], n_items: int, history: int) -> Self:
+        """An empty memory with the shapes that the stored `state` holds."""
+        pairs = {name: PairTable.like(state, f"recall.pairs.{name}.") for name in _PAIRS}
+        periods = {name: PopularityByPeriod.like(state, f"recall.periods.{name}.") for name in _PERIODS}
+        return cls(pairs, periods, torch.zeros(n_items, dtype=torch.int64), 1.0, history)
+
+    @staticmethod
+    def layouts(n_items: int) -> dict[str, Layout]:
+        """The form of every stored array of the memory."""
+        kinds = {f"pairs.{name}": PairTable for name in _PAIRS} | {f"periods.{n}": PopularityByPeriod for n in _PERIODS}
+        tables = {
+            f"recall.{place}.{field}": layout
+            for place, kind in kinds.items()
+            for field, layout in kind.layouts(n_items).items()
+        }
+        tiny = torch.finfo(torch.float64).tiny
+        return tables | {
+            "recall.support": Layout(torch.int64, (n_items,), 0, LARGEST_COUNT),
+            "recall.half_life": Layout(torch.float64, (), tiny),
+            "recall.centre": Layout(torch.float64, (FACTS,)),
+            "recall.spread": Layout(torch.float64, (FACTS,), tiny),
+        }
+
+    @staticmethod
+    def check_rows(state: Mapping[str, Tensor]) -> None:
+        """Check the lists of the stored tables, after their layouts; raises ValueError."""
+        for name in _PAIRS:
+            check_rows(state, *(f"recall.pairs.{name}.{field}" for field in PairTable.FIELDS[:3]))
+        for name in _PERIODS:
+            check_rows(state, *(f"recall.periods.{name}.{field}" for field in PopularityByPeriod.FIELDS[2:]))
+
+    @property
+    def counts(self) -> Counts:
+        """The tables as the sources read them."""
+        pairs = cast("Mapping[str, PairTable]", self.pairs)
+        return Counts(pairs, cast("Mapping[str, PopularityByPeriod]", self.periods), self.support)
+
+    @torch.no_grad()
+    def forward(
+        self, batch: Batch, prefixes: Prefixes, sources: frozenset[MemorySource]
+    ) -> tuple[dict[MemorySource, Recalled], Tensor]:
+        """What each of `sources` suggests, and the facts x of each event, standardised, [events, 8]."""
+        asked = self._asked(batch, prefixes)
+        found = {
+            name: Recalled.of(TABLE[name].recall(asked, self.counts), len(asked), self.n_items, sums=TABLE[name].sums)
+            for name in sources
+        }
+        transitions = found["transition"].entries if "transition" in found else None
+        facts = (self._facts(asked, transitions) - self.centre) / self.spread
+        return found, facts.clamp(-_FARTHEST, _FARTHEST)
+
+    def _asked(self, batch: Batch, prefixes: Prefixes) -> Question:
+        return Question(batch, prefixes, self.n_items, self.half_life, self.history_items)
+
+    def _facts(self, asked: Question, transitions: Entries | None) -> Tensor:
+        if transitions is None:
+            transitions = TABLE["transition"].recall(asked, self.counts)
+        return facts_of(asked, transitions, self.support)
+
+    @torch.no_grad()
+    def _measure_facts(self, loader: Loader) -> None:
+        """Centre and spread of the facts over train events drawn at random, always the same ones."""
+        found: list[Tensor] = []
+        for batch in loader.batches(512, (0,)):
+            found.append(self._facts(self._asked(batch, batch.prefixes()), None))
+            if sum(map(len, found)) >= _SAMPLED_EVENTS:
+                break
+        if found:
+            facts = torch.cat(found)
+            spread = facts.std(0, correction=0)
+            self.centre.copy_(facts.mean(0))
+            self.spread.copy_(torch.where(spread > _CONSTANT, spread, 1.0))

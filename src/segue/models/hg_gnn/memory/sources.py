@@ -1,0 +1,221 @@
+"""The sources of the memory: one function with its equation each, and the table of them.
+
+C, T, O: sessions that hold both items, direct transitions, order by distance, of train sessions *but the running one*;
+n: number of train sessions that hold an item, the running one left out; v_l ... v_1: the prefix, v_l the last item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from segue.graph.tables import SHRINKAGE, closeness
+from segue.models.hg_gnn.memory.entries import Entries
+from segue.models.hg_gnn.memory.question import Question
+from segue.models.hg_gnn.memory.tables import PairTable, PopularityByPeriod
+
+MemorySource = Literal[
+    "session", "history", "recent_history", "last_session", "own_sessions", "transition", "predecessor", "order",
+    "order_before", "companion", "basket", "recent", "trend",
+]  # fmt: skip
+BASKET_ENTRIES = 800
+"""Most companions looked up for a prefix, shared out among its items."""
+OWN_SESSIONS = 60
+"""The user's last sessions that are compared with the running one."""
+
+
+@dataclass
+class Counts:
+    """The tables that sources read, by source; and n of every item, int64 [n_items]."""
+
+    pairs: Mapping[str, PairTable]
+    periods: Mapping[str, PopularityByPeriod]
+    support: Tensor
+
+
+def session(asked: Question, counts: Counts) -> Entries:
+    """1 / (1 + r) for the prefix item at reversed position r: what is in the session comes again."""
+    event, item, cell = asked.cells
+    return Entries.present(event, item, 1 / (1 + cell.double()), cell)
+
+
+def history(asked: Question, counts: Counts) -> Entries:
+    """Events of i in the user's history."""
+    row, item, count = asked.earlier
+    entry, event = asked.of_events(row)
+    return Entries.present(event, item.index_select(0, entry), count.index_select(0, entry))
+
+
+def recent_history(asked: Question, counts: Counts) -> Entries:
+    """Sum over the events of i in the user's history of 2^-(age / half-life)."""
+    past, batch = asked.past, asked.batch
+    row, item, _ = asked.earlier
+    # The power splits into a row's part, from its earliest event on, and a factor for each event.
+    earliest = torch.zeros_like(batch.user).scatter_reduce_(0, batch.row, batch.time, "amin", include_self=False)
+    # A request may claim a time before the history: then nothing has aged.
+    age = (earliest[past.row] - past.times).clamp(min=0)
+    key = row * asked.n_items + item
+    place = torch.searchsorted(key, past.row * asked.n_items + past.items)
+    decayed = torch.zeros(len(key), dtype=torch.float64, device=key.device)
+    decayed.index_add_(0, place, torch.exp2(-age.double() / asked.half_life))
+    later = torch.exp2((earliest[batch.row] - batch.time).double() / asked.half_life)
+    entry, event = asked.of_events(row)
+    value = decayed.index_select(0, entry) * later.index_select(0, event)
+    return Entries.present(event, item.index_select(0, entry), value)
+
+
+def last_session(asked: Question, counts: Counts) -> Entries:
+    """1 for the items of the user's last session."""
+    row, of, item, later, _ = asked.past_sessions
+    entry, event = asked.of_events(row)
+    entry, event = (t[later[of[entry]] == 0] for t in (entry, event))
+    return Entries.present(event, item.index_select(0, entry), torch.ones_like(entry))
+
+
+def own_sessions(asked: Question, counts: Counts) -> Entries:
+    """Sum over the user's last 60 sessions s with i of |s and prefix| / sqrt(|s| + 1): what goes together for them."""
+    row, of, item, later, sizes = asked.past_sessions
+    entry, event = asked.of_events(row)
+    near = (later[of[entry]] < OWN_SESSIONS).nonzero().squeeze(1)
+    entry, event = entry.index_select(0, near), event.index_select(0, near)
+    item = item.index_select(0, entry)
+    shared = torch.isin(event * asked.n_items + item, asked.in_prefix).double()
+    # Sessions of one event lie one behind the other: number the (event, session) pairs by where they change.
+    session = of.index_select(0, entry)
+    changes = (session.diff(prepend=session[:1]) != 0) | (event.diff(prepend=event[:1]) != 0)
+    pair = torch.cumsum(changes, 0)
+    overlap = torch.zeros(len(pair) + 1, dtype=torch.float64, device=pair.device).index_add_(0, pair, shared)
+    value = overlap.index_select(0, pair) / (sizes[session] + 1).double().sqrt()
+    return Entries.present(event, item, value)
+
+
+def transition(asked: Question, counts: Counts) -> Entries:
+    """T[v_l, i]: what directly follows the last item."""
+    table = counts.pairs["transition"]
+    event, first, item, count = _suggested(asked, table, 0)
+    return _left(table, event, first, item, count - asked.counted_transitions(event, first, item))
+
+
+def predecessor(asked: Question, counts: Counts) -> Entries:
+    """T[i, v_l]: what the last item directly follows."""
+    table = counts.pairs["predecessor"]
+    event, second, item, count = _suggested(asked, table, 0)
+    return _left(table, event, second, item, count - asked.counted_transitions(event, item, second))
+
+
+def order(asked: Question, counts: Counts, reversed_position: int = 0) -> Entries:
+    """O[v_l, i]: what comes soon after the last item, the sooner the more."""
+    table = counts.pairs["order"]
+    event, first, item, count = _suggested(asked, table, reversed_position)
+    count = count - asked.counted_order(event, first, item)
+    return _left(table, event, first, item, count, torch.full_like(item, reversed_position))
+
+
+def order_before(asked: Question, counts: Counts) -> Entries:
+    """O[v_{l-1}, i]: what comes soon after the item before the last."""
+    return order(asked, counts, reversed_position=1)
+
+
+def companion(asked: Question, counts: Counts) -> Entries:
+    """C[v_l, i] / sqrt((n_{v_l} + 20) (n_i + 20)): what shares sessions with the last item."""
+    events, items = asked.item_at(0)
+    return _closeness(asked, counts, events, items, torch.zeros_like(items), torch.full_like(items, BASKET_ENTRIES))
+
+
+def basket(asked: Question, counts: Counts) -> Entries:
+    """Sum over the whole prefix of C[v_j, i] / sqrt((n_{v_j} + 20) (n_i + 20)): what shares sessions with all of it."""
+    event, source, cell = asked.cells
+    most = (BASKET_ENTRIES // asked.prefixes.mask.sum(1).clamp(min=1)).clamp(min=1)
+    return _closeness(asked, counts, event, source, cell, most.index_select(0, event))
+
+
+def recent(asked: Question, counts: Counts, name: str = "recent") -> Entries:
+    """Events of i in periods closed before the event, decayed fast: what everybody takes now."""
+    item, value, event = counts.periods[name].at(asked.batch.time)
+    return Entries.present(event, item, value)
+
+
+def trend(asked: Question, counts: Counts) -> Entries:
+    """The same, decayed slowly: what everybody has been taking lately."""
+    return recent(asked, counts, "trend")
+
+
+def _suggested(asked: Question, table: PairTable, reversed_position: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What the prefix item at this reversed position suggests: event, the item itself, suggested item, count."""
+    events, items = asked.item_at(reversed_position)
+    item, count, owner = table.rows(items)
+    return events.index_select(0, owner), items.index_select(0, owner), item, count
+
+
+def _left(
+    table: PairTable, event: Tensor, source: Tensor, item: Tensor, count: Tensor, cell: Tensor | None = None
+) -> Entries:
+    """The entries that keep their place in the table without the running session."""
+    return Entries.present(event, item, count * (count > table.least[source]), cell)
+
+
+def _closeness(
+    asked: Question, counts: Counts, events: Tensor, sources: Tensor, cells: Tensor, most: Tensor
+) -> Entries:
+    """C[source, i] / sqrt((n_source + 20) (n_i + 20)) of at most so many companions i of each source, an item of the
+    event's prefix at a reversed position; the running session, where it was counted, is left out."""
+    table = counts.pairs["basket"]
+    item, shared, owner = table.rows(sources, most + 1)
+    event = events.index_select(0, owner)
+    n_item, n_source = counts.support.index_select(0, item).double(), counts.support[sources]
+    value = closeness(shared, n_item, n_source.index_select(0, owner))
+    found = torch.bincount(owner, minlength=len(sources))
+    cut = (found > most).nonzero().squeeze(1)
+    least = table.least[sources].index_copy(0, cut, value[(torch.cumsum(found, 0) - 1)[cut]])
+    if asked.counted:
+        own, own_source = asked.counted_once(event, item), asked.counted_once(events, sources).index_select(0, owner)
+        value = closeness(shared - own * own_source, n_item - own, n_source.index_select(0, owner) - own_source)
+    value = value * (value > least.index_select(0, owner))
+    return Entries.present(event, item, value, cells.index_select(0, owner))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of the memory.
+
+    Attributes:
+        recall: its values f(i) for the events of a batch.
+        scale: c in log(1 + c f(i)): about 1 / f where f is just worth believing.
+        words: what it says of an item that it recommends; "{item}" is the item of the session it comes from.
+        speaks_for: whose habits it tells, for explanations: the prefix's items, the user, everybody.
+        sums: whether an item can be suggested to an event more than once; then the values add up.
+    """
+
+    recall: Callable[[Question, Counts], Entries]
+    words: str
+    scale: float = 1.0
+    speaks_for: Literal["session", "user", "everybody"] = "session"
+    sums: bool = False
+
+
+TABLE: Mapping[MemorySource, Source] = {
+    "session": Source(session, "is in this session already", sums=True),
+    "history": Source(history, "from this user's earlier sessions", speaks_for="user"),
+    "recent_history": Source(recent_history, "what this user has taken lately", speaks_for="user"),
+    "last_session": Source(last_session, "was in this user's last session", speaks_for="user"),
+    "own_sessions": Source(
+        own_sessions, "this user has taken it in sessions like this one", speaks_for="user", sums=True
+    ),
+    "transition": Source(transition, "often comes right after {item}"),
+    "predecessor": Source(predecessor, "often comes right before {item}"),
+    "order": Source(order, "often comes soon after {item}", scale=1 / 2520),
+    "order_before": Source(order_before, "often comes soon after {item}", scale=1 / 2520),
+    "companion": Source(companion, "often shares sessions with {item}", scale=SHRINKAGE),
+    "basket": Source(basket, "others who took these items also took it", scale=SHRINKAGE, sums=True),
+    "recent": Source(recent, "many take it right now", speaks_for="everybody"),
+    "trend": Source(trend, "many have taken it lately", speaks_for="everybody"),
+}
+SOURCES: tuple[MemorySource, ...] = get_args(MemorySource)
+POINTED: tuple[MemorySource, ...] = (
+    "session", "recent_history", "own_sessions", "transition", "order", "basket", "recent",
+)  # fmt: skip
+"""Sources that point in preset `segue`."""

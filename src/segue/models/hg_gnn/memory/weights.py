@@ -1,0 +1,95 @@
+"""How far counts are believed: as added scores and as distributions, weighted by the event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from segue.models.hg_gnn.memory.entries import Recalled
+from segue.models.hg_gnn.memory.sources import TABLE, MemorySource
+from segue.nn.encoding import Mixture
+
+_START = 0.1
+_FOR_SOFTMAX = 2.0
+"""What the gate of the softmax starts with: counts earn their shares."""
+
+
+class AddedMemory(nn.Module):
+    """Counts as added scores: Σ_f [w_f(z) log(1 + c_f f(i)) + w'_f(z) 1[f(i) > 0]].
+
+    The weights are linear in z = [S ‖ q ‖ x] and start at 0.1 whatever z is.
+    """
+
+    def __init__(self, sources: tuple[MemorySource, ...], features: int) -> None:
+        super().__init__()
+        self.sources = sources
+        self.weight = constant_linear(features, 2 * len(sources), _START)
+
+    def forward(self, z: Tensor, recalled: Mapping[MemorySource, Recalled]) -> dict[MemorySource, Tensor]:
+        """The value of every recalled item, by source."""
+        weights = self.weight(z).t()
+        return {
+            source: torch.addcmul(
+                gather(weights[2 * number + 1], recalled[source].event),
+                gather(weights[2 * number], recalled[source].event),
+                torch.log1p(TABLE[source].scale * recalled[source].value).to(z.dtype),
+            )
+            for number, source in enumerate(self.sources)
+        }
+
+
+class PointerMemory(nn.Module):
+    """Counts as distributions f(i) / Σ f, mixed with the softmax by a gate softmax(W z + b). A source that recalls
+    nothing for an event gets no share of that event."""
+
+    def __init__(self, sources: tuple[MemorySource, ...], features: int) -> None:
+        super().__init__()
+        self.sources = sources
+        self.gate = constant_linear(features, 1 + len(sources), 0.0)
+        with torch.no_grad():
+            self.gate.bias[0] = _FOR_SOFTMAX
+
+    def forward(
+        self, z: Tensor, recalled: Mapping[MemorySource, Recalled]
+    ) -> tuple[Tensor, dict[MemorySource, Tensor]]:
+        """Log share of the softmax [events], and the gated probability of every recalled item, by source."""
+        values = {source: recalled[source].value.to(z.dtype) for source in self.sources}
+        totals = torch.stack(
+            [z.new_zeros(len(z)).index_add(0, recalled[source].event, value) for source, value in values.items()], 1
+        )
+        open_gates = torch.cat([totals.new_ones(len(z), 1), totals], 1) > 0
+        log_gate = torch.log_softmax(self.gate(z).masked_fill(~open_gates, float("-inf")), 1)
+        share = log_gate[:, 1:].exp() / totals.clamp(min=torch.finfo(z.dtype).tiny)
+        probability = {
+            source: gather(share[:, number], recalled[source].event) * value
+            for number, (source, value) in enumerate(values.items())
+        }
+        return log_gate[:, 0], probability
+
+    def mixture(
+        self, z: Tensor, recalled: Mapping[MemorySource, Recalled]
+    ) -> tuple[Mixture, dict[MemorySource, Tensor]]:
+        """The pointer beside the softmax, and the gated probability of every recalled item, by source."""
+        log_dense, pointed = self(z, recalled)
+        mixture = Mixture(
+            log_dense,
+            torch.cat([recalled[s].event for s in pointed]),
+            torch.cat([recalled[s].item for s in pointed]),
+            torch.cat(list(pointed.values())),
+        )
+        return mixture, pointed
+
+
+def gather(values: Tensor, index: Tensor) -> Tensor:
+    """Entries ``values[index]`` of a vector, with a gradient that is summed in a fixed order."""
+    return values.index_select(0, index)
+
+
+def constant_linear(features: int, outputs: int, start: float) -> nn.Linear:
+    """A linear map that starts as a constant."""
+    linear = nn.Linear(features, outputs)
+    nn.init.zeros_(linear.weight)
+    nn.init.constant_(linear.bias, start)
+    return linear
