@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from segue.data.present import present
 from segue.data.stored import Layout
 from segue.nn.clicks import Clicks, clicks_of
 from segue.nn.encoding import ScoreParts
-from segue.nn.incidence import of_sessions, of_users
 from segue.nn.item_weights import check_memory, strongest
 from segue.nn.sparse_rows import SparseRows
 from segue.settings.units import Duration, milliseconds
@@ -30,14 +29,12 @@ Places = Annotated[float, Field(ge=1e-3, le=1e6)]
 
 
 class ItemWeightsConfig(ModelConfig):
-    """Options of models with item-to-item weights in closed form: rows, regularisation, and the weights kept."""
+    """Options of models with item-to-item weights in closed form: what is looked at, λ, and the weights kept."""
 
     window: Window = Window(length=20)
     """Items of the running session, and of the user's earlier sessions, that are looked at."""
     reg: float = Field(500.0, ge=1e-6, le=1e9)
-    """Regularisation λ of the squared weights, against the squared errors of all rows."""
-    rows: Literal["sessions", "users"] = "sessions"
-    """Rows of the regression whose items occur together: sessions, or all train sessions of a user as one."""
+    """Regularisation λ of the squared weights, beside the squared errors of all rows."""
     n_weights: int = Field(500, ge=0, le=10_000)
     """Weights kept per item, the largest in size; 0: all of them, quadratic in the number of items."""
 
@@ -46,7 +43,7 @@ class SessionAwareConfig(ItemWeightsConfig):
     """Options of SLIS and SLIST: how rows age, how inputs are normalised, how the clicks of an event are weighted."""
 
     reg: float = Field(10.0, ge=1e-6, le=1e9)
-    """Regularisation λ of the squared weights, against the squared errors of all rows."""
+    """Regularisation λ of the squared weights, beside the squared errors of all rows."""
     normalise: bool = True
     """Whether the inputs of each row are divided by their sum, as in the authors' program; targets never are."""
     recent: Duration | None = None
@@ -63,8 +60,6 @@ class ItemWeightsModel(SessionModel):
     """
 
     config: ItemWeightsConfig
-    distinct: ClassVar[bool] = False
-    """Whether every known item of an event counts once."""
 
     def __init__(self, config: ItemWeightsConfig) -> None:
         super().__init__(config)
@@ -79,6 +74,11 @@ class ItemWeightsModel(SessionModel):
     def fade(self) -> float:
         """Weight of a known click, as a share of the weight of the click after it."""
         return 1.0
+
+    @property
+    def distinct(self) -> bool:
+        """Whether every known item of an event counts once, however often it was clicked."""
+        return False
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -154,19 +154,3 @@ class SessionAwareModel(ItemWeightsModel):
         age = np.maximum(present(sessions.times) - sessions.times[sessions.offsets[1:] - 1], 0)
         weight: FloatArray = np.exp(-age / milliseconds(self.config.recent))
         return weight
-
-
-def rows_of(
-    sessions: Sessions, n_items: int, rows: Literal["sessions", "users"], weight: FloatArray
-) -> tuple[sparse.csr_array, FloatArray]:
-    """Binary rows X [rows, items] of the regression, and their weights; a user's row has that of the latest session.
-
-    Args:
-        weight: weight of each session.
-    """
-    if rows == "sessions":
-        return of_sessions(sessions, n_items, binary=True), weight
-    matrix, row = of_users(sessions, n_items)
-    largest = np.zeros(matrix.shape[0])
-    np.maximum.at(largest, row, weight)
-    return matrix, largest

@@ -54,6 +54,8 @@ class ItemKNNConfig(ModelConfig):
     official_count: bool = False
     """Whether C counts as the program of Hidasi et al. (2016) does, whatever `binary` says: item i as often as it
     occurs, item j once per session, over the support in events. Differs only where sessions repeat items."""
+    itself: bool = False
+    """Whether an item is also a neighbour of itself, so that known items are recommended again."""
     fill: Literal["none", "popularity"] = "none"
     """Ranking of items without similarity: "popularity" puts them below all others, by train popularity."""
 
@@ -68,9 +70,9 @@ class ItemKNNConfig(ModelConfig):
 class ItemKNN(SessionModel):
     """score(j) = Σ over the known clicks of weight · sim(v_i, j); sim = C / ((supp_i + lam)^a (supp_j + lam)^(1 - a)).
 
-    C counts the train sessions in which both occur, unless `binary` or `official_count` says otherwise; sim(i, i) = 0.
-    Of each row the n_sims largest stay, ties by ascending item. Known clicks are those of the history, where
-    window.history is above 0, and of the prefix after it.
+    C counts the train sessions in which both occur, unless `binary` or `official_count` says otherwise; sim(i, i) = 0
+    unless `itself`. Of each row the n_sims largest stay, ties by ascending item. Known clicks are those of the history,
+    where window.history is above 0, and of the prefix after it.
 
     Weightings "tfidf" and "bm25" are those of github.com/benfred/implicit (0.7.3). With x_is the count of item i in
     session s, n_s the distinct items of s, and idf_s = log(items) - log(1 + n_s), C = Σ_s w_is w_js with
@@ -85,7 +87,9 @@ class ItemKNN(SessionModel):
     order_blind: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Overrides]] = {
         "session": {},
-        "history": {"model": {"window": {"length": 20, "history": 1000}}},
+        "history": {
+            "model": {"weighting": "tfidf", "lam": 0.0, "itself": True, "window": {"length": 20, "history": 1000}}
+        },
         # The defaults of github.com/benfred/implicit (0.7.3), but for the 20 neighbours that it keeps.
         "bm25": {"model": {"weighting": "bm25"}},
         # The form behind the published numbers: cosine to the last item.
@@ -99,6 +103,7 @@ class ItemKNN(SessionModel):
         "model.b": Between(0.0, 1.0),
         "model.lam": Choice((0.0, 5.0, 20.0, 50.0, 80.0)),
         "model.a": Choice((0.25, 0.5, 0.75, 1.0)),
+        "model.itself": Choice((True, False)),
         "model.mode": Choice(("last", "sum", "decay")),
         "model.w": Between(0.1, 0.95),
     }
@@ -179,7 +184,7 @@ def _neighbours(sessions: Sessions, n_items: int, config: ItemKNNConfig) -> spar
     for rows in blocks(pairs_per_item, PAIRS_PER_BLOCK):
         pairs = (by_item[rows] @ incidence).tocoo()
         item, other = pairs.row + rows.start, pairs.col
-        apart = item != other
+        apart = (item != other) | config.itself
         item, other = item[apart], other[apart]
         # Rounded so that equal fractions are equal floats: a tie must not be broken by the last bit.
         sim = np.round(pairs.data[apart] / (left[item] * right[other]), DIGITS)

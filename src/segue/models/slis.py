@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from segue.contract.item_weights import SessionAwareConfig, SessionAwareModel, rows_of
+from segue.contract.item_weights import SessionAwareConfig, SessionAwareModel
 from segue.contract.model import Overrides
 from segue.data.corpus import Corpus
-from segue.nn.incidence import add_product, normalised, scaled
+from segue.nn.incidence import add_product, normalised, of_sessions, scaled
 from segue.nn.item_weights import bounded_ridge
 from segue.settings.search_space import Between, Choice, Space
 
@@ -37,8 +37,8 @@ class SLIS(SessionAwareModel):
     title: ClassVar[str] = "SLIS"
     order_blind: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Overrides]] = {
-        "session": {"model": {"recent_items": 1.0}},
-        "history": {"model": {"rows": "users", "window": {"length": 20, "history": 1000}}},
+        "session": {"model": {"recent_items": 3.0}},
+        "history": {"model": {"reg": 1.0, "window": {"length": 20, "history": 1000}}},
     }
     space: ClassVar[Space] = {
         "model.reg": Between(1.0, 1e4, log=True),
@@ -51,9 +51,9 @@ class SLIS(SessionAwareModel):
     def solve(self, corpus: Corpus) -> Tensor:
         """The weights B [items, items] float64."""
         config, shape = self.config, (corpus.n_items, corpus.n_items)
-        target, weight = rows_of(corpus.train, corpus.n_items, config.rows, self.row_weights(corpus.train))
+        target = of_sessions(corpus.train, corpus.n_items, binary=True)
         given = normalised(target) if config.normalise else target
-        weighted = scaled(given, weight)
+        weighted = scaled(given, self.row_weights(corpus.train))
         gram = np.zeros(shape)
         add_product(gram, weighted, given)
         if not config.normalise:

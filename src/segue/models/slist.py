@@ -10,11 +10,11 @@ from pydantic import Field
 from scipy import sparse
 from torch import Tensor
 
-from segue.contract.item_weights import Places, SessionAwareConfig, SessionAwareModel, rows_of
+from segue.contract.item_weights import Places, SessionAwareConfig, SessionAwareModel
 from segue.contract.model import Overrides
 from segue.data.arrays import PAIRS_PER_BLOCK, FloatArray, IntArray, blocks, spans
 from segue.data.corpus import Corpus, Sessions
-from segue.nn.incidence import add_product, incidence, normalised, scaled
+from segue.nn.incidence import add_product, incidence, normalised, of_sessions, scaled
 from segue.nn.item_weights import bounded_ridge
 from segue.settings.search_space import Between, Choice, Space
 
@@ -22,8 +22,8 @@ from segue.settings.search_space import Between, Choice, Space
 class SLISTConfig(SessionAwareConfig):
     """Options of SLIST: beside those of the rows, the share of similarity, and the weights of past and future."""
 
-    share: float = Field(0.4, ge=0, le=1)
-    """Share α of whole rows, as in SLIS, beside past and future, SLIT: 0 is SLIT alone, 1 is SLIS without a bound."""
+    share: float = Field(0.8, ge=0, le=1)
+    """Share α of whole sessions, as in SLIS, beside past and future, SLIT: 0: SLIT alone, 1: SLIS without a bound."""
     past: Literal["all", "last"] = "last"
     """What is known of a train session at a position: all items up to there, or the last of them alone. The paper has
     "all", and its published settings "last"."""
@@ -37,9 +37,9 @@ class SLIST(SessionAwareModel):
     B minimises α Σ_s ω_s ‖x_s - x'_s B‖² + (1 - α) Σ_{s,t} ω_s ‖f_st - p'_st B‖² + reg ‖B‖² ("Session-aware
     Linear Item-Item Models for Session-based Recommendation", WWW 2021), α = share, ω_s = exp(-age_s / recent).
 
-    x_s says which items a row holds. For every position t of session s but the last, the past p_st sums exp(-d / near)
-    of the items at distance d up to t, and the future f_st of those after t, d from t + 1; at most window.length of each.
-    Inputs x', p' are divided by their sums if `normalise`, as in github.com/jin530/SLIST (629400a). No bound on B_jj.
+    x_s says which items session s holds. For every position t of session s but the last, the past p_st sums
+    exp(-d / near) of the items at distance d up to t, and the future f_st of those after t, d from t + 1; each of at most
+    window.length items. Inputs x', p' are divided by their sums if `normalise`, as in github.com/jin530/SLIST (629400a).
     """
 
     Config = SLISTConfig
@@ -47,9 +47,9 @@ class SLIST(SessionAwareModel):
     title: ClassVar[str] = "SLIST"
     order_blind: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Overrides]] = {
-        "session": {"model": {"recent_items": 1.0}},
-        "slit": {"model": {"share": 0.0, "recent_items": 1.0}},
-        "history": {"model": {"share": 0.8, "rows": "users", "window": {"length": 20, "history": 1000}}},
+        "session": {"model": {"recent_items": 3.0}},
+        "slit": {"model": {"share": 0.0, "recent_items": 3.0}},
+        "history": {"model": {"reg": 1.0, "window": {"length": 20, "history": 1000}}},
     }
     space: ClassVar[Space] = {
         "model.reg": Between(1.0, 1e4, log=True),
@@ -69,8 +69,8 @@ class SLIST(SessionAwareModel):
         gram, cross = np.zeros(shape), np.zeros(shape)
         weight = self.row_weights(train)
         if config.share > 0:
-            whole, of_row = rows_of(train, corpus.n_items, config.rows, weight)
-            self._add(gram, cross, whole, whole, config.share * of_row)
+            whole = of_sessions(train, corpus.n_items, binary=True)
+            self._add(gram, cross, whole, whole, config.share * weight)
         if config.share < 1:
             for past, future, session in _partial(train, corpus.n_items, config):
                 self._add(gram, cross, past, future, (1 - config.share) * weight[session])

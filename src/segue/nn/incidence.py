@@ -30,17 +30,6 @@ def of_sessions(sessions: Sessions, n_items: int, *, binary: bool) -> sparse.csr
     return matrix
 
 
-def of_users(sessions: Sessions, n_items: int) -> tuple[sparse.csr_array, IntArray]:
-    """Whether an item occurs in any session of a user, [users, items]; and the user's row of each session.
-
-    A session without a user is a user of its own.
-    """
-    users, row = np.unique(sessions.user, return_inverse=True)
-    matrix = incidence(np.repeat(row, sessions.lengths), sessions.items, (len(users), n_items))
-    matrix.data[:] = 1.0
-    return matrix, row.astype(np.int64)
-
-
 def add_product(total: FloatArray, left: sparse.csr_array, right: sparse.csr_array) -> None:
     """Add leftᵀ right to `total` [items, items] in place; left, right: [rows, items].
 

@@ -56,9 +56,10 @@ def bounded_ridge(gram: FloatArray, cross: FloatArray | None, reg: float, bound:
     else:
         weights = torch.matmul(inverse, torch.from_numpy(cross), out=matrix)
     if bound is not None:
-        multiplier = (weights.diagonal() - bound).clamp(min=0) / inverse.diagonal()
-        weights.sub_(inverse.mul_(multiplier))
-        weights.diagonal().clamp_(max=bound)  # what rounding leaves above it
+        above = (weights.diagonal() - bound).clamp(min=0)
+        bounded = torch.where(above > 0, bound, weights.diagonal())  # exactly, whatever rounding makes of it
+        weights.sub_(inverse.mul_(above / inverse.diagonal()))
+        weights.diagonal().copy_(bounded)
     return weights
 
 
