@@ -38,8 +38,9 @@ class SLIST(SessionAwareModel):
     Linear Item-Item Models for Session-based Recommendation", WWW 2021), α = share, ω_s = exp(-age_s / recent).
 
     x_s says which items session s holds. For every position t of session s but the last, the past p_st sums
-    exp(-d / near) of the items at distance d up to t, and the future f_st of those after t, d from t + 1; each of at most
-    window.length items. Inputs x', p' are divided by their sums if `normalise`, as in github.com/jin530/SLIST (629400a).
+    exp(-d / near) of the items at distance d up to t, and the future f_st of those after t, d from t + 1; each of at
+    most window.length items. Inputs x', p' are divided by their sums if `normalise`, as in github.com/jin530/SLIST
+    (629400a).
     """
 
     Config = SLISTConfig

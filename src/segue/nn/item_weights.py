@@ -17,7 +17,7 @@ from segue.system.limits import available_memory
 DENSE = 4
 """Matrices of items x items in float64 that are in memory at the same time while a regression is solved."""
 DIGITS = 12
-_CELLS_PER_BLOCK = 2**24
+_CELLS_PER_BLOCK = 2**22
 """Bound on the weights that are sorted out at a time; each takes about 40 bytes."""
 
 
