@@ -18,7 +18,7 @@ from segue.data.corpus import Corpus, Sessions
 from segue.data.stored import Layout
 from segue.nn.clicks import Clicks, clicks_of
 from segue.nn.encoding import ScoreParts
-from segue.nn.incidence import of_sessions, scaled
+from segue.nn.incidence import bm25, of_sessions, tfidf
 from segue.nn.popularity import relative_popularity
 from segue.nn.sparse_rows import SparseRows
 from segue.settings.search_space import Between, Choice, Space
@@ -74,11 +74,9 @@ class ItemKNN(SessionModel):
     unless `itself`. Of each row the n_sims largest stay, ties by ascending item. Known clicks are those of the history,
     where window.history is above 0, and of the prefix after it.
 
-    Weightings "tfidf" and "bm25" are those of github.com/benfred/implicit (0.7.3). With x_is the count of item i in
-    session s, n_s the distinct items of s, and idf_s = log(items) - log(1 + n_s), C = Σ_s w_is w_js with
-
-    - w_is = √x_is idf_s, and supp_i = Σ_s w_is² (lam 0 and a 0.5: the cosine of the weighted rows);
-    - w_is = x_is (k1 + 1) / (k1 (1 - b + b |x_i| / mean |x|) + x_is) idf_s, |x_i| = Σ_s x_is, and sim = C.
+    With weighting "tfidf", C = Σ_s w_is w_js and supp_i = Σ_s w_is² of the weights w that
+    :func:`segue.nn.incidence.tfidf` gives: with lam 0 and a 0.5 the cosine of the weighted rows. With "bm25", sim = C
+    of those that :func:`segue.nn.incidence.bm25` gives. Both are as in github.com/benfred/implicit (0.7.3).
     """
 
     Config = ItemKNNConfig
@@ -90,7 +88,7 @@ class ItemKNN(SessionModel):
         "history": {
             "model": {"weighting": "tfidf", "lam": 0.0, "itself": True, "window": {"length": 20, "history": 1000}}
         },
-        # The defaults of github.com/benfred/implicit (0.7.3), but for the 20 neighbours that it keeps.
+        # k1 and b as github.com/benfred/implicit (0.7.3) has them by default.
         "bm25": {"model": {"weighting": "bm25"}},
         # The form behind the published numbers: cosine to the last item.
         "public": {"model": {"mode": "last", "lam": 0.0}},
@@ -195,21 +193,14 @@ def _neighbours(sessions: Sessions, n_items: int, config: ItemKNNConfig) -> spar
 
 
 def _weighted(counts: sparse.csr_array, config: ItemKNNConfig) -> sparse.csr_array:
-    """Counts x [sessions, items] with the weights of the configuration; see :class:`ItemKNN`."""
-    if config.weighting == "cosine":
-        return counts
-    # As in implicit, a session of nearly all items has a negative idf; it enters squared.
-    idf = np.log(counts.shape[1]) - np.log1p(np.diff(counts.indptr))
-    weighted = counts.copy()
-    if config.weighting == "tfidf":
-        weighted.data = np.sqrt(weighted.data)
-    else:
-        total = np.asarray(counts.sum(axis=0)).ravel()
-        norm = config.k1 * (1 - config.b + config.b * total / total.mean())
-        weighted.data = weighted.data * (config.k1 + 1) / (norm[counts.indices] + weighted.data)
-    weighted = scaled(weighted, idf)
-    weighted.eliminate_zeros()
-    return weighted
+    """Counts [sessions, items] with the weights of the configuration."""
+    match config.weighting:
+        case "tfidf":
+            return tfidf(counts)
+        case "bm25":
+            return bm25(counts, config.k1, config.b)
+        case _:
+            return counts
 
 
 def _norms(weighted: sparse.csr_array, config: ItemKNNConfig) -> tuple[FloatArray, FloatArray]:

@@ -1,4 +1,4 @@
-"""Which items occur in which sessions, as sparse matrices, and their products as dense ones."""
+"""Which items occur in which sessions, as sparse matrices: their weights, and their products as dense ones."""
 
 from __future__ import annotations
 
@@ -51,3 +51,34 @@ def scaled(matrix: sparse.csr_array, factor: FloatArray) -> sparse.csr_array:
     """Every row times its factor [rows]."""
     product: sparse.csr_array = sparse.diags_array(factor).tocsr() @ matrix
     return product
+
+
+def tfidf(counts: sparse.csr_array) -> sparse.csr_array:
+    """√x_is idf_s for the counts x [sessions, items], as github.com/benfred/implicit (0.7.3) weights them.
+
+    Items are the documents and sessions the terms: idf_s = log(items) - log(1 + distinct items of s).
+    """
+    weighted = counts.copy()
+    weighted.data = np.sqrt(weighted.data)
+    return _times_idf(weighted)
+
+
+def bm25(counts: sparse.csr_array, k1: float, b: float) -> sparse.csr_array:
+    """x_is (k1 + 1) / (k1 (1 - b + b |x_i| / mean |x|) + x_is) idf_s for the counts x [sessions, items].
+
+    Items are the documents, of length |x_i| = Σ_s x_is, and sessions the terms, with the idf of :func:`tfidf`; as in
+    github.com/benfred/implicit (0.7.3).
+    """
+    total = np.asarray(counts.sum(axis=0)).ravel()
+    norm = k1 * (1 - b + b * total / total.mean())
+    weighted = counts.copy()
+    weighted.data = counts.data * (k1 + 1) / (norm[counts.indices] + counts.data)
+    return _times_idf(weighted)
+
+
+def _times_idf(weighted: sparse.csr_array) -> sparse.csr_array:
+    """Rows times the idf of their session; an idf below 0, of a session of nearly all items, enters squared."""
+    idf = np.log(weighted.shape[1]) - np.log1p(np.diff(weighted.indptr))
+    weighted = scaled(weighted, idf)
+    weighted.eliminate_zeros()
+    return weighted
