@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from segue.data.arrays import FloatArray
-from segue.errors import CorpusError
+from segue.errors import ConfigError, CorpusError
 from segue.nn import item_weights
 from segue.nn.item_weights import bounded_ridge, check_memory, strongest
 from segue.nn.sparse_rows import SparseRows
@@ -65,6 +65,11 @@ def test_without_a_bound_it_is_plain_ridge() -> None:
     x, target = rows(1), rows(2)
     found = bounded_ridge(x.T @ x, x.T @ target, 2.0, None)
     np.testing.assert_allclose(found.numpy(), np.linalg.solve(x.T @ x + 2 * np.eye(5), x.T @ target), atol=1e-12)
+
+
+def test_a_regularisation_that_rounding_hides_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'model\.reg': 0\.001 is too small .* set it to 10$"):
+        bounded_ridge(np.full((3, 3), 1e15), None, 1e-3, 0.0)
 
 
 @given(st.integers(0, 99), st.integers(1, 8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +22,7 @@ from segue.nn.clicks import Clicks, clicks_of
 from segue.nn.encoding import ScoreParts
 from segue.nn.item_weights import check_memory, strongest
 from segue.nn.sparse_rows import SparseRows
-from segue.settings.units import Duration, milliseconds
-
-Places = Annotated[float, Field(ge=1e-3, le=1e6)]
-"""Number of positions over which a weight falls by e."""
+from segue.settings.units import Duration, Places, milliseconds
 
 
 class ItemWeightsConfig(ModelConfig):
@@ -33,7 +30,7 @@ class ItemWeightsConfig(ModelConfig):
 
     window: Window = Window(length=20)
     """Items of the running session, and of the user's earlier sessions, that are looked at."""
-    reg: float = Field(500.0, ge=1e-6, le=1e9)
+    reg: float = Field(500.0, ge=1e-3, le=1e9)
     """Regularisation λ of the squared weights, beside the squared errors of all rows."""
     n_weights: int = Field(500, ge=0, le=10_000)
     """Weights kept per item, the largest in size; 0: all of them, quadratic in the number of items."""
@@ -42,7 +39,7 @@ class ItemWeightsConfig(ModelConfig):
 class SessionAwareConfig(ItemWeightsConfig):
     """Options of SLIS and SLIST: how rows age, how inputs are normalised, how the clicks of an event are weighted."""
 
-    reg: float = Field(10.0, ge=1e-6, le=1e9)
+    reg: float = Field(10.0, ge=1e-3, le=1e9)
     """Regularisation λ of the squared weights, beside the squared errors of all rows."""
     normalise: bool = True
     """Whether the inputs of each row are divided by their sum, as in the authors' program; targets never are."""

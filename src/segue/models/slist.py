@@ -10,13 +10,14 @@ from pydantic import Field
 from scipy import sparse
 from torch import Tensor
 
-from segue.contract.item_weights import Places, SessionAwareConfig, SessionAwareModel
+from segue.contract.item_weights import SessionAwareConfig, SessionAwareModel
 from segue.contract.model import Overrides
 from segue.data.arrays import PAIRS_PER_BLOCK, FloatArray, IntArray, blocks, spans
 from segue.data.corpus import Corpus, Sessions
 from segue.nn.incidence import add_product, incidence, normalised, of_sessions, scaled
 from segue.nn.item_weights import bounded_ridge
 from segue.settings.search_space import Between, Choice, Space
+from segue.settings.units import Places
 
 
 class SLISTConfig(SessionAwareConfig):

@@ -10,7 +10,7 @@ from scipy import sparse
 from torch import Tensor
 
 from segue.data.arrays import FloatArray
-from segue.errors import CorpusError
+from segue.errors import ConfigError, CorpusError
 from segue.nn.sparse_rows import SparseRows
 from segue.system.limits import available_memory
 
@@ -46,10 +46,16 @@ def bounded_ridge(gram: FloatArray, cross: FloatArray | None, reg: float, bound:
         gram: G = Σ_r w_r x_rᵀ x_r, [items, items]; overwritten.
         cross: C = Σ_r w_r x_rᵀ t_r, [items, items]; None: targets are inputs, C = G.
         bound: largest weight of an item for itself; None: there is no bound.
+
+    Raises ConfigError when reg is so small beside the rows that rounding hides it.
     """
     matrix = torch.from_numpy(gram)
     matrix.diagonal().add_(reg)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+    factor, fails = torch.linalg.cholesky_ex(matrix)
+    if fails:
+        raise ConfigError(f"setting 'model.reg': {reg:g} is too small beside the rows of this corpus; set it to 10")
+    inverse = torch.cholesky_inverse(factor)
+    del factor
     if cross is None:
         weights = torch.mul(inverse, -reg, out=matrix)
         weights.diagonal().add_(1.0)
