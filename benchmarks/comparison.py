@@ -35,9 +35,11 @@ TRAINED = [
     "sasrec/session", "sasrec/history", "reminder/gru4rec_r",
 ]
 COUNTING = [
-    "item_knn/session", "markov/first_order", "markov/sequential_rules", "popularity/global", "popularity/recent",
-    "popularity/session", "popularity/repeat_last", "popularity/personal", "popularity/mixed", "session_knn/v_sknn",
-    "session_knn/stan", "session_knn/vstan", "session_knn/vsknn_ebr", "session_knn/vstan_ebr",
+    "item_knn/session", "item_knn/history", "item_knn/bm25", "ease/session", "ease/history", "slis/session",
+    "slis/history", "slist/session", "slist/slit", "slist/history", "markov/first_order", "markov/sequential_rules",
+    "popularity/global", "popularity/recent", "popularity/session", "popularity/repeat_last", "popularity/personal",
+    "popularity/mixed", "session_knn/v_sknn", "session_knn/stan", "session_knn/vstan", "session_knn/vsknn_ebr",
+    "session_knn/vstan_ebr",
 ]
 # fmt: on
 

@@ -23,6 +23,7 @@ _MODELS: dict[str, dict[str, Any]] = {
     "hrnn": {"name": "hrnn", "dim": 8},
     "reminder": {"name": "reminder"},
     "popularity": {"name": "popularity"},
+    "ease": {"name": "ease"},
     "gce_gnn": {"name": "gce_gnn", "dim": 8},
 }
 """Beside HG-GNN: models that count, one that keeps sessions, recurrent ones, one around another, one with a graph."""

@@ -9,6 +9,9 @@ import pytest
 import small_logs
 from mistakes import SETTINGS, Refused, written
 
+from segue.cli import app as cli
+from segue.nn import item_weights
+
 SETTINGS_MISTAKES = {
     "training.patiense=3": r"unknown setting 'training\.patiense': did you mean 'patience'\?",
     "trainin.seed=3": r"unknown section 'trainin': did you mean 'training'\?",
@@ -127,3 +130,15 @@ def test_unknown_options_and_commands(refused: Refused, arguments: tuple[str, ..
     said = refused(*arguments)
     assert re.search(USAGE[arguments], said), said
     assert re.search(r"; see segue( \w+)? --help$", said)
+
+
+def test_more_items_than_memory_holds_pairs_of_and_the_remedy(
+    tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(item_weights, "available_memory", lambda: 4 * 8 * 20**2)
+    said = refused("train", small_logs.corpus(), "--out", tmp_path / "m", "--set", "model.name=ease")
+    assert re.match(r"EASE solves for all pairs of 32 items, which takes 32,768 bytes of memory, .* 12,800;", said)
+    (remedy,) = re.findall(r"prepare the corpus with (--set \S+),", said)
+    smaller = [str(tmp_path / "smaller"), *remedy.split()]
+    assert cli.run(["prepare", str(small_logs.log()), *SETTINGS, "--out", *smaller]) == 0
+    assert cli.run(["train", smaller[0], "--out", str(tmp_path / "m"), "--set", "model.name=ease"]) == 0

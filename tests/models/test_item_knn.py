@@ -15,6 +15,7 @@ from segue.contract.model import SessionModel
 from segue.data import arrays
 from segue.data.arrays import IntArray
 from segue.data.corpus import Corpus, Part
+from segue.errors import ConfigError
 from segue.models import item_knn
 
 COSINE = {"lam": 0.0, "a": 0.5}
@@ -175,3 +176,75 @@ def test_counts_equal_brute_force() -> None:
         for j in range(corpus.n_items):
             both = sum(i in s and j in s for s in sets) * (i != j)
             assert sim[i, j].item() == pytest.approx(both / ((support[i] + 20) * (support[j] + 20)) ** 0.5)
+
+
+# github.com/benfred/implicit 0.7.3 on the sessions of `documents`: `similarity` after fit of the sessions x items
+# matrix of counts by TFIDFRecommender(K=7), BM25Recommender(K=7) and BM25Recommender(K=7, K1=100, B=0.3); pairs i < j.
+TFIDF = {
+    (0, 1): 0.299655429401, (0, 2): 0.771382164724, (0, 3): 0.020723295788, (0, 4): 0.1157765283,
+    (0, 5): 0.63637218351, (1, 2): 0.388465592159, (1, 3): 0.7363115133, (1, 4): 0.131795291383,
+    (2, 3): 0.0268651477, (2, 4): 0.150089713756, (3, 4): 0.178993929882,
+}  # fmt: skip
+BM25 = {
+    (0, 1): 0.268548121815, (0, 2): 0.669234254909, (0, 3): 0.018034587487, (0, 4): 0.022438382106,
+    (0, 5): 0.677911295226, (1, 2): 0.31260679805, (1, 3): 0.5628978715, (1, 4): 0.022438382106,
+    (2, 3): 0.020993386996, (2, 4): 0.02611967917, (3, 4): 0.031245971344,
+}  # fmt: skip
+BM25_OTHER = {
+    (0, 1): 0.408070872878, (0, 2): 0.749807211717, (0, 3): 0.019279453572, (0, 4): 0.022454892984,
+    (0, 5): 0.678410124009, (1, 2): 0.458628326155, (1, 3): 0.601752792368, (1, 4): 0.022454892984,
+    (2, 3): 0.021668058439, (2, 4): 0.025236915124, (3, 4): 0.028805771808,
+}  # fmt: skip
+
+
+def documents() -> Corpus:
+    return worlds.corpus_of([[[0, 1, 1, 2], [0, 2], [1, 3], [0, 1, 2, 3, 4], [5, 0]]], n_items=7)
+
+
+@pytest.mark.parametrize(
+    ("options", "pairs"),
+    [
+        ({"weighting": "tfidf", "lam": 0.0}, TFIDF),
+        ({"preset": "bm25"}, BM25),
+        ({"preset": "bm25", "k1": 100.0, "b": 0.3, "lam": 3.0, "a": 1.0}, BM25_OTHER),
+    ],
+)
+def test_weightings_of_implicit(options: dict[str, object], pairs: dict[tuple[int, int], float]) -> None:
+    wanted = torch.zeros(7, 7, dtype=torch.float64)
+    for (i, j), value in pairs.items():
+        wanted[i, j] = wanted[j, i] = value
+    found = similarities(fitted(documents(), binary=False, **options))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-11)
+
+
+def test_a_session_of_all_items_but_one_says_nothing() -> None:
+    """Its idf is 0, and 0 / 0 is no similarity."""
+    corpus = worlds.corpus_of([[[0, 1, 2]]], n_items=4)
+    for weighting in ("tfidf", "bm25"):
+        assert not similarities(fitted(corpus, weighting=weighting, lam=0.0)).any()
+
+
+def test_an_item_may_be_its_own_neighbour() -> None:
+    sim = similarities(fitted(world([0, 1]), itself=True, **COSINE))
+    assert sim.diagonal().tolist() == [1, 1, 1, 1, 0]
+
+
+def test_shrinking_lowers_tfidf_similarities_too() -> None:
+    plain, shrunk = (similarities(fitted(documents(), weighting="tfidf", lam=lam)) for lam in (0.0, 5.0))
+    assert (shrunk[plain > 0] < plain[plain > 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "weights"),
+    [({"mode": "last"}, [0, 0, 1]), ({"mode": "sum"}, [1, 1, 1]), ({"mode": "decay", "w": 0.5}, [0.25, 0.5, 1])],
+)
+def test_the_history_stands_before_the_session(options: dict[str, object], weights: list[float]) -> None:
+    model = fitted(world([0, 1]), window={"length": 20, "history": 2}, **COSINE, **options)
+    sim = similarities(model)
+    (found,) = worlds.scores_of(model, worlds.request_of(model, [1], past=[1, 2, 0]))
+    torch.testing.assert_close(found, weights[0] * sim[2] + weights[1] * sim[0] + weights[2] * sim[1])
+
+
+def test_the_official_count_is_of_the_cosine() -> None:
+    with pytest.raises(ConfigError, match="the official count is one of the weighting"):
+        fitted(documents(), preset="official", weighting="bm25")

@@ -28,7 +28,8 @@ RELATIONS = {"adjacent_in", "adjacent_out", "similar"}
     ],
 )
 def test_the_parts_of_a_reason_add_up(user: str | None, session: list[str], history: list[str] | None) -> None:
-    for recommender in (model(), counting("popularity", "mixed"), counting("item_knn", ""), counting("markov", "")):
+    counted = [("popularity", "mixed"), ("item_knn", ""), ("markov", ""), ("ease", "history"), ("slist", "history")]
+    for recommender in (model(), *(counting(name, preset) for name, preset in counted)):
         for entry in recommender.recommend(user, session, k=32, history=history):
             because = entry.because
             assert list(because) == ["text", "session", "user", "base", "terms", "everybody"]

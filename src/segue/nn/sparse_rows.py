@@ -11,8 +11,12 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from segue.data.arrays import blocks
 from segue.data.stored import Layout, check_arrays, check_rows
 from segue.data.tensors import spans
+
+CELLS_PER_BLOCK = 2**22
+"""Bound on the values that are added at a time; each takes about 40 bytes meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,11 @@ class SparseRows:
             scores: [events, items] float64, contiguous.
             event, row, weight: [n].
         """
-        start, end = self.offsets[row], self.offsets[row + 1]
-        cells, owner = spans(start, end - start)
-        place = event[owner] * scores.shape[1] + self.items[cells]
-        scores.view(-1).index_add_(0, place, self.values[cells] * weight[owner])
+        start, length = self.offsets[row], self.offsets[row + 1] - self.offsets[row]
+        for some in blocks(length.cpu().numpy(), CELLS_PER_BLOCK):
+            cells, owner = spans(start[some], length[some])
+            place = event[some][owner] * scores.shape[1] + self.items[cells]
+            scores.view(-1).index_add_(0, place, self.values[cells] * weight[some][owner])
 
     def block(self, rows: Tensor, items: Tensor) -> Tensor:
         """Dense cells [rows, items] of the named rows and columns; duplicates are allowed."""

@@ -38,6 +38,8 @@ _BEYOND = {
     "session popularity": "popularity/session",
     "Markov": "markov",
     "session kNN": "session_knn/stan",
+    "EASE": "ease",
+    "SLIST": "slist",
     "SASRec": "sasrec",
     "SASRec, history": "sasrec/history",
     "HG-GNN segue": "hg_gnn/segue",

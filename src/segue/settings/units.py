@@ -70,5 +70,7 @@ Fraction = Annotated[float, Field(gt=0.0, lt=1.0), AfterValidator(_share)]
 """Share of a whole, strictly between 0 and 1."""
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 """Number of events, sessions, users or items."""
+Places = Annotated[float, Field(ge=1e-3, le=1e6)]
+"""Number of positions over which a weight falls by e; at the upper bound all positions count alike."""
 Neighbours = Annotated[int, Field(ge=1, le=10_000)]
 """Number of entries kept per item. A larger one would be the whole catalogue, quadratic in memory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
@@ -13,11 +13,9 @@ from segue.data.arrays import FloatArray, IntArray
 from segue.data.batches import Window
 from segue.nn.reminders import Reminding
 from segue.settings.search_space import Between, Choice, Space
-from segue.settings.units import Duration
+from segue.settings.units import Duration, Places
 
 Shape = Literal["same", "div", "quadratic", "log", "exp"]
-Places = Annotated[float, Field(ge=1e-3, le=1e6)]
-"""Number of positions over which a weight falls by e; at the upper bound all positions count alike."""
 
 
 class SessionKNNConfig(ModelConfig):
