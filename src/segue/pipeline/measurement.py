@@ -37,7 +37,7 @@ def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part =
 
     Args:
         folder: the model. corpus_folder: by default the one it was trained on.
-        how: `history`, `mask_session`, `progress`, as for :func:`segue.evaluation.full_ranking`.
+        how: `history`, `mask_session`, `progress`, `discover`, as for :func:`segue.evaluation.full_ranking`.
 
     Raises ArtifactError when the model was trained on that part or on sessions of it, or does not know the corpus'
     vocabulary.
