@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,7 @@ from segue.evaluation.discovery import Discoveries
 from segue.evaluation.measurement import Discovery, Measurement
 from segue.evaluation.metrics import averages
 from segue.evaluation.ranking import Ranking
-from segue.evaluation.slices import SLICES, Events, events_of, slice_columns
+from segue.evaluation.slices import SLICES, Events, events_of, slice_column, slice_columns
 
 logger = logging.getLogger("segue")
 
@@ -101,13 +101,17 @@ class Evaluation:
     discoveries: Discoveries | None = field(default=None, repr=False)
 
     def write_ranks(self, path: Path) -> None:
-        """Write Parquet with one row per event: user (id), session (number), position, target (item id), rank."""
+        """Write Parquet with one row per event: user (id), session (number), position, target (item id), rank.
+
+        The slice of the event follows for each of ``slices.SLICES``, as text, in a column such as ``slice_target``.
+        """
         columns = {
             "user": _ids(self.corpus.user_ids, self.events.user),
             "session": pa.array(self.events.session),
             "position": pa.array(self.events.position),
             "target": _ids(self.corpus.item_ids, self.events.target),
             "rank": pa.array(self.rank),
+            **{slice_column(kind): _ids(labels, self.slices[kind]) for kind, labels in SLICES.items()},
         }
         pq.write_table(pa.table(columns), path)
 
@@ -215,5 +219,5 @@ def _report_ties(evaluation: Evaluation) -> None:
     logger.log(level, "%s: ties hide %s points (standard minus conservative)", evaluation.model, text)
 
 
-def _ids(vocabulary: list[str], numbers: IntArray) -> pa.Array:
+def _ids(vocabulary: Sequence[str], numbers: IntArray) -> pa.Array:
     return pa.array(vocabulary, type=pa.string()).take(pa.array(numbers))
