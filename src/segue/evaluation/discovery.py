@@ -1,6 +1,7 @@
 """Lists that reserve places for items new to the user, and where the target of each event stands in them.
 
-An item is new to the user when it is neither in their history nor in the running session. Of the k places of a list,
+An item is new to the user when it is neither in their history nor in the running session; their history is what the
+history policy of the evaluation shows of it, while the slices of every policy go by train sessions. Of the k places of a list,
 :func:`reserved_places` are for the best new items by the model's own scores; the best of all other candidates fill the
 rest, and the list stays in the order of the scores. So a list that holds as many new items anyway stays as it is, and
 otherwise the lowest known items give way. Nothing is reserved for users without a history: all is new to them.
@@ -64,7 +65,7 @@ class Discoveries:
         # Masked items are known ones: a new item is always a candidate.
         before = ((scores >= at_target) & ~known).sum(1)
         is_new = ~known.gather(1, batch.target[:, None])[:, 0]
-        new = (~known).sum(1)
+        new = scores.shape[1] - known.sum(1)
         has_history = (batch.past[:, 1] > batch.past[:, 0])[batch.row]
         for row, k in enumerate(CUTOFFS):
             reserved = torch.where(has_history, new.clamp(max=self.reserved[k]), 0)
