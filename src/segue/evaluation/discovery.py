@@ -1,10 +1,10 @@
 """Lists that reserve places for items new to the user, and where the target of each event stands in them.
 
 An item is new to the user when it is neither in their history nor in the running session; their history is what the
-history policy of the evaluation shows of it, while the slices of every policy go by train sessions. Of the k places of a list,
-:func:`reserved_places` are for the best new items by the model's own scores; the best of all other candidates fill the
-rest, and the list stays in the order of the scores. So a list that holds as many new items anyway stays as it is, and
-otherwise the lowest known items give way. Nothing is reserved for users without a history: all is new to them.
+history policy of the evaluation shows of it, while the slices of every policy go by train sessions. Of the k places of
+a list, :func:`reserved_places` are for the best new items by the model's own scores; the best of all other candidates
+fill the rest, and the list stays in the order of the scores. So a list that holds as many new items anyway stays as it
+is, and otherwise the lowest known items give way. Nothing is reserved for users without a history: all is new to them.
 
 With d = min(reserved places, new candidates), a target of rank r, and n new candidates that score at least as high as
 the target (itself included, ties against the model), the list of k holds the target
