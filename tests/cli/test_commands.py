@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,41 @@ def test_recommend_for_people(capsys: Capture) -> None:
     assert err == "unknown to the model, skipped: 'x'\n"
     _, err = run(capsys, "recommend", small_logs.fitted_model())
     assert err == "nothing is known of this session or user: these are the most popular items\n"
+
+
+def test_recommend_reserves_places_for_discovery(capsys: Capture) -> None:
+    model = small_logs.fitted_model()
+    command = ("recommend", model, "--user", "user00", "--items", "first3,second3", "--discover", 0.3)
+    found = as_json(capsys, *command)
+    wanted = segue.load(model).recommend("user00", ["first3", "second3"], discover=0.3).as_dict()
+    assert found == json.loads(json.dumps(wanted))
+    marked = [entry["item"] for entry in found["items"] if entry.get("discovery")]
+    assert len(marked) == 3
+    lines = run(capsys, *command)[0].splitlines()
+    assert [bool(re.search(r"\)  new to the user$", line)) for line in lines] == [
+        "discovery" in entry for entry in found["items"]
+    ]
+    _, err = run(capsys, "recommend", model, "--items", "first3", "--discover", 0.3)
+    assert (
+        err == "the user has no history that the model knows: every item is new to them, and discover changes nothing\n"
+    )
+
+
+def test_evaluate_measures_lists_with_discovery(capsys: Capture, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(small_logs.counting_model("popularity", "global"), model)
+    plain = as_json(capsys, "evaluate", model)
+    found = as_json(capsys, "evaluate", model, "--discover", 0.5)
+    discovery = found.pop("discovery")
+    assert found == plain
+    assert discovery["places"] == {"5": 3, "10": 5, "20": 10}
+    assert list(discovery["metrics"]) == list(METRICS)
+    assert {kind: list(slices) for kind, slices in discovery["slices"].items()} == {
+        kind: list(slices) for kind, slices in plain["slices"].items()
+    }
+    assert measuring.read_evaluation(model).as_dict()["discovery"] == discovery
+    text, _ = run(capsys, "evaluate", model, "--discover", 0.5)
+    assert re.search(r"^\W+--discover 0\.5 +\W \d+\.\d\d", text, re.MULTILINE)
 
 
 def test_facts_of_a_training_for_people(capsys: Capture, tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ def test_requests_that_cannot_be_answered(tmp_path: Path, refused: Refused) -> N
     model = small_logs.fitted_model()
     for k in ("0", "-1"):
         assert refused("recommend", model, "--items", "first3", "-k", k) == f"-k must be at least 1, found {k}"
+    for command in ("recommend", "evaluate"):
+        for share in ("-0.1", "20", "nan"):
+            said = refused(command, model, "--discover", share)
+            assert said.startswith(f"--discover is a share of the places from 0 to 1, found {float(share)}; 0.2 is")
     said = refused("recommend", model, "--candidates", tmp_path / "nowhere")
     assert re.search(r"cannot read .*nowhere: No such file", said)
     assert "Is a directory" in refused("recommend", model, "--history", tmp_path)

@@ -20,7 +20,7 @@ from segue.data.loader import Loader
 from segue.errors import CorpusError
 from segue.evaluation.full_ranking import evaluate, evaluation_sessions, event_hash
 from segue.evaluation.metrics import METRICS
-from segue.evaluation.slices import events_of
+from segue.evaluation.slices import SLICES, events_of
 
 
 def test_an_oracle_is_perfect_and_a_constant_finds_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -78,7 +78,11 @@ def test_the_result_has_the_promised_shape() -> None:
 def test_ranks_file(tmp_path: Path) -> None:
     corpus = two_users()
     evaluate(oracle(40), corpus, TEST).write_ranks(tmp_path / "ranks.parquet")
-    assert pq.read_table(tmp_path / "ranks.parquet").to_pydict() == {
+    found = pq.read_table(tmp_path / "ranks.parquet").to_pydict()
+    assert list(found)[5:] == [f"slice_{kind}" for kind in SLICES]
+    assert found["slice_target"] == ["repeat in history"] * 4
+    assert found["slice_click"] == ["first of a known user", "later", *["first of a known user"] * 2]
+    assert {name: found[name] for name in list(found)[:5]} == {
         "user": ["user00000", "user00000", "user00000", "user00001"],
         "session": [1, 1, 2, 4],
         "position": [0, 1, 0, 0],

@@ -16,6 +16,7 @@ import small_logs
 from segue.artifact.model_folder import load_model
 from segue.data.corpus import Part, Sessions, load
 from segue.errors import ArtifactError
+from segue.evaluation.slices import SLICES
 from segue.pipeline import measurement as measuring
 from segue.pipeline.fit import Options
 from segue.settings import Nested
@@ -145,3 +146,22 @@ def test_a_model_is_measured_as_its_settings_say(tmp_path: Path) -> None:
     out = runs.train(small_logs.fitted_model() / "corpus", tmp_path / "model", asked)
     measured = measuring.evaluate_model(out).as_dict()
     assert (measured["history"], measured["masked"]) == ("rolling", False)
+
+
+def test_slices_of_the_events_are_read_back(tmp_path: Path) -> None:
+    out = Path(shutil.copytree(small_logs.counting_model("popularity", "global"), tmp_path / "m"))
+    evaluation = measuring.evaluate_model(out)
+    measuring.write_evaluation(out, evaluation)
+    found = measuring.read_slices(out)
+    assert list(found) == list(SLICES)
+    assert all(found[kind].tolist() == evaluation.slices[kind].tolist() for kind in SLICES)
+    path = out / "evaluation" / "test.ranks.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.select(["user", "rank", "slice_target"]), path)
+    assert list(measuring.read_slices(out)) == ["target"]
+    pq.write_table(table.set_column(5, "slice_prefix_length", pa.array(["7"] * len(table))), path)
+    with pytest.raises(ArtifactError, match=r"a slice is none of 1, 2-3, 4\+\); measure again with: segue evaluate"):
+        measuring.read_slices(out)
+    path.unlink()
+    with pytest.raises(ArtifactError, match="cannot read"):
+        measuring.read_slices(out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from segue.errors import ArtifactError, UserMistake
 from segue.evaluation.full_ranking import evaluate
 from segue.evaluation.measurement import Measurement
 from segue.evaluation.metrics import METRICS
+from segue.evaluation.slices import SLICES
 from segue.report import charts, markdown
 from segue.report.evaluation_page import metric_table, write_report
 from segue.training.epochs import EpochRecord
@@ -121,7 +123,7 @@ def test_every_chart_has_its_place_and_can_be_drawn(text: str) -> None:
     specs = drawn(text)
     assert Page(text).places == list(specs)
     assert list(specs)[-2:] == ["Training loss", "HR@10 on validation, %"]
-    assert len(specs) == 6
+    assert len(specs) == len(SLICES) + 2
     for spec in specs.values():
         svg = vl_convert.vegalite_to_svg({**spec, "width": 300})
         assert charts.PALETTE[0] in svg, "the first model's colour"
@@ -135,6 +137,16 @@ def test_charts_show_the_measured_values(text: str, evaluations: dict[str, Measu
     assert bar in values
     (points,) = drawn(text)["HR@10 on validation, %"]["datasets"].values()
     assert [(point["model"], point["epoch"]) for point in points if point["best"]] == [("perfect", 3), (NASTY, 2)]
+
+
+def test_a_measurement_without_the_newer_slices_is_shown(evaluations: dict[str, Measurement], tmp_path: Path) -> None:
+    older = replace(evaluations["perfect"], slices={"target": evaluations["perfect"].slices["target"]})
+    page = tmp_path / "report.html"
+    write_report(page, title="old", measurements={"old": older}, curves={}, statistics={}, notes=[])
+    assert list(drawn(page.read_text(encoding="utf-8"))) == ["Kind of the next item"]
+    both = {"old": older, "new": evaluations["constant"]}
+    write_report(page, title="both", measurements=both, curves={}, statistics={}, notes=[])
+    assert len(drawn(page.read_text(encoding="utf-8"))) == len(SLICES)
 
 
 def test_the_best_of_each_column_is_marked(text: str) -> None:

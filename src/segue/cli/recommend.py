@@ -13,6 +13,7 @@ from segue.cli.options import Config, Json, Model, Set, note_unused, overrides_o
 from segue.errors import RequestError
 from segue.report.text import in_one_line
 from segue.serving.recommender import Recommender
+from segue.serving.request import share_of
 
 
 def recommend(
@@ -34,6 +35,9 @@ def recommend(
     candidates: Annotated[
         Path | None, typer.Option(help="File with the only items to rank, one per line or a column item_id.")
     ] = None,
+    discover: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of the places reserved for items new to the user: 0.2.")
+    ] = 0.0,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,
@@ -44,6 +48,7 @@ def recommend(
     """
     if k < 1:
         raise RequestError(f"-k must be at least 1, found {k}")
+    share_of(discover, "--discover")
     note_unused(overrides_of(config, set_), "a trained model")
     recommender = Recommender.load(model)
     known = recommender.known_items
@@ -55,6 +60,7 @@ def recommend(
         read_ids(candidates, known) if candidates else None,
         history=read_ids(history, known) if history else None,
         exclude_seen=exclude_seen,
+        discover=discover,
     )
     if as_json:
         print_json(answer.as_dict())
@@ -65,4 +71,5 @@ def recommend(
         err.print(f"unknown to the model, skipped: {known.in_words(answer.skipped)}")
     for place, entry in enumerate(answer, start=1):
         line = f"{place:3d}  {entry.score:8.3f}  {recommender.name(entry.item)}  ({entry.because['text']})"
+        line += "  new to the user" if entry.discovery else ""
         out.print(in_one_line(line))

@@ -12,11 +12,13 @@ from segue.cli.console import err, evaluation_bar, print_json, print_metrics, pr
 from segue.cli.options import Config, Corpus, Drop, Items, Json, Log, Model, Overwrite, Set, Users, overrides_of
 from segue.data.corpus import Part
 from segue.data.corpus_folder import log_warnings_of
+from segue.evaluation.measurement import Discovery, Measurement, Metrics
 from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement
 from segue.pipeline.fit import Options
 from segue.pipeline.settings import settings_for_corpus, settings_for_log
 from segue.report.numbers import is_nested_table
+from segue.serving.request import share_of
 from segue.settings import compose
 from segue.training.epochs import training_facts
 
@@ -60,6 +62,10 @@ def evaluate(
     history: Annotated[
         Literal["frozen", "rolling"] | None, typer.Option(help="The user's past that the model sees.")
     ] = None,
+    discover: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Also measure lists with this share of places for items new to the user."),
+    ] = None,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,
@@ -73,6 +79,8 @@ def evaluate(
         overrides.setdefault("evaluation", {})["history"] = history
     settings = compose(overrides).evaluation
     how = {key: getattr(settings, key) for key in overrides.get("evaluation", {})}
+    if discover is not None:
+        how["discover"] = share_of(discover, "--discover")
     if set(overrides) - {"evaluation"}:
         err.print(
             "note: a trained model carries its own settings; of --config and --set, only [evaluation] counts here"
@@ -83,8 +91,19 @@ def evaluate(
     if as_json:
         print_json(result.as_dict())
         return
-    print_metrics({result.model: result.metrics})
+    print_metrics({result.model: result.metrics} if result.discovery is None else _beside(result, result.discovery))
     print_rows({key: getattr(result, key) for key in ("split", "protocol", "history", "events", "sessions", "users")})
+
+
+def _beside(measured: Measurement, discovery: Discovery) -> dict[str, Metrics]:
+    """The plain lists beside those that reserve places, over all events and over those of an item new to the user."""
+    label = f"--discover {discovery.share:g}"
+    shown = {measured.model: measured.metrics, label: discovery.metrics}
+    for name, slices in ((measured.model, measured.slices), (label, discovery.slices)):
+        new = slices["target"].get("new")
+        if new is not None:
+            shown[f"{name}, items new to the user"] = {metric: new[metric] for metric in measured.metrics}
+    return shown
 
 
 def fit(

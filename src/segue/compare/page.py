@@ -9,7 +9,7 @@ from typing import Any
 from segue.compare.entrant import TUNING
 from segue.compare.row import EntrantRow
 from segue.compare.summary import Summary
-from segue.compare.table import costs, leftovers, metrics_by_event, metrics_by_user, protocol, sentences
+from segue.compare.table import by_slice, costs, leftovers, metrics_by_event, metrics_by_user, protocol, sentences
 from segue.evaluation.significance import Difference
 from segue.report import html
 from segue.report.evaluation_page import curves_section, slices_section
@@ -20,6 +20,10 @@ from segue.training.epochs import EpochRecord, read_epochs
 from segue.version import __version__
 
 _PLOTTED = ("HR@10", "MRR@10")
+_REFEREES = (
+    "The best referee of a slice is chosen on these events, which favours it. Seeds are averaged first, whole users are"
+    " drawn with replacement; above and below: the interval excludes zero, without a correction for the many slices."
+)
 _TESTS = ("points", "95 % over users", "95 % over events", "t-test", "Wilcoxon", "significant")
 
 
@@ -50,6 +54,8 @@ def _measured_sections(summary: Summary, colour: Mapping[str, str], all_charts: 
     sections = [html.section("Metrics, %", html.figures(means), *tables), _significance(summary)]
     sections += [html.section("Costs and settings", html.table(costs(summary)))]
     sections += [slices, html.note("The slices are those of the first seed.")]
+    if summary.slices:
+        sections.append(html.section("Beside the best referee", html.table(by_slice(summary)), html.note(_REFEREES)))
     if epochs:
         hint = "The curves are those of the best trial of each search; without a search, of the first seed."
         sections += [learning, html.note(hint)]

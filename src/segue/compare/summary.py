@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.compare.row import EntrantRow, is_measured, read_keys, read_row
+from segue.compare.slices import Standing, by_slice
 from segue.evaluation.measurement import Measurement, check_same_events
 from segue.evaluation.significance import Difference, differences, verdict
 from segue.training.trainer import SELECTED_BY
@@ -28,6 +29,7 @@ class Summary:
         subject: the first model that can be measured. It is compared with each other finished model.
         best_baseline: the finished baseline with the best validation HR@10.
         significance: label → metric → subject minus that model. verdicts: label → the result in words.
+        slices: kind of slice → slice → the subject beside the best referee there.
     """
 
     plan: Mapping[str, Any]
@@ -38,6 +40,7 @@ class Summary:
     best_baseline: str | None = None
     significance: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
     verdicts: Mapping[str, str] = field(default_factory=dict)
+    slices: Mapping[str, Mapping[str, Standing]] = field(default_factory=dict)
 
     @property
     def any_measurement(self) -> Measurement | None:
@@ -60,6 +63,10 @@ class Summary:
                 for label, metrics in self.significance.items()
             },
             "verdicts": dict(self.verdicts),
+            "slices": {
+                kind: {name: {**asdict(one), "verdict": one.verdict} for name, one in standings.items()}
+                for kind, standings in self.slices.items()
+            },
         }
 
 
@@ -105,6 +112,7 @@ def _tested(subject: str | None, complete: Mapping[str, EntrantRow]) -> dict[str
     return {
         "best_baseline": _best_baseline(subject, complete),
         "significance": significance,
+        "slices": by_slice(subject, complete),
         "verdicts": {label: verdict(subject, label, SELECTED_BY, significance[label][SELECTED_BY]) for label in others},
     }
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from segue.compare.row import EntrantRow, Spread
+from segue.compare.slices import Standing
 from segue.compare.summary import Summary
 from segue.report import markdown as text
-from segue.report.numbers import percent, percent_column, setting
+from segue.report.evaluation_page import SLICE_TITLES
+from segue.report.numbers import percent, percent_column, points, setting
 from segue.report.table import MISSING, Cell, Table
 
 _COSTS = (
@@ -21,6 +23,7 @@ _COSTS = (
     "validation HR@10",
     "settings found",
 )
+_APART = ("points", "95 % over events", "verdict")
 
 
 def metrics_by_event(summary: Summary) -> Table:
@@ -38,6 +41,17 @@ def costs(summary: Summary) -> Table:
     common = summary.any_measurement
     events = common.events if common else 1
     return Table(("model", *_COSTS), {label: _costs(row, events) for label, row in summary.rows.items()})
+
+
+def by_slice(summary: Summary) -> Table:
+    """HR@10 of the first model and of its best referee in every slice; no rows where there is no referee."""
+    rows = {
+        f"{SLICE_TITLES[kind]}: {name}": _standing(one)
+        for kind, standings in summary.slices.items()
+        for name, one in standings.items()
+    }
+    columns = ("slice", "events", f"{summary.subject}", "best referee", "its HR@10", *_APART)
+    return Table(columns, rows, "HR@10 by slice, beside the best model that only counts")
 
 
 def sentences(summary: Summary) -> list[str]:
@@ -79,7 +93,8 @@ def markdown(summary: Summary) -> str:
     """The whole comparison as Markdown; the best of a column is bold."""
     parts = [text.plain(protocol(summary))]
     if summary.rows:
-        parts += map(text.table, (metrics_by_event(summary), metrics_by_user(summary), costs(summary)))
+        tables = [metrics_by_event(summary), metrics_by_user(summary), costs(summary)]
+        parts += map(text.table, [*tables, *([by_slice(summary)] if summary.slices else [])])
     parts += [text.bullets(lines) for lines in (sentences(summary), leftovers(summary)) if lines]
     return "\n\n".join(parts) + "\n"
 
@@ -93,6 +108,12 @@ def _metric_table(summary: Summary, title: str, averages: Callable[[EntrantRow],
     ]
     rows = {label: [column[number] for column in columns] for number, label in enumerate(spreads)}
     return Table(("model", *names), rows, title)
+
+
+def _standing(one: Standing) -> list[Cell]:
+    low, high = map(points, one.interval)
+    values = (percent(one.value), one.referee, percent(one.referee_value), points(one.difference))
+    return [Cell(text) for text in (f"{one.events:,}", *values, f"[{low}, {high}]", one.verdict)]
 
 
 def _costs(row: EntrantRow, events: int) -> list[Cell]:

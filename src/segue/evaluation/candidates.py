@@ -40,9 +40,9 @@ class Candidates:
 
     def barred(self, rows: slice, device: torch.device) -> tuple[Tensor, ...]:
         """Event and item of every pair whose item is no candidate, both flat; empty where all are candidates."""
-        return tuple(tensor.to(device) for tensor in self._prefix_items(rows)) if self.masked else ()
+        return tuple(tensor.to(device) for tensor in self.prefix_items(rows)) if self.masked else ()
 
-    def _prefix_items(self, rows: slice) -> tuple[Tensor, Tensor]:
+    def prefix_items(self, rows: slice) -> tuple[Tensor, Tensor]:
         """The distinct items of each event's whole prefix (a model's window may be shorter): event, item; both flat."""
         cell, event = spans(self._first[rows], self._length[rows])
         distinct = self._distinct[cell]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,10 +25,11 @@ from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.loader import Loader
 from segue.errors import CorpusError
 from segue.evaluation.candidates import Candidates
-from segue.evaluation.measurement import Measurement
+from segue.evaluation.discovery import Discoveries
+from segue.evaluation.measurement import Discovery, Measurement
 from segue.evaluation.metrics import averages
 from segue.evaluation.ranking import Ranking
-from segue.evaluation.slices import SLICES, Events, events_of, slice_columns
+from segue.evaluation.slices import SLICES, Events, events_of, slice_column, slice_columns
 
 logger = logging.getLogger("segue")
 
@@ -82,6 +83,7 @@ class Evaluation:
         slices: for each of ``slices.SLICES`` the slice of each event, [events].
         seconds: time spent on scores, from the snapshot on; ranking them is not counted.
         coverage: share of the items that any top-k list shows, where that was measured.
+        discoveries: the places in lists that reserve some for new items, where such lists were measured.
     """
 
     model: str
@@ -96,15 +98,20 @@ class Evaluation:
     slices: Mapping[str, IntArray] = field(repr=False)
     seconds: float = 0.0
     coverage: Mapping[str, float] | None = None
+    discoveries: Discoveries | None = field(default=None, repr=False)
 
     def write_ranks(self, path: Path) -> None:
-        """Write Parquet with one row per event: user (id), session (number), position, target (item id), rank."""
+        """Write Parquet with one row per event: user (id), session (number), position, target (item id), rank.
+
+        The slice of the event follows for each of ``slices.SLICES``, as text, in a column such as ``slice_target``.
+        """
         columns = {
             "user": _ids(self.corpus.user_ids, self.events.user),
             "session": pa.array(self.events.session),
             "position": pa.array(self.events.position),
             "target": _ids(self.corpus.item_ids, self.events.target),
             "rank": pa.array(self.rank),
+            **{slice_column(kind): _ids(labels, self.slices[kind]) for kind, labels in SLICES.items()},
         }
         pq.write_table(pa.table(columns), path)
 
@@ -133,22 +140,32 @@ class Evaluation:
             metrics=averages(self.rank),
             metrics_by_session=averages(self.rank, self.events.session),
             metrics_by_user=averages(self.rank, self.events.user),
-            slices={name: self._slice(name, labels) for name, labels in SLICES.items()},
+            slices=self._by_slice(lambda chosen: averages(self.rank[chosen])),
             masked=self.masked,
             event_hash=_hash(self.events),
             tie_gap=self.tie_gap(),
             skipped=asdict(self.skipped),
             coverage=dict(self.coverage) if self.coverage is not None else None,
+            discovery=self._discovery(self.discoveries) if self.discoveries else None,
         )
 
     def as_dict(self) -> dict[str, Any]:
         """All averages in the JSON shape. Raises CorpusError when there was nothing to measure."""
         return self.measurement().as_dict()
 
-    def _slice(self, name: str, labels: tuple[str, ...]) -> dict[str, dict[str, float]]:
-        """Metrics of each slice; slices without an event are left out."""
-        ranks = {label: self.rank[self.slices[name] == code] for code, label in enumerate(labels)}
-        return {label: {"events": len(rank), **averages(rank)} for label, rank in ranks.items() if len(rank)}
+    def _discovery(self, found: Discoveries) -> Discovery:
+        places = {str(k): number for k, number in found.reserved.items()}
+        return Discovery(found.share, places, found.averages(), self._by_slice(found.averages))
+
+    def _by_slice(self, averages_of: Callable[[IntArray], dict[str, float]]) -> dict[str, dict[str, dict[str, float]]]:
+        """Kind of slice → slice → its events and the metrics of these events; slices without an event are left out."""
+        by_kind: dict[str, dict[str, dict[str, float]]] = {}
+        for kind, labels in SLICES.items():
+            chosen = {label: np.flatnonzero(self.slices[kind] == code) for code, label in enumerate(labels)}
+            by_kind[kind] = {
+                label: {"events": len(events), **averages_of(events)} for label, events in chosen.items() if len(events)
+            }
+        return by_kind
 
 
 def evaluate(
@@ -162,6 +179,7 @@ def evaluate(
     device: torch.device | None = None,
     label: str | None = None,
     coverage: bool = False,
+    discover: float | None = None,
 ) -> Evaluation:
     """Rank the target of every event of `part` among all items, each event once.
 
@@ -173,6 +191,7 @@ def evaluate(
         device: where the model is; unset: the CPU.
         label: name of the model in the result; unset: the name of its module.
         coverage: also measure which items stand in the lists, which takes one more sort.
+        discover: also measure lists that reserve this share of their places for items new to the user.
 
     Raises ModelError when scores are not finite, or not [events, items].
     """
@@ -181,10 +200,11 @@ def evaluate(
     label = label or type(model).__module__.rpartition(".")[2]
     masked = not corpus.repeats_in_sessions if mask_session == "auto" else mask_session
     loader = Loader(corpus, sessions, model.config.window.length, policy=history, device=device)
-    ranking = Ranking(model, label, events, Candidates(sessions, events, masked), corpus.n_items, coverage=coverage)
+    candidates = Candidates(sessions, events, masked)
+    ranking = Ranking(model, label, events, candidates, corpus.n_items, coverage=coverage, discover=discover)
     ranking.run(loader, progress)
     (rank, standard_rank), slices = ranking.ranks, slice_columns(corpus, events)
-    measured = (rank, standard_rank, slices, ranking.seconds, ranking.shares())
+    measured = (rank, standard_rank, slices, ranking.seconds, ranking.shares(), ranking.discoveries)
     evaluation = Evaluation(label, part, history, masked, corpus, events, skipped, *measured)
     _report_ties(evaluation)
     return evaluation
@@ -199,5 +219,5 @@ def _report_ties(evaluation: Evaluation) -> None:
     logger.log(level, "%s: ties hide %s points (standard minus conservative)", evaluation.model, text)
 
 
-def _ids(vocabulary: list[str], numbers: IntArray) -> pa.Array:
+def _ids(vocabulary: Sequence[str], numbers: IntArray) -> pa.Array:
     return pa.array(vocabulary, type=pa.string()).take(pa.array(numbers))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from segue.errors import UserMistake
@@ -11,6 +11,23 @@ from segue.system.json_files import typed
 
 Metrics = Mapping[str, float]
 """Name of a metric, such as ``HR@10``, → its value, a fraction."""
+
+_OPTIONAL = ("coverage", "discovery")
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """The averages of lists that reserve places for items new to the user: :mod:`segue.evaluation.discovery`.
+
+    Attributes:
+        share: the share of the places that was reserved. places: length of the list, as text → reserved places.
+        metrics: averaged over events. slices: kind of slice → slice → its events and metrics.
+    """
+
+    share: float
+    places: Mapping[str, int]
+    metrics: Metrics
+    slices: Mapping[str, Mapping[str, Metrics]]
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,7 @@ class Measurement:
         tie_gap: metric → how much better it would look with ties counted for the model.
         skipped: clicks and sessions that were left out because their items are unseen in train.
         coverage: share of the items that any top-k list shows, by k, where that was measured.
+        discovery: the same of the lists of ``--discover``, where these were measured.
     """
 
     split: str
@@ -47,11 +65,13 @@ class Measurement:
     tie_gap: Metrics
     skipped: Mapping[str, int]
     coverage: Metrics | None = None
+    discovery: Discovery | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON shape; without coverage where that was not measured."""
+        """The JSON shape; without coverage and discovery where these were not measured."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if name != "coverage" or value is not None}
+        values["discovery"] = asdict(self.discovery) if self.discovery else None
+        return {name: value for name, value in values.items() if name not in _OPTIONAL or value is not None}
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:

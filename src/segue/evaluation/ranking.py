@@ -16,6 +16,7 @@ from segue.data.loader import Loader
 from segue.errors import ModelError
 from segue.evaluation.candidates import Candidates
 from segue.evaluation.coverage import Coverage
+from segue.evaluation.discovery import Discoveries
 from segue.evaluation.metrics import all_finite
 from segue.evaluation.slices import Events
 from segue.nn.losses import events_per_chunk
@@ -27,15 +28,25 @@ class Ranking:
 
     Attributes:
         ranks: conservative and standard ranks, int64 [2, events].
+        discoveries: the places in lists that reserve some for new items, where such lists were asked for.
         seconds: time spent on scores, from the snapshot on; ranking them is not counted.
     """
 
     def __init__(
-        self, model: SessionModel, label: str, events: Events, candidates: Candidates, n_items: int, *, coverage: bool
+        self,
+        model: SessionModel,
+        label: str,
+        events: Events,
+        candidates: Candidates,
+        n_items: int,
+        *,
+        coverage: bool = False,
+        discover: float | None = None,
     ) -> None:
         self._model, self._label, self._events, self._candidates = model, label, events, candidates
         self._n_items = n_items
         self._coverage = Coverage(n_items) if coverage else None
+        self.discoveries = Discoveries(discover, candidates, len(events)) if discover is not None else None
         self.ranks = np.empty((2, len(events)), dtype=np.int64)
         self.seconds = 0.0
 
@@ -66,7 +77,10 @@ class Ranking:
         self.seconds += time.monotonic() - started
         if self._coverage:
             self._coverage.add(scores, *self._candidates.barred(rows, scores.device))
-        self.ranks[:, rows] = self._candidates.ranks(scores, batch.target, rows).cpu().numpy()
+        ranks = self._candidates.ranks(scores, batch.target, rows)
+        if self.discoveries:
+            self.discoveries.add(scores, batch, ranks[0], rows)
+        self.ranks[:, rows] = ranks.cpu().numpy()
 
     def _check(self, scores: Tensor, rows: slice) -> None:
         shape = [rows.stop - rows.start, self._n_items]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from segue import models
 from segue.artifact.model_folder import Artifact, load_model
@@ -22,6 +23,7 @@ from segue.data.corpus import Corpus, Part, Sessions, load
 from segue.errors import ArtifactError, ModelError
 from segue.evaluation.full_ranking import Evaluation, evaluate
 from segue.evaluation.measurement import Measurement
+from segue.evaluation.slices import SLICES, slice_column
 from segue.system.atomic import aside, write_text, writing
 from segue.system.folders import own_folder
 from segue.system.json_files import read_object
@@ -37,7 +39,7 @@ def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part =
 
     Args:
         folder: the model. corpus_folder: by default the one it was trained on.
-        how: `history`, `mask_session`, `progress`, as for :func:`segue.evaluation.full_ranking`.
+        how: `history`, `mask_session`, `progress`, `discover`, as for :func:`segue.evaluation.full_ranking`.
 
     Raises ArtifactError when the model was trained on that part or on sessions of it, or does not know the corpus'
     vocabulary.
@@ -115,6 +117,29 @@ def read_ranks(folder: Path, split: str = "test") -> tuple[IntArray, IntArray]:
         raise ArtifactError(f"cannot read {path} ({error}); measure again with: segue evaluate {folder}") from None
     user = table.column("user").combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy()
     return table.column("rank").to_numpy(), user.astype(np.int64)
+
+
+def read_slices(folder: Path, split: str = "test") -> dict[str, IntArray]:
+    """The slices that :func:`write_evaluation` wrote: kind → number of the slice of each event, [events].
+
+    Kinds that an earlier Segue did not write are left out. Raises ArtifactError when the file is missing or damaged.
+    """
+    path = folder / EVALUATION / f"{split}.ranks.parquet"
+    try:
+        table = read_table(path)
+        kinds = [kind for kind in SLICES if slice_column(kind) in table.column_names]
+        check_columns(table, dict.fromkeys(map(slice_column, kinds), pa.string()), (), path.name)
+        return {kind: _codes(table.column(slice_column(kind)), SLICES[kind]) for kind in kinds}
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"cannot read {path} ({error}); measure again with: segue evaluate {folder}") from None
+
+
+def _codes(column: pa.ChunkedArray, labels: tuple[str, ...]) -> IntArray:
+    """The number of the label in each row. Raises ValueError for a text that is none of the labels."""
+    codes = pc.index_in(column, pa.array(labels))
+    if codes.null_count:
+        raise ValueError(f"a slice is none of {', '.join(labels)}")
+    return np.asarray(codes, dtype=np.int64)
 
 
 def _check_vocabulary(artifact: Artifact, corpus: Corpus) -> None:

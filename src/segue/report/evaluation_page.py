@@ -24,12 +24,16 @@ Curves = Mapping[str, Sequence["EpochRecord"]]
 
 SLICE_METRIC = "HR@10"
 
-_SLICE_TITLES = {
+SLICE_TITLES = {
     "prefix_length": "Items in the session so far",
     "target": "Kind of the next item",
     "popularity": "Popularity of the next item (thirds of the train events)",
     "history": "Train sessions of the user",
+    "click": "Click of the session",
+    "user": "Past of the user",
+    "item_age": "First appearance of the next item",
 }
+"""Kind of slice → its heading, in order of report."""
 
 
 def write_report(
@@ -73,14 +77,17 @@ def slices_section(measurements: Measurements, colour: Mapping[str, str]) -> tup
     """The section of metrics by slice, and its charts by title."""
     from segue.report import charts
 
+    # A measurement of an earlier Segue lacks the kinds that came since.
+    sizes = {kind: _slice_sizes(measurements, kind) for kind in SLICE_TITLES}
     bars = {
         heading: charts.slice_bars(
-            {label: measured.slices[kind] for label, measured in measurements.items()},
+            {label: measured.slices.get(kind, {}) for label, measured in measurements.items()},
             SLICE_METRIC,
             colour,
-            _slice_sizes(measurements, kind),
+            sizes[kind],
         )
-        for kind, heading in _SLICE_TITLES.items()
+        for kind, heading in SLICE_TITLES.items()
+        if sizes[kind]
     }
     as_table = html.details("the same numbers as a table", html.table(_slice_table(measurements)))
     title = f"Where it works: {SLICE_METRIC}, %"
@@ -132,16 +139,16 @@ def _slice_sizes(measurements: Measurements, kind: str) -> dict[str, int]:
     sizes = {
         name: int(values["events"])
         for measured in measurements.values()
-        for name, values in measured.slices[kind].items()
+        for name, values in measured.slices.get(kind, {}).items()
     }
     return {name: sizes[name] for name in SLICES[kind] if name in sizes}
 
 
 def _slice_table(measurements: Measurements) -> Table:
     rows = {}
-    for kind, heading in _SLICE_TITLES.items():
+    for kind, heading in SLICE_TITLES.items():
         for name, events in _slice_sizes(measurements, kind).items():
-            slices = [measured.slices[kind].get(name, {}) for measured in measurements.values()]
+            slices = [measured.slices.get(kind, {}).get(name, {}) for measured in measurements.values()]
             cells = percent_column([values.get(SLICE_METRIC) for values in slices])
             rows[f"{heading}: {name}"] = [Cell(figure(events)), *cells]
     return Table(("slice", "events", *measurements), rows)

@@ -18,15 +18,18 @@ class Recommendation:
             its exact contribution to the score and the graph's relation from it to the recommended item; ``user`` and
             ``base``: the other contributions; ``terms``: the contributions by term of the model. Those of session,
             user and base sum to the score.
+        discovery: whether places were reserved for items new to the user, and this is one.
     """
 
     item: str
     score: float
     because: dict[str, Any]
+    discovery: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON shape."""
-        return {"item": self.item, "score": self.score, "because": self.because}
+        """The JSON shape; the key ``discovery`` stands only where it is true."""
+        marked = {"discovery": True} if self.discovery else {}
+        return {"item": self.item, "score": self.score, "because": self.because, **marked}
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from segue.data.present import present
 from segue.errors import ArtifactError
 from segue.nn.encoding import ScoreParts
 from segue.serving.answer import Answer, Recommendation
+from segue.serving.discovery import NO_HISTORY, with_discoveries
 from segue.serving.reasons import Reasons
-from segue.serving.request import Seen, count_of, ids_of, seen_of, time_of, user_of
+from segue.serving.request import Seen, count_of, ids_of, seen_of, share_of, time_of, user_of
 from segue.serving.vocabulary import Vocabulary
 from segue.system.atomic import writing
 from segue.system.folders import refuse_nameless
@@ -115,6 +116,7 @@ class Recommender:
         history: Sequence[str] | None = None,
         exclude_seen: Seen | None = None,
         time: int | datetime | np.datetime64 | None = None,
+        discover: float = 0.0,
     ) -> Answer:
         """Recommend the k best next items, best first.
 
@@ -129,18 +131,28 @@ class Recommender:
             exclude_seen: "session" leaves out the session's items, "history" those of the history too.
             time: the time of the request, epoch ms or a datetime (without a zone: UTC); by default the end of the
                 training data.
+            discover: share of the k places, rounded to the nearest whole number (a half up), that is reserved for items
+                neither in the history nor in the session. Where fewer of the k best are such items, the lowest others
+                give way to the best of them; the list stays in the order of scores. Such items are marked
+                ``discovery``. Too few of them, or a user without a history, are warned of.
 
         Raises:
             RequestError: an argument that is not what it says above, such as k < 1, one id where a list of ids is
                 due, or several where one is.
         """
-        k, seen = count_of(k), seen_of(exclude_seen)
+        k, seen, share = count_of(k), seen_of(exclude_seen), share_of(discover)
         request = self._request(user_of(user), ids_of(items, "items"), history, time_of(time, self._trained_until))
         barred = self._barred(ids_of(exclude, "exclude"), seen, request)
         eligible = self._eligible(barred, candidates, request.warnings)
         scores = self._scores(request)
-        best = self._best(scores, eligible, k, request.warnings)
-        return self._answer(request, best, scores)
+        ordered = self._ordered(scores, eligible, k, request.warnings)
+        if share and not len(request.past):
+            request.warnings.append(NO_HISTORY)
+        if not share or not len(request.past):
+            return self._answer(request, ordered[:k], scores)
+        new = self._new(request)
+        best = with_discoveries(ordered, new, k, share, request.warnings)
+        return self._answer(request, best, scores, new)
 
     def _request(self, user: str | None, items: Sequence[str], history: Sequence[str] | None, now: int) -> _Request:
         """The request in the model's numbers, with what has to be said about it."""
@@ -160,10 +172,11 @@ class Recommender:
         batch = request_batch(session, number, now, past, length, fresh=history is not None or not known)
         return _Request(batch, session, shown, past.items, known, (*skipped, *past_skipped), warnings)
 
-    def _answer(self, request: _Request, best: Tensor, scores: Tensor) -> Answer:
+    def _answer(self, request: _Request, best: Tensor, scores: Tensor, new: Tensor | None = None) -> Answer:
+        """The answer; items are marked as discoveries where `new` [items] says that they are new to the user."""
         reasons = self._reasons(request, best, scores)
         items = [
-            Recommendation(self.known_items.ids[item], float(scores[item]), reason)
+            Recommendation(self.known_items.ids[item], float(scores[item]), reason, new is not None and bool(new[item]))
             for item, reason in zip(best.tolist(), reasons, strict=True)
         ]
         return Answer(tuple(items), request.skipped, request.user_known, tuple(request.warnings))
@@ -235,13 +248,19 @@ class Recommender:
         eligible[torch.from_numpy(barred)] = False
         return eligible
 
-    def _best(self, scores: Tensor, eligible: Tensor, k: int, warnings: list[str]) -> Tensor:
-        """Numbers of the best eligible items, best first; items with equal scores in the order of their ids."""
+    def _ordered(self, scores: Tensor, eligible: Tensor, k: int, warnings: list[str]) -> Tensor:
+        """Numbers of the eligible items, best first; items with equal scores in the order of their ids."""
         count = int(eligible.sum())
         if count < k:
             warnings.append(f"only {count} items are eligible, {k} were asked for")
         ordered = torch.sort(scores.masked_fill(~eligible, float("-inf")), descending=True, stable=True).indices
-        return ordered[: min(k, count)]
+        return ordered[:count]
+
+    def _new(self, request: _Request) -> Tensor:
+        """Whether each item is neither in the user's history nor in the running session, bool [items]."""
+        new = torch.ones(len(self.known_items), dtype=torch.bool)
+        new[torch.from_numpy(np.concatenate([request.past, request.shown]))] = False
+        return new
 
     def _reasons(self, request: _Request, best: Tensor, scores: Tensor) -> list[dict[str, Any]]:
         if not len(best):

@@ -32,6 +32,19 @@ def count_of(k: Any) -> int:
     return int(k)
 
 
+def share_of(share: Any, what: str = "discover") -> float:
+    """The share of the places that are reserved. Raises RequestError unless it is a number from 0 to 1.
+
+    Args:
+        what: the argument, as it reads at the beginning of a message.
+    """
+    number = isinstance(share, numbers.Real) and not isinstance(share, bool | np.bool_)
+    if not number or not 0 <= share <= 1:
+        found = share if number else _shown(share)
+        raise RequestError(f"{what} is a share of the places from 0 to 1, found {found}; 0.2 is one place of five")
+    return float(share)
+
+
 def seen_of(seen: Any) -> Seen | None:
     """Which seen items stay out. Raises RequestError for anything but its two words and None."""
     if seen is not None and (not isinstance(seen, str) or seen not in get_args(Seen)):
