@@ -17,7 +17,7 @@ from segue.pipeline import fit as pipeline
 from segue.training.trainer import Trainer
 
 Capture = pytest.CaptureFixture[str]
-SHORT = ("--set", "training.max_epochs=1", "--set", "training.threads=1")
+SHORT = ("--set", "training.max_epochs=1", "--set", "training.epoch_steps=0", "--set", "training.threads=1")
 
 
 @pytest.fixture
