@@ -78,8 +78,7 @@ def test_the_rate_falls_on_a_plateau(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def in_passes(folder: Path, passes: int, **keys: Any) -> Trainer:
     """A run by schedule "step" whose epoch is so many passes."""
     steps = len(trainer(folder).loader.plan(64))
-    epoch_steps = (passes - 1) * steps + 1
-    return trainer(folder, batch_events=64, epoch_steps=epoch_steps, schedule="step", **keys)
+    return trainer(folder, batch_events=64, epoch_steps=passes * steps, schedule="step", **keys)
 
 
 def test_short_passes_count_together_as_one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,10 +121,11 @@ def test_batches_shrink_until_a_pass_has_enough_steps(tmp_path: Path) -> None:
     assert trainer(tmp_path, batch_events=10_000).batch_events == 10_000
 
 
-def test_a_pass_of_enough_steps_is_an_epoch(tmp_path: Path) -> None:
-    steps = len(trainer(tmp_path).loader.plan(64))
-    assert trainer(tmp_path, batch_events=64, epoch_steps=steps).passes == 1
-    assert trainer(tmp_path, batch_events=64, epoch_steps=0).passes == 1
+def test_an_epoch_is_the_nearest_number_of_passes(tmp_path: Path) -> None:
+    steps = len(trainer(tmp_path).loader.plan(16))
+    assert steps == 5
+    passes = {epoch_steps: trainer(tmp_path, epoch_steps=epoch_steps).passes for epoch_steps in (0, 1, 5, 7, 8, 12, 13)}
+    assert passes == {0: 1, 1: 1, 5: 1, 7: 1, 8: 2, 12: 2, 13: 3}
 
 
 def test_no_batch_is_made_smaller_than_sixteen(tmp_path: Path) -> None:

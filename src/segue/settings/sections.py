@@ -264,9 +264,9 @@ class TrainingSettings(Config):
     decay_every: int = Field(3, ge=1, le=1_000_000)
     """Epochs between two decays of schedule "step"."""
     epoch_steps: int = Field(0, ge=0, le=1_000_000_000)
-    """Fewest steps that count as one epoch for `training.decay_every` and `training.max_epochs`, so that a schedule
-    made for a long log also fits a short one. Where a pass over the train part is shorter, as many passes as make up
-    that number of steps are one epoch. No training stops before its first such epoch; `training.patience` counts the
+    """Steps that count as one epoch for `training.decay_every` and `training.max_epochs`, so that a schedule made for a
+    long log also fits a short one. Where a pass over the train part is shorter, one epoch is as many passes as come
+    nearest to that number of steps, and at least one. No training stops before its first such epoch; `training.patience` counts the
     single passes after it, and schedule "step" also lowers the rate after every second of them in a row without a
     better validation HR@10. 0: an epoch is a pass."""
     pass_steps: int = Field(0, ge=0, le=1_000_000_000)

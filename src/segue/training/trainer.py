@@ -163,7 +163,7 @@ class Trainer:
         """Passes over the train part that count as one epoch for the schedule and the end (`epoch_steps`)."""
         if not self.training.epoch_steps:
             return 1
-        return max(1, math.ceil(self.training.epoch_steps / max(self._steps(self.batch_events), 1)))
+        return max(1, round(self.training.epoch_steps / max(self._steps(self.batch_events), 1)))
 
     @cached_property
     def batch_events(self) -> int:
