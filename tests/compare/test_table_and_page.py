@@ -6,9 +6,9 @@ import json
 import re
 from pathlib import Path
 
-from comparisons import finished
+from comparisons import compare, finished
 
-from segue.compare import markdown, named_models, standing, write_page
+from segue.compare import ComparisonPlan, markdown, named_models, standing, write_page
 from segue.evaluation.metrics import METRICS
 
 
@@ -51,3 +51,33 @@ def test_a_table_of_nobody_says_so(tmp_path: Path) -> None:
     assert markdown(summary) == "No model is finished yet.\n\n- markov/first_order: not finished, 0 of 1 seeds\n"
     write_page(tmp_path / "report.html", summary)
     assert "not finished" in (tmp_path / "report.html").read_text()
+
+
+def test_a_row_whose_training_was_cut_short_says_so(tmp_path: Path) -> None:
+    """One epoch is a limit, and no training ends by patience in it; counting models have no curve."""
+    _, summary = finished()
+    assert {label: row.flattened for label, row in summary.rows.items()} == {
+        "gru4rec/full_softmax": False, "popularity/global": None, "markov/first_order": None, "item_knn/session": None,
+    }  # fmt: skip
+    text = markdown(summary)
+    assert text.count("| not flattened |") == 1
+    assert text.count("gru4rec/full_softmax: not converged, a limit of epochs or minutes ended its training") == 1
+    write_page(tmp_path / "report.html", summary)
+    assert "gru4rec/full_softmax: not converged" in (tmp_path / "report.html").read_text()
+    assert summary.as_dict()["models"]["gru4rec/full_softmax"]["flattened"] is False
+
+
+def test_a_training_that_ended_by_itself_is_flattened(tmp_path: Path) -> None:
+    plan = ComparisonPlan(seeds=(0,), overrides={"training": {"max_epochs": 60, "patience": 1, "threads": 1}})
+    summary = compare(tmp_path / "c", ["gru4rec"], plan)
+    assert summary.rows["gru4rec/full_softmax"].flattened is True
+    assert "| flattened |" in markdown(summary)
+    assert "not converged" not in markdown(summary)
+
+
+def test_a_search_says_whether_its_best_trial_flattened(tmp_path: Path) -> None:
+    limits = {"training": {"max_epochs": 1, "threads": 1}}
+    plan = ComparisonPlan(minutes=1, trials=1, seeds=(0,), overrides=limits)
+    summary = compare(tmp_path / "c", ["gru4rec"], plan)
+    assert summary.rows["gru4rec/full_softmax"].entry.flattened is False
+    assert summary.rows["gru4rec/full_softmax"].flattened is False

@@ -10,6 +10,8 @@ from segue.report import markdown as text
 from segue.report.numbers import percent, percent_column, setting
 from segue.report.table import MISSING, Cell, Table
 
+CURVES: Mapping[bool | None, str] = {True: "flattened", False: "not flattened", None: MISSING}
+"""Whether the learning curve of a row had flattened → what its table says."""
 _COSTS = (
     "seeds",
     "parameters",
@@ -19,6 +21,7 @@ _COSTS = (
     "events played",
     "test ms/event",
     "validation HR@10",
+    "learning curve",
     "settings found",
 )
 
@@ -47,6 +50,15 @@ def sentences(summary: Summary) -> list[str]:
         return []
     rest = [sentence for label, sentence in summary.verdicts.items() if label != best]
     return [f"Best baseline by validation: {best}.", summary.verdicts[best], *rest]
+
+
+def unconverged(summary: Summary) -> list[str]:
+    """One sentence per model whose training a limit ended before its learning curve had flattened."""
+    return [
+        f"{label}: not converged, a limit of epochs or minutes ended its training before its learning curve flattened"
+        for label, row in summary.rows.items()
+        if row.flattened is False
+    ]
 
 
 def leftovers(summary: Summary) -> list[str]:
@@ -80,7 +92,8 @@ def markdown(summary: Summary) -> str:
     parts = [text.plain(protocol(summary))]
     if summary.rows:
         parts += map(text.table, (metrics_by_event(summary), metrics_by_user(summary), costs(summary)))
-    parts += [text.bullets(lines) for lines in (sentences(summary), leftovers(summary)) if lines]
+    below = (sentences(summary), unconverged(summary), leftovers(summary))
+    parts += [text.bullets(lines) for lines in below if lines]
     return "\n\n".join(parts) + "\n"
 
 
@@ -107,6 +120,7 @@ def _costs(row: EntrantRow, events: int) -> list[Cell]:
         f"{row.trained_events:,}" if row.trained_events else MISSING,
         f"{1000 * seconds['inference'].mean / events:.3f}",
         percent(entry.validation),
+        CURVES[row.flattened],
         tuned or "as preset",
     ]
     return [Cell(shown) for shown in texts]

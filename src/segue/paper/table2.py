@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from segue.data.arrays import FloatArray
 from segue.errors import ConfigError
 from segue.evaluation.metrics import METRICS as ALL_METRICS
 from segue.evaluation.significance import paired_t_test
+from segue.paper.order import standing
 from segue.paper.plan import Plan, Protocol
 from segue.paper.printed_numbers import COMPARISON, METRICS
-from segue.paper.rows import Row, Rows, any_result, baseline, hg_gnn, measured, metric_table, with_reasons
+from segue.paper.rows import Row, Rows, any_result, baseline, hg_gnn, measured, metric_table, with_remarks
 from segue.paper.sheet import Sheet, with_theirs
 from segue.report.numbers import setting
 from segue.report.table import MISSING, Cell, Table
@@ -91,7 +92,8 @@ def comparison(plan: Plan, protocol: Protocol | None = None, trials: int | None 
         most = trials or (_GRID_POINTS if chosen == "paper" else Budget().trials)
         budget = Budget(trials=most, minutes=plan.minutes, search=_SEARCHES[chosen])
     rows = measured(plan, _candidates(chosen), budget)
-    improvements = _improvements(rows)
+    order = standing(plan, OURS, rows[OURS])
+    improvements = _improvements(rows) if order.passed else {}
     how = _HOW[chosen].format(budget=_in_words(budget) if budget else "")
     facts = {
         "protocol": chosen,
@@ -100,9 +102,12 @@ def comparison(plan: Plan, protocol: Protocol | None = None, trials: int | None 
             metric: {"best": one.best, "by": one.by, "p": one.p, "significant": one.significant}
             for metric, one in improvements.items()
         },
+        "order": order.facts(),
     }
-    shown = with_theirs(_table(rows, improvements), COMPARISON, METRICS, plan.source)
-    return Sheet("table2", "Table 2: comparison with the baselines", _caption(plan, rows, how), shown, facts)
+    table = _table(rows, improvements) if order.passed else _unmarked(_table(rows, {}))
+    caption = (*_caption(plan, rows, how), *order.caption)
+    shown = with_theirs(table, COMPARISON, METRICS, plan.source)
+    return Sheet("table2", "Table 2: comparison with the baselines", caption, shown, facts)
 
 
 def _caption(plan: Plan, rows: Rows, how: str) -> tuple[str, ...]:
@@ -183,7 +188,12 @@ def _table(rows: Rows, improvements: Mapping[str, Improvement]) -> Table:
         if label == OURS and improved:
             shown["Improv."] = improved
     table = Table(("model", *METRICS, "settings"), shown)
-    return with_reasons(table, {label: row.reason for label, row in rows.items()})
+    return with_remarks(table, rows)
+
+
+def _unmarked(table: Table) -> Table:
+    """The table without marks of the best: where no order may be printed, the rows stand as they were named."""
+    return replace(table, rows={label: [Cell(cell.text) for cell in row] for label, row in table.rows.items()})
 
 
 def _with_sign(cell: Cell, sign: str) -> Cell:

@@ -266,9 +266,9 @@ class TrainingSettings(Config):
     epoch_steps: int = Field(0, ge=0, le=1_000_000_000)
     """Steps that count as one epoch for `training.decay_every` and `training.max_epochs`, so that a schedule made for a
     long log also fits a short one. Where a pass over the train part is shorter, one epoch is as many passes as come
-    nearest to that number of steps, and at least one. No training stops before its first such epoch; `training.patience` counts the
-    single passes after it, and schedule "step" also lowers the rate after every second of them in a row without a
-    better validation HR@10. 0: an epoch is a pass."""
+    nearest to that number of steps. Where these are two or more, no training stops before its first such epoch;
+    `training.patience` counts the single passes after it, and schedule "step" also lowers the rate after every second
+    of them in a row without a better validation HR@10. 0: an epoch is a pass."""
     pass_steps: int = Field(0, ge=0, le=1_000_000_000)
     """Fewest steps of a pass over the train part. Where batches of `training.batch_events` are too large for that, they
     are made as much smaller as it takes, but not smaller than 16 events. 0: batches are what `training.batch_events`

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from segue.settings import EvaluationSettings, TrainingSettings
 from segue.system.interrupts import noted
 from segue.system.json_files import typed
 from segue.system.torch_runtime import deterministic, keep_large_buffers, pick_device, tensorboard
-from segue.training.epochs import EpochRecord, write_epochs
+from segue.training.epochs import Ended, EpochRecord, write_epochs
 from segue.training.optimizers import optimizer_of, slot_layouts
 
 SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
@@ -234,11 +234,12 @@ class Trainer:
             validation=validation,
             best=better,
         )
-        state.records.append(record)
         state.elapsed += time.monotonic() - started
         self._decay(stuck=bool(validation) and not better)
-        impatient = self.plan is None and self._passes_without_better >= self.training.patience
-        state.finished = state.epoch >= self.max_epochs or impatient or self._out_of_time()
+        ended = self._ended()
+        record = replace(record, ended=ended)
+        state.records.append(record)
+        state.finished = bool(ended)
         state.epoch, state.step, state.loss_sum, state.events, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
         logger.info("%s", _summary(record))
         log(record.as_dict())
@@ -273,6 +274,14 @@ class Trainer:
         if better or not validation:
             state.best, state.best_epoch = score, state.epoch
         return better
+
+    def _ended(self) -> Ended:
+        """The rule that ends the run after this epoch; empty where it goes on."""
+        if self.plan is None and self._passes_without_better >= self.training.patience:
+            return "patience"
+        if self.state.epoch >= self.max_epochs:
+            return "epochs"
+        return "minutes" if self._out_of_time() else ""
 
     @property
     def _passes_without_better(self) -> int:
