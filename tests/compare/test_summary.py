@@ -39,6 +39,7 @@ def test_the_json_shape_is_that_of_the_rows() -> None:
     assert set(written) == {
         *("plan", "split", "protocol", "history", "masked", "events", "sessions", "users", "corpus_fingerprint"),
         *("event_hash", "models", "unfinished", "failed", "subject", "best_baseline", "significance", "verdicts"),
+        "passed_popularity",
     }
 
 

@@ -70,7 +70,7 @@ def test_the_comparison_keeps_its_rows_and_loses_its_marks() -> None:
     rows = {label: Row(reason="missing") for label in comparison.BASELINES} | rows_of(**{"SR-GNN": 0.2, "HG-GNN": 0.1})
     marked = comparison._table(rows, {})
     assert {cell.mark for row in marked.rows.values() for cell in row} == {"", "best"}
-    plain = comparison._unmarked(marked)
+    plain = marked.unmarked()
     assert {cell.mark for row in plain.rows.values() for cell in row} == {""}
     assert {label: [cell.text for cell in row] for label, row in plain.rows.items()} == {
         label: [cell.text for cell in row] for label, row in marked.rows.items()

@@ -44,12 +44,14 @@ def costs(summary: Summary) -> Table:
 
 
 def sentences(summary: Summary) -> list[str]:
-    """The verdicts in words, the verdict on the best baseline first."""
+    """The verdicts in words, the one on the best baseline first; before all, whether an order may be read at all."""
     best = summary.best_baseline
     if best is None:
         return []
     rest = [sentence for label, sentence in summary.verdicts.items() if label != best]
-    return [f"Best baseline by validation: {best}.", summary.verdicts[best], *rest]
+    first = [f"Not ordered: {summary.subject} has not passed popularity; train it longer, or on more users."]
+    refused = first if summary.passed_popularity is False else []
+    return [*refused, f"Best baseline by validation: {best}.", summary.verdicts[best], *rest]
 
 
 def unconverged(summary: Summary) -> list[str]:
@@ -105,7 +107,8 @@ def _metric_table(summary: Summary, title: str, averages: Callable[[EntrantRow],
         for name in names
     ]
     rows = {label: [column[number] for column in columns] for number, label in enumerate(spreads)}
-    return Table(("model", *names), rows, title)
+    shown = Table(("model", *names), rows, title)
+    return shown.unmarked() if summary.passed_popularity is False else shown
 
 
 def _costs(row: EntrantRow, events: int) -> list[Cell]:

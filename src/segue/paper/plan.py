@@ -11,9 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from segue.data.corpus import load
 from segue.data.corpus_folder import read_manifest
-from segue.data.preparation.subsample import subsample_corpus
+from segue.data.preparation.subsample import few_users
 from segue.errors import ConfigError
 from segue.evaluation.measurement import Measurement
 from segue.settings import Nested
@@ -70,13 +69,10 @@ class Plan:
     @cached_property
     def corpus(self) -> Path:
         """The corpus to train on; the quick form takes a random sample of users where there are more of them."""
-        if not self.quick or read_manifest(self.given)["sizes"]["known_users"] <= QUICK_USERS:
+        if not self.quick:
             return self.given
-        whole = load(self.given)
-        sample = self.out / f"corpus-{QUICK_USERS}-{whole.fingerprint[:8]}"
-        if not sample.exists():
-            subsample_corpus(whole, sample, QUICK_USERS, seed=_USERS_SEED)
-        return sample
+        sample = self.out / f"corpus-{QUICK_USERS}-{read_manifest(self.given)['fingerprint'][:8]}"
+        return few_users(self.given, sample, QUICK_USERS, seed=_USERS_SEED)
 
     @property
     def source(self) -> str | None:

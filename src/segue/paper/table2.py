@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def comparison(plan: Plan, protocol: Protocol | None = None, trials: int | None 
         },
         "order": order.facts(),
     }
-    table = _table(rows, improvements) if order.passed else _unmarked(_table(rows, {}))
+    table = _table(rows, improvements) if order.passed else _table(rows, {}).unmarked()
     caption = (*_caption(plan, rows, how), *order.caption)
     shown = with_theirs(table, COMPARISON, METRICS, plan.source)
     return Sheet("table2", "Table 2: comparison with the baselines", caption, shown, facts)
@@ -189,11 +189,6 @@ def _table(rows: Rows, improvements: Mapping[str, Improvement]) -> Table:
             shown["Improv."] = improved
     table = Table(("model", *METRICS, "settings"), shown)
     return with_remarks(table, rows)
-
-
-def _unmarked(table: Table) -> Table:
-    """The table without marks of the best: where no order may be printed, the rows stand as they were named."""
-    return replace(table, rows={label: [Cell(cell.text) for cell in row] for label, row in table.rows.items()})
 
 
 def _with_sign(cell: Cell, sign: str) -> Cell:
