@@ -34,6 +34,7 @@ def test_the_command_writes_its_three_tables(tmp_path: Path, capsys: pytest.Capt
         (["--seeds", "0"], "--seeds: expected how many"),
         (["--seeds", "1,1"], "different whole numbers"),
         (["--seeds", "two"], "found 'two'"),
+        (["--seeds", ""], "found ''"),
         (["--seeds", "999999999"], r"how many \(1 to 100\)"),
         (["--seeds", f"{2**63},3"], "different whole numbers"),
         (["--minutes", "inf"], "--minutes must be a number of minutes"),

@@ -121,16 +121,11 @@ def compare(
         raise ConfigError(f"--minutes must be a number of minutes, found {minutes:g}")
     chosen = comparison.named_models(_names(models))
     minutes = 0.0 if no_tune or quick else minutes
-    asked = _seeds(seeds or ("1" if quick else "3"))
+    asked = _seeds(seeds if seeds is not None else "1" if quick else "3")
     plan = comparison.ComparisonPlan(minutes, trials, search, asked, history, overrides)
     if quick and not show:
-        # Fewer users, never fewer epochs: a starved model would say nothing. Popularity shows whether one was.
         chosen = {**chosen, **comparison.named_models([POPULARITY])}
-        out_folder = to.resolve()  # also of a path such as "."
-        sample = (
-            out_folder.parent / f"{out_folder.name}-corpus-{QUICK_USERS}-{read_manifest(corpus)['fingerprint'][:8]}"
-        )
-        corpus = few_users(corpus, sample, QUICK_USERS, seed=0)
+        corpus = _few_users(corpus, to)
     summary = comparison.standing(to) if show else _run(corpus, to, chosen, plan, overwrite=overwrite)
     if as_json:
         print_json(summary.as_dict())
@@ -138,6 +133,13 @@ def compare(
     out.print(comparison.markdown(summary), end="")
     if not show:
         err.print(f"report: {to / 'report.html'}")
+
+
+def _few_users(corpus: Path, to: Path) -> Path:
+    """The corpus of the quick form: fewer users and never fewer epochs, since a starved model says nothing."""
+    out_folder = to.resolve()  # also of a path such as "."
+    name = f"{out_folder.name}-corpus-{QUICK_USERS}-{read_manifest(corpus)['fingerprint'][:8]}"
+    return few_users(corpus, out_folder.parent / name, QUICK_USERS, seed=0)
 
 
 def _run(
