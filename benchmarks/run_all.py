@@ -3,6 +3,7 @@
 python benchmarks/parity.py FOLDER
 python benchmarks/parity_trained.py FOLDER
 python benchmarks/comparison.py NAME LOG --users N
+python benchmarks/converged.py NAME LOG --users N
 """
 
 from __future__ import annotations

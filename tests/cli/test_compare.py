@@ -10,6 +10,7 @@ import pytest
 import small_logs
 
 from segue.cli import app as cli
+from segue.cli import compare as command
 from segue.compare import markdown, standing
 
 
@@ -33,6 +34,7 @@ def test_the_command_writes_its_three_tables(tmp_path: Path, capsys: pytest.Capt
         (["--seeds", "0"], "--seeds: expected how many"),
         (["--seeds", "1,1"], "different whole numbers"),
         (["--seeds", "two"], "found 'two'"),
+        (["--seeds", ""], "found ''"),
         (["--seeds", "999999999"], r"how many \(1 to 100\)"),
         (["--seeds", f"{2**63},3"], "different whole numbers"),
         (["--minutes", "inf"], "--minutes must be a number of minutes"),
@@ -70,3 +72,21 @@ def test_tune_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert f"settings: {tmp_path / 't' / 'best.toml'}" in said.err
     assert cli.run([*arguments, "--minutes", "0"]) == 2
     assert "--minutes must be a number of minutes above 0" in capsys.readouterr().err
+
+
+def test_the_quick_form_takes_fewer_users(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "QUICK_USERS", 5)
+    arguments = ["compare", str(small_logs.corpus()), "--out", str(tmp_path / "c"), "--models", "markov", "--quick"]
+    assert cli.run([*arguments, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert list(summary["models"]) == ["markov/first_order", "popularity/global"]
+    assert summary["users"] == 5
+    assert (summary["plan"]["minutes"], summary["passed_popularity"] is not None) == (0, True)
+    (sample,) = tmp_path.glob("c-corpus-5-*")
+    stamp = (sample / "manifest.json").stat().st_mtime_ns
+    assert cli.run([*arguments, "--overwrite"]) == 0
+    assert (sample / "manifest.json").stat().st_mtime_ns == stamp
+    note = json.loads((tmp_path / "c" / "comparison.json").read_text())
+    assert note["seeds"] == [0]

@@ -34,12 +34,13 @@ def test_the_json_shape_is_that_of_the_rows() -> None:
     assert row["settings"]["model"] == {"name": "popularity", "preset": "global"}
     assert set(row) == {
         *("runs", "metrics", "metrics_by_user", "coverage", "seconds", "parameters"),
-        *("trained_events", "trials", "tuned", "settings", "validation"),
+        *("trained_events", "trials", "tuned", "settings", "validation", "flattened"),
     }
     assert set(written) == {
         *("plan", "split", "protocol", "history", "masked", "events", "sessions", "users", "corpus_fingerprint"),
         *("event_hash", "models", "unfinished", "failed", "subject", "best_baseline", "significance", "verdicts"),
         "slices",
+        "passed_popularity",
     }
 
 

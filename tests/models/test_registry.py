@@ -80,7 +80,7 @@ def test_a_model_stored_under_the_former_name_of_its_preset_loads(
     tmp_path: Path, settings: dict[str, object], label: str
 ) -> None:
     """Such a folder holds the same files, but for the name in config.json and the hash of it in the manifest."""
-    written = {"model": settings, "training": {"max_epochs": 1}}
+    written = {"model": settings, "training": {"max_epochs": 1, "epoch_steps": 0}}
     folder = runs.train(small_logs.corpus(), tmp_path / "m", written)
     wanted = load_model(folder)
     config = folder / "config.json"
@@ -188,3 +188,16 @@ def test_an_official_preset_sets_what_the_authors_compute_and_no_other_does(
             assert not theirs.keys() & said.keys(), preset
     for key in theirs:
         assert f"`{key}" in PAPER_MAP
+
+
+def test_whoever_is_trained_as_in_the_paper_counts_its_schedule_in_steps() -> None:
+    """Baselines and HG-GNN alike: nobody is starved on a short log."""
+    presets = [("hg_gnn", preset) for preset in ("paper", "authors-code", "no-graph", "no-users")]
+    presets += [
+        (name, "paper_conditions") for name in models.names() if "paper_conditions" in models.load(name).presets
+    ]
+    assert len(presets) == 4 + 7
+    for name, preset in presets:
+        training = models.with_preset({"model": {"name": name, "preset": preset}}).training
+        assert (training.schedule, training.decay, training.decay_every) == ("step", 0.1, 3)
+        assert (training.batch_events, training.epoch_steps, training.pass_steps) == (512, 4_100, 600)

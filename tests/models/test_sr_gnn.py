@@ -201,5 +201,6 @@ def test_the_presets_are_the_settings_of_the_two_papers() -> None:
         assert (training.optimizer, training.learning_rate, training.weight_decay) == ("adam", 1e-3, 1e-5)
         assert (training.schedule, training.decay, training.decay_every) == ("step", 0.1, 3)
     assert (official.training.max_epochs, official.training.patience) == (30, 10)
+    assert (official.training.epoch_steps, official.training.pass_steps) == (0, 0)
     config = SRGNN.Config.parse(official.model.options)
     assert config.model_dump(exclude={"window"}) == {"dim": 100, "steps": 1}

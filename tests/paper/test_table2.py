@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import small_logs
-from paper_rows import brief, row_of
+from paper_rows import brief, with_ranks
 from scipy import stats
 
 from segue import models
@@ -37,20 +33,6 @@ def test_the_papers_numbers_agree_with_the_papers_improvements() -> None:
                 assert ours < best
             else:
                 assert 100 * (ours - best) / best == pytest.approx(float(improvement), abs=0.006)
-
-
-def with_ranks(folder: Path, ranks: dict[str, list[int]], tuned: dict[str, Any] | None = None) -> Row:
-    """A measured row whose ranks file says this of each user."""
-    (folder / "evaluation").mkdir(parents=True)
-    table = {
-        "user": [user for user, own in ranks.items() for _ in own],
-        "rank": [r for own in ranks.values() for r in own],
-    }
-    pq.write_table(pa.table(table), folder / "evaluation" / "test.ranks.parquet")
-    rank = np.array(table["rank"])
-    metrics = {f"HR@{k}": float((rank <= k).mean()) for k in (5, 10)}
-    metrics |= {f"MRR@{k}": float(np.where(rank <= k, 1 / rank, 0).mean()) for k in (5, 10)}
-    return row_of(metrics, folder, tuned, len(rank))
 
 
 def test_the_improvement_is_over_the_best_baseline_and_the_dagger_over_users(tmp_path: Path) -> None:
@@ -110,7 +92,7 @@ def test_the_better_of_two_presets_is_the_row_and_is_fitted_as_it_was_found(
         return {**missing, "GRU4Rec": both, "HG-GNN": [trained]}
 
     monkeypatch.setattr(comparison, "_candidates", few)
-    full = Plan(small_logs.corpus(), tmp_path, own={"training": {"max_epochs": 2, "threads": 1}})
+    full = Plan(small_logs.corpus(), tmp_path, own={"training": {"max_epochs": 2, "epoch_steps": 0, "threads": 1}})
     sheet = comparison.comparison(full, "tuned", trials=2)
     values = {}
     for folder in [*(tmp_path / "tuning").glob("popularity-*"), *(tmp_path / "tuning").glob("markov-*")]:

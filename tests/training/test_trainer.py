@@ -18,7 +18,7 @@ from segue.errors import ConfigError
 from segue.pipeline.fit import Options
 from segue.settings import Nested
 from segue.training import trainer as training
-from segue.training.trainer import EpochPlan, Progress
+from segue.training.trainer import EpochPlan, Progress, Trainer
 
 
 def test_the_loss_goes_down(tmp_path: Path) -> None:
@@ -75,24 +75,62 @@ def test_the_rate_falls_on_a_plateau(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert rates == pytest.approx([1e-2, 1e-2, 5e-3, 5e-3, 2.5e-3])
 
 
+def in_passes(folder: Path, passes: int, **keys: Any) -> Trainer:
+    """A run by schedule "step" whose epoch is so many passes."""
+    steps = len(trainer(folder).loader.plan(64))
+    return trainer(folder, batch_events=64, epoch_steps=passes * steps, schedule="step", **keys)
+
+
 def test_short_passes_count_together_as_one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = len(trainer(tmp_path).loader.plan(64))
-    scripted(monkeypatch, [0.5] + [0.1] * 30)
-    run = trainer(
-        tmp_path, batch_events=64, epoch_steps=2 * steps + 1, max_epochs=9, patience=2, schedule="step", decay_every=1
-    )
-    run.run()
+    scripted(monkeypatch, [0.1 + 0.01 * n for n in range(8)])
+    run = in_passes(tmp_path, 3, max_epochs=2, decay_every=1)
+    plan = run.run()
+    assert (run.passes, run.max_epochs) == (3, 6)
     rates = [record["learning_rate"] for record in records(tmp_path)]
-    assert run.passes == 3
-    assert run.max_epochs == 27
-    assert len(rates) == 1 + 2 * 3  # the best pass, then patience
-    assert rates == pytest.approx([1e-2] * 3 + [1e-3] * 3 + [1e-4])
+    assert rates == pytest.approx([1e-2] * 3 + [1e-3] * 3)
+    assert [epoch.learning_rate for epoch in plan] == rates
 
 
-def test_a_pass_of_enough_steps_is_an_epoch(tmp_path: Path) -> None:
-    steps = len(trainer(tmp_path).loader.plan(64))
-    assert trainer(tmp_path, batch_events=64, epoch_steps=steps).passes == 1
-    assert trainer(tmp_path, batch_events=64, epoch_steps=0).passes == 1
+def test_patience_begins_after_the_first_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best pass was the second of seven: they are played to the end, then three more in vain."""
+    scripted(monkeypatch, [0.1, 0.5] + [0.1] * 30)
+    in_passes(tmp_path, 7, patience=3).run()
+    assert len(records(tmp_path)) == 7 + 3
+
+
+def test_a_rate_falls_early_where_a_short_log_is_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three passes are an epoch and three epochs a decay; the fifth pass is the best, the next ones are in vain."""
+    scripted(monkeypatch, [0.1, 0.2, 0.3, 0.4, 0.5] + [0.1] * 30)
+    in_passes(tmp_path, 3, patience=5, max_epochs=9).run()
+    rates = [record["learning_rate"] for record in records(tmp_path)]
+    assert rates == pytest.approx([1e-2] * 7 + [1e-3] * 2 + [1e-4])  # both rules are due after the ninth: once
+
+
+def test_no_rate_falls_early_where_a_pass_is_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, [0.5] + [0.1] * 30)
+    in_passes(tmp_path, 1, patience=4, decay_every=9, max_epochs=9).run()
+    assert [record["learning_rate"] for record in records(tmp_path)] == [1e-2] * 5
+
+
+def test_batches_shrink_until_a_pass_has_enough_steps(tmp_path: Path) -> None:
+    events = trainer(tmp_path).loader.n_events
+    run = trainer(tmp_path, batch_events=10_000, pass_steps=4)
+    assert run.batch_events == events // 4 > 16
+    assert abs(len(run.loader.plan(run.batch_events)) - 4) <= 1
+    assert trainer(tmp_path, batch_events=events // 4 - 1, pass_steps=4).batch_events == events // 4 - 1
+    assert trainer(tmp_path, batch_events=10_000).batch_events == 10_000
+
+
+def test_an_epoch_is_the_nearest_number_of_passes(tmp_path: Path) -> None:
+    steps = len(trainer(tmp_path).loader.plan(16))
+    assert steps == 5
+    passes = {epoch_steps: trainer(tmp_path, epoch_steps=epoch_steps).passes for epoch_steps in (0, 1, 5, 7, 8, 12, 13)}
+    assert passes == {0: 1, 1: 1, 5: 1, 7: 1, 8: 2, 12: 2, 13: 3}
+
+
+def test_no_batch_is_made_smaller_than_sixteen(tmp_path: Path) -> None:
+    assert trainer(tmp_path, batch_events=64, pass_steps=10**6).batch_events == 16
+    assert trainer(tmp_path, batch_events=8, pass_steps=10**6).batch_events == 8
 
 
 def test_the_rate_reaches_the_optimizer(tmp_path: Path) -> None:

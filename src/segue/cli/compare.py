@@ -14,7 +14,9 @@ from segue import compare as comparison
 from segue import tuning
 from segue.cli.console import err, out, print_json, print_rows, search_bars
 from segue.cli.options import Config, Corpus, Json, Set, overrides_of
-from segue.compare.summary import Summary
+from segue.compare.summary import POPULARITY, Summary
+from segue.data.corpus_folder import read_manifest
+from segue.data.preparation.subsample import few_users
 from segue.errors import ConfigError, CorpusError
 from segue.pipeline.settings import settings_for_corpus
 from segue.settings import Nested, merged
@@ -22,6 +24,8 @@ from segue.settings.overrides import dotted_keys
 from segue.system.atomic import write_text, writing
 
 _SEEDS = 100
+QUICK_USERS = 300
+"""Users of ``segue compare --quick``."""
 
 Search = Annotated[
     Literal["tpe", "paper-grid"],
@@ -86,7 +90,16 @@ def compare(
     no_tune: Annotated[bool, typer.Option("--no-tune", help="Unchanged presets: --minutes 0.")] = False,
     trials: Annotated[int, typer.Option(min=1, help="Most trials to tune each model.")] = 40,
     search: Search = "tpe",
-    seeds: Annotated[str, typer.Option(help="Number of seeds (5: 0 to 4), or a list: 0,7,9.")] = "3",
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help=f"Fast: {QUICK_USERS} users drawn into a corpus beside OUT, --no-tune, one seed, popularity added.",
+        ),
+    ] = False,
+    seeds: Annotated[
+        str | None, typer.Option(help="Number of seeds (5: 0 to 4), or a list: 0,7,9. Unset: 3; with --quick, 1.")
+    ] = None,
     history: Annotated[
         Literal["frozen", "rolling"], typer.Option(help="The user's past that every model sees.")
     ] = "frozen",
@@ -107,7 +120,12 @@ def compare(
     if not math.isfinite(minutes):
         raise ConfigError(f"--minutes must be a number of minutes, found {minutes:g}")
     chosen = comparison.named_models(_names(models))
-    plan = comparison.ComparisonPlan(0.0 if no_tune else minutes, trials, search, _seeds(seeds), history, overrides)
+    minutes = 0.0 if no_tune or quick else minutes
+    asked = _seeds(seeds if seeds is not None else "1" if quick else "3")
+    plan = comparison.ComparisonPlan(minutes, trials, search, asked, history, overrides)
+    if quick and not show:
+        chosen = {**chosen, **comparison.named_models([POPULARITY])}
+        corpus = _few_users(corpus, to)
     summary = comparison.standing(to) if show else _run(corpus, to, chosen, plan, overwrite=overwrite)
     if as_json:
         print_json(summary.as_dict())
@@ -115,6 +133,13 @@ def compare(
     out.print(comparison.markdown(summary), end="")
     if not show:
         err.print(f"report: {to / 'report.html'}")
+
+
+def _few_users(corpus: Path, to: Path) -> Path:
+    """The corpus of the quick form: fewer users and never fewer epochs, since a starved model says nothing."""
+    out_folder = to.resolve()  # also of a path such as "."
+    name = f"{out_folder.name}-corpus-{QUICK_USERS}-{read_manifest(corpus)['fingerprint'][:8]}"
+    return few_users(corpus, out_folder.parent / name, QUICK_USERS, seed=0)
 
 
 def _run(

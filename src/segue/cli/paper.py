@@ -11,7 +11,7 @@ import typer
 from segue.cli.console import err, out, print_json, training_bar
 from segue.cli.options import Config, Corpus, Json, Set, overrides_of
 from segue.errors import ConfigError, UserMistake
-from segue.paper.plan import QUICK_EPOCHS, QUICK_MINUTES, QUICK_USERS, RUNS, Plan, Protocol
+from segue.paper.plan import QUICK_MINUTES, QUICK_USERS, RUNS, Plan, Protocol
 from segue.system.holding import held, sweep
 
 Name = Literal["table1", "table2", "table3", "table4", "table5", "figure3", "figure4", "figure5", "all"]
@@ -25,7 +25,7 @@ def study(
         bool,
         typer.Option(
             "--quick",
-            help=f"Fast: {QUICK_USERS} users drawn by seed, {QUICK_EPOCHS} epochs, {QUICK_MINUTES:g} min per run.",
+            help=f"Fast: {QUICK_USERS} users drawn by seed, {QUICK_MINUTES:g} min per run, nothing tuned or refitted.",
         ),
     ] = False,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Number of trainings per run.")] = 1,

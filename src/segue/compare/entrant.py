@@ -26,7 +26,7 @@ from segue.pipeline.fit import Options
 from segue.settings import Settings
 from segue.settings.overrides import changed, selected
 from segue.system.atomic import write_text
-from segue.training.epochs import training_facts
+from segue.training.epochs import flattened, read_epochs, training_facts
 from segue.training.trainer import SELECTED_BY, EpochPlan, Progress
 from segue.tuning import Budget, SearchProgress, tune
 
@@ -68,7 +68,7 @@ class Choice:
     Attributes:
         epochs: the epochs that each fit plays, where a search has chosen them; None: each fit selects its epochs on
             validation.
-        tuned, trials, seconds, validation: see :class:`Entry`; validation is None without a search.
+        tuned, trials, seconds, validation, flattened: see :class:`Entry`; the last two are None without a search.
     """
 
     settings: Settings
@@ -78,6 +78,7 @@ class Choice:
     trials: int = 0
     seconds: float = 0.0
     validation: float | None = None
+    flattened: bool | None = None
 
     def selecting_again(self) -> Choice:
         """The choice without the epochs of its search: each fit selects its own on validation."""
@@ -95,7 +96,8 @@ def search(corpus: Path, folder: Path, entrant: Entrant, budget: Budget, callbac
         corpus, folder, entrant.settings, budget, fixed=entrant.fixed,
         progress=callbacks.progress, watch=lambda at: callbacks.trial(entrant.label, at),
     )  # fmt: skip
-    return Choice(best.settings, best.fixed, best.plan, best.point, len(best.trials), best.seconds, best.value)
+    flat = flattened(read_epochs(folder))
+    return Choice(best.settings, best.fixed, best.plan, best.point, len(best.trials), best.seconds, best.value, flat)
 
 
 def as_it_is(entrant: Entrant) -> Choice:
@@ -128,7 +130,7 @@ def fit_seeds(
             known = (folder / ENTRY).exists()
             validation = Entry.read(folder).validation if known else _validation(corpus, run, folder, choice.settings)
         shown = selected(choice.settings, _ALWAYS_SHOWN | choice.fixed | choice.tuned.keys())
-        Entry(choice.tuned, choice.trials, choice.seconds, validation, shown).write(folder)
+        Entry(choice.tuned, choice.trials, choice.seconds, validation, shown, choice.flattened).write(folder)
         yield run
 
 

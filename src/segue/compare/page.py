@@ -9,7 +9,16 @@ from typing import Any
 from segue.compare.entrant import TUNING
 from segue.compare.row import EntrantRow
 from segue.compare.summary import Summary
-from segue.compare.table import by_slice, costs, leftovers, metrics_by_event, metrics_by_user, protocol, sentences
+from segue.compare.table import (
+    by_slice,
+    costs,
+    leftovers,
+    metrics_by_event,
+    metrics_by_user,
+    protocol,
+    sentences,
+    unconverged,
+)
 from segue.evaluation.significance import Difference
 from segue.report import html
 from segue.report.evaluation_page import curves_section, slices_section
@@ -52,7 +61,7 @@ def _measured_sections(summary: Summary, colour: Mapping[str, str], all_charts: 
     all_charts.update(means | bars | epochs)
     tables = [html.table(metrics_by_event(summary)), html.table(metrics_by_user(summary))]
     sections = [html.section("Metrics, %", html.figures(means), *tables), _significance(summary)]
-    sections += [html.section("Costs and settings", html.table(costs(summary)))]
+    sections += [html.section("Costs and settings", html.table(costs(summary)), *map(html.note, unconverged(summary)))]
     sections += [slices, html.note("The slices are those of the first seed.")]
     if summary.slices:
         sections.append(html.section("Beside the best referee", html.table(by_slice(summary)), html.note(_REFEREES)))

@@ -19,7 +19,7 @@ from segue.pipeline.measurement import EVALUATION, read_evaluation, read_ranks
 from segue.settings import Nested
 from segue.system.atomic import write_text
 from segue.system.json_files import read_object, typed
-from segue.training.epochs import read_epochs
+from segue.training.epochs import flattened, read_epochs
 
 ENTRY, COST = "entry.json", "cost.json"
 
@@ -46,6 +46,8 @@ class Entry:
         trials: number of trials of the search. seconds: duration of all trials.
         validation: HR@10 on validation under the chosen settings.
         settings: the preset and the settings that differ from it, as ``--config`` reads them.
+        flattened: whether the learning curve of the search's best trial had flattened; None without a search, and for
+            a model that is not trained.
     """
 
     tuned: Mapping[str, Any]
@@ -53,6 +55,7 @@ class Entry:
     seconds: float
     validation: float
     settings: Nested
+    flattened: bool | None = None
 
     def write(self, folder: Path) -> None:
         """Write the entry into the folder of the model."""
@@ -112,6 +115,15 @@ class EntrantRow:
         return str(self.entry.settings["model"]["name"])
 
     @property
+    def flattened(self) -> bool | None:
+        """Whether the learning curve from which the epochs were chosen had flattened, with every seed; None where
+        nothing was trained, or nobody knows.
+        """
+        curves = [read_epochs(run) for run in self.runs]
+        known = [flattened(curve) if curve else self.entry.flattened for curve in curves]
+        return None if None in known else all(known)
+
+    @property
     def metrics(self) -> dict[str, Spread]:
         """Metrics averaged over events: mean and standard deviation over seeds."""
         return _spreads(measured.metrics for measured in self.measurements)
@@ -156,6 +168,7 @@ class EntrantRow:
             "tuned": self.entry.tuned,
             "settings": self.entry.settings,
             "validation": self.entry.validation,
+            "flattened": self.flattened,
         }
 
 

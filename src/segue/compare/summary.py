@@ -14,6 +14,8 @@ from segue.evaluation.significance import Difference, differences, verdict
 from segue.training.trainer import SELECTED_BY
 
 FAILED = "failed.json"
+POPULARITY = "popularity/global"
+"""The row that every model has to pass before an order is printed."""
 _COMMON = ("split", "protocol", "history", "masked", "events", "sessions", "users", "corpus_fingerprint", "event_hash")
 
 
@@ -43,6 +45,12 @@ class Summary:
     slices: Mapping[str, Mapping[str, Standing]] = field(default_factory=dict)
 
     @property
+    def passed_popularity(self) -> bool | None:
+        """Whether both tests put the subject above popularity; None where popularity is not another row."""
+        apart = self.significance.get(POPULARITY, {}).get(SELECTED_BY)
+        return None if apart is None else apart.significant and apart.by_user > 0
+
+    @property
     def any_measurement(self) -> Measurement | None:
         """A measurement to read what all rows share, such as the events; None where no model is finished yet."""
         return next((measured for row in self.rows.values() for measured in row.measurements), None)
@@ -67,6 +75,7 @@ class Summary:
                 kind: {name: {**asdict(one), "verdict": one.verdict} for name, one in standings.items()}
                 for kind, standings in self.slices.items()
             },
+            "passed_popularity": self.passed_popularity,
         }
 
 

@@ -12,6 +12,8 @@ from segue.report.evaluation_page import SLICE_TITLES
 from segue.report.numbers import percent, percent_column, points, setting
 from segue.report.table import MISSING, Cell, Table
 
+CURVES: Mapping[bool | None, str] = {True: "flattened", False: "not flattened", None: MISSING}
+"""Whether the learning curve of a row had flattened → what its table says."""
 _COSTS = (
     "seeds",
     "parameters",
@@ -21,6 +23,7 @@ _COSTS = (
     "events played",
     "test ms/event",
     "validation HR@10",
+    "learning curve",
     "settings found",
 )
 _APART = ("points", "95 % over events", "verdict")
@@ -55,12 +58,23 @@ def by_slice(summary: Summary) -> Table:
 
 
 def sentences(summary: Summary) -> list[str]:
-    """The verdicts in words, the verdict on the best baseline first."""
+    """The verdicts in words, the one on the best baseline first; before all, whether an order may be read at all."""
     best = summary.best_baseline
     if best is None:
         return []
     rest = [sentence for label, sentence in summary.verdicts.items() if label != best]
-    return [f"Best baseline by validation: {best}.", summary.verdicts[best], *rest]
+    first = [f"Not ordered: {summary.subject} has not passed popularity; train it longer, or on more users."]
+    refused = first if summary.passed_popularity is False else []
+    return [*refused, f"Best baseline by validation: {best}.", summary.verdicts[best], *rest]
+
+
+def unconverged(summary: Summary) -> list[str]:
+    """One sentence per model whose training a limit ended before its learning curve had flattened."""
+    return [
+        f"{label}: not converged, a limit of epochs or minutes ended its training before its learning curve flattened"
+        for label, row in summary.rows.items()
+        if row.flattened is False
+    ]
 
 
 def leftovers(summary: Summary) -> list[str]:
@@ -95,7 +109,8 @@ def markdown(summary: Summary) -> str:
     if summary.rows:
         tables = [metrics_by_event(summary), metrics_by_user(summary), costs(summary)]
         parts += map(text.table, [*tables, *([by_slice(summary)] if summary.slices else [])])
-    parts += [text.bullets(lines) for lines in (sentences(summary), leftovers(summary)) if lines]
+    below = (sentences(summary), unconverged(summary), leftovers(summary))
+    parts += [text.bullets(lines) for lines in below if lines]
     return "\n\n".join(parts) + "\n"
 
 
@@ -107,7 +122,8 @@ def _metric_table(summary: Summary, title: str, averages: Callable[[EntrantRow],
         for name in names
     ]
     rows = {label: [column[number] for column in columns] for number, label in enumerate(spreads)}
-    return Table(("model", *names), rows, title)
+    shown = Table(("model", *names), rows, title)
+    return shown.unmarked() if summary.passed_popularity is False else shown
 
 
 def _standing(one: Standing) -> list[Cell]:
@@ -128,6 +144,7 @@ def _costs(row: EntrantRow, events: int) -> list[Cell]:
         f"{row.trained_events:,}" if row.trained_events else MISSING,
         f"{1000 * seconds['inference'].mean / events:.3f}",
         percent(entry.validation),
+        CURVES[row.flattened],
         tuned or "as preset",
     ]
     return [Cell(shown) for shown in texts]

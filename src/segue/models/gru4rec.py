@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from segue.contract.model import ModelConfig, Overrides, SessionEncoder
+from segue.contract.paper_schedule import PAPER_SCHEDULE
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
 from segue.data.schedules import Order
@@ -100,7 +101,7 @@ class GRU4Rec(SessionEncoder):
             },
             "training": _OFFICIAL_TRAINING,
         },
-        "paper_conditions": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
+        "paper_conditions": {"training": {"learning_rate": 1e-3, "decay": 0.1, **PAPER_SCHEDULE}},
     }  # fmt: skip
     space: ClassVar[Space] = {
         "model.dim": Choice((64, 100, 128, 256, 512)),

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from segue.contract.model import ModelConfig, Overrides, SessionEncoder
+from segue.contract.paper_schedule import PAPER_SCHEDULE
 from segue.data.batches import Batch, Window
 from segue.graph.session import SessionGraph, last_nodes, prefix_graph
 from segue.nn.dropout import dropout
@@ -180,7 +181,7 @@ class LESSR(SessionEncoder):
     depth: ClassVar[str | None] = "layers"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "official": {"training": {"optimizer": "adamw", "batch_events": 512, "weight_decay": 1e-4, "patience": 2}},
-        "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+        "paper_conditions": {"training": {"batch_events": 512, **PAPER_SCHEDULE}},
     }
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 128, 256)),

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from segue.contract.model import ModelConfig, Overrides, SessionEncoder
+from segue.contract.paper_schedule import PAPER_SCHEDULE
 from segue.data.batches import Batch, Window
 from segue.nn.encoding import Encoding
 from segue.nn.recurrent import Reset, StepGRU, gate_function, gru
@@ -68,9 +69,8 @@ class NARM(SessionEncoder):
                 "learning_rate": 1e-3,
                 "batch_events": 512,
                 "weight_decay": 0.0,
-                "schedule": "step",
                 "decay": 0.1,
-                "decay_every": 3,
+                **PAPER_SCHEDULE,
             },
         },
     }  # fmt: skip

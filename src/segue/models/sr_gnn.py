@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from segue.contract.model import ModelConfig, Overrides, SessionEncoder
+from segue.contract.paper_schedule import PAPER_SCHEDULE
 from segue.data.batches import Batch, Window
 from segue.graph.propagation import Csr, neighbour_mean
 from segue.graph.session import SessionGraph, last_nodes, prefix_graph
@@ -96,7 +97,7 @@ class SRGNN(SessionEncoder):
                 "batch_events": 100, "weight_decay": 1e-5, "schedule": "step", "decay_every": 3, "patience": 10,
             },
         },
-        "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+        "paper_conditions": {"training": {"batch_events": 512, **PAPER_SCHEDULE}},
     }  # fmt: skip
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 100, 128, 256)),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from segue.paper.order import standing
 from segue.paper.plan import Plan
-from segue.paper.rows import any_result, hg_gnn, measured, metric_table
+from segue.paper.rows import any_result, hg_gnn, measured
 from segue.paper.sheet import Sheet
+from segue.settings import GraphSettings
 
 SAMPLE_SIZES = (4, 8, 12, 16, 20)
 TOP_K_SIMILAR = (5, 10, 20, 30, 40)
@@ -40,8 +42,12 @@ def _sweep(plan: Plan, name: str, title: str, swept: tuple[str, str], values: Se
         ]
         for metric in _SHOWN
     }
+    default = getattr(GraphSettings(), setting)
+    full = f"{letter} = {default}"
+    order = standing(plan, full, rows[full])
     caption = (
         *plan.protocol_caption(any_result(rows), f"preset paper, graph.{setting} varied, all else equal"),
+        *order.caption,
         "Shown is test, as in the paper; a value to use is chosen by the validation metrics in the JSON."
         " The paper prints no numbers with this figure.",
     )
@@ -49,7 +55,7 @@ def _sweep(plan: Plan, name: str, title: str, swept: tuple[str, str], values: Se
         name,
         title,
         caption,
-        (metric_table(rows, f"graph.{setting}"),),
-        {"rows": {label: row.as_dict() for label, row in rows.items()}},
-        {f"{metric}, %, by {letter}": charts.value_line(points[metric], letter) for metric in _SHOWN},
+        (order.table(rows, f"graph.{setting}"),),
+        {"rows": {label: row.as_dict() for label, row in rows.items()}, "order": order.facts()},
+        {f"{metric}, %, by {letter}": charts.value_line(points[metric], letter) for metric in _SHOWN if order.passed},
     )

@@ -14,6 +14,7 @@ from segue import models
 from segue.compare.entrant import Callbacks, Choice, Entrant, as_it_is, fit_seeds, search, seeds_of
 from segue.compare.note import folder_name
 from segue.compare.row import EntrantRow, read_row
+from segue.compare.table import CURVES
 from segue.data.corpus_folder import read_manifest
 from segue.errors import SegueError, UserMistake
 from segue.evaluation.measurement import Measurement, check_same_events
@@ -61,6 +62,7 @@ class Row:
             "metrics": {name: spread.mean for name, spread in spreads.items()},
             "spread": {name: spread.sd for name, spread in spreads.items()} if len(seeds) > 1 else {},
             "settings": self.measured.entry.settings,
+            "flattened": self.measured.flattened,
             "seeds": seeds,
         }
 
@@ -109,7 +111,14 @@ def metric_table(rows: Rows, first: str = "model") -> Table:
         for metric in METRICS
     ]
     cells = {label: [column[number] for column in columns] for number, label in enumerate(rows)}
-    return with_reasons(Table((first, *METRICS), cells), {label: row.reason for label, row in rows.items()})
+    return with_remarks(Table((first, *METRICS), cells), rows)
+
+
+def with_remarks(table: Table, rows: Rows) -> Table:
+    """The table with a column for learning curves that have not flattened and one for reasons, where there are some."""
+    curves = {label: CURVES[False] for label, row in rows.items() if row.measured and row.measured.flattened is False}
+    table = table.with_column("learning curve", curves) if curves else table
+    return with_reasons(table, {label: row.reason for label, row in rows.items()})
 
 
 def with_reasons(table: Table, reasons: Mapping[str, str]) -> Table:

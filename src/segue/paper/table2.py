@@ -14,9 +14,10 @@ from segue.data.arrays import FloatArray
 from segue.errors import ConfigError
 from segue.evaluation.metrics import METRICS as ALL_METRICS
 from segue.evaluation.significance import paired_t_test
+from segue.paper.order import standing
 from segue.paper.plan import Plan, Protocol
 from segue.paper.printed_numbers import COMPARISON, METRICS
-from segue.paper.rows import Row, Rows, any_result, baseline, hg_gnn, measured, metric_table, with_reasons
+from segue.paper.rows import Row, Rows, any_result, baseline, hg_gnn, measured, metric_table, with_remarks
 from segue.paper.sheet import Sheet, with_theirs
 from segue.report.numbers import setting
 from segue.report.table import MISSING, Cell, Table
@@ -93,7 +94,8 @@ def comparison(plan: Plan, protocol: Protocol | None = None, trials: int | None 
         most = trials or (_GRID_POINTS if chosen == "paper" else Budget().trials)
         budget = Budget(trials=most, minutes=plan.minutes, search=_SEARCHES[chosen])
     rows = measured(plan, _candidates(chosen), budget)
-    improvements = _improvements(rows)
+    order = standing(plan, OURS, rows[OURS])
+    improvements = _improvements(rows) if order.passed else {}
     how = _HOW[chosen].format(budget=_in_words(budget) if budget else "")
     facts = {
         "protocol": chosen,
@@ -102,9 +104,12 @@ def comparison(plan: Plan, protocol: Protocol | None = None, trials: int | None 
             metric: {"best": one.best, "by": one.by, "p": one.p, "significant": one.significant}
             for metric, one in improvements.items()
         },
+        "order": order.facts(),
     }
-    shown = with_theirs(_table(rows, improvements), COMPARISON, METRICS, plan.source)
-    return Sheet("table2", "Table 2: comparison with the baselines", _caption(plan, rows, how), shown, facts)
+    table = _table(rows, improvements) if order.passed else _table(rows, {}).unmarked()
+    caption = (*_caption(plan, rows, how), *order.caption)
+    shown = with_theirs(table, COMPARISON, METRICS, plan.source)
+    return Sheet("table2", "Table 2: comparison with the baselines", caption, shown, facts)
 
 
 def _caption(plan: Plan, rows: Rows, how: str) -> tuple[str, ...]:
@@ -185,7 +190,7 @@ def _table(rows: Rows, improvements: Mapping[str, Improvement]) -> Table:
         if label == OURS and improved:
             shown["Improv."] = improved
     table = Table(("model", *METRICS, "settings"), shown)
-    return with_reasons(table, {label: row.reason for label, row in rows.items()})
+    return with_remarks(table, rows)
 
 
 def _with_sign(cell: Cell, sign: str) -> Cell:

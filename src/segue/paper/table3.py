@@ -83,7 +83,10 @@ def _attempt(plan: Plan, label: str, own: Nested) -> dict[str, Any]:
 def _settings(plan: Plan, own: Nested) -> Settings:
     """Complete settings of one model: all models share size, batch and epochs, and no training stops early."""
     epochs = QUICK_EPOCHS if plan.quick else EPOCHS
-    training: Nested = {"training": {"batch_events": BATCH_EVENTS, "max_epochs": epochs, "seed": 0}}
+    as_it_says = {"epoch_steps": 0, "pass_steps": 0}  # an epoch is a pass, whatever its number of steps
+    training: Nested = {
+        "training": {"batch_events": BATCH_EVENTS, "max_epochs": epochs, "seed": 0, **as_it_says},
+    }
     return settings_for_corpus(plan.corpus, merged(plan.budget(), own, {"model": {"dim": DIM}}, training))
 
 

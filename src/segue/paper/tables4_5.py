@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from segue.paper.order import standing
 from segue.paper.plan import Plan
 from segue.paper.printed_numbers import GRAPH, LAYERS, METRICS, Numbers
-from segue.paper.rows import any_result, hg_gnn, measured, metric_table
+from segue.paper.rows import any_result, hg_gnn, measured
 from segue.paper.sheet import Sheet, with_theirs
 from segue.settings import GraphSettings, Nested
 
@@ -16,18 +17,19 @@ def _without(relation: str) -> Nested:
     return hg_gnn(graph={"relations": left})
 
 
+_FULL = "HG-GNN"
 _LAYERS: dict[str, Nested] = {
     "w/o HGNN": hg_gnn(model={"layers": 0}),
     "w/o CPL": hg_gnn(model={"current_preference": False}),
     "w/o GPL": hg_gnn(model={"general_preference": False}),
-    "HG-GNN": hg_gnn(),
+    _FULL: hg_gnn(),
 }
 _GRAPH: dict[str, Nested] = {
     "w/o user nodes": hg_gnn(model={"user_nodes": False}),
     "w/o in edges": _without("adjacent_in"),
     "w/o out edges": _without("adjacent_out"),
     "w/o similar edges": _without("similar"),
-    "HG-GNN": hg_gnn(),
+    _FULL: hg_gnn(),
 }
 
 
@@ -44,10 +46,11 @@ def graph(plan: Plan) -> Sheet:
 def _ablation(plan: Plan, name: str, title: str, variants: Mapping[str, Nested], theirs: Numbers) -> Sheet:
     rows = measured(plan, {label: [own] for label, own in variants.items()})
     how = "preset paper, one switch each, not tuned again"
+    order = standing(plan, _FULL, rows[_FULL])
     return Sheet(
         name,
         title,
-        tuple(plan.protocol_caption(any_result(rows), how)),
-        with_theirs(metric_table(rows, "setting"), theirs, METRICS, plan.source),
-        {"rows": {label: row.as_dict() for label, row in rows.items()}},
+        (*plan.protocol_caption(any_result(rows), how), *order.caption),
+        with_theirs(order.table(rows, "setting"), theirs, METRICS, plan.source),
+        {"rows": {label: row.as_dict() for label, row in rows.items()}, "order": order.facts()},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Mark = Literal["", "best", "theirs", "shared", "personal"]
@@ -34,6 +34,10 @@ class Table:
     columns: tuple[str, ...]
     rows: Mapping[str, Sequence[Cell]]
     title: str = ""
+
+    def unmarked(self) -> Table:
+        """The table without marks, for rows whose order says nothing."""
+        return replace(self, rows={label: [Cell(cell.text) for cell in cells] for label, cells in self.rows.items()})
 
     def with_column(self, name: str, texts: Mapping[str, str]) -> Table:
         """The table with one more column at the end: row label → text."""

@@ -264,16 +264,23 @@ class TrainingSettings(Config):
     decay_every: int = Field(3, ge=1, le=1_000_000)
     """Epochs between two decays of schedule "step"."""
     epoch_steps: int = Field(0, ge=0, le=1_000_000_000)
-    """Fewest steps that count as one epoch for `training.decay_every`, `training.max_epochs` and `training.patience`.
-    Where a pass over the train part is shorter, these count as many passes as make up that number of steps, so that a
-    schedule made for a long log also fits a short one. 0: an epoch is a pass."""
+    """Steps that count as one epoch for `training.decay_every` and `training.max_epochs`, so that a schedule made for a
+    long log also fits a short one. Where a pass over the train part is shorter, one epoch is as many passes as come
+    nearest to that number of steps. Where these are two or more, no training stops before its first such epoch;
+    `training.patience` counts the single passes after it, and schedule "step" also lowers the rate after every second
+    of them in a row without a better validation HR@10. 0: an epoch is a pass."""
+    pass_steps: int = Field(0, ge=0, le=1_000_000_000)
+    """Fewest steps of a pass over the train part. Where batches of `training.batch_events` are too large for that, they
+    are made as much smaller as it takes, but not smaller than 16 events. 0: batches are what `training.batch_events`
+    says."""
     max_epochs: int = Field(30, ge=1, le=1_000_000)
     """Most epochs of a training."""
     max_minutes: float | None = Field(None, gt=0)
     """Minutes after which a training that still looks for its best epoch stops, validation included. A refit takes
     about as long again. Unset: no limit."""
     patience: int = Field(5, ge=1, le=1_000_000)
-    """Epochs in a row without a better validation HR@10 (MRR@10 decides a tie) after which training stops."""
+    """Epochs in a row without a better validation HR@10 (MRR@10 decides a tie) after which training stops; passes after
+    the first epoch where several passes are one epoch (`training.epoch_steps`)."""
     checkpoint_minutes: float = Field(10.0, ge=0)
     """Minutes between checkpoints inside an epoch; one more is written at its end. 0: a checkpoint after every step."""
     seed: int = Field(0, ge=0, lt=2**63)

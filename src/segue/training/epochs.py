@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from segue import models
 from segue.artifact.model_folder import read_facts
 from segue.errors import ArtifactError
 from segue.system.atomic import write_text
 from segue.system.json_files import parse_object, read_text, typed
+
+Ended = Literal["", "patience", "epochs", "minutes"]
+"""The rule by which a training ended."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class EpochRecord:
         learning_rate: the rate of its steps.
         validation: metric → value on the validation part; empty where nothing is validated.
         best: whether no epoch before it was as good on validation.
+        ended: the rule that ended the training after it: "patience", or a limit, "epochs" or "minutes"; empty for all
+            but the last epoch, and for trainings of an earlier Segue.
     """
 
     epoch: int
@@ -36,6 +41,7 @@ class EpochRecord:
     learning_rate: float
     validation: Mapping[str, float]
     best: bool
+    ended: Ended = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape."""
@@ -88,6 +94,16 @@ def read_epochs(folder: Path, name: str = "metrics") -> list[EpochRecord]:
         raise ArtifactError(f"cannot read {path} (an epoch lacks {error}); train the model again") from None
     except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(f"cannot read {path} ({error}); train the model again") from None
+
+
+def flattened(epochs: Sequence[EpochRecord]) -> bool | None:
+    """Whether the learning curve had flattened: patience ended the training, and no limit of epochs or minutes.
+
+    None where that is not known: without epochs, without validation, and for trainings of an earlier Segue.
+    """
+    if not epochs or not epochs[-1].ended or not epochs[-1].validation:
+        return None
+    return epochs[-1].ended == "patience"
 
 
 def training_facts(folder: Path) -> TrainingFacts:

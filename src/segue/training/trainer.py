@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,16 @@ from segue.settings import EvaluationSettings, TrainingSettings
 from segue.system.interrupts import noted
 from segue.system.json_files import typed
 from segue.system.torch_runtime import deterministic, keep_large_buffers, pick_device, tensorboard
-from segue.training.epochs import EpochRecord, write_epochs
+from segue.training.epochs import Ended, EpochRecord, write_epochs
 from segue.training.optimizers import optimizer_of, slot_layouts
 
 SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
 """Validation metrics that choose the epoch; the second one decides where the first is equal, as on tiny catalogues."""
+
+SMALLEST_BATCH = 16
+"""Events of the smallest batch that `pass_steps` makes."""
+STUCK_PASSES = 2
+"""Passes without a better validation after which schedule "step" lowers the rate where an epoch is several passes."""
 
 logger = logging.getLogger("segue")
 
@@ -155,11 +160,21 @@ class Trainer:
 
     @cached_property
     def passes(self) -> int:
-        """Passes over the train part that count as one epoch for schedule, patience and the end (`epoch_steps`)."""
+        """Passes over the train part that count as one epoch for the schedule and the end (`epoch_steps`)."""
         if not self.training.epoch_steps:
             return 1
-        steps = len(self.loader.plan(self.training.batch_events))
-        return max(1, math.ceil(self.training.epoch_steps / max(steps, 1)))
+        return max(1, round(self.training.epoch_steps / max(self._steps(self.batch_events), 1)))
+
+    @cached_property
+    def batch_events(self) -> int:
+        """Events per batch, fewer than the settings say where a pass would have fewer steps than `pass_steps`."""
+        asked, fewest = self.training.batch_events, self.training.pass_steps
+        if not fewest or self._steps(asked) >= fewest:
+            return asked
+        return min(asked, max(self.loader.n_events // fewest, SMALLEST_BATCH))
+
+    def _steps(self, batch_events: int) -> int:
+        return len(self.loader.plan(batch_events))
 
     @property
     def _learning_rate(self) -> float:
@@ -170,7 +185,7 @@ class Trainer:
     def _epoch(self, interrupted: threading.Event) -> None:
         state, model = self.state, self.model
         model.train()
-        batches = self.loader.plan(self.training.batch_events, (self.training.seed, state.epoch))
+        batches = self.loader.plan(self.batch_events, (self.training.seed, state.epoch))
         self.carried = self.carried if state.step else None
         share = self.plan[state.epoch - 1].share if self.plan is not None else 1.0
         steps = max(1, round(share * len(batches)))
@@ -225,11 +240,12 @@ class Trainer:
             validation=validation,
             best=better,
         )
-        state.records.append(record)
         state.elapsed += time.monotonic() - started
         self._decay(stuck=bool(validation) and not better)
-        impatient = self.plan is None and state.epoch - state.best_epoch >= self.training.patience * self.passes
-        state.finished = state.epoch >= self.max_epochs or impatient or self._out_of_time()
+        ended = self._ended()
+        record = replace(record, ended=ended)
+        state.records.append(record)
+        state.finished = bool(ended)
         state.epoch, state.step, state.loss_sum, state.events, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
         logger.info("%s", _summary(record))
         log(record.as_dict())
@@ -265,9 +281,27 @@ class Trainer:
             state.best, state.best_epoch = score, state.epoch
         return better
 
+    def _ended(self) -> Ended:
+        """The rule that ends the run after this epoch; empty where it goes on."""
+        if self.plan is None and self._passes_without_better >= self.training.patience:
+            return "patience"
+        if self.state.epoch >= self.max_epochs:
+            return "epochs"
+        return "minutes" if self._out_of_time() else ""
+
+    @property
+    def _passes_without_better(self) -> int:
+        """Passes since the best one; those of the first epoch do not count where an epoch is several passes."""
+        first = self.passes if self.passes > 1 else 0
+        return self.state.epoch - max(self.state.best_epoch, first)
+
     def _decay(self, *, stuck: bool) -> None:
         training, state = self.training, self.state
-        due = {"constant": False, "plateau": stuck, "step": state.epoch % (training.decay_every * self.passes) == 0}
+        stepped = state.epoch % (training.decay_every * self.passes) == 0
+        # A short log is learned long before as many steps are over as the paper takes for a long one.
+        waited = self._passes_without_better if stuck and self.passes > 1 else 0
+        learned = waited > 0 and waited % STUCK_PASSES == 0
+        due = {"constant": False, "plateau": stuck, "step": stepped or learned}
         if due[training.schedule]:
             state.learning_rate *= training.decay
 
@@ -328,7 +362,7 @@ class Trainer:
     @torch.no_grad()
     def _form_carried(self) -> dict[str, Layout]:
         """The form of the state that the model carries from batch to batch, as its first batch shows it."""
-        batch = self.loader.collate(self.loader.plan(self.training.batch_events)[0])
+        batch = self.loader.collate(self.loader.plan(self.batch_events)[0])
         state = self.model.train().encode(batch).state
         return {} if state is None else {"carried": Layout.of(state)}
 

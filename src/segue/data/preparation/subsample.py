@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segue.data.corpus import Corpus
+from segue.data.corpus import Corpus, load
+from segue.data.corpus_folder import read_manifest
 from segue.data.preparation.prepare import prepare
 from segue.settings import ColumnsSettings, Settings
 
@@ -19,6 +20,15 @@ def subsample_users(ids: Sequence[str], users: int, seed: int) -> list[str]:
     """The first `users` of the ids by md5 of id and seed: equal on every machine and for any order of the ids."""
     query = "SELECT id FROM (SELECT unnest(?) AS id) ORDER BY md5(id || ':' || ?), id LIMIT ?"
     return [row[0] for row in duckdb.execute(query, [list(ids), str(seed), users]).fetchall()]
+
+
+def few_users(given: Path, sample: Path, users: int, *, seed: int) -> Path:
+    """The corpus `given` where it has at most `users` known users; else `sample`, so many of them, drawn once."""
+    if read_manifest(given)["sizes"]["known_users"] <= users:
+        return given
+    if not sample.exists():
+        subsample_corpus(load(given), sample, users, seed=seed)
+    return sample
 
 
 def subsample_corpus(whole: Corpus, out: Path, users: int, *, seed: int) -> None:

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from segue.contract.model import ModelConfig, Need, Overrides, SessionEncoder
+from segue.contract.paper_schedule import PAPER_SCHEDULE
 from segue.data.batches import Batch, UserWindow
 from segue.graph.propagation import Csr, neighbour_mean
 from segue.models.a_pgnn.graph import BehaviourGraph, behaviour_graph
@@ -154,7 +155,7 @@ class APGNN(SessionEncoder):
                 "batch_events": 50, "weight_decay": 0.0, "max_epochs": 30, "patience": 30, "shuffle": "sessions",
             },
         },
-        "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+        "paper_conditions": {"training": {"batch_events": 512, **PAPER_SCHEDULE}},
     }  # fmt: skip
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 100, 128, 256)),

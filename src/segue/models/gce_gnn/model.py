@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from segue.contract.model import ModelConfig, Need, Overrides, SessionEncoder
+from segue.contract.paper_schedule import PAPER_SCHEDULE
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
 from segue.graph.session import SessionGraph, prefix_graph
@@ -181,7 +182,7 @@ class GCEGNN(SessionEncoder):
                 "max_epochs": 20, "patience": 3, "shuffle": "events",
             },
         },
-        "paper_conditions": {"training": {"batch_events": 512, "schedule": "step", "decay_every": 3}},
+        "paper_conditions": {"training": {"batch_events": 512, **PAPER_SCHEDULE}},
     }  # fmt: skip
     space: ClassVar[Space] = {
         "model.dim": Choice((32, 64, 96, 100, 128, 256)),

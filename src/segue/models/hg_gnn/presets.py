@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from segue.contract.model import Overrides
+from segue.contract.paper_schedule import PAPER_SCHEDULE
 from segue.models.hg_gnn.memory.sources import POINTED, SOURCES
 from segue.settings.search_space import Between, Choice, Space
 
-_EVERY_THIRD = {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}
+_EVERY_THIRD = {"learning_rate": 1e-3, "decay": 0.1, **PAPER_SCHEDULE}
 _PLATEAU = {"learning_rate": 3e-3, "schedule": "plateau", "decay": 0.3}
 _SEGUE = {"user_term": True, "popularity": True, "memory": SOURCES, "pointer": POINTED}
 
@@ -16,7 +17,7 @@ SEGUE: Overrides = {"model": _SEGUE, "training": _PLATEAU}
 """The paper's model with a user term, popularity and a memory of counts."""
 
 PAPER: Overrides = {"model": {}, "training": _EVERY_THIRD}
-"""The paper's model, under the readings of docs/paper-map.md."""
+"""The paper's model, under the readings of docs/paper-map.md; its schedule counts steps (docs/decisions/0016)."""
 
 AUTHORS_CODE: Overrides = {
     "model": {

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from segue.contract.model import ModelConfig, Overrides
+from segue.contract.paper_schedule import PAPER_SCHEDULE
 from segue.data.batches import UserWindow
 from segue.nn.recurrent import Reset
 from segue.nn.sampled import Drawn
@@ -73,7 +74,7 @@ _OFFICIAL_TRAINING = {
 
 PRESETS: Mapping[str, Overrides] = {
     "full_softmax": {"training": {"learning_rate": 3e-3}},
-    "paper_conditions": {"training": {"learning_rate": 1e-3, "schedule": "step", "decay": 0.1, "decay_every": 3}},
+    "paper_conditions": {"training": {"learning_rate": 1e-3, "decay": 0.1, **PAPER_SCHEDULE}},
     # The authors' settings for their small networks on Xing. Their batches of 50 and 100 users play one item per
     # step; here a step is a whole session of each user, so the other targets of the batch are negatives enough.
     # Not theirs: feed_last. The "final state" of their paper has seen the last item, that of their program has not.
