@@ -121,6 +121,24 @@ def test_batches_shrink_until_a_pass_has_enough_steps(tmp_path: Path) -> None:
     assert trainer(tmp_path, batch_events=10_000).batch_events == 10_000
 
 
+def test_a_pass_may_read_a_part_of_the_log_another_one_each_time(tmp_path: Path) -> None:
+    whole = trainer(tmp_path).loader.n_events
+    run = trainer(tmp_path, batch_events=16, pass_events=32, max_epochs=6, patience=6)
+    run.run()
+    found = [record["events"] for record in records(tmp_path)]
+    assert all(16 <= events <= 64 < whole for events in found)
+    plans = [run.loader.plan(16, (0, epoch))[:2] for epoch in (1, 2)]
+    assert {int(s) for rows in plans[0] for s in rows.session} != {int(s) for rows in plans[1] for s in rows.session}
+    assert trainer(tmp_path, batch_events=16, pass_events=10**9).passes == 1
+
+
+def test_a_model_that_carries_a_state_reads_the_whole_log(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'training.pass_events'.*set it to 0"):
+        runs.train(small_logs.corpus(), tmp_path / "m", {
+            "model": {"name": "gru4rec", "preset": "official"}, "training": {"pass_events": 100},
+        })  # fmt: skip
+
+
 def test_an_epoch_is_the_nearest_number_of_passes(tmp_path: Path) -> None:
     steps = len(trainer(tmp_path).loader.plan(16))
     assert steps == 5

@@ -273,6 +273,9 @@ class TrainingSettings(Config):
     """Fewest steps of a pass over the train part. Where batches of `training.batch_events` are too large for that, they
     are made as much smaller as it takes, but not smaller than 16 events. 0: batches are what `training.batch_events`
     says."""
+    pass_events: int = Field(0, ge=0, le=1_000_000_000_000)
+    """Approximate most events of a pass. A longer log is read in part, other sessions drawn in every pass; what a model
+    counts, it still counts over the whole log. 0: a pass reads everything."""
     max_epochs: int = Field(30, ge=1, le=1_000_000)
     """Most epochs of a training."""
     max_minutes: float | None = Field(None, gt=0)

@@ -108,6 +108,11 @@ class Trainer:
     ) -> None:
         if (corpus.part == Part.TEST).any():
             raise ValueError("a corpus with test sessions was given to training")
+        if training.pass_events and model.order != "shuffled":
+            raise ConfigError(
+                f"setting 'training.pass_events': {name} carries a state from session to session and reads the whole "
+                "log in order; set it to 0"
+            )
         self.model, self.corpus, self.training, self.evaluation = model, corpus, training, evaluation
         self.folder, self.plan, self.name = folder, plan, name
         self._progress = progress or (lambda _: None)
@@ -174,7 +179,9 @@ class Trainer:
         return min(asked, max(self.loader.n_events // fewest, SMALLEST_BATCH))
 
     def _steps(self, batch_events: int) -> int:
-        return len(self.loader.plan(batch_events))
+        """Steps of a pass with batches of this size."""
+        steps, most = len(self.loader.plan(batch_events)), self.training.pass_events
+        return min(steps, math.ceil(most / batch_events)) if most else steps
 
     @property
     def _learning_rate(self) -> float:
@@ -188,7 +195,7 @@ class Trainer:
         batches = self.loader.plan(self.batch_events, (self.training.seed, state.epoch))
         self.carried = self.carried if state.step else None
         share = self.plan[state.epoch - 1].share if self.plan is not None else 1.0
-        steps = max(1, round(share * len(batches)))
+        steps = max(1, round(share * min(len(batches), self._steps(self.batch_events))))
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate * group.get("pace", 1.0)
         while state.step < steps and not self._out_of_time():
