@@ -137,12 +137,13 @@ def main() -> None:
     out = folder / "comparison"
     summary = standing(out) if chosen.show else compare(corpus, out, named_models(chosen.models), plan)
     write_page(out / "report.html", summary)
-    users = f"--users {chosen.users} " if chosen.users else ""
+    users = f"--users {chosen.users} --draw {chosen.draw} " if chosen.users else ""
     drawn = f"{chosen.users:,} users drawn by seed {chosen.draw}." if chosen.users else "All users."
+    models = "" if chosen.models == parser.get_default("models") else " --models " + " ".join(chosen.models)
     common, own = summary.plan, "".join(f" --set {text}" for text in chosen.set)
     command = (
         f"benchmarks/comparison.py {chosen.name} LOG {users}--minutes {common['minutes']:g} --trials {common['trials']}"
-        f" --seeds {chosen.seeds}{own}"
+        f" --seeds {chosen.seeds}{own}{models}"
     )
     facts = table1(load(corpus))
     text = page(chosen.title or chosen.name, drawn, command, summary, facts)

@@ -10,10 +10,13 @@ from segue.models.hg_gnn.memory.sources import POINTED, SOURCES
 from segue.settings.search_space import Between, Choice, Space
 
 _EVERY_THIRD = {"learning_rate": 1e-3, "decay": 0.1, **PAPER_SCHEDULE}
-_PLATEAU = {"learning_rate": 3e-3, "schedule": "plateau", "decay": 0.3}
+_FALLING = {"schedule": "step", "decay": 0.3, "decay_every": 1, "patience": 2, "pass_steps": 100}
+"""Few passes at a rate that falls: counts need few events to be weighed, and vectors soon learn train by heart."""
+_WITH_VECTORS = {**_FALLING, "learning_rate": 3e-3, "max_epochs": 5}
+_COUNTS_ALONE = {**_FALLING, "learning_rate": 4e-3, "max_epochs": 3, "pass_events": 60_000}
 _SEGUE = {"user_term": True, "popularity": True, "memory": SOURCES, "pointer": POINTED}
 
-SEGUE: Overrides = {"model": _SEGUE, "training": _PLATEAU}
+SEGUE: Overrides = {"model": _SEGUE, "training": _WITH_VECTORS}
 """The paper's model with a user term, popularity and a memory of counts."""
 
 PAPER: Overrides = {"model": {}, "training": _EVERY_THIRD}
@@ -64,12 +67,12 @@ NO_GRAPH: Overrides = {"model": {**_NO_HGNN, "add_user": True}, "training": _EVE
 NO_USERS: Overrides = {"model": {"user_nodes": False}, "training": _EVERY_THIRD}
 """Control: does the paper's model gain anything from knowing the user?"""
 
-SEGUE_NO_GRAPH: Overrides = {"model": {**_SEGUE, **_NO_HGNN}, "training": _PLATEAU}
+SEGUE_NO_GRAPH: Overrides = {"model": {**_SEGUE, **_NO_HGNN}, "training": _WITH_VECTORS}
 """Control: does the graph bring anything to a model that holds the counts already?"""
 
 MEMORY: Overrides = {
     "model": {"embeddings": False, "popularity": True, "memory": SOURCES, "pointer": POINTED},
-    "training": _PLATEAU,
+    "training": _COUNTS_ALONE,
 }
 """Control: does any embedding, session encoder or graph bring more than the same counts weighted by four facts?"""
 
