@@ -74,7 +74,7 @@ MEMORY: Overrides = {
     "model": {"embeddings": False, "popularity": True, "memory": SOURCES, "pointer": POINTED},
     "training": _COUNTS_ALONE,
 }
-"""Control: does any embedding, session encoder or graph bring more than the same counts weighted by four facts?"""
+"""Control: does any embedding, session encoder or graph bring more than the same counts weighted by eight facts?"""
 
 PRESETS: dict[str, Overrides] = {
     "segue": SEGUE,

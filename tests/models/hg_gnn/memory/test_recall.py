@@ -61,14 +61,14 @@ def test_facts_by_hand() -> None:
     model = memory_of(corpus)
     batch = first_row(corpus, 2)
     asked = model.recall._asked(batch, batch.prefixes())
-    facts = facts_of(asked, Entries.present(*(torch.tensor([1, 1, 2]),) * 3), model.recall.support)
+    facts = facts_of(asked, torch.tensor([1, 1, 2]), model.recall.support)
     # Prefix (1, 0): both items are in two sessions without this one; 6 events of 4 items, the last 2 s into day 1.
     away = (2 * DAY + 1_000 - 2_000) / HOUR
     expected = [log1p(2), log1p(2), log1p(2), log1p(2), log1p(away), 1, 4 / 6, 1]
     assert facts[1].tolist() == pytest.approx(expected)
     stranger = first_row(corpus, 3)
     asked = model.recall._asked(stranger, stranger.prefixes())
-    nothing = Entries.present(*(torch.zeros(0, dtype=torch.int64),) * 3)
+    nothing = torch.zeros(0, dtype=torch.int64)
     assert facts_of(asked, nothing, model.recall.support).tolist() == [[log1p(1), 0, 0, 0, 0, 0, 0, 0]]
 
 
@@ -79,7 +79,7 @@ def test_facts_are_standardised_over_train() -> None:
     _, facts = model.recall(batch, batch.prefixes(), frozenset())
     raw = facts_of(
         model.recall._asked(batch, batch.prefixes()),
-        model.recall(batch, batch.prefixes(), frozenset({"transition"}))[0]["transition"].entries,
+        model.recall(batch, batch.prefixes(), frozenset({"transition"}))[0]["transition"].event,
         model.recall.support,
     )
     spread = raw.std(0, correction=0)
@@ -158,3 +158,22 @@ def test_nothing_is_recalled_for_an_empty_session_of_a_stranger_but_what_is_popu
     batch = worlds.request_of(model, [], corpus.n_users)
     found, _ = model.recall(batch, batch.prefixes(), frozenset(SOURCES))
     assert {source for source in SOURCES if len(found[source].event)} <= {"recent", "trend"}
+
+
+def test_sources_without_anything_to_say_in_train_are_off_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    """Users of one session each, all within an hour: nobody has a history, and no period has closed."""
+    corpus = corpus_of([[[0, 1, 2]], [[0, 1, 2]], [[1, 2, 0]]], starts=[[0], [1_000], [2_000]])
+    with caplog.at_level("INFO", "segue"):
+        model = memory_of(corpus)
+    off = "history, recent_history, last_session, own_sessions, recent, trend"
+    assert f"memory: off, since train gives them nothing to say: {off}" in caplog.messages
+    batch = worlds.request_of(model, [0], 0, [2, 2])
+    found, _ = model.recall(batch, batch.prefixes(), frozenset(SOURCES))
+    assert {name for name in SOURCES if len(found[name].event)} == set(SOURCES) - {*off.split(", "), "order_before"}
+
+
+def test_a_log_that_has_everything_switches_nothing_off(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "segue"):
+        model = memory_of(worlds.busy(), trend_half_life="1d")
+    assert model.recall.speaks.all()
+    assert not any(message.startswith("memory: off") for message in caplog.messages)

@@ -142,6 +142,7 @@ def test_softmax_share_and_pointer_sum_to_one(pointer: tuple[MemorySource, ...])
 def trained_on_once(corpus: Corpus, *, leaking: bool) -> HGGNN:
     """As the trainer trains, weight decay included. Leaking: the running session stays in the counts."""
     model = model_of(corpus)
+    model.recall.speaks.fill_(1)  # even a source that train gives nothing to say
     loader = Loader(corpus, corpus.train, model.config.window.length)
     optimizer = torch.optim.Adam(model.parameter_groups(), lr=0.02, weight_decay=TrainingSettings().weight_decay)
     model.train()
@@ -221,3 +222,28 @@ def test_in_training_a_session_is_scored_as_if_it_had_never_been_counted() -> No
         model.recall = whole
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
         assert not torch.allclose(worlds.scores_of(model, uncounted), wanted), "a session left in is seen"
+
+
+def items_of_a_day(*, shuffled: bool) -> Corpus:
+    """Each day everybody takes two of that day's three items. Shuffled: each session is of a day drawn at random."""
+    random = torch.Generator().manual_seed(7)
+    days, users = 12, 60
+    day = torch.arange(days).expand(users, days)
+    drawn = torch.randint(days, (users, days), generator=random) if shuffled else day
+    sessions = [[(3 * of + torch.randperm(3, generator=random)[:2]).tolist() for of in own] for own in drawn.tolist()]
+    starts = [[day * worlds.DAY + user * worlds.DAY // users for day in range(days)] for user in range(users)]
+    return worlds.corpus_of(sessions, n_items=3 * days, starts=starts)
+
+
+def test_recency_is_believed_only_where_time_matters() -> None:
+    apart = {}
+    for shuffled in (False, True):
+        corpus = items_of_a_day(shuffled=shuffled)
+        only = {"memory": ("recent", "trend"), "pointer": ("recent",), "embeddings": False, "user_term": False}
+        model = model_of(corpus, trend_half_life="6h", **only)
+        worlds.train(model, corpus, epochs=25, lr=0.01)
+        (batch,) = Loader(corpus, corpus.train, LENGTH).batches(10**9)
+        scores = worlds.scores_of(model.eval(), batch)
+        apart[shuffled] = float((scores.amax(1) - scores.amin(1)).mean())
+    assert apart[False] > 8
+    assert apart[True] < apart[False] / 4, "how far apart recency alone puts the items of an event, on average"

@@ -34,6 +34,12 @@ class Entries:
         columns = (event, item, value.double(), cell)
         return cls(*(column.index_select(0, left) for column in columns))
 
+    @classmethod
+    def none(cls, device: torch.device) -> Entries:
+        """No entry."""
+        empty = torch.zeros(0, dtype=torch.int64, device=device)
+        return cls(empty, empty, empty.double(), empty)
+
     def __len__(self) -> int:
         """Number of entries."""
         return len(self.event)

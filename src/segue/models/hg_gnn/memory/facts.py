@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from segue.models.hg_gnn.memory.entries import Entries, lookup
+from segue.models.hg_gnn.memory.entries import lookup
 from segue.models.hg_gnn.memory.question import Question
 from segue.models.hg_gnn.memory.tables import HOUR
 
@@ -13,7 +13,7 @@ FACTS = 8
 """Number of facts."""
 
 
-def facts_of(asked: Question, transitions: Entries, support: Tensor) -> Tensor:
+def facts_of(asked: Question, transitions: Tensor, support: Tensor) -> Tensor:
     """The facts of each event as they are, float64 [events, 8].
 
     log(1 + n) of: the length of the prefix; the user's past sessions; the train sessions that hold the last item; its
@@ -22,13 +22,14 @@ def facts_of(asked: Question, transitions: Entries, support: Tensor) -> Tensor:
     is counted without the running session.
 
     Args:
-        transitions: what source "transition" recalls. support: train sessions that hold each item, [n_items].
+        transitions: int64 [n], the event of everything that source "transition" recalls.
+        support: train sessions that hold each item, [n_items].
     """
     batch, prefixes = asked.batch, asked.prefixes
     length = prefixes.mask.sum(1)
     events, last = asked.item_at(0)
     sessions = torch.zeros_like(batch.target).index_copy(0, events, support[last] - asked.counted_once(events, last))
-    successors = torch.bincount(transitions.event, minlength=len(asked))
+    successors = torch.bincount(transitions, minlength=len(asked))
     seen, variety, away = (fact for fact in _of_history(asked, length))
     known = (batch.past[:, 1] > batch.past[:, 0])[batch.row]
     numbers = [length, batch.past_sessions[batch.row], sessions, successors, away]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Self, cast
 
@@ -18,8 +19,10 @@ from segue.models.hg_gnn.memory.entries import Entries, Recalled
 from segue.models.hg_gnn.memory.facts import FACTS, facts_of
 from segue.models.hg_gnn.memory.half_lives import HalfLives
 from segue.models.hg_gnn.memory.question import Question
-from segue.models.hg_gnn.memory.sources import TABLE, Counts, MemorySource
+from segue.models.hg_gnn.memory.sources import SOURCES, TABLE, Counts, MemorySource
 from segue.models.hg_gnn.memory.tables import LARGEST_COUNT, PairTable, PopularityByPeriod
+
+logger = logging.getLogger("segue")
 
 _PAIRS = ("transition", "predecessor", "order", "basket")
 _PERIODS = ("recent", "trend")
@@ -35,13 +38,14 @@ class Recall(nn.Module):
     """All counts of the memory.
 
     Buffers: the tables; support int64 [n_items]; half_life of the decayed history in ms; centre and spread of the
-    facts, float64 [8].
+    facts, float64 [8]; speaks int64 [sources], 1 where a source is on.
     """
 
     support: Tensor
     half_life: Tensor
     centre: Tensor
     spread: Tensor
+    speaks: Tensor
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Recall(nn.Module):
         self.register_buffer("half_life", torch.tensor(half_life, dtype=torch.float64))
         self.register_buffer("centre", torch.zeros(FACTS, dtype=torch.float64))
         self.register_buffer("spread", torch.ones(FACTS, dtype=torch.float64))
+        self.register_buffer("speaks", torch.ones(len(SOURCES), dtype=torch.int64))
         self.n_items, self.history_items = len(support), history_items
 
     @classmethod
@@ -82,7 +87,7 @@ class Recall(nn.Module):
             for name, half_life in (("recent", half_lives.recent), ("trend", half_lives.trend))
         }
         recall = cls(pairs, periods, torch.from_numpy(tables.item_sessions), half_lives.history, window.history)
-        recall._measure_facts(Loader(corpus, train, window.length))
+        recall._measure(Loader(corpus, train, window.length))
         return recall
 
     @classmethod
@@ -107,6 +112,7 @@ class Recall(nn.Module):
             "recall.half_life": Layout(torch.float64, (), tiny),
             "recall.centre": Layout(torch.float64, (FACTS,)),
             "recall.spread": Layout(torch.float64, (FACTS,), tiny),
+            "recall.speaks": Layout(torch.int64, (len(SOURCES),), 0, 1),
         }
 
     @staticmethod
@@ -115,6 +121,8 @@ class Recall(nn.Module):
         for name in _PAIRS:
             check_rows(state, *(f"recall.pairs.{name}.{field}" for field in PairTable.FIELDS[:3]))
         for name in _PERIODS:
+            if len(state[f"recall.periods.{name}.offsets"]) < 2:
+                raise ValueError(f"array 'recall.periods.{name}.offsets' holds no period")
             check_rows(state, *(f"recall.periods.{name}.{field}" for field in PopularityByPeriod.FIELDS[2:]))
 
     @property
@@ -130,31 +138,42 @@ class Recall(nn.Module):
         """What each of `sources` suggests, and the facts x of each event, standardised, [events, 8]."""
         asked = self._asked(batch, prefixes)
         found = {
-            name: Recalled.of(TABLE[name].recall(asked, self.counts), len(asked), self.n_items, sums=TABLE[name].sums)
+            name: Recalled.of(self._entries(asked, name), len(asked), self.n_items, sums=TABLE[name].sums)
             for name in sources
         }
-        transitions = found["transition"].entries if "transition" in found else None
-        facts = (self._facts(asked, transitions) - self.centre) / self.spread
+        facts = (self._facts(asked) - self.centre) / self.spread
         return found, facts.clamp(-_FARTHEST, _FARTHEST)
 
     def _asked(self, batch: Batch, prefixes: Prefixes) -> Question:
         return Question(batch, prefixes, self.n_items, self.half_life, self.history_items)
 
-    def _facts(self, asked: Question, transitions: Entries | None) -> Tensor:
-        if transitions is None:
-            transitions = TABLE["transition"].recall(asked, self.counts)
-        return facts_of(asked, transitions, self.support)
+    def _entries(self, asked: Question, name: MemorySource) -> Entries:
+        """What a source suggests; nothing where it is off."""
+        if not self.speaks[SOURCES.index(name)]:
+            return Entries.none(self.support.device)
+        return TABLE[name].recall(asked, self.counts)
+
+    def _facts(self, asked: Question) -> Tensor:
+        return facts_of(asked, TABLE["transition"].recall(asked, self.counts).event, self.support)
 
     @torch.no_grad()
-    def _measure_facts(self, loader: Loader) -> None:
-        """Centre and spread of the facts over train events drawn at random, always the same ones."""
+    def _measure(self, loader: Loader) -> None:
+        """Measure centre and spread of the facts over train events drawn at random, always the same ones, and switch
+        off the sources that suggest nothing for any of them: their weights could not be learned."""
         found: list[Tensor] = []
+        spoken: set[MemorySource] = set()
         for batch in loader.batches(512, (0,)):
-            found.append(self._facts(self._asked(batch, batch.prefixes()), None))
+            asked = self._asked(batch, batch.prefixes())
+            found.append(self._facts(asked))
+            spoken |= {name for name in SOURCES if name not in spoken and len(self._entries(asked, name))}
             if sum(map(len, found)) >= _SAMPLED_EVENTS:
                 break
-        if found:
-            facts = torch.cat(found)
-            spread = facts.std(0, correction=0)
-            self.centre.copy_(facts.mean(0))
-            self.spread.copy_(torch.where(spread > _CONSTANT, spread, 1.0))
+        if not found:
+            return
+        facts = torch.cat(found)
+        spread = facts.std(0, correction=0)
+        self.centre.copy_(facts.mean(0))
+        self.spread.copy_(torch.where(spread > _CONSTANT, spread, 1.0))
+        self.speaks.copy_(torch.tensor([name in spoken for name in SOURCES]))
+        if silent := [name for name in SOURCES if name not in spoken]:
+            logger.info("memory: off, since train gives them nothing to say: %s", ", ".join(silent))

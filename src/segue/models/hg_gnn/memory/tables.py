@@ -152,7 +152,7 @@ class PopularityByPeriod(nn.Module):
             "period": Layout(torch.int64, (), HOUR, LARGEST_TIME),
             "offsets": Layout(torch.int64, (None,)),
             "items": Layout(torch.int32, (None,), 0, n_items - 1),
-            "values": Layout(torch.float64, (None,), 0),
+            "values": Layout(torch.float64, (None,), 0, LARGEST_COUNT),
         }
 
     def at(self, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
