@@ -170,6 +170,8 @@ def _tensor(folder: Path, draw: random.Random) -> str:
 
 def _filled(value: float, everywhere: bool) -> Callable[[torch.Tensor, random.Random], torch.Tensor]:
     def change(tensor: torch.Tensor, draw: random.Random) -> torch.Tensor:
+        if tensor.dtype == torch.bool:
+            return ~tensor
         limits = torch.finfo(tensor.dtype) if tensor.is_floating_point() else torch.iinfo(tensor.dtype)
         finite = value != value or abs(value) == float("inf")
         bounded = value if finite and tensor.is_floating_point() else max(min(value, limits.max), limits.min)
