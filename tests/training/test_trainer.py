@@ -85,7 +85,7 @@ def test_short_passes_count_together_as_one_epoch(tmp_path: Path, monkeypatch: p
     scripted(monkeypatch, [0.1 + 0.01 * n for n in range(8)])
     run = in_passes(tmp_path, 3, max_epochs=2, decay_every=1)
     plan = run.run()
-    assert (run.passes, run.max_epochs) == (3, 6)
+    assert (run.pace.passes, run.max_epochs) == (3, 6)
     rates = [record["learning_rate"] for record in records(tmp_path)]
     assert rates == pytest.approx([1e-2] * 3 + [1e-3] * 3)
     assert [epoch.learning_rate for epoch in plan] == rates
@@ -115,10 +115,10 @@ def test_no_rate_falls_early_where_a_pass_is_an_epoch(tmp_path: Path, monkeypatc
 def test_batches_shrink_until_a_pass_has_enough_steps(tmp_path: Path) -> None:
     events = trainer(tmp_path).loader.n_events
     run = trainer(tmp_path, batch_events=10_000, pass_steps=4)
-    assert run.batch_events == events // 4 > 16
-    assert abs(len(run.loader.plan(run.batch_events)) - 4) <= 1
-    assert trainer(tmp_path, batch_events=events // 4 - 1, pass_steps=4).batch_events == events // 4 - 1
-    assert trainer(tmp_path, batch_events=10_000).batch_events == 10_000
+    assert run.pace.batch_events == events // 4 > 16
+    assert abs(len(run.loader.plan(run.pace.batch_events)) - 4) <= 1
+    assert trainer(tmp_path, batch_events=events // 4 - 1, pass_steps=4).pace.batch_events == events // 4 - 1
+    assert trainer(tmp_path, batch_events=10_000).pace.batch_events == 10_000
 
 
 def test_a_pass_may_read_a_part_of_the_log_another_one_each_time(tmp_path: Path) -> None:
@@ -129,7 +129,17 @@ def test_a_pass_may_read_a_part_of_the_log_another_one_each_time(tmp_path: Path)
     assert all(16 <= events <= 64 < whole for events in found)
     plans = [run.loader.plan(16, (0, epoch))[:2] for epoch in (1, 2)]
     assert {int(s) for rows in plans[0] for s in rows.session} != {int(s) for rows in plans[1] for s in rows.session}
-    assert trainer(tmp_path, batch_events=16, pass_events=10**9).passes == 1
+    assert trainer(tmp_path, batch_events=16, pass_events=10**9).pace.passes == 1
+
+
+def test_a_refit_plays_as_much_of_its_passes_as_was_played_when_they_were_selected(tmp_path: Path) -> None:
+    plan = trainer(tmp_path, batch_events=16, pass_events=32, max_epochs=3, patience=3).run()
+    assert all(0.5 < epoch.share < 2 for epoch in plan)
+    selected = [record["events"] for record in records(tmp_path)][: len(plan)]
+    (again := tmp_path / "again").mkdir()
+    trainer(again, batch_events=16, pass_events=32, plan=plan).run()
+    played = [record["events"] for record in records(again)]
+    assert all(abs(events - before) <= 16 for events, before in zip(played, selected, strict=True))
 
 
 def test_a_model_that_carries_a_state_reads_the_whole_log(tmp_path: Path) -> None:
@@ -142,13 +152,14 @@ def test_a_model_that_carries_a_state_reads_the_whole_log(tmp_path: Path) -> Non
 def test_an_epoch_is_the_nearest_number_of_passes(tmp_path: Path) -> None:
     steps = len(trainer(tmp_path).loader.plan(16))
     assert steps == 5
-    passes = {epoch_steps: trainer(tmp_path, epoch_steps=epoch_steps).passes for epoch_steps in (0, 1, 5, 7, 8, 12, 13)}
+    asked = (0, 1, 5, 7, 8, 12, 13)
+    passes = {epoch_steps: trainer(tmp_path, epoch_steps=epoch_steps).pace.passes for epoch_steps in asked}
     assert passes == {0: 1, 1: 1, 5: 1, 7: 1, 8: 2, 12: 2, 13: 3}
 
 
 def test_no_batch_is_made_smaller_than_sixteen(tmp_path: Path) -> None:
-    assert trainer(tmp_path, batch_events=64, pass_steps=10**6).batch_events == 16
-    assert trainer(tmp_path, batch_events=8, pass_steps=10**6).batch_events == 8
+    assert trainer(tmp_path, batch_events=64, pass_steps=10**6).pace.batch_events == 16
+    assert trainer(tmp_path, batch_events=8, pass_steps=10**6).pace.batch_events == 8
 
 
 def test_the_rate_reaches_the_optimizer(tmp_path: Path) -> None:

@@ -120,8 +120,8 @@ def check_sessions(
 
 def check_offsets(name: str, offsets: npt.NDArray[Any], rows: int, entries: int) -> None:
     """Check the offsets of `rows` lists that hold `entries` entries together."""
-    if len(offsets) != rows + 1:
-        raise ValueError(f"{name} are {len(offsets):,}, expected {rows + 1:,}")
+    if not len(offsets) or len(offsets) != rows + 1:
+        raise ValueError(f"{name} are {len(offsets):,}, expected {max(rows + 1, 1):,}")
     if offsets[0] != 0 or offsets[-1] != entries or not (offsets[:-1] <= offsets[1:]).all():
         raise ValueError(f"{name} do not ascend from 0 to {entries:,}")
 

@@ -118,6 +118,8 @@ def _check_stored(settings: ModelSettings) -> None:
 
 def _brought_up(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a stored model, and of its inner model if any, as they would be stored today."""
+    if not isinstance(options.get("name"), str):
+        return dict(options)  # what is missing or of another kind is refused where the options are read
     within = load(options["name"]).wraps
     inner = {k: _brought_up(value) for k, value in options.items() if k == within and isinstance(value, dict)}
     preset = {"preset": _RENAMED_PRESETS[options["preset"]]} if options.get("preset") in _RENAMED_PRESETS else {}

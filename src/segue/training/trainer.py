@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +29,10 @@ from segue.system.json_files import typed
 from segue.system.torch_runtime import deterministic, keep_large_buffers, pick_device, tensorboard
 from segue.training.epochs import Ended, EpochRecord, write_epochs
 from segue.training.optimizers import optimizer_of, slot_layouts
+from segue.training.pace import Pace
 
 SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
 """Validation metrics that choose the epoch; the second one decides where the first is equal, as on tiny catalogues."""
-
-SMALLEST_BATCH = 16
-"""Events of the smallest batch that `pass_steps` makes."""
-STUCK_PASSES = 2
-"""Passes without a better validation after which schedule "step" lowers the rate where an epoch is several passes."""
 
 logger = logging.getLogger("segue")
 
@@ -110,8 +105,8 @@ class Trainer:
             raise ValueError("a corpus with test sessions was given to training")
         if training.pass_events and model.order != "shuffled":
             raise ConfigError(
-                f"setting 'training.pass_events': {name} carries a state from session to session and reads the whole "
-                "log in order; set it to 0"
+                f"setting 'training.pass_events': {model.title} carries a state from session to session and reads the "
+                "whole log in order; set it to 0"
             )
         self.model, self.corpus, self.training, self.evaluation = model, corpus, training, evaluation
         self.folder, self.plan, self.name = folder, plan, name
@@ -123,6 +118,7 @@ class Trainer:
             corpus, corpus.train, model.config.window.length,
             shuffle=training.shuffle, order=model.order, device=self.device,
         )  # fmt: skip
+        self.pace = Pace(training, self.loader)
         self.optimizer = optimizer_of(model.parameter_groups(), training)
         self.state = TrainingState(training.learning_rate)
         self.best_weights: dict[str, Tensor] = {}
@@ -149,7 +145,7 @@ class Trainer:
         if self.plan is None and self.best_weights:
             self.model.load_state_dict(self.best_weights)
         return [
-            EpochPlan(record.learning_rate, record.events / max(self.loader.n_events, 1))
+            EpochPlan(record.learning_rate, record.events / max(self.pace.pass_events, 1))
             for record in self.state.records[: self.state.best_epoch]
         ]
 
@@ -161,27 +157,7 @@ class Trainer:
     @property
     def max_epochs(self) -> int:
         """The most passes over the train part that this run can play."""
-        return len(self.plan) if self.plan is not None else self.training.max_epochs * self.passes
-
-    @cached_property
-    def passes(self) -> int:
-        """Passes over the train part that count as one epoch for the schedule and the end (`epoch_steps`)."""
-        if not self.training.epoch_steps:
-            return 1
-        return max(1, round(self.training.epoch_steps / max(self._steps(self.batch_events), 1)))
-
-    @cached_property
-    def batch_events(self) -> int:
-        """Events per batch, fewer than the settings say where a pass would have fewer steps than `pass_steps`."""
-        asked, fewest = self.training.batch_events, self.training.pass_steps
-        if not fewest or self._steps(asked) >= fewest:
-            return asked
-        return min(asked, max(self.loader.n_events // fewest, SMALLEST_BATCH))
-
-    def _steps(self, batch_events: int) -> int:
-        """Steps of a pass with batches of this size."""
-        steps, most = len(self.loader.plan(batch_events)), self.training.pass_events
-        return min(steps, math.ceil(most / batch_events)) if most else steps
+        return len(self.plan) if self.plan is not None else self.training.max_epochs * self.pace.passes
 
     @property
     def _learning_rate(self) -> float:
@@ -192,10 +168,10 @@ class Trainer:
     def _epoch(self, interrupted: threading.Event) -> None:
         state, model = self.state, self.model
         model.train()
-        batches = self.loader.plan(self.batch_events, (self.training.seed, state.epoch))
+        batches = self.loader.plan(self.pace.batch_events, (self.training.seed, state.epoch))
         self.carried = self.carried if state.step else None
         share = self.plan[state.epoch - 1].share if self.plan is not None else 1.0
-        steps = max(1, round(share * min(len(batches), self._steps(self.batch_events))))
+        steps = max(1, round(share * min(len(batches), self.pace.steps)))
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate * group.get("pace", 1.0)
         while state.step < steps and not self._out_of_time():
@@ -248,7 +224,8 @@ class Trainer:
             best=better,
         )
         state.elapsed += time.monotonic() - started
-        self._decay(stuck=bool(validation) and not better)
+        if self.pace.falls(state.epoch, state.best_epoch, stuck=bool(validation) and not better):
+            state.learning_rate *= self.training.decay
         ended = self._ended()
         record = replace(record, ended=ended)
         state.records.append(record)
@@ -290,27 +267,12 @@ class Trainer:
 
     def _ended(self) -> Ended:
         """The rule that ends the run after this epoch; empty where it goes on."""
-        if self.plan is None and self._passes_without_better >= self.training.patience:
+        waited = self.pace.without_better(self.state.epoch, self.state.best_epoch)
+        if self.plan is None and waited >= self.training.patience:
             return "patience"
         if self.state.epoch >= self.max_epochs:
             return "epochs"
         return "minutes" if self._out_of_time() else ""
-
-    @property
-    def _passes_without_better(self) -> int:
-        """Passes since the best one; those of the first epoch do not count where an epoch is several passes."""
-        first = self.passes if self.passes > 1 else 0
-        return self.state.epoch - max(self.state.best_epoch, first)
-
-    def _decay(self, *, stuck: bool) -> None:
-        training, state = self.training, self.state
-        stepped = state.epoch % (training.decay_every * self.passes) == 0
-        # A short log is learned long before as many steps are over as the paper takes for a long one.
-        waited = self._passes_without_better if stuck and self.passes > 1 else 0
-        learned = waited > 0 and waited % STUCK_PASSES == 0
-        due = {"constant": False, "plateau": stuck, "step": stepped or learned}
-        if due[training.schedule]:
-            state.learning_rate *= training.decay
 
     def _save(self) -> None:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
@@ -369,7 +331,7 @@ class Trainer:
     @torch.no_grad()
     def _form_carried(self) -> dict[str, Layout]:
         """The form of the state that the model carries from batch to batch, as its first batch shows it."""
-        batch = self.loader.collate(self.loader.plan(self.batch_events)[0])
+        batch = self.loader.collate(self.loader.plan(self.pace.batch_events)[0])
         state = self.model.train().encode(batch).state
         return {} if state is None else {"carried": Layout.of(state)}
 
