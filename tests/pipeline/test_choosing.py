@@ -12,6 +12,7 @@ import pytest
 import runs
 import small_logs
 
+import segue
 from segue import models
 from segue.artifact.model_folder import load_model, read_facts
 from segue.data.corpus import Part
@@ -157,6 +158,29 @@ def test_a_budget_that_the_counts_use_up_leaves_the_vectors_out(
     assert preset.line == (
         "model.preset = memory: it took more than half of training.max_minutes = 5; the vectors were not tried"
     )
+
+
+def test_without_validation_the_counts_are_taken_untried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "evaluation_sessions", lambda *_: ([], None))
+    lines = {choice.setting: choice.line for choice in read_choices(fit(tmp_path / "m"))}
+    assert lines["model.preset"] == (
+        "model.preset = memory: no session of validation is there to compare it with the vectors on"
+    )
+
+
+def test_attributes_in_the_graph_leave_the_vectors_open(tmp_path: Path) -> None:
+    overrides: Nested = {**OPEN, "graph": {"attributes": ["item.c"]}}
+    source, settings = settings_for_log(str(small_logs.log()), overrides)
+    options = Options(left_open=left_open(source, overrides))
+    out = pipeline.fit(source, tmp_path / "m", settings, options, items=small_logs.items_file())
+    assert "model.preset" in {choice.setting for choice in read_choices(out)}
+
+
+def test_python_chooses_too_unless_it_is_told_not_to() -> None:
+    model = segue.fit(str(small_logs.log()), OPEN, refit=False)
+    assert [choice.setting for choice in read_choices(model.artifact.folder)][-1] == "model.preset"
+    literal = segue.fit(str(small_logs.log()), OPEN, refit=False, choose=False)
+    assert read_choices(literal.artifact.folder) == []
 
 
 def test_vectors_get_the_minutes_that_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
