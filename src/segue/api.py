@@ -10,7 +10,7 @@ from typing import Any
 from segue.errors import ConfigError
 from segue.pipeline import fit as pipeline
 from segue.pipeline.fit import Options
-from segue.pipeline.settings import settings_for_log
+from segue.pipeline.settings import left_open, settings_for_log
 from segue.serving.recommender import Recommender
 from segue.settings import Nested
 from segue.settings.overrides import read_overrides
@@ -29,6 +29,7 @@ def fit(
     refit: bool = True,
     final: bool = False,
     overwrite: bool = False,
+    choose: bool = True,
 ) -> Recommender:
     """Prepare, train and measure on a log; returns the model, ready to recommend.
 
@@ -39,17 +40,21 @@ def fit(
         items, users: names and categorical columns, one row per id: a path as for ``segue fit``, or a frame.
         refit: train again on train + validation once the epoch is chosen. final: after the test, train on everything.
         overwrite: replace an existing `out`.
+        choose: choose window, half-lives, dim and whether vectors pay on train and validation, where `settings` leave
+            them open and name no model or preset.
 
     Raises UserMistake with one line that says what to do.
     """
     scratch = None if out is not None else tempfile.TemporaryDirectory(prefix="segue-model-")
     folder = Path(scratch.name) / "model" if scratch else named_path(out or "")
-    source, complete = settings_for_log(str(log) if isinstance(log, Path) else log, _nested(settings))
+    overrides = _nested(settings)
+    source, complete = settings_for_log(str(log) if isinstance(log, Path) else log, overrides)
+    left = left_open(source, overrides) if choose else None
     pipeline.fit(
         source,
         folder,
         complete,
-        Options(refit=refit, final=final, overwrite=overwrite),
+        Options(refit=refit, final=final, overwrite=overwrite, left_open=left),
         items=_named(items),
         users=_named(users),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
+import logging
 import os
 import re
 import shutil
@@ -131,6 +132,34 @@ def test_fit(capsys: Capture, tmp_path: Path) -> None:
     text, err = run(capsys, "fit", small_logs.log(), "--out", out, "--overwrite", *popular)
     assert "popularity/global" in text
     assert err.splitlines()[-1] == f"model: {out}   report: {out / 'report.html'}"
+
+
+OPEN = small_logs.as_arguments(
+    {key: small_logs.SMALL[key] for key in ("sessions", "filters", "preparation")}
+    | {"training": {"batch_events": 64, "threads": 1, "max_epochs": 1}}
+)
+"""Settings that leave the model open."""
+
+
+def test_fit_says_what_it_chooses(
+    capsys: Capture, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(logging.getLogger("segue"), "propagate", True)
+    caplog.set_level(logging.INFO, logger="segue")
+    choices = as_json(capsys, "fit", small_logs.log(), "--out", tmp_path / "m", *OPEN)["choices"]
+    assert all(list(choice) == ["setting", "value", "reason"] for choice in choices)
+    assert [choice["setting"].rpartition(".")[2] for choice in choices] == [
+        "length", "history", "history_half_life", "trend_half_life", "preset"
+    ]  # fmt: skip
+    for choice in choices:
+        assert f"{choice['setting']} = {choice['value']}: {choice['reason']}" in caplog.text
+
+
+@pytest.mark.parametrize("flags", [["--no-choose"], ["--set", "model.preset=memory"]])
+def test_fit_chooses_nothing_where_that_is_switched_off(capsys: Capture, tmp_path: Path, flags: list[str]) -> None:
+    result = as_json(capsys, "fit", small_logs.log(), "--out", tmp_path / "m", *OPEN, *flags)
+    assert result["choices"] == []
+    assert result["label"] == ("hg_gnn/segue" if flags == ["--no-choose"] else "hg_gnn/memory")
 
 
 def test_a_settings_file_lies_beneath_set(capsys: Capture, tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ _OF_A_RUN = (".checkpoint", "run.json")
 _TRAINED = ["--set", "model.name=gru4rec", "--set", "model.dim=4", *small_logs.as_arguments(
     {"training": {"max_epochs": 1, "batch_events": 256, "checkpoint_minutes": 0, "threads": 1}}
 )]  # fmt: skip
+_LEFT_OPEN = small_logs.as_arguments(
+    {"training": {"max_epochs": 1, "batch_events": 256, "checkpoint_minutes": 0, "threads": 1}}
+)
 _SMALL = small_logs.as_arguments({key: small_logs.SMALL[key] for key in ("sessions", "filters", "preparation")})
 _COUNTED = ["--set", "model.name=popularity"]
 
@@ -74,6 +77,7 @@ def cases(log: str, corpus: str) -> dict[str, Case]:
         "prepare --overwrite": Case([*prepare, "--overwrite"], other),
         "prepare --overwrite in two steps": Case([*prepare, "--overwrite"], other, two_steps=True),
         "fit --refit": Case(["fit", log, "--out", "out", "--refit", *_SMALL, *_TRAINED], resumed=True),
+        "fit that chooses": Case(["fit", log, "--out", "out", "--refit", *_SMALL, *_LEFT_OPEN], resumed=True),
         "fit --final --overwrite": Case(
             ["fit", log, "--out", "out", "--final", "--overwrite", *_SMALL, *_COUNTED], [*train, *_COUNTED],
             resumed=True,

@@ -1,7 +1,7 @@
 """Trained models on disk: JSON, safetensors and Parquet, sealed by a manifest. No pickle anywhere.
 
     MODEL/
-      config.json           settings, model name, sizes, what it was trained on, where it came from
+      config.json           settings, model name, sizes, what it was trained on, where it came from, what fit chose
       model.safetensors     parameters and counts, graph included
       history.safetensors   the users' train sessions, for requests of known users
       items.parquet  users.parquet     vocabularies with names

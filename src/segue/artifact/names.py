@@ -18,12 +18,22 @@ CORPUS = "corpus"
 """The folder of the prepared data inside a model folder. Serving does not open it."""
 STAGES = ("metrics", "refit", "final")
 """The fits of a run; each names a file of epochs and a checkpoint."""
+CANDIDATES = ("memory", "segue")
+"""The fits between which ``segue fit`` chooses, in place of "metrics"; their files go with the run."""
+CHOICES = "choices.json"
+"""The file of an unfinished run that says what was chosen; the model has it in its ``config.json``."""
 MODEL_FILES = ("config.json", "model.safetensors", "history.safetensors", "items.parquet", "users.parquet")
 """Files that every model has."""
 CORPUS_FILES = tuple(f"{CORPUS}/{file}" for file in FILES)
 """Files of a model that holds its corpus."""
 EPOCH_FILES = tuple(f"{stage}.jsonl" for stage in STAGES)
 """Files of epochs, one for each fit that was trained in epochs."""
+OF_THE_RUN = (
+    *(f"{stage}{CHECKPOINT}" for stage in (*CANDIDATES, *STAGES)),
+    *(f"{stage}.jsonl" for stage in CANDIDATES),
+    *(CHOICES, RUN_NOTE),
+)
+"""Files that a run has no more once its model is finished; its note is the last that goes."""
 _LITTER = (".tmp??????", f".{CORPUS}.*.partial", "scratch")
 """What a killed process leaves in an unfinished run: half-written tensors, spilled tables, and a corpus of an earlier
 version, half written."""
@@ -32,9 +42,9 @@ _OURS = (
     *CORPUS_FILES,
     *EPOCH_FILES,
     *(f"{name}{within}" for name in _LITTER for within in ("", "/*")),
-    *(RUN_NOTE, MANIFEST, "report.html"),
-    *(f"{stage}{CHECKPOINT}" for stage in STAGES),
-    *(f"tensorboard/{stage}/events.out.tfevents.*" for stage in STAGES),
+    *OF_THE_RUN,
+    *(MANIFEST, "report.html"),
+    *(f"tensorboard/{stage}/events.out.tfevents.*" for stage in (*CANDIDATES, *STAGES)),
     *(f"evaluation/{part.name.lower()}{suffix}" for part in Part for suffix in (".json", ".ranks.parquet")),
 )
 """Every file of a model or an unfinished run, relative to its folder; as shell patterns, * also crosses folders."""

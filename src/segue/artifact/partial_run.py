@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.artifact.model_folder import MODEL_FOLDER, publish_model, refuse_existing
-from segue.artifact.names import CHECKPOINT, RUN_NOTE, STAGES, is_litter, is_model_file
+from segue.artifact.names import CHECKPOINT, OF_THE_RUN, RUN_NOTE, is_litter, is_model_file
 from segue.artifact.seal import is_model, seal
 from segue.errors import ArtifactError
 from segue.system.atomic import UNFINISHED, write_text, writing
@@ -67,7 +67,7 @@ def finish_publishing(out: Path) -> None:
         # The models have been exchanged: what stands at the place of the run is the one that was replaced.
         if not _is_run(partial) and is_model(partial):
             discard(partial)
-        for name in [*(f"{stage}{CHECKPOINT}" for stage in STAGES), RUN_NOTE]:
+        for name in OF_THE_RUN:
             (out / name).unlink(missing_ok=True)
 
 

@@ -15,8 +15,9 @@ from segue.data.corpus_folder import log_warnings_of
 from segue.evaluation.measurement import Discovery, Measurement, Metrics
 from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement
+from segue.pipeline.choosing import read_choices
 from segue.pipeline.fit import Options
-from segue.pipeline.settings import settings_for_corpus, settings_for_log
+from segue.pipeline.settings import left_open, settings_for_corpus, settings_for_log
 from segue.report.numbers import is_nested_table
 from segue.serving.request import share_of
 from segue.settings import compose
@@ -119,19 +120,31 @@ def fit(
     final: Annotated[bool, typer.Option("--final", help="Train on everything once test is measured.")] = False,
     overwrite: Overwrite = False,
     drop_invalid: Drop = False,
+    no_choose: Annotated[
+        bool, typer.Option("--no-choose", help="Choose no setting from the data: the defaults stand.")
+    ] = False,
 ) -> None:
     """From a log to a measured model in one go: prepare, train, evaluate, report.
+
+    What --config and --set leave open of window, half-lives, dim, and whether vectors pay beside the counts, is chosen
+    on train and validation, each with a line that says why. Naming model.name or model.preset switches that off.
 
     Example: `segue fit clicks.csv --out model --refit`
     """
     with training_bar() as progress:
-        options = Options(resume=resume, overwrite=overwrite, refit=refit, final=final, progress=progress)
-        source, settings = settings_for_log(log, overrides_of(config, set_, drop_invalid))
+        overrides = overrides_of(config, set_, drop_invalid)
+        source, settings = settings_for_log(log, overrides)
+        left = None if no_choose else left_open(source, overrides)
+        options = Options(
+            resume=resume, overwrite=overwrite, refit=refit, final=final, left_open=left, progress=progress
+        )
         folder = pipeline.fit(source, to, settings, options, items=items, users=users)
     result = measurement.read_evaluation(folder)
     if as_json:
         warnings = log_warnings_of(folder / CORPUS)
-        print_json({**training_facts(folder).as_dict(), "evaluation": result.as_dict(), "warnings": warnings})
+        choices = [choice.as_dict() for choice in read_choices(folder)]
+        facts = {**training_facts(folder).as_dict(), "choices": choices}
+        print_json({**facts, "evaluation": result.as_dict(), "warnings": warnings})
         return
     print_metrics({result.model: result.metrics})
     err.print(f"model: {folder}   report: {folder / 'report.html'}")

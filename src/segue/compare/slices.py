@@ -18,13 +18,10 @@ from segue.compare.row import EntrantRow
 from segue.contract.model import SessionEncoder
 from segue.data.arrays import FloatArray, IntArray
 from segue.evaluation.metrics import METRICS
-from segue.evaluation.significance import cluster_bootstrap
+from segue.evaluation.significance import FEWEST, cluster_bootstrap
 from segue.evaluation.slices import SLICES
 from segue.pipeline.measurement import read_ranks, read_slices
 from segue.training.trainer import SELECTED_BY
-
-FEWEST = 6
-"""Least users for a verdict: five that all differ to one side do so by chance in one of 16 cases, six in one of 32."""
 
 
 @dataclass(frozen=True)

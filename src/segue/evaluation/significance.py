@@ -20,6 +20,8 @@ from segue.evaluation.metrics import METRICS
 
 ALPHA = 0.05
 """Level of significance: a difference counts when the p of both tests, corrected for all comparisons, is below it."""
+FEWEST = 6
+"""Least users for a verdict: five that all differ to one side do so by chance in one of 16 cases, six in one of 32."""
 RESAMPLES = 2_000
 """Number of samples of users behind an interval."""
 

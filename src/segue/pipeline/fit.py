@@ -25,6 +25,8 @@ from segue.data.sources import Source
 from segue.errors import ArtifactError, CorpusError
 from segue.evaluation.full_ranking import evaluate
 from segue.evaluation.measurement import Measurement
+from segue.pipeline.choices import PRESET, Choice, LeftOpen
+from segue.pipeline.choosing import Trained, choose, read_choices
 from segue.pipeline.measurement import measure, write_evaluation
 from segue.report.evaluation_page import write_report
 from segue.settings import Settings
@@ -45,6 +47,8 @@ class Options:
     overwrite: bool = False
     refit: bool = False
     """Train again on train + validation for the chosen epochs."""
+    left_open: LeftOpen | None = None
+    """What :func:`fit` chooses, see :func:`segue.pipeline.settings.left_open`; None: all is as the settings say."""
     plan: Sequence[EpochPlan] | None = None
     """Epochs of the refit that a search has chosen already; nothing is selected again."""
     final: bool = False
@@ -61,6 +65,8 @@ def train(corpus_folder: Path, out: Path, settings: Settings, options: Options =
         settings: complete ones, see :func:`segue.pipeline.settings.settings_for_corpus`.
     """
     pick_device(settings.training.device)
+    if options.left_open is not None:
+        raise ValueError("only a fit from a log chooses settings; a training is as its settings say")
     origin = {"corpus": str(corpus_folder.resolve())}
     with _run(out, settings, options, origin, corpus_folder) as partial:
         _train_into(partial, load(corpus_folder, (Part.TRAIN, Part.VALIDATION)), settings, options, origin)
@@ -108,7 +114,7 @@ def fit(
     items: Any = None,
     users: Any = None,
 ) -> Path:
-    """Run all steps: prepare, train, measure on test, report. The corpus stays in ``out/corpus``.
+    """Run all steps: prepare, choose, train, measure on test, report. The corpus stays in ``out/corpus``.
 
     Args:
         log: a path, a frame or a known data set. settings: complete ones; both come from
@@ -123,22 +129,30 @@ def fit(
         if not folder.exists():
             prepare(log, folder, settings, items=items, users=users)
         _check_measurable(folder)
-        plan = _train_into(partial, load(folder, (Part.TRAIN, Part.VALIDATION)), settings, options, {"corpus": CORPUS})
+        corpus, facts = load(folder, (Part.TRAIN, Part.VALIDATION)), {"corpus": CORPUS}
+        settings, plan, chosen = _train_into(partial, corpus, settings, options, facts)
         measurement = write_evaluation(partial, measure(read_model(partial)))
         _write_report(partial, measurement)
         if options.final:
             everything = load(folder).with_train(list(Part))
             model, _ = _stage("final", everything, settings, partial, options, plan)
-            write_model(partial, model, everything, settings, {"corpus": CORPUS, "trained_on": _names(Part)})
+            write_model(partial, model, everything, settings, {**facts, **chosen, "trained_on": _names(Part)})
     return out
 
 
 def _train_into(
-    partial: Path, corpus: Corpus, settings: Settings, options: Options, facts: dict[str, Any]
-) -> list[EpochPlan]:
-    """Select on validation, refit where the options say so, write the model. Returns the epochs for a later fit."""
-    parts = [Part.TRAIN]
-    if options.plan is None:
+    partial: Path, corpus: Corpus, settings: Settings, options: Options, facts: Mapping[str, Any]
+) -> tuple[Settings, list[EpochPlan], dict[str, Any]]:
+    """Select on validation, refit where the options say so, write the model.
+
+    Returns what a later fit needs: settings, epochs, and what was chosen, for the facts of its model.
+    """
+    parts, chosen = [Part.TRAIN], {}
+    if options.left_open is not None:
+        trained, choices = _choose(partial, corpus, settings, options.left_open, options)
+        settings, model, plan = trained.settings, trained.model, trained.plan
+        chosen = {"choices": [choice.as_dict() for choice in choices]}
+    elif options.plan is None:
         model, plan = _stage("metrics", corpus, settings, partial, options, None)
     else:
         plan = list(options.plan)
@@ -146,15 +160,27 @@ def _train_into(
         parts.append(Part.VALIDATION)
         corpus = corpus.with_train(parts)
         model, _ = _stage("refit", corpus, settings, partial, options, plan)
-    write_model(partial, model, corpus, settings, {**facts, "trained_on": _names(parts)})
-    return plan
+    write_model(partial, model, corpus, settings, {**facts, **chosen, "trained_on": _names(parts)})
+    return settings, plan, chosen
+
+
+def _choose(
+    partial: Path, corpus: Corpus, settings: Settings, left: LeftOpen, options: Options
+) -> tuple[Trained, list[Choice]]:
+    """Select with what is left open chosen; what the whole model needs of the corpus is checked before all work."""
+    check_needs(models.build(settings), corpus)
+
+    def train(stage: str, how: Settings) -> Trained:
+        return Trained(how, *_stage(stage, corpus, how, partial, options, None))
+
+    return choose(partial, corpus, settings, left, train)
 
 
 def _stage(
     name: str, corpus: Corpus, settings: Settings, partial: Path, options: Options, plan: list[EpochPlan] | None
 ) -> tuple[SessionModel, list[EpochPlan]]:
     """Build a model on the train part of `corpus` and train it: selecting when `plan` is None, else playing `plan`."""
-    logger.info("%s: %s", {"metrics": "training", "refit": "refit", "final": "final fit"}[name], models.label(settings))
+    logger.info("%s: %s", {"refit": "refit", "final": "final fit"}.get(name, "training"), models.label(settings))
     torch.manual_seed(settings.training.seed)
     model = models.build(settings)
     check_needs(model, corpus)
@@ -180,8 +206,13 @@ def _run(
         refuse_inputs_inside(folder, *inputs)
     if options.plan is not None and not options.refit:
         raise ValueError("a plan of epochs is played on train + validation; ask for a refit")
+    if options.plan is not None and options.left_open is not None:
+        raise ValueError("a plan of epochs belongs to settings that are chosen already")
     plan = {"plan": [asdict(epoch) for epoch in options.plan]} if options.plan is not None else {}
-    flags = {"refit": options.refit, "final": options.final, **plan}
+    left = {} if options.left_open is None else {"left_open": sorted(options.left_open.settings)}
+    if options.left_open is not None and options.left_open.memory is not None:
+        left["left_open"].append(PRESET)
+    flags = {"refit": options.refit, "final": options.final, **plan, **left}
     started_with = {"settings": settings.model_dump(mode="json"), **facts, **flags}
     return unfinished(out, started_with, resume=options.resume, overwrite=options.overwrite)
 
@@ -215,6 +246,7 @@ def _write_report(partial: Path, measurement: Measurement) -> None:
         statistics=facts.statistics,
         notes=[
             f"Trained on {' + '.join(facts.trained_on)}; measured on {measurement.split}, {measurement.protocol}.",
+            *(f"Chosen: {choice.line}." for choice in read_choices(partial)),
             *(f"Warning about the log: {warning}." for warning in log_warnings_of(partial / CORPUS)),
         ],
     )

@@ -10,9 +10,13 @@ from segue.data import sources
 from segue.data.corpus_folder import read_manifest
 from segue.data.sources import Source
 from segue.errors import ConfigError
+from segue.pipeline.choices import CHOSEN, EPOCHS, LeftOpen
 from segue.settings import Nested, Settings, merged
+from segue.settings.overrides import dotted_keys
 from segue.system.paths import named
 
+_OF_COUNTS = tuple(f"model.{key}" for key in ("window", "history_half_life", "trend_half_life", "memory", "pointer"))
+"""Options of HG-GNN that preset `memory` has too, inner keys and `memory_items` included."""
 _FIXED_BY_PREPARATION = ("columns", "sessions", "filters", "split")
 
 
@@ -26,6 +30,26 @@ def settings_for_log(log: Any, overrides: Nested) -> tuple[Any, Settings]:
     if isinstance(log, str):
         log = named(log)
     return source or log, models.with_preset(merged(source.settings if source else {}, overrides))
+
+
+def left_open(source: Any, overrides: Nested) -> LeftOpen | None:
+    """What ``segue fit`` may choose; None where the user named a model or a preset: then all is as asked.
+
+    Whether vectors pay is open where no option of the model is set but those that the counts alone have too.
+
+    Args:
+        source: the log or known data set as :func:`settings_for_log` returns it. overrides: the user's, as given there.
+    """
+    asked = merged(source.settings if isinstance(source, Source) else {}, overrides)
+    keys = dotted_keys(asked)
+    if keys & {"model.name", "model.preset"}:
+        return None
+    settings = frozenset(CHOSEN) - keys
+    if not keys & {"training.max_epochs", "training.patience"}:
+        settings |= {EPOCHS}
+    if any(key.startswith("model.") and not key.startswith(_OF_COUNTS) for key in keys):
+        return LeftOpen(settings)
+    return LeftOpen(settings, models.with_preset(merged(asked, {"model": {"preset": "memory"}})))
 
 
 def settings_for_corpus(corpus: Path, overrides: Nested) -> Settings:

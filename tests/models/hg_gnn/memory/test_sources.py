@@ -37,12 +37,19 @@ class World:
     def others(self, own: int) -> list[list[int]]:
         return [items for number, items in enumerate(self.sessions) if number != own]
 
-    def strongest(self, strength: Callable[[list[list[int]], int], float], own: int) -> Values:
-        """Strengths without the session `own` of the items that have a place, with it and without it."""
+    def strongest(
+        self, strength: Callable[[list[list[int]], int], float], own: int, source: int | None = None
+    ) -> Values:
+        """Strengths without the session `own` of the items that have a place, with it and without it.
+
+        source: the item whose companions are asked for; without the session it is in one less, for all of them alike.
+        """
         whole = {item: strength(self.sessions, item) for item in range(N_ITEMS)}
         least = sorted(whole.values(), reverse=True)[self.top] if self.top < N_ITEMS else 0.0
         found = {item: strength(self.others(own), item) for item in range(N_ITEMS)}
-        return {item: value for item, value in found.items() if min(value, whole[item]) > least + 1e-12}
+        n, left = (sum(source in items for items in sessions) for sessions in (self.sessions, self.others(own)))
+        cut = least * math.sqrt((n + 20) / (left + 20))
+        return {item: value for item, value in found.items() if value > cut * (1 + 1e-12) and whole[item] > least}
 
     def earlier(self, own: int, start: int) -> list[int]:
         """Numbers of the user's sessions that ended before this one began."""
@@ -100,7 +107,7 @@ def expected(world: World, own: int, prefix: list[int], time: int, start: int) -
             similar[item] += len(distinct & set(prefix)) / math.sqrt(len(distinct) + 1)
     basket: Counter[int] = Counter()
     for item in prefix:
-        basket.update(world.strongest(lambda sessions, i, item=item: close(sessions, item, i), own))
+        basket.update(world.strongest(lambda sessions, i, item=item: close(sessions, item, i), own, item))
     return {
         "session": _sum((item, 1 / (1 + r)) for r, item in enumerate(reversed(prefix))),
         "history": dict(history),
@@ -113,7 +120,7 @@ def expected(world: World, own: int, prefix: list[int], time: int, start: int) -
         "order_before": world.strongest(lambda sessions, i: after(sessions, prefix[-2], i, 10), own)
         if len(prefix) > 1
         else {},
-        "companion": world.strongest(lambda sessions, i: close(sessions, last, i), own),
+        "companion": world.strongest(lambda sessions, i: close(sessions, last, i), own, last),
         "basket": dict(basket),
         "recent": popular(world, time, HALF_LIFE, top),
         "trend": popular(world, time, 20 * HALF_LIFE, top),
@@ -208,6 +215,21 @@ def test_a_session_leaves_no_trace_in_what_it_has_pushed_into_place() -> None:
     for source in PAIRED:
         assert share_of_targets(honest[source]) < 1 / 25
         assert share_of_targets(careless[source] - honest[source]) > 1 / 10
+
+
+def test_what_is_left_of_a_session_is_nowhere_below_what_others_need_for_a_place() -> None:
+    """A companion of the last item, which is in one session less, is above the cut that this leaves for everybody."""
+    random = torch.Generator().manual_seed(5)
+    users = [[torch.randperm(40, generator=random)[:6].tolist() for _ in range(6)] for _ in range(150)]
+    corpus = worlds.corpus_of(users, n_items=40)
+    model = memory_of(corpus, 8)
+    (batch,) = Loader(corpus, corpus.train, WINDOW).batches(10**6)
+    found, _ = model.recall(batch, batch.prefixes(), frozenset({"companion"}))
+    event, value = found["companion"].event, found["companion"].value
+    last = batch.prefixes().items[event, batch.position[event]]
+    n, least = model.recall.support[last].double(), model.recall.counts.pairs["basket"].least[last]
+    assert (value > least * ((n + 20) / (n + 19)).sqrt()).all()
+    assert (least > 0).all()
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -98,6 +98,15 @@ def test_gradients_are_finite_when_a_source_recalls_nothing(empty: MemorySource)
         assert len(values[empty]) == 0
 
 
+def test_what_has_decayed_for_years_is_still_a_share() -> None:
+    memory = PointerMemory(("history",), 2)
+    z = torch.randn(3, 2)
+    old = {"history": recalled([(0, 4, 3e-60), (0, 2, 1e-60)])}
+    log_dense, found = memory(z, old)
+    assert (float(log_dense[0].exp()) + found["history"].sum()).item() == pytest.approx(1)
+    assert found["history"].tolist() == pytest.approx([float(found["history"].sum()) * part for part in (0.75, 0.25)])
+
+
 def model_of(corpus: Corpus, **options: Any) -> HGGNN:
     overrides = worlds.small("hg_gnn", "segue")
     overrides["model"] |= {"mask_users": 0.0, **options}

@@ -24,6 +24,7 @@ MemorySource = Literal[
 ]  # fmt: skip
 BASKET_ENTRIES = 800
 """Most companions looked up for a prefix, shared out among its items."""
+_ROUNDING = 1e-12
 OWN_SESSIONS = 60
 """The user's last sessions that are compared with the running one."""
 
@@ -172,9 +173,12 @@ def _closeness(
     cut = (found > most).nonzero().squeeze(1)
     least = table.least[sources].index_copy(0, cut, value[(torch.cumsum(found, 0) - 1)[cut]])
     if asked.counted:
-        own, own_source = asked.counted_once(event, item), asked.counted_once(events, sources).index_select(0, owner)
+        of_source = asked.counted_once(events, sources)
+        # The source is in one session less for all its companions, so the cut moves along.
+        least = least * ((n_source + SHRINKAGE) / (n_source + SHRINKAGE - of_source).double()) ** 0.5
+        own, own_source = asked.counted_once(event, item), of_source.index_select(0, owner)
         value = closeness(shared - own * own_source, n_item - own, n_source.index_select(0, owner) - own_source)
-    value = value * (value > least.index_select(0, owner))
+    value = value * (value > least.index_select(0, owner) * (1 + _ROUNDING))
     return Entries.present(event, item, value, cells.index_select(0, owner))
 
 

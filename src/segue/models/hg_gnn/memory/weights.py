@@ -55,16 +55,13 @@ class PointerMemory(nn.Module):
         self, z: Tensor, recalled: Mapping[MemorySource, Recalled]
     ) -> tuple[Tensor, dict[MemorySource, Tensor]]:
         """Log share of the softmax [events], and the gated probability of every recalled item, by source."""
-        values = {source: recalled[source].value.to(z.dtype) for source in self.sources}
-        totals = torch.stack(
-            [z.new_zeros(len(z)).index_add(0, recalled[source].event, value) for source, value in values.items()], 1
-        )
-        open_gates = torch.cat([totals.new_ones(len(z), 1), totals], 1) > 0
-        log_gate = torch.log_softmax(self.gate(z).masked_fill(~open_gates, float("-inf")), 1)
-        share = log_gate[:, 1:].exp() / totals.clamp(min=torch.finfo(z.dtype).tiny)
+        shares = {source: _share(recalled[source], len(z)).to(z.dtype) for source in self.sources}
+        silent = torch.stack([~torch.isin(_numbers(z), recalled[source].event) for source in self.sources], 1)
+        closed = torch.cat([silent.new_zeros(len(z), 1), silent], 1)
+        log_gate = torch.log_softmax(self.gate(z).masked_fill(closed, float("-inf")), 1)
         probability = {
-            source: gather(share[:, number], recalled[source].event) * value
-            for number, (source, value) in enumerate(values.items())
+            source: gather(log_gate[:, number].exp(), recalled[source].event) * share
+            for number, (source, share) in enumerate(shares.items(), start=1)
         }
         return log_gate[:, 0], probability
 
@@ -80,6 +77,17 @@ class PointerMemory(nn.Module):
             torch.cat(list(pointed.values())),
         )
         return mixture, pointed
+
+
+def _share(recalled: Recalled, n_events: int) -> Tensor:
+    """f(i) / Σ f of every recalled item; float64, since what has decayed for years is small but still a share."""
+    total = recalled.value.new_zeros(n_events).index_add(0, recalled.event, recalled.value)
+    return recalled.value / total[recalled.event]
+
+
+def _numbers(z: Tensor) -> Tensor:
+    """The numbers of the events, [events]."""
+    return torch.arange(len(z), device=z.device)
 
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
