@@ -65,7 +65,8 @@ def test_there_are_no_other_keys() -> None:
 @pytest.mark.parametrize(
     ("preset", "model", "training"),
     [
-        ("segue", {"dim": 128, "layers": 1, "dropout": 0.5}, {"schedule": "plateau"}),
+        ("segue", {"dim": 128, "layers": 1, "dropout": 0.5},
+         {"schedule": "step", "learning_rate": 3e-3, "decay": 0.3, "decay_every": 1, "patience": 2, "max_epochs": 5}),
         ("paper", {"dim": 128, "layers": 1, "dropout": 0.5},
          {"schedule": "step", "learning_rate": 1e-3, "decay": 0.1, "decay_every": 3}),
         ("authors-code", {"dim": 128, "layers": 1, "dropout": 0.5, "window": Window(length=10, history=1000)},

@@ -95,7 +95,10 @@ def test_a_request_from_years_after_train_has_facts_of_an_ordinary_size() -> Non
     batch = worlds.request_of(model, [1, 2], 1, [3, 4])
     later = replace(batch, time=batch.time + 50 * 365 * DAY)
     _, facts = model.recall(later, later.prefixes(), frozenset())
-    assert facts.abs().max() == 3.0
+    assert facts.max() == 3.0
+    model.recall.centre += 100 * model.recall.spread
+    _, facts = model.recall(batch, batch.prefixes(), frozenset())
+    assert facts.min() == -3.0
 
 
 def test_half_lives_come_from_the_gaps_of_train_alone() -> None:

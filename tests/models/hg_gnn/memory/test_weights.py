@@ -72,6 +72,11 @@ def test_weights_start_at_a_tenth_whatever_the_event() -> None:
     assert found["transition"].tolist() == pytest.approx([0.1 + 0.1 * log1p(6), 0.1 + 0.1 * log1p(1)], rel=1e-6)
 
 
+def test_most_of_the_pointers_share_starts_with_the_softmax() -> None:
+    log_dense, _ = PointerMemory(FOUR, 2)(torch.randn(3, 2), some_entries())
+    assert log_dense[0].exp().item() == pytest.approx(math.exp(2) / (math.exp(2) + 4))
+
+
 def test_pointer_by_hand() -> None:
     memory = PointerMemory(FOUR, 2)
     z = weighed(memory)

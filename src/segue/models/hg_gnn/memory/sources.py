@@ -202,7 +202,7 @@ class Source:
 
 
 TABLE: Mapping[MemorySource, Source] = {
-    "session": Source(session, "is in this session already", sums=True),
+    "session": Source(session, "is among the last items taken", sums=True),
     "history": Source(history, "from this user's earlier sessions", speaks_for="user"),
     "recent_history": Source(recent_history, "what this user has taken lately", speaks_for="user"),
     "last_session": Source(last_session, "was in this user's last session", speaks_for="user"),
