@@ -281,3 +281,29 @@ def test_test_and_validation_sessions_leave_no_trace():
 def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path):
     with pytest.raises(UserMistake, match="building the graph"):
         tables_of(LOG, USERS, 5, 2, scratch=tmp_path / "missing")
+
+
+def test_order_by_distance_counts_places_up_to_ten_events_apart():
+    log = [[0, 1, 2], [0, 1, 1, 2], [2, *[3] * 9, 0], [2, *[3] * 10, 0]]
+    world = tables_of(log, [0] * 4, 4, 1)
+    assert world.order.row(0) == {1: 2520 * 2 + 1260, 2: 1260 + 840}
+    assert world.order.row(2) == {3: sum(2520 // d for d in range(1, 10)) * 2 + 252, 0: 252}
+    assert world.top_order(1).row(0) == {1: 6300}
+    with pytest.raises(ValueError, match="were asked for"):
+        world.top_order(102)
+
+
+def test_without_a_memory_no_order_is_counted_and_the_graph_is_the_same():
+    world = tables_of(LOG, USERS, 5, 2)
+    bare = tables_of(LOG, USERS, 5, 2, memory_top=0)
+    assert bare.order.lengths.tolist() == [0] * 5
+    assert {name: rows(table) for name, table in bare.edges.items()} == {
+        name: rows(table) for name, table in world.edges.items()
+    }
+    np.testing.assert_array_equal(bare.cooccurrence.total, world.cooccurrence.total)
+
+
+def test_predecessors_are_the_transitions_read_backwards(world):
+    for item in range(5):
+        for before, count in world.top_predecessors(9).row(item).items():
+            assert world.transitions.row(before)[item] == count

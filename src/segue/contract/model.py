@@ -7,7 +7,7 @@ softmax, one training loop, exact top-k serving and explanations at no cost per 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -195,9 +195,14 @@ class SessionEncoder(SessionModel, nn.Module):
         "dense": places of those that are no tables; an optimizer that works row by row updates all their rows.
         "pace": factor on the learning rate of the group; 1 where it is missing.
         """
-        parameters = [p for p in self.parameters() if p.requires_grad]
+        return [self.parameter_group(self.parameters())]
+
+    def parameter_group(self, parameters: Iterable[nn.Parameter], **options: float) -> dict[str, Any]:
+        """One group of :meth:`parameter_groups`: those of `parameters` that are learned, with the group's options."""
+        learned = [parameter for parameter in parameters if parameter.requires_grad]
         tables = {id(table) for table in self.tables()}
-        return [{"params": parameters, "dense": [n for n, p in enumerate(parameters) if id(p) not in tables]}]
+        dense = [place for place, parameter in enumerate(learned) if id(parameter) not in tables]
+        return {"params": learned, "dense": dense, **options}
 
     def tables(self) -> list[Tensor]:
         """Parameters with a row per item or user, of which a batch touches few; by default all embeddings."""

@@ -122,7 +122,8 @@ def build_relations(
 
     Args:
         items, users: the corpus's tables, for the columns that ``settings.attributes`` names.
-        memory_top: companions, and items that come later, kept per item for the memory.
+        memory_top: companions, and items that come later, kept per item for the memory; 0: there is none, and what
+            comes later is not counted.
         scratch: folder for what does not fit into ``preparation.memory_limit``; unset: that of the running
             :func:`segue.data.engine.spilling`, else the system's temporary folder.
 
@@ -140,13 +141,13 @@ def build_relations(
         edges = _adjacency(connection, settings, n_items) | _user_edges(connection, settings, n_nodes)
         transitions = _rows(connection, "SELECT next AS source, item AS destination, weight FROM transitions", n_items)
         user_items = _rows(connection, 'SELECT item AS source, "user" AS destination, weight FROM user_items', n_users)
-        order = order_counts(connection, n_items, memory_top)
+        order = order_counts(connection, n_items, memory_top) if memory_top else CsrTable.empty(n_items)
         scale = scale_of_reciprocals(int(sessions.lengths.max(initial=0)), len(sessions))
         item_sessions = _support(connection, n_items, scale)
         heap = min(n_items, _LARGEST_HEAP)  # no item has as many companions as there are items
         asked = settings.top_k_similar + 2 * settings.sample_size if "similar" in settings.relations else 1
         candidates = min(asked, heap)
-        best = _BEST.format(top=min(memory_top, heap), candidates=candidates)
+        best = _BEST.format(top=max(min(memory_top, heap), 1), candidates=candidates)
         items_at_once = list(blocks(_pairs_per_item(sessions, n_items), PAIRS_PER_BLOCK))
         pairs = _PAIRS.replace("{scale}", str(scale)).replace("{shrinkage}", str(SHRINKAGE))
         edges["similar"], cooccurrence = _cooccurrence(connection, items_at_once, n_items, pairs, best)

@@ -81,6 +81,12 @@ class CsrTable:
         offsets = offsets_of(np.bincount(rows, minlength=n_rows))
         return cls(offsets, ids.astype(np.int32, copy=False), values)
 
+    @classmethod
+    def empty(cls, n_rows: int) -> Self:
+        """Rows without entries, of counts."""
+        none = np.zeros(0, dtype=np.int64)
+        return cls.from_sorted(none, none, none, n_rows)
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

@@ -215,8 +215,8 @@ class LESSR(SessionEncoder):
         """Two groups: matrices, with weight decay, and vectors without (biases, batch normalisation, PReLU)."""
         parameters = list(self.parameters())
         return [
-            {"params": [p for p in parameters if p.ndim > 1]},
-            {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
+            self.parameter_group(p for p in parameters if p.ndim > 1),
+            self.parameter_group((p for p in parameters if p.ndim == 1), weight_decay=0.0),
         ]
 
     def after_step(self) -> None:

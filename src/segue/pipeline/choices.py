@@ -15,9 +15,9 @@ import numpy as np
 from segue import models
 from segue.data.batches import Window
 from segue.data.corpus import Corpus, Sessions
-from segue.models.hg_gnn.memory.half_lives import HalfLives
+from segue.models.hg_gnn.memory.half_lives import GAPS, HalfLives
 from segue.settings import Settings
-from segue.settings.units import DAY
+from segue.settings.units import DAY, HOUR
 
 COVERED = 0.99
 """Share of the prefixes of train that the window holds whole."""
@@ -30,10 +30,7 @@ NUMBERS_PER_EVENT = 8
 SMALL_LOG = 100_000
 """Train events from which the default size stands: no smaller one has been measured there."""
 PRESET, EPOCHS = "model.preset", "epochs"
-_HOUR = DAY // 24
-_UNITS = (("d", DAY), ("h", _HOUR), ("min", 60_000), ("s", 1_000), ("ms", 1))
-_GAPS = 5
-"""A half-life in median gaps, as :class:`segue.models.hg_gnn.memory.half_lives.HalfLives` has it."""
+_UNITS = (("d", DAY), ("h", HOUR), ("min", 60_000), ("s", 1_000), ("ms", 1))
 
 
 @dataclass(frozen=True)
@@ -119,17 +116,17 @@ def _window_history(corpus: Corpus, window: Window) -> Choice | None:
 
 def _history_half_life(corpus: Corpus, _: Window) -> Choice | None:
     half_life = _half_lives(corpus.train).history
-    if half_life <= _GAPS:
+    if half_life <= GAPS:
         return None  # no user of train has two sessions
-    gap = duration(half_life / _GAPS)
+    gap = duration(half_life / GAPS)
     reason = f"five times the median gap between two sessions of one user in train, {gap}"
     return Choice("model.history_half_life", duration(half_life), reason)
 
 
 def _trend_half_life(corpus: Corpus, _: Window) -> Choice:
     half_life = _half_lives(corpus.train).recent
-    reason = f"five times the median gap between two events of one item in train, {duration(half_life / _GAPS)}"
-    if half_life <= _HOUR:
+    reason = f"five times the median gap between two events of one item in train, {duration(half_life / GAPS)}"
+    if half_life <= HOUR:
         reason = "the shortest; half of the events of an item in train follow the one before within 12 minutes"
     return Choice("model.trend_half_life", duration(half_life), reason)
 

@@ -249,8 +249,8 @@ class Trainer:
                 device=self.device,
             )
         except ModelError as error:
-            rate = self.optimizer.param_groups[0]["lr"]
-            raise ConfigError(f"training diverged: {error}; lower training.learning_rate, found {rate:g}") from None
+            found = f"{self._learning_rate:g}"
+            raise ConfigError(f"training diverged: {error}; lower training.learning_rate, found {found}") from None
         return dict(measured.measurement().metrics) if len(measured.rank) else {}
 
     def _keep_best(self, validation: dict[str, float]) -> bool:

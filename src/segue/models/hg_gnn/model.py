@@ -42,7 +42,8 @@ logger = logging.getLogger("segue")
 
 _PACE_OF_MEMORY = 5.0
 """Factor on the learning rate of the memory's weights: they are few, and every event teaches all of them."""
-_HEADS = ("popularity_weight", "memory", "pointer")
+_HEADS = ("popularity_weight.", "memory.", "pointer.")
+"""Where the memory's weights are among the parameters."""
 _POPULARITY_AT_START = 0.3
 _SHOWN_RELATIONS = ("adjacent_in", "adjacent_out", "similar")
 
@@ -96,7 +97,8 @@ class HGGNN(SessionEncoder):
         tables = build_relations(
             corpus.train, corpus.n_items, corpus.n_users, self.graph_settings,
             preparation=self.preparation, items=corpus.items, users=corpus.users,
-            memory_top=config.memory_items + 1,  # the first that finds no place bounds the rest
+            # The first item that finds no place bounds the others.
+            memory_top=config.memory_items + 1 if config.reads_counts else 0,
         )  # fmt: skip
         graph = HeteroGraph.from_edges(tables, parallel=config.multiplicity)
         recall = self._count(corpus, tables) if config.reads_counts else None
@@ -277,12 +279,10 @@ class HGGNN(SessionEncoder):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """All parameters; the memory's weights learn at five times the rate."""
-        heads = [head for head in (getattr(self, name, None) for name in _HEADS) if head is not None]
-        quick = {id(parameter) for head in heads for parameter in head.parameters()}
-        groups = [
-            {"params": [p for p in self.parameters() if (id(p) in quick) is of_memory], "pace": pace}
-            for of_memory, pace in ((False, 1.0), (True, _PACE_OF_MEMORY))
-        ]
+        named = dict(self.named_parameters())
+        quick = [parameter for name, parameter in named.items() if name.startswith(_HEADS)]
+        others = [parameter for name, parameter in named.items() if not name.startswith(_HEADS)]
+        groups = [self.parameter_group(others), self.parameter_group(quick, pace=_PACE_OF_MEMORY)]
         return [group for group in groups if group["params"]]
 
     def parts(self, batch: Batch, items: Tensor) -> ScoreParts:

@@ -19,7 +19,8 @@ from segue.models.hg_gnn.memory.entries import Entries, Recalled, lookup
 from segue.models.hg_gnn.memory.facts import facts_of
 from segue.models.hg_gnn.memory.half_lives import HalfLives
 from segue.models.hg_gnn.memory.sources import BASKET_ENTRIES, SOURCES
-from segue.models.hg_gnn.memory.tables import HOUR, PopularityByPeriod
+from segue.models.hg_gnn.memory.tables import PopularityByPeriod
+from segue.settings.units import HOUR
 
 log1p = math.log1p
 

@@ -18,7 +18,7 @@ from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.memory.sources import OWN_SESSIONS, SOURCES, TABLE, MemorySource
-from segue.models.hg_gnn.memory.tables import HOUR
+from segue.settings.units import HOUR
 
 N_ITEMS, WINDOW, HALF_LIFE = 6, 4, 12 * HOUR
 Values = dict[int, float]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from segue.models.hg_gnn.memory.entries import lookup
 from segue.models.hg_gnn.memory.question import Question
-from segue.models.hg_gnn.memory.tables import HOUR
+from segue.settings.units import HOUR
 
 FACTS = 8
 """Number of facts."""

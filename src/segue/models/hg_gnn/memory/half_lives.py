@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.data.corpus import Sessions
-from segue.models.hg_gnn.memory.tables import HOUR
-from segue.settings.units import milliseconds
+from segue.settings.units import HOUR, milliseconds
 
-_GAPS = 5
+GAPS = 5
+"""Median gaps in a half-life."""
 _SLOWER = 20
 
 
@@ -34,8 +34,8 @@ class HalfLives:
         visits = _median_gap(train.user[by_user], start[by_user])
         by_item = np.lexsort((train.times, train.items))
         uses = _median_gap(train.items[by_item], train.times[by_item])
-        found = float(milliseconds(recent)) if recent else max(HOUR, _GAPS * uses)
-        return cls(float(milliseconds(history)) if history else _GAPS * max(visits, 1.0), found, _SLOWER * found)
+        found = float(milliseconds(recent)) if recent else max(HOUR, GAPS * uses)
+        return cls(float(milliseconds(history)) if history else GAPS * max(visits, 1.0), found, _SLOWER * found)
 
 
 def _median_gap(owner: npt.NDArray[Any], times: npt.NDArray[np.int64]) -> float:

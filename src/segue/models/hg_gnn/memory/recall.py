@@ -121,8 +121,6 @@ class Recall(nn.Module):
         for name in _PAIRS:
             check_rows(state, *(f"recall.pairs.{name}.{field}" for field in PairTable.FIELDS[:3]))
         for name in _PERIODS:
-            if len(state[f"recall.periods.{name}.offsets"]) < 2:
-                raise ValueError(f"array 'recall.periods.{name}.offsets' holds no period")
             check_rows(state, *(f"recall.periods.{name}.{field}" for field in PopularityByPeriod.FIELDS[2:]))
 
     @property
@@ -137,11 +135,10 @@ class Recall(nn.Module):
     ) -> tuple[dict[MemorySource, Recalled], Tensor]:
         """What each of `sources` suggests, and the facts x of each event, standardised, [events, 8]."""
         asked = self._asked(batch, prefixes)
-        found = {
-            name: Recalled.of(self._entries(asked, name), len(asked), self.n_items, sums=TABLE[name].sums)
-            for name in sources
-        }
-        facts = (self._facts(asked) - self.centre) / self.spread
+        needed: frozenset[MemorySource] = sources | {"transition"}  # the facts tell how many successors are known
+        entries = {name: self._entries(asked, name) for name in needed}
+        found = {name: Recalled.of(entries[name], len(asked), self.n_items, sums=TABLE[name].sums) for name in sources}
+        facts = (facts_of(asked, entries["transition"].event, self.support) - self.centre) / self.spread
         return found, facts.clamp(-_FARTHEST, _FARTHEST)
 
     def _asked(self, batch: Batch, prefixes: Prefixes) -> Question:
@@ -153,9 +150,6 @@ class Recall(nn.Module):
             return Entries.none(self.support.device)
         return TABLE[name].recall(asked, self.counts)
 
-    def _facts(self, asked: Question) -> Tensor:
-        return facts_of(asked, TABLE["transition"].recall(asked, self.counts).event, self.support)
-
     @torch.no_grad()
     def _measure(self, loader: Loader) -> None:
         """Measure centre and spread of the facts over train events drawn at random, always the same ones, and switch
@@ -164,7 +158,7 @@ class Recall(nn.Module):
         spoken: set[MemorySource] = set()
         for batch in loader.batches(512, (0,)):
             asked = self._asked(batch, batch.prefixes())
-            found.append(self._facts(asked))
+            found.append(facts_of(asked, self._entries(asked, "transition").event, self.support))
             spoken |= {name for name in SOURCES if name not in spoken and len(self._entries(asked, name))}
             if sum(map(len, found)) >= _SAMPLED_EVENTS:
                 break

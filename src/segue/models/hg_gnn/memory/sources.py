@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from segue.graph.order import UNIT
 from segue.graph.tables import SHRINKAGE, closeness
 from segue.models.hg_gnn.memory.entries import Entries
 from segue.models.hg_gnn.memory.question import Question
@@ -24,12 +25,13 @@ MemorySource = Literal[
 ]  # fmt: skip
 BASKET_ENTRIES = 800
 """Most companions looked up for a prefix, shared out among its items."""
-_ROUNDING = 1e-12
 OWN_SESSIONS = 60
 """The user's last sessions that are compared with the running one."""
+_ROUNDING = 1e-12
+"""Share by which a closeness must exceed the cut: equal ones may differ in their last bits."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Counts:
     """The tables that sources read, by source; and n of every item, int64 [n_items]."""
 
@@ -141,7 +143,7 @@ def recent(asked: Question, counts: Counts, name: str = "recent") -> Entries:
 
 
 def trend(asked: Question, counts: Counts) -> Entries:
-    """The same, decayed slowly: what everybody has been taking lately."""
+    """Events of i in periods closed before the event, decayed slowly: what everybody has been taking lately."""
     return recent(asked, counts, "trend")
 
 
@@ -211,8 +213,8 @@ TABLE: Mapping[MemorySource, Source] = {
     ),
     "transition": Source(transition, "often comes right after {item}"),
     "predecessor": Source(predecessor, "often comes right before {item}"),
-    "order": Source(order, "often comes soon after {item}", scale=1 / 2520),
-    "order_before": Source(order_before, "often comes soon after {item}", scale=1 / 2520),
+    "order": Source(order, "often comes soon after {item}", scale=1 / UNIT),
+    "order_before": Source(order_before, "often comes soon after {item}", scale=1 / UNIT),
     "companion": Source(companion, "often shares sessions with {item}", scale=SHRINKAGE),
     "basket": Source(basket, "others who took these items also took it", scale=SHRINKAGE, sums=True),
     "recent": Source(recent, "many take it right now", speaks_for="everybody"),

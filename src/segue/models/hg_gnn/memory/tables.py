@@ -15,18 +15,35 @@ from segue.data.arrays import IntArray, offsets_of
 from segue.data.stored import Layout
 from segue.data.tensors import spans
 from segue.graph.tables import CsrTable
+from segue.settings.units import HOUR
 
 LARGEST_COUNT = 2**53
 """Bound on stored counts: exact also as floating point."""
 LARGEST_TIME = 2**62
 """Bound on stored times and numbers of periods."""
-HOUR = 3_600_000
 _MOST_PERIODS = 5_000
 _NEGLIGIBLE = 2**-10
 """Decayed counts below this are forgotten."""
 
 
-class PairTable(nn.Module):
+class StoredTable(nn.Module):
+    """Arrays that belong together, as buffers; `FIELDS` names them in order."""
+
+    FIELDS: ClassVar[tuple[str, ...]]
+
+    def __init__(self, *arrays: Tensor) -> None:
+        super().__init__()
+        for name, array in zip(self.FIELDS, arrays, strict=True):
+            self.register_buffer(name, array)
+
+    @classmethod
+    def like(cls, state: Mapping[str, Tensor], prefix: str) -> Self:
+        """A table with the shapes that `state` holds under `prefix`, of which nothing is trusted yet."""
+        given = (state.get(prefix + name, torch.zeros(0)) for name in cls.FIELDS)
+        return cls(*(torch.empty(array.shape, dtype=array.dtype) for array in given))
+
+
+class PairTable(StoredTable):
     """The items that each item suggests most strongly, with counts: a CSR table as buffers.
 
     least: float64 [n_items]. A row holds exactly the items whose strength is above it, the strength of the first item
@@ -39,12 +56,7 @@ class PairTable(nn.Module):
     counts: Tensor
     least: Tensor
 
-    FIELDS: ClassVar[tuple[str, ...]] = ("offsets", "items", "counts", "least")
-
-    def __init__(self, offsets: Tensor, items: Tensor, counts: Tensor, least: Tensor) -> None:
-        super().__init__()
-        for name, tensor in zip(self.FIELDS, (offsets, items, counts, least), strict=True):
-            self.register_buffer(name, tensor)
+    FIELDS = ("offsets", "items", "counts", "least")
 
     @classmethod
     def of(cls, table: CsrTable, top: int, strengths: npt.NDArray[np.float64] | None = None) -> Self:
@@ -62,12 +74,6 @@ class PairTable(nn.Module):
         kept = strengths > least[row]
         left = CsrTable.from_sorted(row[kept], table.ids[kept], table.values[kept], len(table))
         return cls(*(torch.from_numpy(array) for array in (left.offsets, left.ids, left.values, least)))
-
-    @classmethod
-    def like(cls, state: Mapping[str, Tensor], prefix: str) -> Self:
-        """A table with the shapes that `state` holds under `prefix`, of which nothing is trusted yet."""
-        given = (state.get(prefix + name, torch.zeros(0)) for name in cls.FIELDS)
-        return cls(*(torch.empty(array.shape, dtype=array.dtype) for array in given))
 
     @staticmethod
     def layouts(n_items: int) -> dict[str, Layout]:
@@ -90,7 +96,7 @@ class PairTable(nn.Module):
         return self.items.index_select(0, cells).long(), self.counts.index_select(0, cells), owner
 
 
-class PopularityByPeriod(nn.Module):
+class PopularityByPeriod(StoredTable):
     """The most popular items at the beginning of every period of train: counts that halve every half-life.
 
     R(t, i) = sum over the events of item i in periods that closed before t of 2^-(age in periods / half-life). After
@@ -103,12 +109,7 @@ class PopularityByPeriod(nn.Module):
     items: Tensor
     values: Tensor
 
-    FIELDS: ClassVar[tuple[str, ...]] = ("start", "period", "offsets", "items", "values")
-
-    def __init__(self, start: Tensor, period: Tensor, offsets: Tensor, items: Tensor, values: Tensor) -> None:
-        super().__init__()
-        for name, tensor in zip(self.FIELDS, (start, period, offsets, items, values), strict=True):
-            self.register_buffer(name, tensor)
+    FIELDS = ("start", "period", "offsets", "items", "values")
 
     @classmethod
     def count(cls, items: npt.NDArray[np.integer], times: IntArray, n_items: int, half_life: float, top: int) -> Self:
@@ -137,12 +138,6 @@ class PopularityByPeriod(nn.Module):
         offsets = offsets_of(np.array([len(ids) for ids, _ in kept]))
         arrays = (np.array(start), np.array(period), offsets, found.astype(np.int32), values)
         return cls(*(torch.from_numpy(array) for array in arrays))
-
-    @classmethod
-    def like(cls, state: Mapping[str, Tensor], prefix: str) -> Self:
-        """A table with the shapes that `state` holds under `prefix`, of which nothing is trusted yet."""
-        given = (state.get(prefix + name, torch.zeros(0)) for name in cls.FIELDS)
-        return cls(*(torch.empty(array.shape, dtype=array.dtype) for array in given))
 
     @staticmethod
     def layouts(n_items: int) -> dict[str, Layout]:
