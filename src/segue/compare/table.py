@@ -54,7 +54,7 @@ def by_slice(summary: Summary) -> Table:
         for name, one in standings.items()
     }
     columns = ("slice", "events", f"{summary.subject}", "best referee", "its HR@10", *_APART)
-    return Table(columns, rows, "HR@10 by slice, beside the best model that only counts")
+    return Table(columns, rows, "HR@10 by slice, beside the best model that is not trained")
 
 
 def sentences(summary: Summary) -> list[str]:
