@@ -17,6 +17,9 @@ from segue.nn.encoding import Added, Encoding, Mixture
 
 CHUNK_BYTES = 128 * 2**20
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 512
+_NARROW, _NARROW_BYTES = 16, 4 * 2**20
+"""Coordinates of vectors up to which the matrix product gains nothing from a large chunk, and the bytes of a chunk that
+stays in the cache instead."""
 _BLOCK_CELLS = 2**18
 """Logits processed together where several passes follow each other: they fit a core's cache."""
 _PLAIN_RANGE = 80.0
@@ -25,9 +28,9 @@ _PLAIN_RANGE = 80.0
 Form = Literal["cross_entropy", "eq20"]
 
 
-def events_per_chunk(n_items: int, itemsize: int = 4) -> int:
-    """Number of events whose scores over all items fit the bound."""
-    return max(_SMALLEST_CHUNK, min(_LARGEST_CHUNK, CHUNK_BYTES // max(n_items * itemsize, 1)))
+def events_per_chunk(n_items: int, itemsize: int = 4, at_once: int = CHUNK_BYTES) -> int:
+    """Number of events whose scores over all items fit into about `at_once` bytes."""
+    return max(_SMALLEST_CHUNK, min(_LARGEST_CHUNK, at_once // max(n_items * itemsize, 1)))
 
 
 def softmax_loss(encoding: Encoding, item_vectors: Tensor, target: Tensor, form: Form = "cross_entropy") -> Tensor:
@@ -45,8 +48,9 @@ def softmax_loss(encoding: Encoding, item_vectors: Tensor, target: Tensor, form:
     log_dense = pointed = None
     if mixture is not None:
         log_dense = mixture.log_dense
-        hit = mixture.item == target[mixture.event]
-        pointed = torch.zeros_like(log_dense).index_add(0, mixture.event[hit], mixture.probability[hit])
+        hit = (mixture.item == target.index_select(0, mixture.event)).nonzero().squeeze(1)
+        event, probability = (column.index_select(0, hit) for column in (mixture.event, mixture.probability))
+        pointed = torch.zeros_like(log_dense).index_add(0, event, probability)
     places = [(added.event, added.item) for added in encoding.added]
     values = [added.value for added in encoding.added]
     loss: Tensor = _ChunkedSoftmax.apply(  # type: ignore[no-untyped-call]
@@ -74,9 +78,9 @@ def _fold_mixture(logits: Tensor, mixture: Mixture) -> None:
     mass = torch.zeros(len(cells), dtype=logits.dtype, device=logits.device)
     mass.index_add_(0, inverse, mixture.probability.to(logits.dtype))
     event = cells % logits.shape[1]
-    pointed = _logsumexp(logits)[event] + mass.log() - mixture.log_dense[event]
+    pointed = mass.log() + (_logsumexp(logits) - mixture.log_dense).index_select(0, event)
     flat = logits.view(-1)
-    flat[cells] = torch.logaddexp(flat[cells], pointed)
+    flat.scatter_(0, cells, torch.logaddexp(flat.index_select(0, cells), pointed))
 
 
 def _logsumexp(logits: Tensor) -> Tensor:
@@ -122,8 +126,11 @@ class _ChunkedSoftmax(torch.autograd.Function):
         # Every cell is written below, unless there is no event at all.
         blank = torch.empty_like if len(vectors) else torch.zeros_like
         slopes = [blank(tensor) if tensor is not None else None for tensor in inputs]
+        if not ctx.needs_input_grad[4]:
+            slopes[1] = None
         total = vectors.new_zeros(())
-        step = events_per_chunk(len(items), vectors.element_size())
+        bytes_at_once = CHUNK_BYTES if vectors.shape[1] > _NARROW else _NARROW_BYTES
+        step = events_per_chunk(len(items), vectors.element_size(), bytes_at_once)
         for first in range(0, len(vectors), step):
             rows = slice(first, min(first + step, len(vectors)))
             cuts = [_entries_of(source, rows) for source in sources]
@@ -162,13 +169,14 @@ def _spread_slope(
     """Spread the slope of the logits, slope [items, events] * scale [events], to the slopes of all inputs."""
     by_vectors, by_items, _, _, *by_values = slopes
     assert by_vectors is not None
-    assert by_items is not None
     torch.mm(slope.t(), items, out=by_vectors[rows]).mul_(scale[:, None])
-    torch.addmm(by_items, slope, vectors * scale[:, None], beta=int(rows.start > 0), out=by_items)
+    if by_items is not None:
+        torch.addmm(by_items, slope, vectors * scale[:, None], beta=int(rows.start > 0), out=by_items)
     for source, cut, by_value in zip(chunk, cuts, by_values, strict=True):
         assert by_value is not None
         event = source.event - rows.start
-        by_value[cut] = slope.view(-1).take(_cells(source, rows.start, slope)) * scale.index_select(0, event)
+        at_entries = slope.view(-1).index_select(0, _cells(source, rows.start, slope))
+        torch.mul(at_entries, scale.index_select(0, event), out=by_value[cut])
 
 
 def _loss_and_slope(
