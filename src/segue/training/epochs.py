@@ -32,6 +32,8 @@ class EpochRecord:
         best: whether no epoch before it was as good on validation.
         ended: the rule that ended the training after it: "patience", or a limit, "epochs" or "minutes"; empty for all
             but the last epoch, and for trainings of an earlier Segue.
+        validation_events: events that `validation` was measured on: a sample for all but the best epoch where
+            ``training.validation_events`` asks for one; 0 for trainings of an earlier Segue.
     """
 
     epoch: int
@@ -42,6 +44,7 @@ class EpochRecord:
     validation: Mapping[str, float]
     best: bool
     ended: Ended = ""
+    validation_events: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape."""
