@@ -14,12 +14,10 @@ import torch
 from torch import Tensor
 
 from segue.nn.encoding import Added, Encoding, Mixture
+from segue.nn.level_scores import level_softmax_loss
 
 CHUNK_BYTES = 128 * 2**20
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 512
-_NARROW, _NARROW_BYTES = 16, 4 * 2**20
-"""Coordinates of vectors up to which the matrix product gains nothing from a large chunk, and the bytes of a chunk that
-stays in the cache instead."""
 _BLOCK_CELLS = 2**18
 """Logits processed together where several passes follow each other: they fit a core's cache."""
 _PLAIN_RANGE = 80.0
@@ -28,9 +26,9 @@ _PLAIN_RANGE = 80.0
 Form = Literal["cross_entropy", "eq20"]
 
 
-def events_per_chunk(n_items: int, itemsize: int = 4, at_once: int = CHUNK_BYTES) -> int:
-    """Number of events whose scores over all items fit into about `at_once` bytes."""
-    return max(_SMALLEST_CHUNK, min(_LARGEST_CHUNK, at_once // max(n_items * itemsize, 1)))
+def events_per_chunk(n_items: int, itemsize: int = 4) -> int:
+    """Number of events whose scores over all items fit the bound."""
+    return max(_SMALLEST_CHUNK, min(_LARGEST_CHUNK, CHUNK_BYTES // max(n_items * itemsize, 1)))
 
 
 def softmax_loss(encoding: Encoding, item_vectors: Tensor, target: Tensor, form: Form = "cross_entropy") -> Tensor:
@@ -45,6 +43,8 @@ def softmax_loss(encoding: Encoding, item_vectors: Tensor, target: Tensor, form:
     mixture = encoding.mixture
     if form == "eq20" and mixture is not None:
         raise ValueError("the literal eq. (20) is defined for a softmax alone, not for a pointer mixture")
+    if item_vectors.shape[1] == 1 and not item_vectors.requires_grad and form == "cross_entropy":
+        return level_softmax_loss(encoding, item_vectors, target)
     log_dense = pointed = None
     if mixture is not None:
         log_dense = mixture.log_dense
@@ -126,11 +126,8 @@ class _ChunkedSoftmax(torch.autograd.Function):
         # Every cell is written below, unless there is no event at all.
         blank = torch.empty_like if len(vectors) else torch.zeros_like
         slopes = [blank(tensor) if tensor is not None else None for tensor in inputs]
-        if not ctx.needs_input_grad[4]:
-            slopes[1] = None
         total = vectors.new_zeros(())
-        bytes_at_once = CHUNK_BYTES if vectors.shape[1] > _NARROW else _NARROW_BYTES
-        step = events_per_chunk(len(items), vectors.element_size(), bytes_at_once)
+        step = events_per_chunk(len(items), vectors.element_size())
         for first in range(0, len(vectors), step):
             rows = slice(first, min(first + step, len(vectors)))
             cuts = [_entries_of(source, rows) for source in sources]
@@ -169,9 +166,9 @@ def _spread_slope(
     """Spread the slope of the logits, slope [items, events] * scale [events], to the slopes of all inputs."""
     by_vectors, by_items, _, _, *by_values = slopes
     assert by_vectors is not None
+    assert by_items is not None
     torch.mm(slope.t(), items, out=by_vectors[rows]).mul_(scale[:, None])
-    if by_items is not None:
-        torch.addmm(by_items, slope, vectors * scale[:, None], beta=int(rows.start > 0), out=by_items)
+    torch.addmm(by_items, slope, vectors * scale[:, None], beta=int(rows.start > 0), out=by_items)
     for source, cut, by_value in zip(chunk, cuts, by_values, strict=True):
         assert by_value is not None
         event = source.event - rows.start
