@@ -10,7 +10,6 @@ from segue.data.corpus import Sessions
 from segue.data.tensors import spans
 from segue.evaluation.metrics import CUTOFFS, conservative_rank, standard_rank
 from segue.evaluation.slices import Events, first_occurrences
-from segue.nn.level_scores import LevelScores
 
 
 class Candidates:
@@ -26,22 +25,18 @@ class Candidates:
         self._first, self._length = torch.from_numpy(events.first), torch.from_numpy(events.position + 1)
         self._repeated = torch.from_numpy(events.repeated)
 
-    def ranks(self, scores: Tensor | LevelScores, target: Tensor, rows: slice) -> Tensor:
+    def ranks(self, scores: Tensor, target: Tensor, rows: slice) -> Tensor:
         """Conservative and standard ranks of the events `rows`, int64 [2, events]."""
-        if isinstance(scores, LevelScores):
-            ranks, at, n_items = scores.ranks(target), scores.at, scores.n_items
-        else:
-            ranks = torch.stack([conservative_rank(scores, target), standard_rank(scores, target)])
-            at, n_items = (lambda event, item: scores[event, item]), scores.shape[1]
+        ranks = torch.stack([conservative_rank(scores, target), standard_rank(scores, target)])
         if not self.masked:
             return ranks
-        event, item = self.barred(rows, target.device)
-        score, at_target = at(event, item), at(event, target[event])
+        event, item = self.barred(rows, scores.device)
+        score, at_target = scores[event, item], scores[event, target[event]]
         ranks[0] -= torch.bincount(event[score >= at_target], minlength=len(target))
         ranks[1] -= torch.bincount(event[score > at_target], minlength=len(target))
         # A target that is no candidate itself is a miss, whatever its score and however few items there are.
-        missed = max(n_items, max(CUTOFFS) + 1)
-        return ranks.masked_fill(self._repeated[rows].to(target.device), missed)
+        missed = max(scores.shape[1], max(CUTOFFS) + 1)
+        return ranks.masked_fill(self._repeated[rows].to(scores.device), missed)
 
     def barred(self, rows: slice, device: torch.device) -> tuple[Tensor, ...]:
         """Event and item of every pair whose item is no candidate, both flat; empty where all are candidates."""

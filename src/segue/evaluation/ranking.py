@@ -19,7 +19,6 @@ from segue.evaluation.coverage import Coverage
 from segue.evaluation.discovery import Discoveries
 from segue.evaluation.metrics import all_finite
 from segue.evaluation.slices import Events
-from segue.nn.level_scores import LevelScores
 from segue.nn.losses import events_per_chunk
 from segue.system.torch_runtime import keep_large_buffers
 
@@ -60,11 +59,9 @@ class Ranking:
         started, done = time.monotonic(), 0
         with _ready(self._model):
             self.seconds += time.monotonic() - started
-            levels = self._by_level()
-            for batch in loader.batches(events_per_chunk(1 if levels else self._n_items)):
+            for batch in loader.batches(events_per_chunk(self._n_items)):
                 rows = slice(done, done + len(batch))
-                if not levels or not self._rank_by_level(batch, rows):
-                    self._rank(batch, rows)
+                self._rank(batch, rows)
                 done = rows.stop
                 if progress:
                     progress(done, len(self._events))
@@ -72,22 +69,6 @@ class Ranking:
     def shares(self) -> dict[str, float] | None:
         """Coverage of the catalogue, where it was measured."""
         return self._coverage.shares() if self._coverage else None
-
-    def _by_level(self) -> bool:
-        """Whether ranks follow from the levels of the items: no list is asked for, and item vectors have one coordinate."""
-        lists = self._coverage is not None or self.discoveries is not None
-        return not lists and isinstance(self._model, SessionEncoder) and self._model.item_vectors().shape[1] == 1
-
-    def _rank_by_level(self, batch: Batch, rows: slice) -> bool:
-        """Rank without forming all scores; False where one of them is not finite."""
-        assert isinstance(self._model, SessionEncoder)
-        started = time.monotonic()
-        scores = LevelScores.of(self._model.encode(batch), self._model.item_vectors())
-        finite = scores.all_finite()
-        self.seconds += time.monotonic() - started
-        if finite:
-            self.ranks[:, rows] = self._candidates.ranks(scores, batch.target, rows).cpu().numpy()
-        return finite
 
     def _rank(self, batch: Batch, rows: slice) -> None:
         started = time.monotonic()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from segue.nn.encoding import Added, Encoding, Mixture
-from segue.nn.level_scores import level_softmax_loss
+from segue.nn.level_loss import level_softmax_loss
 
 CHUNK_BYTES = 128 * 2**20
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 512
