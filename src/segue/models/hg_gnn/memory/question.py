@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from segue.data.batches import Batch, History, Prefixes
-from segue.data.tensors import find, spans
+from segue.data.tensors import spans
 from segue.graph.order import FARTHEST, UNIT
 from segue.models.hg_gnn.memory.entries import lookup
 
@@ -41,16 +41,13 @@ class Question:
         events = (column >= 0).nonzero().squeeze(1)
         return events, self.prefixes.items[events, column[events]]
 
-    def first_position(self, row: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
-        """First position of each item in its row of the batch, beyond all positions where it is not there; and whether
-        it is there. The prefix of an event holds it from that position on."""
-        batch = self.batch
-        of, position = batch.mask.nonzero(as_tuple=True)
-        keys, place = torch.unique(of * self.n_items + batch.items[of, position], return_inverse=True)
-        never = torch.full_like(keys, batch.mask.shape[1])
-        index, found = find(keys, row * self.n_items + item)
-        first = never.scatter_reduce(0, place, position, "amin")
-        return torch.where(found, first[index] if len(keys) else index, batch.mask.shape[1]), found
+    def first_place(self, row: Tensor, item: Tensor) -> Tensor:
+        """Where each item first stands in its row of the batch, from 1; 0 where it does not. The prefixes of the row
+        hold it from there on."""
+        of, position = self.batch.mask.nonzero(as_tuple=True)
+        keys, number = torch.unique(of * self.n_items + self.batch.items[of, position], return_inverse=True)
+        first = torch.zeros_like(keys).scatter_reduce_(0, number, position + 1, "amin", include_self=False)
+        return lookup(keys, first, row * self.n_items + item)
 
     # The running session, as it was counted
 

@@ -82,13 +82,14 @@ def last_session(asked: Question, counts: Counts) -> Entries:
 def own_sessions(asked: Question, counts: Counts) -> Entries:
     """Sum over the user's last 60 sessions s with i of |s and prefix| / sqrt(|s| + 1): what goes together for them."""
     row, of, item, later, sizes = asked.past_sessions
-    begins, found = asked.first_position(row, item)
+    place = asked.first_place(row, item)
     # Most past sessions share nothing with any prefix of their row: they are left out before the events are told apart.
-    meets = torch.zeros_like(later).index_add_(0, of, found.long())
+    meets = torch.zeros_like(later).index_add_(0, of, place)
     near = ((later < OWN_SESSIONS) & (meets > 0))[of].nonzero().squeeze(1)
-    row, of, item, begins = (column.index_select(0, near) for column in (row, of, item, begins))
+    row, of, item, place = (column.index_select(0, near) for column in (row, of, item, place))
     entry, event = asked.of_events(row)
-    shared = (begins.index_select(0, entry) <= asked.batch.position.index_select(0, event)).double()
+    place, length = place.index_select(0, entry), asked.batch.position.index_select(0, event) + 1
+    shared = ((place > 0) & (place <= length)).double()
     # Sessions of one event lie one behind the other: number the (event, session) pairs by where they change.
     session = of.index_select(0, entry)
     changes = (session.diff(prepend=session[:1]) != 0) | (event.diff(prepend=event[:1]) != 0)
