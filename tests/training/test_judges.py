@@ -8,14 +8,14 @@ from training_runs import busy, records, trainer
 from worlds import TRAIN, VALIDATION
 
 from segue.data.corpus import Part
-from segue.evaluation.full_ranking import evaluate
+from segue.evaluation.full_ranking import evaluate, evaluation_sessions
 from segue.training.judges import judges
 from segue.training.trainer import Trainer
 
 
 def validation_events(users: np.ndarray) -> int:
     """Events of these users in validation."""
-    played = busy(TRAIN, VALIDATION).select(Part.VALIDATION)
+    played, _ = evaluation_sessions(busy(TRAIN, VALIDATION), Part.VALIDATION)
     return int((played.lengths - 1)[np.isin(played.user, users)].sum())
 
 

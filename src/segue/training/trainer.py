@@ -228,7 +228,7 @@ class Trainer:
             learning_rate=self._learning_rate,
             validation=validation,
             best=better,
-            validation_events=measured_on,
+            validation_events=measured_on if self.judges is not None else 0,
         )
         state.elapsed += time.monotonic() - started
         if self.pace.falls(state.epoch, state.best_epoch, stuck=bool(validation) and not better):
@@ -386,4 +386,5 @@ def _summary(record: EpochRecord) -> str:
 
 
 def _validated(record: EpochRecord) -> str:
-    return f"{SELECTED_BY} {record.validation[SELECTED_BY]:.4f} on {record.validation_events:,} events"
+    events = f" on {record.validation_events:,} events" if record.validation_events else ""
+    return f"{SELECTED_BY} {record.validation[SELECTED_BY]:.4f}{events}"
