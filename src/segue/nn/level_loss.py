@@ -46,7 +46,8 @@ def _log_softmax(encoding: Encoding, level: Tensor, target: Tensor) -> Tensor:
     gained = (score - top.index_select(0, event)).exp() - (plain - top.index_select(0, event)).exp()
     total = ((by_level - top[:, None]).exp() @ items.double()).index_add(0, event, gained)
     at_target = score.index_select(0, place[len(place) - len(target) :])
-    return at_target - top - total.clamp(min=torch.finfo(total.dtype).tiny).log()
+    log_target: Tensor = at_target - top - total.clamp(min=torch.finfo(total.dtype).tiny).log()
+    return log_target
 
 
 def _cells(sources: tuple[Added, ...], n_items: int) -> tuple[Tensor, Tensor]:
