@@ -46,8 +46,8 @@ from segue.settings.overrides import read_overrides
 
 BASE = "hg_gnn/memory"
 OTHERS = (
-    "hg_gnn/segue", "hg_gnn/segue-no-graph", "sasrec/session", "gru4rec/full_softmax", "ease/session", "ease/history",
-    "slist/session", "item_knn/history", "session_knn/v_sknn", "markov/first_order", "popularity/personal",
+    "hg_gnn/segue", "sasrec/session", "ease/session", "ease/history", "slist/session", "item_knn/history",
+    "session_knn/v_sknn", "markov/first_order", "popularity/personal",
 )  # fmt: skip
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _CHUNK = 256
@@ -177,6 +177,8 @@ def main() -> None:
     users = f" --users {chosen.users} --draw {chosen.draw}" if chosen.users else ""
     drawn = f"{chosen.users:,} users drawn by seed {chosen.draw}." if chosen.users else "All users."
     own = "".join(f" --set {text}" for text in chosen.set)
+    own += f" --base {chosen.base}" if chosen.base != BASE else ""
+    own += " --others " + " ".join(chosen.others) if chosen.others != list(OTHERS) else ""
     text = page(
         chosen.name, drawn, f"benchmarks/complements.py {chosen.name} LOG{users}{own}", chosen.base, alone, blends
     )
