@@ -61,6 +61,7 @@ class HGGNN(SessionEncoder):
     presets: ClassVar[Mapping[str, Overrides]] = PRESETS
     space: ClassVar[Space] = SPACE
     spaces: ClassVar[Mapping[str, Space]] = SPACES
+    lean_form: ClassVar[str | None] = "hg_gnn"
 
     log_share: Tensor
 
@@ -259,6 +260,17 @@ class HGGNN(SessionEncoder):
         """Parameters, counts and graph."""
         graph = {f"graph.{name}": tensor for name, tensor in self.graph.arrays().items()}
         return {**super().arrays(), **graph}
+
+    @torch.no_grad()
+    def derived(self) -> dict[str, Tensor]:
+        """The refined vectors of eq. (8) and, for users that the graph does not know, the inputs of later layers."""
+        if not self.config.embeddings:
+            return {}
+        whole = self.hgnn.propagate(full_field(self.graph, len(self.hgnn.layers)))
+        asked = (ITEM, USER) if self.config.reads_users else (ITEM,)
+        inputs = enumerate(whole.inputs[1:] if self.config.reads_users else (), start=1)
+        refined = {f"refined.{node_type}": whole.refined[node_type] for node_type in asked}
+        return refined | {f"input.{layer}.item": tables[ITEM] for layer, tables in inputs}
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """Take back what :meth:`arrays` returned."""

@@ -1,0 +1,106 @@
+"""Arrays of a safetensors file as NumPy reads them, each checked against its form before it is used.
+
+All checks raise ValueError with the name of the array and what was found, as those of :mod:`segue.data.stored` do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from segue.data.checks import check_offsets, check_range
+from segue.errors import first_line
+from segue.system.json_files import check_regular
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of an array.
+
+    Attributes:
+        dtype: type of the values: "float32", "int64".
+        shape: lengths of the dimensions; None: any.
+        least, most: bounds of the values, both included. Floating point is finite in any case.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...]
+    least: float = -math.inf
+    most: float = math.inf
+
+
+class StoredArrays(AbstractContextManager["StoredArrays"]):
+    """The arrays of one file, read one by one and checked."""
+
+    def __init__(self, path: Path) -> None:
+        check_regular(path)
+        self._path = path
+        self._file = self._guarded(lambda: safe_open(path, framework="numpy"))
+        self.names: frozenset[str] = frozenset(self._file.keys())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.__exit__(None, None, None)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The texts that stand beside the arrays."""
+        return dict(self._file.metadata() or {})
+
+    def refuse_others(self, names: Collection[str]) -> None:
+        """Raise ValueError for an array that is none of `names`."""
+        if others := sorted(self.names - set(names)):
+            raise ValueError(f"array {others[0][:100]!r} belongs to no part of the model")
+
+    def read(self, name: str, form: Form) -> npt.NDArray[Any]:
+        """One array of a known form."""
+        if name not in self.names:
+            raise ValueError(f"array '{name}' is missing")
+        found = list(self._guarded(lambda: self._file.get_slice(name).get_shape()))
+        fits = len(found) == len(form.shape) and all(
+            wanted in (None, length) for length, wanted in zip(found, form.shape, strict=True)
+        )
+        array = self._guarded(lambda: self._file.get_tensor(name)) if fits else None
+        if array is None or array.dtype != np.dtype(form.dtype):
+            wanted = [length if length is not None else "any" for length in form.shape]
+            kind = array.dtype if array is not None else "an array"
+            raise ValueError(f"array '{name}' is {kind} {found}, expected {form.dtype} {wanted}")
+        _check_values(name, array, form)
+        return array
+
+    def read_all(self, forms: Mapping[str, Form]) -> dict[str, npt.NDArray[Any]]:
+        """Several arrays, by name."""
+        return {name: self.read(name, form) for name, form in forms.items()}
+
+    def _guarded(self, call: Any) -> Any:
+        try:
+            return call()
+        except SafetensorError as error:
+            raise ValueError(f"{self._path.name}: {first_line(error)}") from None
+
+
+def check_lists(arrays: Mapping[str, npt.NDArray[Any]], offsets: str, *entries: str) -> None:
+    """Check lists that lie behind one another: list r is ``entries[offsets[r]:offsets[r + 1]]``, in each of
+    `entries`."""
+    for name in entries:
+        rows = len(arrays[offsets]) - 1
+        check_offsets(f"the numbers in array '{offsets}'", arrays[offsets], rows, len(arrays[name]))
+
+
+def _check_values(name: str, array: npt.NDArray[Any], form: Form) -> None:
+    if not array.size:
+        return
+    flat = array.reshape(-1)
+    check_range(f"array '{name}': its values", flat, form.least, form.most)
+    if not (np.isfinite(flat.min()) and np.isfinite(flat.max())):
+        raise ValueError(f"array '{name}' holds values that are not finite")
