@@ -18,7 +18,7 @@ from worlds import TEST, TRAIN, busy, corpus_of
 from segue.data.batches import Batch, HistoryPolicy
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
-from segue.evaluation.discovery import reserved_places
+from segue.evaluation.reserved import reserved_places
 from segue.evaluation.full_ranking import Evaluation, evaluate
 from segue.evaluation.measurement import Measurement
 from segue.evaluation.metrics import CUTOFFS, METRICS

@@ -15,6 +15,7 @@ from segue.artifact.names import FORMAT
 from segue.data.checks import check_sessions, check_vocabulary, read_table
 from segue.data.corpus import Sessions
 from segue.errors import ArtifactError, first_line
+from segue.settings import Settings
 from segue.system.json_files import read_object
 
 
@@ -29,6 +30,11 @@ class Contents:
     """The users' train sessions; ``number`` counts them from 0."""
     facts: dict[str, Any]
     """The contents of ``config.json``."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the model was made with."""
+        return Settings.parse(self.facts["settings"])
 
 
 class _Facts(BaseModel):

@@ -67,7 +67,7 @@ def write_model(
     with writing(folder):
         with aside(folder / "model.safetensors") as new:
             save_file(_on_cpu(model.arrays()), new)
-        _write_answers(folder / ANSWERS, model)
+        write_answers(folder / ANSWERS, model)
         train = corpus.train
         history = {"items": train.items, "times": train.times, "offsets": train.offsets, "user": train.user}
         with aside(folder / "history.safetensors") as new:
@@ -88,7 +88,7 @@ def write_model(
         write_text(folder / "config.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
 
 
-def _write_answers(path: Path, model: SessionModel) -> None:
+def write_answers(path: Path, model: SessionModel) -> None:
     """Write what answers without torch need beside the model's arrays, where the model has such a form."""
     if model.lean_form is None:
         path.unlink(missing_ok=True)

@@ -22,18 +22,18 @@ def load(folder: Path) -> tuple[Contents, Answering | None]:
     check_seal(folder)
     try:
         contents = contents_of(folder, facts_in(folder))
-        return contents, _answering(contents)
+        if not is_sealed(folder, ANSWERS):
+            return contents, None
+        with StoredArrays(folder / ANSWERS) as derived:
+            known = derived.metadata.get("format") == ANSWERS_FORMAT
+            return contents, answering(contents, derived) if known else None
     except (OSError, ValueError) as error:
         raise unreadable(folder, error) from None
 
 
-def _answering(contents: Contents) -> Answering | None:
-    folder, facts = contents.folder, contents.facts
-    if not is_sealed(folder, ANSWERS):
-        return None
-    with StoredArrays(folder / ANSWERS) as derived, StoredArrays(folder / "model.safetensors") as model:
-        texts = derived.metadata
-        if texts.get("format") != ANSWERS_FORMAT:
-            return None
-        options = parse_object(texts.get("options", ""))
+def answering(contents: Contents, derived: StoredArrays) -> Answering:
+    """The model of a folder, with what is constant in its answers. Raises ValueError for arrays that do not fit."""
+    facts, texts = contents.facts, derived.metadata
+    options = parse_object(texts.get("options", ""))
+    with StoredArrays(contents.folder / "model.safetensors") as model:
         return forms.build(texts.get("form", ""), model, derived, options, facts["n_items"], facts["n_users"])

@@ -16,6 +16,12 @@ Floats = npt.NDArray[np.floating[Any]]
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
+def cosines(vectors: Floats, item: int) -> Floats:
+    """Cosine of one of the vectors [items, dim] with each of them, [items]; 0 for a vector of zeros."""
+    lengths = np.sqrt(np.einsum("id,id->i", vectors, vectors))
+    return np.asarray(vectors @ vectors[item] / np.maximum(lengths * lengths[item], np.finfo(vectors.dtype).tiny))
+
+
 @dataclass(frozen=True)
 class Parts:
     """The parts of the scores of k items for one request, see :class:`segue.nn.encoding.ScoreParts`.
@@ -70,4 +76,8 @@ class Answering(Protocol):
     def relations_to(self, item: int, sources: IntArray) -> list[str | None]:
         """The strongest relation of the graph that leads from each of a session's items to a recommended one, if
         any."""
+        ...
+
+    def similar(self, item: int) -> Floats:
+        """How similar each item is to this one, [items]. Raises RequestError where the model cannot tell."""
         ...

@@ -43,17 +43,6 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@cache
-def compute_after_forks() -> None:
-    """Let every process that this one forks compute with one thread; once for the whole process.
-
-    The threads of PyTorch do not live on in a forked process, and the first operation that is divided among them waits
-    for them for ever. A server that loads a model and then forks its workers (``gunicorn --preload``) would never
-    answer.
-    """
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
-
-
 @contextmanager
 def enough_memory(what: str) -> Iterator[None]:
     """Turn a lack of memory, of the machine or of its GPU, into one UserMistake line.

@@ -18,7 +18,7 @@ from segue.lean.hg_gnn.relations import Relations
 from segue.lean.hg_gnn.tables import Counts
 from segue.lean.hg_gnn.terms import Believed, Entries, Recalled, Terms, add_memory, fold_pointer
 from segue.lean.hg_gnn.users import Users
-from segue.lean.model import Floats, Parts
+from segue.lean.model import Floats, Parts, cosines
 from segue.lean.request import Asked
 from segue.artifact.arrays import Form, StoredArrays
 
@@ -56,6 +56,17 @@ class LeanHGGNN:
     def relations_to(self, item: int, sources: IntArray) -> list[str | None]:
         """The first of adjacent_in, adjacent_out, similar that leads from each of `sources` to `item`."""
         return self.relations.of(sources, item)
+
+    def similar(self, item: int) -> Floats:
+        """Cosine of the item's refined vector, eq. (8), with those of all items; without embeddings the closeness of
+        the items that share sessions with it, [items]."""
+        if self.encoder is not None:
+            return cosines(self.encoder.refined, item)
+        closeness = np.zeros(self.n_items)
+        if self.counts is not None:
+            companions = self.counts.pairs["basket"].companions(np.array([item]), self.counts.support, self.n_items)
+            closeness[companions[0]] = companions[1]
+        return closeness
 
     def score(self, asked: Sequence[Asked]) -> ScoredHGGNN:
         """Score all items for each request."""
