@@ -5,10 +5,12 @@ All checks raise ValueError with the name of the array and what was found, as th
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +21,9 @@ from safetensors import SafetensorError, safe_open
 from segue.data.checks import check_offsets, check_range
 from segue.errors import first_line
 from segue.system.json_files import check_regular
+
+_TYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64"}
+"""Names of types in a file → in NumPy; what a model stores has one of these."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,22 @@ class Form:
 
 
 class StoredArrays(AbstractContextManager["StoredArrays"]):
-    """The arrays of one file, read one by one and checked."""
+    """The arrays of one file, each checked when it is asked for.
+
+    They are views of the mapped file: nothing is copied, and processes that read the same file share its memory.
+    """
 
     def __init__(self, path: Path) -> None:
         check_regular(path)
         self._path = path
-        self._file = self._guarded(lambda: safe_open(path, framework="numpy"))
+        try:
+            self._file = safe_open(path, framework="numpy")  # checks that the header fits the file
+        except SafetensorError as error:
+            raise ValueError(f"{path.name}: {first_line(error)}") from None
+        with path.open("rb") as file:
+            self._bytes = mmap(file.fileno(), 0, access=ACCESS_READ)
+        self._first = 8 + int.from_bytes(self._bytes[:8], "little")
+        self._header: dict[str, Any] = json.loads(self._bytes[8 : self._first])
         self.names: frozenset[str] = frozenset(self._file.keys())
 
     def __enter__(self) -> Self:
@@ -66,27 +81,27 @@ class StoredArrays(AbstractContextManager["StoredArrays"]):
         """One array of a known form."""
         if name not in self.names:
             raise ValueError(f"array '{name}' is missing")
-        found = list(self._guarded(lambda: self._file.get_slice(name).get_shape()))
-        fits = len(found) == len(form.shape) and all(
-            wanted in (None, length) for length, wanted in zip(found, form.shape, strict=True)
+        kind, shape = self._header[name]["dtype"], self._header[name]["shape"]
+        fits = len(shape) == len(form.shape) and all(
+            wanted in (None, length) for length, wanted in zip(shape, form.shape, strict=True)
         )
-        array = self._guarded(lambda: self._file.get_tensor(name)) if fits else None
-        if array is None or array.dtype != np.dtype(form.dtype):
+        found = _TYPES.get(kind, kind)
+        if found != form.dtype or not fits:
             wanted = [length if length is not None else "any" for length in form.shape]
-            kind = array.dtype if array is not None else "an array"
-            raise ValueError(f"array '{name}' is {kind} {found}, expected {form.dtype} {wanted}")
+            raise ValueError(f"array '{name}' is {found} {shape}, expected {form.dtype} {wanted}")
+        array = self._view(name, np.dtype(found)).reshape(shape)
         _check_values(name, array, form)
         return array
+
+    def _view(self, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        first, last = self._header[name]["data_offsets"]
+        if first == last:
+            return np.zeros(0, dtype=dtype)
+        return np.frombuffer(self._bytes, dtype, (last - first) // dtype.itemsize, self._first + first)
 
     def read_all(self, forms: Mapping[str, Form]) -> dict[str, npt.NDArray[Any]]:
         """Several arrays, by name."""
         return {name: self.read(name, form) for name, form in forms.items()}
-
-    def _guarded(self, call: Any) -> Any:
-        try:
-            return call()
-        except SafetensorError as error:
-            raise ValueError(f"{self._path.name}: {first_line(error)}") from None
 
 
 def check_lists(arrays: Mapping[str, npt.NDArray[Any]], offsets: str, *entries: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,10 @@ from segue.artifact.names import FORMAT
 from segue.data.checks import check_sessions, check_vocabulary, read_table
 from segue.data.corpus import Sessions
 from segue.errors import ArtifactError, first_line
-from segue.settings import Settings
 from segue.system.json_files import read_object
+
+if TYPE_CHECKING:
+    from segue.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Contents:
     @property
     def settings(self) -> Settings:
         """The settings that the model was made with."""
+        from segue.settings import Settings  # slow to import, and no answer needs it
+
         return Settings.parse(self.facts["settings"])
 
 

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,8 +20,10 @@ from segue.evaluation.measurement import Metrics
 from segue.report.numbers import figure, flattened, percent
 from segue.report.text import in_one_line, printable
 from segue.system.streams import drop_stdout
-from segue.training.trainer import Progress
-from segue.tuning import SearchProgress
+
+if TYPE_CHECKING:  # both come with torch, which a command that answers does without
+    from segue.training.trainer import Progress
+    from segue.tuning import SearchProgress
 
 READER_GONE = 141
 """Exit code when the reader of stdout has ended (``| head``): that of a process which SIGPIPE ends."""

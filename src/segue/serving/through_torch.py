@@ -68,7 +68,7 @@ class ThroughTorch:
             return np.asarray((vectors @ vectors[item]).numpy())
 
     def _batch(self, asked: Asked) -> Batch:
-        past = BatchPast(*asked.past)
+        past = BatchPast(*(np.array(array) for array in asked.past))  # torch takes no views that cannot be written
         return request(asked.items, asked.user, asked.time, past, self.length, fresh=asked.fresh)
 
 

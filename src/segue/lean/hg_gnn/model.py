@@ -13,6 +13,7 @@ from segue.lean.hg_gnn.encoder import Encoder, Reading
 from segue.lean.hg_gnn.heads import Heads
 from segue.lean.hg_gnn.options import HGGNNOptions
 from segue.lean.hg_gnn.parts import take_apart
+from segue.lean.hg_gnn.past import Histories
 from segue.lean.hg_gnn.recall import ask
 from segue.lean.hg_gnn.relations import Relations
 from segue.lean.hg_gnn.tables import Counts
@@ -41,6 +42,7 @@ class LeanHGGNN:
         self.encoder = Encoder(model, refined, self.options) if refined is not None else None
         self.users = Users(model, derived, self.options, n_items, n_users) if self.options.reads_users else None
         self.counts = Counts.read(model, n_items) if self.options.reads_counts else None
+        self.histories = Histories(self.options.window.history)
         self.heads = Heads(model, self.options)
         self.relations = Relations.read(model, n_items)
 
@@ -51,7 +53,7 @@ class LeanHGGNN:
             rows.append(model.read("hgnn.embedding.item", Form("float32", (self.n_items, self.options.dim))).T)
         if self.options.popularity:
             rows.append(model.read("log_share", Form("float32", (self.n_items,)))[None])
-        return np.concatenate(rows)
+        return np.ascontiguousarray(np.concatenate(rows))
 
     def relations_to(self, item: int, sources: IntArray) -> list[str | None]:
         """The first of adjacent_in, adjacent_out, similar that leads from each of `sources` to `item`."""
@@ -64,8 +66,8 @@ class LeanHGGNN:
             return cosines(self.encoder.refined, item)
         closeness = np.zeros(self.n_items)
         if self.counts is not None:
-            companions = self.counts.pairs["basket"].companions(np.array([item]), self.counts.support, self.n_items)
-            closeness[companions[0]] = companions[1]
+            items, values, _ = self.counts.companions(np.array([item]), self.n_items)
+            closeness[items] = values
         return closeness
 
     def score(self, asked: Sequence[Asked]) -> ScoredHGGNN:
@@ -101,9 +103,9 @@ class LeanHGGNN:
         """Gate input z = [S ‖ q ‖ x] (parts that exist), and what the memory suggests to each request."""
         if self.counts is None:
             return q[:, :0], []
-        counts, history = self.counts, self.options.window.history
-        found = [ask(each, counts, self.options.sources, history) for each in asked]
-        facts = (np.stack([facts for _, facts in found]) - counts.centre) / counts.spread
+        counts, sources = self.counts, self.options.sources
+        found = [ask(each, counts, sources, self.histories.of(each)) for each in asked]
+        facts = (np.array([facts for _, facts in found]) - counts.centre) / counts.spread
         known = [] if reading is None else [reading.session, q] if self.options.reads_users else [reading.session]
         z = [*known, np.clip(facts, -_FARTHEST, _FARTHEST).astype(np.float32)]
         return np.concatenate(z, 1), [recalled for recalled, _ in found]

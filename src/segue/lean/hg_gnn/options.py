@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Self
 
 from segue.lean.hg_gnn.sources import FACTS, MemorySource
@@ -65,7 +66,7 @@ class HGGNNOptions:
         """Layer weights α_k of eq. (8)."""
         return self.layer_weights or (1 / (self.layers + 1),) * (self.layers + 1)
 
-    @property
+    @cached_property
     def sources(self) -> tuple[MemorySource, ...]:
         """Sources of the memory that are asked, each once."""
         return tuple(dict.fromkeys((*self.memory, *self.pointer)))

@@ -1,4 +1,4 @@
-"""What a user's history holds, worked out once per request and only where a source asks for it."""
+"""What a user's history holds, worked out once and only where a source asks for it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from segue.data.arrays import FloatArray, IntArray
-from segue.lean.request import Past
+from segue.lean.hg_gnn.sources import OWN_SESSIONS
+from segue.lean.request import Asked, Past
+
+_KEPT = 512
+"""Users whose history is kept worked out: they come again, click after click."""
 
 
 class Memberships(NamedTuple):
-    """Distinct items of each session: place among the distinct items of the history, and session, in order of
-    session. sizes: distinct items by session."""
+    """Distinct items of the last sessions, session by session: place of the item among the distinct ones of the
+    history, and session, counted from 0. sizes: distinct items by session."""
 
     place: IntArray
     session: IntArray
@@ -48,31 +51,56 @@ class Earlier:
         """The place of each event's item among the distinct ones."""
         return self._found[1]
 
-    @property
-    def counts(self) -> IntArray:
+    @cached_property
+    def counts(self) -> FloatArray:
         """Events of each distinct item."""
-        return self._found[2]
+        return self._found[2].astype(np.float64)
+
+    @cached_property
+    def end(self) -> int:
+        """Time of the last event, epoch ms; 0 without one."""
+        return int(self.times.max(initial=0))
 
     def decayed(self, time: int, half_life: float) -> FloatArray:
         """Events of each distinct item, halved every half-life; an event after `time` has not aged."""
         age = np.maximum(time - self.times, 0)
-        return np.bincount(self.place, weights=np.exp2(-age / half_life), minlength=len(self.distinct))
+        return np.bincount(self.place, weights=np.exp2(age / -half_life), minlength=len(self.distinct))
 
     @cached_property
     def memberships(self) -> Memberships:
-        """Which distinct items each session holds; a session that the cut falls into has what is left of it."""
-        offsets = np.maximum(self._past.offsets - self._cut, 0)
+        """Which distinct items each of the last sessions holds; a session that the cut falls into has what is left."""
+        offsets = np.maximum(self._past.offsets[-1 - OWN_SESSIONS :] - self._cut, 0)
         lengths = np.diff(offsets)
         lengths = lengths[lengths > 0]
-        session = np.repeat(np.arange(len(lengths)), lengths)
         width = max(len(self.distinct), 1)
-        key = np.unique(session * width + self.place)
-        session_of = key // width
-        return Memberships(key % width, session_of, np.bincount(session_of, minlength=len(lengths)))
+        key = np.repeat(np.arange(len(lengths)), lengths) * width + self.place[len(self.place) - lengths.sum() :]
+        key.sort()
+        key = key[np.diff(key, prepend=-1) > 0]
+        session = key // width
+        return Memberships(key % width, session, np.bincount(session, minlength=len(lengths)))
 
-    def holds(self, items: IntArray) -> npt.NDArray[np.bool_]:
-        """Whether each of `items` is among the distinct ones."""
+    def places(self, items: IntArray) -> IntArray:
+        """The place of each of `items` among the distinct ones; those that are not among them are left out."""
         if not len(self.items):
-            return np.zeros(len(items), dtype=np.bool_)
-        at = np.minimum(np.searchsorted(self.distinct, items), len(self.distinct) - 1)
-        return np.asarray(self.distinct[at] == items)
+            return self.items
+        at = np.minimum(self.distinct.searchsorted(items), len(self.distinct) - 1)
+        return at[self.distinct[at] == items]
+
+
+class Histories:
+    """The histories of the users who ask."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: dict[int, Earlier] = {}
+
+    def of(self, asked: Asked) -> Earlier:
+        """The history of the user of a request; one that the model was fitted on is worked out once."""
+        if asked.fresh:
+            return Earlier(asked.past, self._most)
+        earlier = self._kept.get(asked.user)
+        if earlier is None:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            earlier = self._kept[asked.user] = Earlier(asked.past, self._most)
+        return earlier

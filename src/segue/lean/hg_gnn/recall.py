@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from math import log1p
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy.typing as npt
 
 from segue.data.arrays import FloatArray, IntArray
 from segue.lean.hg_gnn.past import Earlier
-from segue.lean.hg_gnn.sources import BASKET_ENTRIES, OWN_SESSIONS, MemorySource
+from segue.lean.hg_gnn.sources import BASKET_ENTRIES, MemorySource
 from segue.lean.hg_gnn.tables import Counts
 from segue.lean.request import Asked
 from segue.settings.units import HOUR
@@ -59,11 +61,15 @@ _NOTHING = Suggested(np.zeros(0, dtype=np.int64), np.zeros(0))
 class Question:
     """A request, as the memory is asked it."""
 
-    def __init__(self, asked: Asked, counts: Counts, history_items: int) -> None:
-        self.asked, self.counts = asked, counts
-        self.earlier = Earlier(asked.past, history_items)
+    def __init__(self, asked: Asked, counts: Counts, earlier: Earlier) -> None:
+        self.asked, self.counts, self.earlier = asked, counts, earlier
         self.items = asked.items
         self._found: dict[MemorySource, Suggested] = {}
+
+    @cached_property
+    def had(self) -> IntArray:
+        """Places, in the user's history, of the session's items that are in it."""
+        return self.earlier.places(self.items)
 
     def suggested(self, source: MemorySource) -> Suggested:
         """What a source suggests; nothing where it is off."""
@@ -71,27 +77,30 @@ class Question:
             self._found[source] = _FUNCTIONS[source](self) if source in self.counts.on else _NOTHING
         return self._found[source]
 
-    def facts(self) -> FloatArray:
-        """The facts x as they are, [8]."""
-        earlier = self.earlier
-        events, last = len(earlier.items), self.items[-1]
-        away = max(self.asked.time - int(earlier.times.max()), 0) / HOUR if events else 0.0
+    def facts(self) -> list[float]:
+        """The facts x as they are, 8 numbers."""
+        earlier, length = self.earlier, len(self.items)
+        events = len(earlier.items)
+        away = max(self.asked.time - earlier.end, 0) / HOUR if events else 0.0
         successors = len(self.suggested("transition").items)
-        numbers = (len(self.items), earlier.sessions, self.counts.support[last], successors, away)
-        seen = earlier.holds(self.items).mean()
-        return np.array([*np.log1p(numbers), seen, len(earlier.distinct) / max(events, 1), events > 0])
+        numbers = (length, earlier.sessions, int(self.counts.support[self.items[-1]]), successors, away)
+        variety = len(earlier.distinct) / max(events, 1)
+        return [*map(log1p, numbers), len(self.had) / length, variety, float(events > 0)]
 
 
 def _session(q: Question) -> Suggested:
     """1 / (1 + r) for the item at reversed position r."""
     cells = np.arange(len(q.items) - 1, -1, -1)
-    entries = Entries(q.items, 1 / (1.0 + cells), cells)
-    return _summed(entries, len(q.counts.support))
+    values = 1 / (1.0 + cells)
+    total: dict[int, float] = {}
+    for item, value in zip(q.items.tolist(), values.tolist(), strict=True):
+        total[item] = total.get(item, 0.0) + value
+    return Suggested(np.array(list(total)), np.array(list(total.values())), entries=Entries(q.items, values, cells))
 
 
 def _history(q: Question) -> Suggested:
     """Events of i in the user's history."""
-    return Suggested(q.earlier.distinct, q.earlier.counts.astype(np.float64))
+    return Suggested(q.earlier.distinct, q.earlier.counts)
 
 
 def _recent_history(q: Question) -> Suggested:
@@ -109,10 +118,9 @@ def _last_session(q: Question) -> Suggested:
 def _own_sessions(q: Question) -> Suggested:
     """Sum over the user's last 60 sessions s with i of |s and prefix| / sqrt(|s| + 1)."""
     place, session, sizes = q.earlier.memberships
-    near = np.searchsorted(session, len(sizes) - OWN_SESSIONS)
-    place, session = place[near:], session[near:]
-    shared = np.isin(q.earlier.distinct, q.items)[place]
-    overlap = np.bincount(session, weights=shared, minlength=len(sizes))
+    shared = np.zeros(len(q.earlier.distinct))
+    shared[q.had] = 1
+    overlap = np.bincount(session, weights=shared[place], minlength=len(sizes))
     values = (overlap / np.sqrt(sizes + 1))[session]
     return _present(q.earlier.distinct, np.bincount(place, weights=values, minlength=len(q.earlier.distinct)))
 
@@ -131,14 +139,14 @@ def _following(name: str, cell: int = 0) -> Callable[[Question], Suggested]:
 
 def _companion(q: Question) -> Suggested:
     """C[v_l, i] / sqrt((n_{v_l} + 20) (n_i + 20))."""
-    items, values, _ = q.counts.pairs["basket"].companions(q.items[-1:], q.counts.support, BASKET_ENTRIES)
+    items, values, _ = q.counts.companions(q.items[-1:], BASKET_ENTRIES)
     return Suggested(items, values)
 
 
 def _basket(q: Question) -> Suggested:
     """Sum over the whole prefix of C[v_j, i] / sqrt((n_{v_j} + 20) (n_i + 20))."""
     most = max(BASKET_ENTRIES // len(q.items), 1)
-    items, values, owner = q.counts.pairs["basket"].companions(q.items, q.counts.support, most)
+    items, values, owner = q.counts.companions(q.items, most)
     return _summed(Entries(items, values, len(q.items) - 1 - owner), len(q.counts.support))
 
 
@@ -184,8 +192,8 @@ def _present(items: Items, values: FloatArray) -> Suggested:
 
 
 def ask(
-    asked: Asked, counts: Counts, sources: Collection[MemorySource], history_items: int
-) -> tuple[dict[MemorySource, Suggested], FloatArray]:
-    """What each of `sources` suggests for a request, and the facts x as they are, [8]."""
-    question = Question(asked, counts, history_items)
+    asked: Asked, counts: Counts, sources: Collection[MemorySource], earlier: Earlier
+) -> tuple[dict[MemorySource, Suggested], list[float]]:
+    """What each of `sources` suggests for a request, and the facts x as they are."""
+    question = Question(asked, counts, earlier)
     return {source: question.suggested(source) for source in sources}, question.facts()

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from segue.data.arrays import FloatArray, IntArray, spans
+from segue.data.arrays import FloatArray, IntArray
 from segue.graph.tables import closeness
 from segue.lean.hg_gnn.sources import FACTS, SOURCES, MemorySource
 from segue.artifact.arrays import Form, StoredArrays, check_lists
@@ -54,20 +54,6 @@ class PairTable:
         items, counts = self.items[cells], self.counts[cells]
         above = counts > self.least[item]
         return (items, counts) if above.all() else (items[above], counts[above])
-
-    def companions(self, sources: IntArray, support: IntArray, most: int) -> tuple[IntArray, FloatArray, IntArray]:
-        """C / sqrt((n_source + 20) (n_i + 20)) of at most `most` companions i of each source: item, value, source's
-        index. Of companions that are as close as the first that found no place none is left."""
-        start = self.offsets[sources]
-        length = np.minimum(self.offsets[sources + 1] - start, most + 1)
-        cells, owner = spans(start, length)
-        items = self.items[cells].astype(np.int64)
-        values = closeness(self.counts[cells], support[items], support[sources][owner])
-        least = self.least[sources]
-        cut = np.flatnonzero(length > most)
-        least[cut] = values[np.cumsum(length)[cut] - 1]
-        kept = values > least[owner] * (1 + _ROUNDING)
-        return items[kept], values[kept], owner[kept]
 
 
 @dataclass(frozen=True)
@@ -136,3 +122,20 @@ class Counts:
             on=frozenset(name for name, speaking in zip(SOURCES, speaks, strict=True) if speaking),
             **read,
         )
+
+    def companions(self, sources: IntArray, most: int) -> tuple[IntArray, FloatArray, IntArray]:
+        """C / sqrt((n_source + 20) (n_i + 20)) of at most `most` companions i of each source: item, value, source's
+        index. Of companions that are as close as the first that found no place none is left."""
+        table = self.pairs["basket"]
+        first, last = table.offsets[sources], table.offsets[sources + 1]
+        length = np.minimum(last - first, most + 1)
+        cells = [slice(a, a + n) for a, n in zip(first.tolist(), length.tolist(), strict=True)]
+        items = np.concatenate([table.items[each] for each in cells])
+        shared = np.concatenate([table.counts[each] for each in cells])
+        owner = np.repeat(np.arange(len(sources)), length)
+        values = closeness(shared, self.support[items], self.support[sources][owner])
+        least = table.least[sources]
+        cut = np.flatnonzero(length > most)
+        least[cut] = values[np.cumsum(length)[cut] - 1]
+        kept = values > (least * (1 + _ROUNDING))[owner]
+        return (items, values, owner) if kept.all() else (items[kept], values[kept], owner[kept])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 
@@ -87,16 +88,23 @@ def add_memory(scores: Floats, entries: Entries, believed: Believed, sources: Se
 
 def fold_pointer(scores: Floats, entries: Entries, gates: Floats, log_dense: Floats) -> None:
     """Fold the pointer into scores [requests, items], in place: logaddexp(s, logsumexp(s) + log M - log_dense)."""
-    top = scores.max(1)
-    log_sum = top + np.log(np.exp(scores - top[:, None]).sum(1))
     shares = gates / np.where(entries.totals > 0, entries.totals, 1.0)
-    probability = entries.spread(shares) * entries.values
-    ends = np.cumsum(entries.lengths.sum(1))
-    mass = np.zeros(scores.shape[1])
-    for row, (first, last) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
-        pointed = probability[first:last] > 0
-        items = entries.items[first:last][pointed]
-        np.add.at(mass, items, probability[first:last][pointed])
-        pointed_at = np.log(mass[items]) + (log_sum[row] - log_dense[row])
-        scores[row, items] = np.logaddexp(scores[row, items], pointed_at)  # an item that comes twice gets the same twice
-        mass[items] = 0
+    probability = (entries.spread(shares) * entries.values).astype(scores.dtype)
+    mass = np.empty(scores.shape[1], dtype=scores.dtype)
+    first = 0
+    for row, last in enumerate(np.cumsum(entries.lengths.sum(1)).tolist()):
+        log_sum = _log_sum_exp(scores[row], mass)
+        mass.fill(0)
+        items = entries.items[first:last]
+        np.add.at(mass, items, probability[first:last])
+        items = items[probability[first:last] > 0]
+        pointed = np.log(mass[items]) + (log_sum - log_dense[row])
+        scores[row, items] = np.logaddexp(scores[row, items], pointed)  # an item that comes twice gets the same twice
+        first = last
+
+
+def _log_sum_exp(scores: Floats, room: Floats) -> float:
+    """Log of the sum of e^score; `room` [items] is overwritten."""
+    top = scores.max()
+    np.exp(np.subtract(scores, top, out=room), out=room)
+    return float(top) + log(float(room.sum()))
