@@ -13,6 +13,7 @@ import typer
 from segue.cli import compare as cli_compare
 from segue.cli import prepare as cli_prepare
 from segue.cli import recommend as cli_recommend
+from segue.cli import serve as cli_serve
 from segue.cli import train as cli_train
 from segue.cli.command import RequestCommand
 from segue.cli.console import err, show_messages
@@ -41,6 +42,7 @@ for command in (
     cli_train.train,
     cli_train.evaluate,
     cli_recommend.recommend,
+    cli_serve.serve,
     cli_train.fit,
     cli_compare.tune,
     cli_compare.compare,

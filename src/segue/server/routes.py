@@ -1,0 +1,182 @@
+"""The routes: what each reads, does and answers. The API and its description are made from this one table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from segue.server import answers, metrics, page
+from segue.server.bodies import Events, Recommend, RecommendBatch, Search
+from segue.server.control import Control
+from segue.server.service import Service
+from segue.server.store.writer import Writer
+
+T = TypeVar("T")
+_TOGETHER = 8
+"""Requests of a batch that are answered at a stretch, between which others get their turn."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the routes work with.
+
+    Attributes:
+        answering: the thread that asks the model. looking_up: the threads for everything else that takes time.
+    """
+
+    service: Service
+    writer: Writer
+    control: Control
+    answering: ThreadPoolExecutor
+    looking_up: ThreadPoolExecutor
+    description: bytes = b""
+
+    async def answer(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run what asks the model, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.answering, work, *arguments)
+
+    async def look_up(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run what reads or writes, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.looking_up, work, *arguments)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """An answer that is no JSON of a declared class."""
+
+    media_type: str
+    body: bytes
+
+
+Handler = Callable[[Context, Any, str], Awaitable[BaseModel | Plain]]
+"""Takes the context, the body or query as its declared class (None where none is declared), and the id of the path."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation.
+
+    Attributes:
+        answer: class of the answer, or its media type.
+        reads: class of the body (POST) or of the query (GET); None where nothing is read.
+        problems: statuses of the problems that it may end with, beside those of every route.
+        guarded: whether it needs a token where tokens are set.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handler: Handler
+    answer: type[BaseModel] | str
+    reads: type[BaseModel] | None = None
+    status: int = 200
+    problems: Sequence[int] = ()
+    guarded: bool = False
+
+
+async def _recommend(context: Context, body: Recommend, _: str) -> answers.Recommendation:
+    return await context.answer(context.service.recommend, body)
+
+
+async def _recommend_batch(context: Context, body: RecommendBatch, _: str) -> answers.RecommendationBatch:
+    service, engine = context.service, context.service.engine
+    found: list[answers.Recommendation] = []
+    for start in range(0, len(body.requests), _TOGETHER):
+        some = body.requests[start : start + _TOGETHER]
+        found += await context.answer(lambda some=some: [service.recommend(each, engine) for each in some])
+    return answers.RecommendationBatch(answers=found)
+
+
+async def _events(context: Context, body: Events, _: str) -> answers.Accepted:
+    events = context.service.events(body.all)
+    new = await context.writer.append(events)
+    metrics.events(new)
+    return answers.Accepted(accepted=new, duplicates=len(events) - new)
+
+
+async def _forget(context: Context, _: None, user: str) -> answers.Forgotten:
+    return await context.look_up(context.service.forget, user)
+
+
+async def _user(context: Context, _: None, user: str) -> answers.User:
+    return await context.look_up(context.service.user, user)
+
+
+async def _users(context: Context, query: Search, _: str) -> answers.Found:
+    return await context.look_up(context.service.find_users, query.q, query.limit)
+
+
+async def _item(context: Context, _: None, item: str) -> answers.Item:
+    return await context.look_up(context.service.item, item)
+
+
+async def _items(context: Context, query: Search, _: str) -> answers.Found:
+    return await context.look_up(context.service.find_items, query.q, query.limit)
+
+
+async def _model(context: Context, _: None, __: str) -> answers.Model:
+    return await context.look_up(context.service.model)
+
+
+async def _reload(context: Context, _: None, __: str) -> answers.Reloaded:
+    previous = context.service.engine.version
+    return answers.Reloaded(model_version=await context.control.reload(), previous_version=previous)
+
+
+async def _alive(context: Context, _: None, __: str) -> answers.Health:
+    return answers.Health(status="ok")
+
+
+async def _ready(context: Context, _: None, __: str) -> answers.Health:
+    await context.look_up(context.service.store.ping)
+    return answers.Health(status="ok", model_version=context.service.engine.version)
+
+
+async def _metrics(context: Context, _: None, __: str) -> Plain:
+    return Plain(metrics.MEDIA_TYPE, await context.look_up(metrics.text))
+
+
+async def _description(context: Context, _: None, __: str) -> Plain:
+    return Plain("application/json", context.description)
+
+
+async def _page(context: Context, _: None, __: str) -> Plain:
+    return Plain("text/html; charset=utf-8", page.of(context.description))
+
+
+_BODY = (400, 408, 413, 415, 422)
+"""Problems of a route with a body."""
+_STORE = (503,)
+
+ROUTES = (
+    Route("POST", "/v1/recommend", "recommend", "The next items for a user and a session", _recommend,
+          answers.Recommendation, Recommend, problems=(*_BODY, *_STORE)),
+    Route("POST", "/v1/events", "events", "Keep what people do", _events, answers.Accepted, Events, 202,
+          (*_BODY, *_STORE), guarded=True),
+    Route("POST", "/v1/recommend:batch", "recommend_batch", "The answers to several requests", _recommend_batch,
+          answers.RecommendationBatch, RecommendBatch, problems=(*_BODY, *_STORE)),
+    Route("GET", "/v1/items", "find_items", "Search items by name or id", _items, answers.Found, Search,
+          problems=(422,)),
+    Route("GET", "/v1/items/{id:path}", "item", "An item with its strongest neighbours", _item, answers.Item,
+          problems=(404,)),
+    Route("GET", "/v1/users", "find_users", "Search users by name or id", _users, answers.Found, Search,
+          problems=(422, *_STORE)),
+    Route("GET", "/v1/users/{id:path}", "user", "What is known of a user", _user, answers.User, problems=_STORE),
+    Route("DELETE", "/v1/users/{id:path}", "forget", "Forget the live history of a user", _forget, answers.Forgotten,
+          problems=_STORE, guarded=True),
+    Route("GET", "/v1/model", "model", "The model that answers", _model, answers.Model),
+    Route("POST", "/v1/model:reload", "reload", "Answer with the model that is in the folder now", _reload,
+          answers.Reloaded, problems=(409,), guarded=True),
+    Route("GET", "/healthz", "healthz", "Whether the server runs", _alive, answers.Health),
+    Route("GET", "/readyz", "readyz", "Whether the server can answer and keep events", _ready, answers.Health,
+          problems=_STORE),
+    Route("GET", "/metrics", "metrics", "Figures for Prometheus", _metrics, "text/plain"),
+    Route("GET", "/openapi.json", "openapi", "This description", _description, "application/json"),
+    Route("GET", "/docs", "docs", "This description for people", _page, "text/html"),
+)  # fmt: skip
