@@ -139,14 +139,11 @@ class RedisStore:
         return sorted(found)[:limit]
 
     def prune(self, before: int) -> int:
-        """Remove the events from before a time; returns from how many lists of users and sessions, all told."""
-        count = 0
+        """Remove the events from before a time; returns how many there were."""
         with self._talking():
-            for pattern in ("segue:user:*", "segue:session:*"):
-                for key in self._server.scan_iter(pattern, count=1000):
-                    count += self._server.zremrangebyscore(key, "-inf", f"({before}")
+            self._prune("segue:user:*", before)
             self._server.zremrangebyscore("segue:users", "-inf", f"({before}")
-        return count
+            return self._prune("segue:session:*", before)
 
     def ping(self) -> None:
         """Do nothing where the server can be read and written."""
@@ -157,6 +154,10 @@ class RedisStore:
         """Hang up."""
         with suppress(*self._failures):
             self._server.close()
+
+    def _prune(self, pattern: str, before: int) -> int:
+        keys = self._server.scan_iter(pattern, count=1000)
+        return sum(self._server.zremrangebyscore(key, "-inf", f"({before}") for key in keys)
 
     def _events(self, key: str, limit: int) -> list[Event]:
         with self._talking():
