@@ -21,6 +21,7 @@ import servers
 import small_logs
 
 import segue
+from segue.cli import app as cli
 from segue.server.engine import version_of
 from segue.server.settings import ServerSettings
 from segue.server.store.opening import open_store
@@ -236,33 +237,56 @@ def test_workers_end_with_the_process_that_started_them(counting: dict[str, Path
         until(lambda: not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text())
 
 
-def test_what_stands_in_the_way_of_a_start_is_one_line(counting: dict[str, Path], tmp_path: Path) -> None:
-    model = counting["popularity"]
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Starts a server that has to refuse; returns its one line."""
+
+    def start(*arguments: object) -> str:
+        code = cli.run(["serve", *map(str, arguments)])
+        out, err = capfd.readouterr()
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        return err
+
+    return start
+
+
+def test_a_port_that_is_taken_is_one_line(counting: dict[str, Path], refused: Callable[..., str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = servers.refusal(model, "--port", port)
-        assert said == (
-            f"segue: cannot listen on 127.0.0.1:{port}: Address already in use; choose another --port or --host\n"
-        )
-    assert "cannot listen on no.such.host.invalid:0: " in servers.refusal(
-        model, "--port", 0, "--host", "no.such.host.invalid"
-    )
-    damaged = tmp_path / "damaged"
-    shutil.copytree(model, damaged)
+        said = f"segue: cannot listen on 127.0.0.1:{port}: Address already in use; choose another --port or --host\n"
+        assert refused(counting["markov"], "--port", port) == said
+    said = refused(counting["markov"], "--port", 0, "--host", "no host at all")
+    assert said.startswith("segue: cannot listen on no host at all:0: ")
+
+
+def test_a_model_or_state_that_cannot_be_used_is_one_line(
+    counting: dict[str, Path], tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    damaged, state = tmp_path / "damaged", tmp_path / "state"
+    shutil.copytree(counting["markov"], damaged)
     (damaged / "items.parquet").write_bytes(b"half")
-    assert "items.parquet" in servers.refusal(damaged, "--port", 0, "--workers", 2)
-    state = tmp_path / "state"
+    assert "items.parquet" in refused(damaged, "--port", 0, "--state", state)
     state.mkdir()
     with sqlite3.connect(state / "events.sqlite") as file:
         file.execute("CREATE TABLE notes (text)")
-    assert "is of another program" in servers.refusal(model, "--port", 0, "--state", state)
-    short = tmp_path / "tokens"
-    short.write_text("abc\n")
-    assert "holds a token of 3 characters" in servers.refusal(model, "--port", 0, "--token-file", short)
-    config = tmp_path / "server.toml"
-    config.write_text("[server]\nretention = 3\n")
-    assert "unknown setting 'server.retention': did you mean 'retention_days'?" in servers.refusal(
-        model, "--config", config
-    )
+    assert "is of another program" in refused(counting["markov"], "--port", 0, "--state", state)
+
+
+def test_wrong_settings_and_tokens_are_one_line(
+    counting: dict[str, Path], tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    given = tmp_path / "given"
+    for option, text, said in (
+        ("--token-file", "abc\n", "holds a token of 3 characters"),
+        ("--config", "[server]\nretention = 3\n", "unknown setting 'server.retention': did you mean 'retention_days'?"),
+        ("--config", "[server]\nsession_gap = '3'\n", "setting 'server.session_gap': expected a duration"),
+        ("--config", "[sessions]\ngap = '3h'\n", "'sessions' is no table of the server; write [server]"),
+        ("--config", "server = 3\n", "'server' is no table of the server; write [server]"),
+        ("--config", "[server", "are not valid TOML"),
+    ):
+        given.write_text(text)
+        assert said in refused(counting["markov"], option, given)
+    assert "cannot read the server's settings" in refused(counting["markov"], "--config", tmp_path / "none")
+    assert "--store is sqlite or redis://HOST:PORT/DB, found mysql" in refused(counting["markov"], "--store", "mysql")

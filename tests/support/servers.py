@@ -86,15 +86,6 @@ def serving(model: Path, *arguments: object, program: list[str] = LEAN) -> Itera
             server.stop()
 
 
-def refusal(*arguments: object, program: list[str] = LEAN) -> str:
-    """The one line of a server that has to refuse to start."""
-    done = subprocess.run([*program, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
-
-
 def redis_program() -> str | None:
     """The Redis or Valkey server of this machine; None where there is none."""
     return shutil.which("redis-server") or shutil.which("valkey-server")

@@ -20,7 +20,8 @@ from segue.server import metrics, problems
 from segue.server.limits import ClientGone, read_body, read_query
 from segue.server.log import line
 from segue.server.problems import Refusal
-from segue.server.routes import ROUTES, Context, Plain, Route
+from segue.server.route import Context, Plain, Route
+from segue.server.routes import ROUTES
 from segue.server.settings import ServerSettings
 from segue.server.store.event import StoreUnavailable
 from segue.server.tokens import Tokens

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, RootModel, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, RootModel, model_validator
 
 MOST_ITEMS = 1_000
 """Most recommended items, items of a session, and events of one request."""
@@ -19,6 +19,15 @@ Id = Annotated[str, Field(min_length=1, max_length=256)]
 """Id of an item, a user, a session or an event."""
 Value = Annotated[str, Field(max_length=256)] | FiniteFloat
 """Value of an attribute."""
+
+
+def _whole(value: Any) -> Any:
+    """A number such as 10.0, which is a whole one in JSON, as a whole one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number."""
 
 
 class _Body(BaseModel):
@@ -61,7 +70,7 @@ class Recommend(_Body):
     """Id of a live session, whose items are those of its events."""
     items: Annotated[list[Id], Field(max_length=MOST_ITEMS)] | None = None
     """Items of the session, oldest first, in place of `session`. With neither, the user's live session is used."""
-    k: int = Field(10, ge=1, le=MOST_ITEMS)
+    k: Whole = Field(10, ge=1, le=MOST_ITEMS)
     """How many items."""
     exclude: Annotated[list[Id], Field(max_length=MOST_IDS)] = []
     """Items that are never shown."""
@@ -99,7 +108,7 @@ class Happened(_Body):
     """Id of the session, as the client names it."""
     item: Id
     """Id of the item."""
-    timestamp: Annotated[int, Field(ge=0, le=9_223_372_036_854)] | datetime | None = None
+    timestamp: Annotated[Whole, Field(ge=0, le=9_223_372_036_854)] | datetime | None = None
     """Time as epoch milliseconds or ISO 8601 (without a zone: UTC); left out: now."""
     type: Id | None = None
     """Kind of the event, such as "view"."""

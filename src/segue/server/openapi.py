@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from segue.server.problems import MEDIA_TYPE, Problem
-from segue.server.routes import Route
+from segue.server.route import Route
 from segue.version import __version__
 
 _ALWAYS = (503,)
@@ -20,16 +20,19 @@ _ALWAYS = (503,)
 _TEMPLATE = "#/components/schemas/{model}"
 
 
-def describe(routes: Sequence[Route], *, tokens: bool) -> bytes:
+def describe(routes: Sequence[Route], attributes: Sequence[str], *, tokens: bool) -> bytes:
     """The description as JSON.
 
     Args:
+        attributes: names of the attributes that the items of the model have: a filter may name these.
         tokens: whether guarded routes need a token.
     """
     wanted: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [(Problem, "serialization")]
     wanted += [(route.reads, "validation") for route in routes if route.reads is not None]
     wanted += [(route.answer, "serialization") for route in routes if not isinstance(route.answer, str)]
     refs, definitions = models_json_schema(wanted, ref_template=_TEMPLATE)
+    filtered = definitions["$defs"]["Recommend"]["properties"]["filter"]["anyOf"][0]
+    filtered["propertyNames"] = {"enum": list(attributes)}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         path = re.sub(r":path\}", "}", route.path)

@@ -25,8 +25,7 @@ from segue.server import log, metrics
 from segue.server.app import App
 from segue.server.control import Control, Line
 from segue.server.engine import Engine
-from segue.server.openapi import describe
-from segue.server.routes import ROUTES, Context
+from segue.server.route import Context
 from segue.server.service import Service, now_ms
 from segue.server.settings import ServerSettings
 from segue.server.store.event import Store, StoreUnavailable
@@ -113,8 +112,7 @@ async def _work(given: Specification) -> None:
     server: _Server
     control = Control(line, models.load, models.swap, lambda: setattr(server, "should_exit", True))
     answering, looking_up = ThreadPoolExecutor(1, "segue-answer"), ThreadPoolExecutor(4, "segue-look-up")
-    description = describe(ROUTES, tokens=bool(tokens))
-    context = Context(service, writer, control, answering, looking_up, description)
+    context = Context(service, writer, control, answering, looking_up, bool(tokens))
     server = _Server(_config(App(context, given.settings, tokens), given.settings))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: setattr(server, "should_exit", True))
     tasks = [asyncio.create_task(control.obey()), asyncio.create_task(_say_ready(server, line, engine.version))]
