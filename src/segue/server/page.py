@@ -7,12 +7,12 @@ from html import escape
 from typing import Any
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; }
+:root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h2 { margin-top: 2.5rem; font-size: 1.1rem; } code, h2 { font-family: ui-monospace, monospace; }
 table { border-collapse: collapse; width: 100%; } .wide { overflow-x: auto; }
-td, th { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; }
-.method { background: var(--soft); border-radius: .3rem; padding: .1rem .4rem; }
+td, th { border-bottom: 1px solid #8884; padding: .3rem .6rem; text-align: left; vertical-align: top; }
+.method { background: #8882; border-radius: .3rem; padding: .1rem .4rem; }
 """
 
 
