@@ -145,6 +145,13 @@ def test_a_slow_body_is_given_up(tmp_path_factory: pytest.TempPathFactory) -> No
             assert 0.2 < time.monotonic() - start < 5
         assert received.startswith(b"HTTP/1.1 408")
         assert json.loads(received.partition(b"\r\n\r\n")[2])["detail"].startswith("the body did not arrive within 0.3")
+        for begun in (b"", b"POST /v1/rec", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"):
+            with socket.create_connection((address.hostname, address.port or 80), timeout=10) as slow:
+                slow.sendall(begun)
+                assert slow.recv(65536) == b""
+        with socket.create_connection((address.hostname, address.port or 80), timeout=10) as large:
+            large.sendall(b"GET /healthz HTTP/1.1\r\n" + b"x: y\r\n" * 100_000)
+            assert large.recv(65536).startswith(b"HTTP/1.1 431")
         problem(http.post("/v1/recommend", json={"items": ["x"] * 400}), 413)
         assert http.get("/v1/model").json()["live"]["gap_ms"] == 5 * 60_000
         assert http.post("/v1/recommend", json={}).json()["items"]

@@ -28,7 +28,7 @@ class ServerSettings(Config):
     body_size: Size = "1MiB"
     """Largest body of a request."""
     body_seconds: float = Field(10.0, gt=0, le=3600)
-    """Seconds within which the body of a request must have arrived."""
+    """Seconds within which the head of a request must have arrived, and then its body."""
     answer_seconds: float = Field(10.0, gt=0, le=3600)
     """Seconds after which a request that is not answered yet is given up."""
     waiting: int = Field(256, ge=1, le=100_000)

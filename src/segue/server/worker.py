@@ -25,6 +25,7 @@ from segue.server import log, metrics
 from segue.server.app import App
 from segue.server.control import Control, Line
 from segue.server.engine import Engine
+from segue.server.patience import within
 from segue.server.route import Context
 from segue.server.service import Service, now_ms
 from segue.server.settings import ServerSettings
@@ -156,7 +157,7 @@ async def _prune(service: Service) -> None:
 def _config(app: App, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=within(settings.body_seconds),
         ws="none",
         lifespan="off",
         log_config=None,
