@@ -13,6 +13,7 @@ from typing import Any, cast
 import httpx
 import small_logs
 
+from segue.server.answering import Answering
 from segue.server.app import App
 from segue.server.control import Control
 from segue.server.engine import Engine
@@ -50,8 +51,7 @@ def service() -> Service:
 @cache
 def app() -> App:
     control = cast(Control, _Alone())
-    pools = [ThreadPoolExecutor(1) for _ in range(2)]
-    context = Context(service(), Writer(service().store), control, *pools)
+    context = Context(service(), Writer(service().store), control, Answering(service()), ThreadPoolExecutor(1))
     return App(context, service().settings, Tokens())
 
 

@@ -34,10 +34,14 @@ class Known:
     Attributes:
         items: the session, oldest first.
         finished: items of the user's live sessions that have ended, oldest first.
+        live: whether live events name the user.
+        about: what has to be said about the live session.
     """
 
     items: Sequence[str]
     finished: Sequence[str] = ()
+    live: bool = False
+    about: Sequence[str] = ()
 
 
 class Engine:

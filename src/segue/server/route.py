@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from segue.server.answering import Answering
 from segue.server.control import Control
 from segue.server.service import Service
 from segue.server.store.writer import Writer
@@ -22,20 +23,16 @@ class Context:
     """What the routes work with.
 
     Attributes:
-        answering: the thread that asks the model. looking_up: the threads for everything else that takes time.
+        looking_up: the threads for what takes time and does not ask the model.
         tokens: whether guarded routes need a token.
     """
 
     service: Service
     writer: Writer
     control: Control
-    answering: ThreadPoolExecutor
+    answering: Answering
     looking_up: ThreadPoolExecutor
     tokens: bool = False
-
-    async def answer(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Run what asks the model, off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self.answering, work, *arguments)
 
     async def look_up(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run what reads or writes, off the event loop."""

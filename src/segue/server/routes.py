@@ -7,21 +7,13 @@ from segue.server.bodies import Events, Recommend, RecommendBatch, Search
 from segue.server.openapi import describe
 from segue.server.route import Context, Plain, Route
 
-_TOGETHER = 8
-"""Requests of a batch that are answered at a stretch, between which others get their turn."""
-
 
 async def _recommend(context: Context, body: Recommend, _: str) -> answers.Recommendation:
-    return await context.answer(context.service.recommend, body)
+    return await context.answering.answer(body)
 
 
 async def _recommend_batch(context: Context, body: RecommendBatch, _: str) -> answers.RecommendationBatch:
-    service, engine = context.service, context.service.engine
-    found: list[answers.Recommendation] = []
-    for start in range(0, len(body.requests), _TOGETHER):
-        some = body.requests[start : start + _TOGETHER]
-        found += await context.answer(lambda some=some: [service.recommend(each, engine) for each in some])
-    return answers.RecommendationBatch(answers=found)
+    return answers.RecommendationBatch(answers=await context.answering.answer_all(body.requests))
 
 
 async def _events(context: Context, body: Events, _: str) -> answers.Accepted:

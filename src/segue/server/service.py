@@ -14,7 +14,8 @@ from segue.server.engine import Engine, Known
 from segue.server.live import LiveSession, Sessions, current, finished_items
 from segue.server.problems import Refusal
 from segue.server.settings import ServerSettings
-from segue.server.store.event import Event, Store
+from segue.server.store.event import Event, Store, StoreUnavailable
+from segue.serving.answer import Answer
 from segue.settings.units import DAY, milliseconds
 
 _SHOWN = 5
@@ -31,11 +32,20 @@ class Service:
         self._process = secrets.token_hex(4)
         self._count = 0
 
-    def recommend(self, asked: Recommend, engine: Engine | None = None) -> answers.Recommendation:
-        """The answer to one request, by one model from beginning to end."""
-        engine = engine or self.engine
-        known, about, live = self._known(engine, asked)
-        answer = engine.recommend(asked, known)
+    def recommend_all(
+        self, engine: Engine, asked: Sequence[Recommend]
+    ) -> list[answers.Recommendation | Refusal | StoreUnavailable]:
+        """The answers to several requests by one model, or what each of them ends with instead."""
+        found: list[answers.Recommendation | Refusal | StoreUnavailable] = []
+        for each in asked:
+            try:
+                known = self._known(engine, each)
+                found.append(self._answer(engine, each, known, engine.recommend(each, known)))
+            except (Refusal, StoreUnavailable) as failure:
+                found.append(failure)
+        return found
+
+    def _answer(self, engine: Engine, asked: Recommend, known: Known, answer: Answer) -> answers.Recommendation:
         items = [
             answers.Recommended(
                 item=entry.item,
@@ -50,23 +60,25 @@ class Service:
             model_version=engine.version,
             items=items,
             skipped=list(answer.skipped),
-            user_known=answer.user_known or live,
-            warnings=[*about, *answer.warnings],
+            user_known=answer.user_known or known.live,
+            warnings=[*known.about, *answer.warnings],
         )
 
-    def _known(self, engine: Engine, asked: Recommend) -> tuple[Known, list[str], bool]:
-        """What is known of whom a request is for, what has to be said about that, and whether live events name them."""
+    def _known(self, engine: Engine, asked: Recommend) -> Known:
+        """What live events say of whom a request is for."""
         now, cut, limit = now_ms(), self.sessions(engine), self.settings.history_events
         of_user = cut.of(self.store.of_user(asked.user, limit), now) if asked.user is not None else []
-        finished = finished_items(of_user)
+        finished, about = finished_items(of_user), []
         if asked.items is not None:
-            return Known(asked.items, finished), [], bool(of_user)
-        if asked.session is None:
+            items: Sequence[str] = asked.items
+        elif asked.session is None:
             going_on = current(of_user)
-            return Known(going_on.items if going_on else (), finished), [], bool(of_user)
-        going_on = current(cut.of(self.store.of_session(asked.session, limit), now), asked.session)
-        about = [] if going_on else [f"session '{asked.session}' has no live events, or has ended"]
-        return Known(going_on.items if going_on else (), finished), about, bool(of_user)
+            items = going_on.items if going_on else ()
+        else:
+            going_on = current(cut.of(self.store.of_session(asked.session, limit), now), asked.session)
+            items = going_on.items if going_on else ()
+            about = [] if going_on else [f"session '{asked.session}' has no live events, or has ended"]
+        return Known(items, finished, live=bool(of_user), about=about)
 
     def sessions(self, engine: Engine) -> Sessions:
         """How live events become sessions: as the model's own did."""

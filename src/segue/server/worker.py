@@ -22,6 +22,7 @@ import uvloop
 
 from segue.errors import UserMistake
 from segue.server import log, metrics
+from segue.server.answering import Answering
 from segue.server.app import App
 from segue.server.control import Control, Line
 from segue.server.engine import Engine
@@ -112,7 +113,7 @@ async def _work(given: Specification) -> None:
     models = _Models(given.model, service)
     server: _Server
     control = Control(line, models.load, models.swap, lambda: setattr(server, "should_exit", True))
-    answering, looking_up = ThreadPoolExecutor(1, "segue-answer"), ThreadPoolExecutor(4, "segue-look-up")
+    answering, looking_up = Answering(service), ThreadPoolExecutor(4, "segue-look-up")
     context = Context(service, writer, control, answering, looking_up, bool(tokens))
     server = _Server(_config(App(context, given.settings, tokens), given.settings))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: setattr(server, "should_exit", True))
@@ -126,9 +127,9 @@ async def _work(given: Specification) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        writer.close()
-        for pool in (answering, looking_up):
-            pool.shutdown(cancel_futures=True)
+        for thread in (answering, writer):
+            thread.close()
+        looking_up.shutdown(cancel_futures=True)
         store.close()
         line.close()
         gc.unfreeze()  # libraries written in C++ complain of what is left over
