@@ -25,7 +25,7 @@ class ServerSettings(Config):
     sessions of its log had ids of their own."""
     history_events: int = Field(1000, ge=1, le=100_000)
     """Most live events of one user, and of one session, that an answer reads: the newest ones."""
-    body_size: Size = "1MiB"
+    body_size: Size = "4MiB"
     """Largest body of a request."""
     body_seconds: float = Field(10.0, gt=0, le=3600)
     """Seconds within which the head of a request must have arrived, and then its body."""
