@@ -60,6 +60,7 @@ class Route:
         reads: class of the body (POST) or of the query (GET); None where nothing is read.
         problems: statuses of the problems that it may end with, beside those of every route.
         guarded: whether it needs a token where tokens are set.
+        unhurried: whether it may take longer than the settings allow others.
     """
 
     method: str
@@ -72,3 +73,4 @@ class Route:
     status: int = 200
     problems: Sequence[int] = ()
     guarded: bool = False
+    unhurried: bool = False

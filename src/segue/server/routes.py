@@ -99,7 +99,7 @@ ROUTES = (
           problems=_STORE, guarded=True),
     Route("GET", "/v1/model", "model", "The model that answers", _model, answers.Model),
     Route("POST", "/v1/model:reload", "reload", "Answer with the model that is in the folder now", _reload,
-          answers.Reloaded, problems=(409,), guarded=True),
+          answers.Reloaded, problems=(409,), guarded=True, unhurried=True),
     Route("GET", "/healthz", "healthz", "Whether the server runs", _alive, answers.Health),
     Route("GET", "/readyz", "readyz", "Whether the server can answer and keep events", _ready, answers.Health,
           problems=_STORE),
