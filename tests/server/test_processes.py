@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import shutil
@@ -27,7 +28,7 @@ from segue.server.settings import ServerSettings
 from segue.server.store.opening import open_store
 
 CLIENTS = 3
-HEADER = {"content-type": "application/json"}
+JSON = b"Content-Type: application/json\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +222,7 @@ def test_a_stopping_server_finishes_what_it_began(counting: dict[str, Path]) -> 
     with servers.serving(counting["popularity"]) as server:
         address = urlsplit(server.url)
         with socket.create_connection((address.hostname, address.port or 80), timeout=servers.PATIENCE) as begun:
-            begun.sendall(b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n{")
+            begun.sendall(b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\n" + JSON + b"Content-Length: 8\r\n\r\n{")
             time.sleep(0.3)
             server.process.send_signal(signal.SIGTERM)
             time.sleep(0.3)
@@ -272,6 +273,15 @@ def test_a_model_or_state_that_cannot_be_used_is_one_line(
     with sqlite3.connect(state / "events.sqlite") as file:
         file.execute("CREATE TABLE notes (text)")
     assert "is of another program" in refused(counting["markov"], "--port", 0, "--state", state)
+
+
+def test_packages_that_are_not_there_are_named_with_what_installs_them(
+    counting: dict[str, Path], refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "uvicorn" else found(name))
+    said = "segue: serving needs more packages (uvicorn): pip install 'segue[serve]'\n"
+    assert refused(counting["markov"]) == said
 
 
 def test_wrong_settings_and_tokens_are_one_line(

@@ -97,7 +97,9 @@ def test_other_kinds_of_bodies(http: httpx.Client) -> None:
     problem(http.post("/v1/recommend", data={"user": "anna"}), 415)
     zipped = {"content-type": "application/json", "content-encoding": "gzip"}
     problem(http.post("/v1/recommend", content=b"{}", headers=zipped), 415)
-    assert http.post("/v1/recommend", content=b"{}").status_code == 200
+    problem(http.post("/v1/recommend", content=b"{}"), 415)
+    with_charset = {"content-type": "Application/JSON; charset=utf-8"}
+    assert http.post("/v1/recommend", content=b"{}", headers=with_charset).status_code == 200
 
 
 def test_queries_that_do_not_fit(http: httpx.Client) -> None:
@@ -134,7 +136,9 @@ def test_a_slow_body_is_given_up(tmp_path_factory: pytest.TempPathFactory) -> No
     with servers.serving(model, "--config", config) as server, servers.client(server.url) as http:
         address = urlsplit(server.url)
         with socket.create_connection((address.hostname, address.port or 80), timeout=10) as slow:
-            slow.sendall(b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            slow.sendall(
+                b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+            )
             start = time.monotonic()
             received = slow.recv(65536)
             while b"\r\n\r\n" not in received or not received.endswith(b"}"):

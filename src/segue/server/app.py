@@ -75,6 +75,7 @@ class App:
             (b"content-type", reply.media_type.encode()),
             (b"content-length", str(len(reply.body)).encode()),
             (b"x-request-id", request_id.encode()),
+            (b"x-content-type-options", b"nosniff"),
             *reply.headers,
         ]
         await send({"type": "http.response.start", "status": reply.status, "headers": sent})
