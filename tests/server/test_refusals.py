@@ -136,9 +136,8 @@ def test_a_slow_body_is_given_up(tmp_path_factory: pytest.TempPathFactory) -> No
     with servers.serving(model, "--config", config) as server, servers.client(server.url) as http:
         address = urlsplit(server.url)
         with socket.create_connection((address.hostname, address.port or 80), timeout=10) as slow:
-            slow.sendall(
-                b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
-            )
+            slow.sendall(b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+            slow.sendall(b"Content-Length: 100\r\n\r\n{")
             start = time.monotonic()
             received = slow.recv(65536)
             while b"\r\n\r\n" not in received or not received.endswith(b"}"):
