@@ -29,6 +29,8 @@ COMMANDS = {
     "train": "segue.cli.train",
     "evaluate": "segue.cli.train",
     "recommend": "segue.cli.recommend",
+    "serve": "segue.cli.serve",
+    "replay": "segue.cli.replay",
     "fit": "segue.cli.train",
     "tune": "segue.cli.compare",
     "compare": "segue.cli.compare",

@@ -1,0 +1,82 @@
+"""Live events as sessions: which of them are still going on, and which have ended and are history.
+
+Events of one session id belong to one session as long as no idle time between them is longer than the gap. The last
+session of an id goes on until the gap has passed since its last event; all others have ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from segue.server.store.event import Event
+
+
+@dataclass(frozen=True)
+class LiveSession:
+    """One session of live events.
+
+    Attributes:
+        name: the session id that the client gave.
+        items: ids, oldest first.
+        start, end: times of the first and the last event, epoch milliseconds.
+        ended: whether the session is history.
+    """
+
+    name: str
+    items: tuple[str, ...]
+    start: int
+    end: int
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """How events become sessions.
+
+    Attributes:
+        gap: idle time in milliseconds after which a session has ended.
+        types: kinds of events that the model was trained on; None where it read all. Events without a type count.
+    """
+
+    gap: int
+    types: Collection[str] | None = None
+
+    def of(self, events: Sequence[Event], now: int) -> list[LiveSession]:
+        """The sessions of some events, in the order of their last events.
+
+        Args:
+            events: in time order.
+            now: epoch milliseconds.
+        """
+        runs: list[list[Event]] = []
+        newest: dict[str, list[Event]] = {}
+        for event in events:
+            if not self._counts(event):
+                continue
+            run = newest.get(event.session)
+            if run is None or event.time - run[-1].time > self.gap:
+                run = newest[event.session] = []
+                runs.append(run)
+            run.append(event)
+        going_on = {id(run) for run in newest.values() if now - run[-1].time <= self.gap}
+        found = [self._session(run, ended=id(run) not in going_on) for run in runs]
+        return sorted(found, key=lambda session: session.end)
+
+    def _counts(self, event: Event) -> bool:
+        return self.types is None or event.type is None or event.type in self.types
+
+    def _session(self, run: Sequence[Event], *, ended: bool) -> LiveSession:
+        items = tuple(event.item for event in run)
+        return LiveSession(run[0].session, items, run[0].time, run[-1].time, ended)
+
+
+def current(sessions: Sequence[LiveSession], name: str | None = None) -> LiveSession | None:
+    """The session that goes on: the one with that id, or the one with the latest event."""
+    going_on = [session for session in sessions if not session.ended and name in (None, session.name)]
+    return going_on[-1] if going_on else None
+
+
+def finished_items(sessions: Sequence[LiveSession]) -> list[str]:
+    """The items of the sessions that have ended, session by session."""
+    return [item for session in sessions if session.ended for item in session.items]
