@@ -14,6 +14,7 @@ from segue.errors import ArtifactError, ConfigError, CorpusError, LogError, Requ
 if TYPE_CHECKING:
     from segue.api import fit, load
     from segue.serving.answer import Answer, Recommendation
+    from segue.serving.past_sessions import PastSession
     from segue.serving.recommender import Recommender
     from segue.version import __version__
 
@@ -27,6 +28,7 @@ __all__ = [
     "ConfigError",
     "CorpusError",
     "LogError",
+    "PastSession",
     "Recommendation",
     "Recommender",
     "RequestError",
@@ -42,6 +44,7 @@ _HOMES = {
     "load": "segue.api",
     "Answer": "segue.serving.answer",
     "Recommendation": "segue.serving.answer",
+    "PastSession": "segue.serving.past_sessions",
     "Recommender": "segue.serving.recommender",
     "__version__": "segue.version",
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import numpy as np
 
 from segue.data.arrays import IntArray
 
@@ -16,6 +18,10 @@ class Past(NamedTuple):
     offsets: IntArray
 
 
+def _no_items() -> IntArray:
+    return np.zeros(0, dtype=np.int64)
+
+
 @dataclass(frozen=True)
 class Asked:
     """One request.
@@ -26,6 +32,7 @@ class Asked:
         time: epoch ms.
         past: the user's earlier sessions.
         fresh: whether `past` differs from what the model was fitted on: an unknown user, a given history.
+        own: items of the running session that live counts hold, oldest first; they are left out of these counts.
     """
 
     items: IntArray
@@ -33,3 +40,4 @@ class Asked:
     time: int
     past: Past
     fresh: bool
+    own: IntArray = field(default_factory=_no_items)

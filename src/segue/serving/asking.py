@@ -16,6 +16,7 @@ from segue.data.present import present
 from segue.errors import RequestError
 from segue.lean.model import Answering
 from segue.lean.request import Asked, Past
+from segue.serving.past_sessions import PastSession, in_numbers, joined, past_of
 from segue.serving.request import Seen, count_of, ids_of, seen_of, share_of, time_of, user_of
 from segue.serving.vocabulary import Vocabulary
 
@@ -32,7 +33,7 @@ class Request:
     k: int = 10
     exclude: Iterable[str] = ()
     candidates: Iterable[str] | None = None
-    history: Sequence[str] | None = None
+    history: Sequence[str] | Sequence[PastSession] | None = None
     exclude_seen: Seen | None = None
     time: int | datetime | np.datetime64 | None = None
     discover: float = 0.0
@@ -49,6 +50,24 @@ class Request:
         if unknown := [name for name in value if name not in names]:
             raise RequestError(f"a request has no {unknown[0]!r:.60}; it has {', '.join(names)}")
         return cls(**value)
+
+
+@dataclass(frozen=True)
+class Running:
+    """What is known of a live session that is going on, beside the request.
+
+    Attributes:
+        own: ids of its items as live counts hold them: they must not vouch for themselves.
+        start: time of its first event, epoch ms; of the trained history only sessions that ended before it count.
+        finished: the user's sessions since then, oldest first; they follow the trained history.
+    """
+
+    own: Sequence[str] = ()
+    start: int | None = None
+    finished: Sequence[PastSession] = ()
+
+
+NOTHING_LIVE = Running()
 
 
 @dataclass(frozen=True)
@@ -94,20 +113,21 @@ class Reader:
         self._sessions_of = np.searchsorted(contents.history.user, np.arange(len(self.users) + 1))
         self.trained_until = present(contents.history.times)
 
-    def understand(self, request: Request) -> Understood:
+    def understand(self, request: Request, running: Running = NOTHING_LIVE) -> Understood:
         """A request in numbers. Raises RequestError for a value that is none of its kind."""
         k, seen, share = count_of(request.k), seen_of(request.exclude_seen), share_of(request.discover)
         user, items = user_of(request.user), ids_of(request.items, "items")
         time = time_of(request.time, self.trained_until)
         warnings: list[str] = []
         shown, skipped = self.items.numbers(items)
-        number, past, known, past_skipped = self._past(user, request.history)
-        given = request.history is not None
+        number, past, known, past_skipped = self._past(user, request.history, running)
+        given = request.history is not None or len(running.finished) > 0
         if user is not None and not known:
             warnings.append(self._about_user(user, given))
         session = self._session(shown, past.items, given or known, warnings)
         eligible = self._eligible(ids_of(request.exclude, "exclude"), seen, request.candidates, shown, past, warnings)
-        asked = Asked(session, number, time, past, given or not known) if len(session) else None
+        own = self.items.numbers(running.own)[0]
+        asked = Asked(session, number, time, past, given or not known, own) if len(session) else None
         # An anonymous session gets a user term too, that of everybody unknown: it speaks of no earlier session.
         has_past = known or len(past.items) > 0
         return Understood(
@@ -132,22 +152,36 @@ class Reader:
         answered = "answered from the given history" if with_history else "answered as an anonymous session"
         return f"user {self.users.in_words([user])} is unknown to the model: {answered}"
 
-    def _past(self, user: str | None, history: Sequence[str] | None) -> tuple[int, Past, bool, list[str]]:
+    def _past(
+        self, user: str | None, history: Sequence[str] | Sequence[PastSession] | None, running: Running
+    ) -> tuple[int, Past, bool, list[str]]:
         """The user's number, their history, whether the model knows the user, and unknown items of the history."""
         row = self.users.number(user) if user is not None else None
         n_users = self._model.n_users
         number = min(row, n_users) if row is not None else n_users
         if history is not None:
-            items, skipped = self.items.numbers(ids_of(history, "history"))
-            times = np.full(len(items), self.trained_until, dtype=np.int64)
-            whole = np.array([0, len(items)] if len(items) else [0])  # without times: one session
-            return number, Past(items, times, whole), number < n_users, skipped
+            past, skipped = past_of(history, self.items, self.trained_until)
+        else:
+            past, skipped = self._trained(row, running.start), []
+        if running.finished:
+            later, unknown = in_numbers(running.finished, self.items, self.trained_until)
+            past, skipped = joined(past, later), [*skipped, *unknown]
+        return number, past, number < n_users, skipped
+
+    def trained_history(self, user: str) -> Past:
+        """What training saw of a user."""
+        return self._trained(self.users.number(user), None)
+
+    def _trained(self, row: int | None, start: int | None) -> Past:
+        """What training saw of the user in this row of the table; with `start` only sessions that ended before it."""
         first, last = (self._sessions_of[row], self._sessions_of[row + 1]) if row is not None else (0, 0)
         stored = self._history
+        if start is not None and last > first:
+            ended = stored.times[stored.offsets[first + 1 : last + 1] - 1] < start
+            last = first + (len(ended) if ended.all() else int(ended.argmin()))
         cells = slice(int(stored.offsets[first]), int(stored.offsets[last]))
         offsets = stored.offsets[first : last + 1] - stored.offsets[first]
-        past = Past(stored.items[cells].astype(np.int64), stored.times[cells], offsets)
-        return number, past, number < n_users, []
+        return Past(stored.items[cells].astype(np.int64), stored.times[cells], offsets)
 
     def _eligible(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from segue.errors import ArtifactError, RequestError
 from segue.lean import folder as lean_folder
 from segue.lean.model import Answering, Floats, Parts, Scored
 from segue.serving.answer import Answer, Recommendation
-from segue.serving.asking import Reader, Request, Understood
+from segue.serving.asking import Reader, Request, Running, Understood
 from segue.serving.discovery import NO_HISTORY, with_discoveries
+from segue.serving.past_sessions import PastSession
 from segue.serving.ranking import best
 from segue.serving.reasons import Reasons
 from segue.serving.request import Seen, count_of
@@ -93,7 +94,7 @@ class Recommender:
         exclude: Iterable[str] = (),
         candidates: Iterable[str] | None = None,
         *,
-        history: Sequence[str] | None = None,
+        history: Sequence[str] | Sequence[PastSession] | None = None,
         exclude_seen: Seen | None = None,
         time: int | datetime | np.datetime64 | None = None,
         discover: float = 0.0,
@@ -108,7 +109,9 @@ class Recommender:
             k: how many, at least 1. Fewer eligible items: all of them, with a warning.
             exclude, candidates: items never shown, and the only ones that may be; unknown ones are warned of. Nothing
                 is excluded by default.
-            history: earlier items of the user, oldest first, used instead of what training saw of them.
+            history: the user's earlier sessions, oldest first, used instead of what training saw of them: each a
+                :class:`PastSession`, or a mapping with its ``items`` and ``times``. A plain list of ids is one session
+                at the end of the training data.
             exclude_seen: "session" leaves out the session's items, "history" those of the history too.
             time: the time of the request, epoch ms or a datetime (without a zone: UTC); by default the end of the
                 training data.
@@ -124,6 +127,23 @@ class Recommender:
         """
         request = Request(user, items, k, exclude, candidates, history, exclude_seen, time, discover, explain)
         return self._answers([self._reader.understand(request)])[0]
+
+    def answer(self, request: Request, running: Running) -> Answer:
+        """The answer to a request of a live session."""
+        return self._answers([self._reader.understand(request, running)])[0]
+
+    def scores(self, request: Request, running: Running) -> tuple[Floats, npt.NDArray[np.bool_] | None]:
+        """The scores of all items for such a request, [items], and which may be recommended, bool [items] or None for
+        all."""
+        understood = self._reader.understand(request, running)
+        scored = self.model.score([understood.asked]).scores[0] if understood.asked is not None else self._popular()
+        return scored, understood.eligible
+
+    def history_of(self, user: str) -> list[PastSession]:
+        """What training saw of a user, oldest session first: with later sessions behind it a `history`."""
+        past = self._reader.trained_history(user)
+        ids, cells = self.known_items.ids, list(pairwise(past.offsets.tolist()))
+        return [PastSession([ids[i] for i in past.items[a:b]], past.times[a:b].tolist()) for a, b in cells]
 
     def recommend_many(self, requests: Iterable[Request | Mapping[str, Any]]) -> Iterator[Answer]:
         """Answer many requests, in their order and as :meth:`recommend` answers each; some are scored together.
@@ -165,11 +185,15 @@ class Recommender:
         answers, row = [], 0
         for request in requests:
             if request.asked is None or scored is None:
-                answers.append(self._answer(request, self._support, None, 0))
+                answers.append(self._answer(request, self._popular(), None, 0))
             else:
                 answers.append(self._answer(request, scored.scores[row], scored, row))
                 row += 1
         return answers
+
+    def _popular(self) -> Floats:
+        """Scores of all items where nothing is known to ask the model about, [items]."""
+        return self._support
 
     def _answer(self, request: Understood, scores: Floats, scored: Scored | None, row: int) -> Answer:
         """The answer to one request, from its scores [items]."""

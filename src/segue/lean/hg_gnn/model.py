@@ -73,13 +73,26 @@ class LeanHGGNN:
     def score(self, asked: Sequence[Asked]) -> ScoredHGGNN:
         """Score all items for each request."""
         terms, entries = self._terms(asked)
-        scores = terms.vectors @ self.vectors
+        scores = self._dense(terms.vectors)
         believed = terms.believed
         if believed is not None and entries is not None:
             add_memory(scores, entries, believed, self.options.sources)
             if believed.gates is not None and believed.log_dense is not None:
                 fold_pointer(scores, entries, believed.gates, believed.log_dense)
         return ScoredHGGNN(self, terms, scores)
+
+    def vectors_of(self, items: IntArray) -> Floats:
+        """Vectors of some items, [coordinates, k]."""
+        return self.vectors[:, items]
+
+    def _dense(self, vectors: Floats) -> Floats:
+        """The product of vectors of requests [requests, coordinates] with those of all items, [requests, items]."""
+        return np.asarray(vectors @ self.vectors)
+
+    def _counts_for(self, asked: Asked) -> Counts:
+        """The counts that a request may see."""
+        assert self.counts is not None
+        return self.counts
 
     def _terms(self, asked: Sequence[Asked]) -> tuple[Terms, Entries | None]:
         """Eq. (9)-(18), the user's terms and the memory."""
@@ -104,7 +117,7 @@ class LeanHGGNN:
         if self.counts is None:
             return q[:, :0], []
         counts, sources = self.counts, self.options.sources
-        found = [ask(each, counts, sources, self.histories.of(each)) for each in asked]
+        found = [ask(each, self._counts_for(each), sources, self.histories.of(each)) for each in asked]
         facts = (np.array([facts for _, facts in found]) - counts.centre) / counts.spread
         known = [] if reading is None else [reading.session, q] if self.options.reads_users else [reading.session]
         z = [*known, np.clip(facts, -_FARTHEST, _FARTHEST).astype(np.float32)]
@@ -126,5 +139,5 @@ class ScoredHGGNN:
 
     def parts(self, row: int, items: IntArray) -> Parts:
         """The scores of `items` [k] for one of the requests, split into summands."""
-        vectors = self.model.vectors[:, items]
+        vectors = self.model.vectors_of(items)
         return take_apart(self.terms, row, items, self.scores[row, items], vectors, self.model.encoder)

@@ -41,6 +41,9 @@ class HGGNNOptions:
     popularity: bool
     memory: tuple[MemorySource, ...]
     pointer: tuple[MemorySource, ...]
+    memory_items: int
+    history_half_life: str | None
+    trend_half_life: str | None
     embeddings: bool
 
     @classmethod

@@ -29,13 +29,13 @@ class Earlier:
 
     Attributes:
         items, times: the events, the oldest first.
-        sessions: sessions of the whole history.
+        sessions, events: how many the whole history has.
     """
 
     def __init__(self, past: Past, most: int) -> None:
         self._past, self._cut = past, max(len(past.items) - most, 0)
         self.items, self.times = past.items[self._cut :], past.times[self._cut :]
-        self.sessions = len(past.offsets) - 1
+        self.sessions, self.events = len(past.offsets) - 1, len(past.items)
 
     @cached_property
     def _found(self) -> tuple[IntArray, IntArray, IntArray]:
@@ -99,7 +99,7 @@ class Histories:
         if asked.fresh:
             return Earlier(asked.past, self._most)
         earlier = self._kept.get(asked.user)
-        if earlier is None:
+        if earlier is None or earlier.events != len(asked.past.items):  # a session may begin before the history ends
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
             earlier = self._kept[asked.user] = Earlier(asked.past, self._most)

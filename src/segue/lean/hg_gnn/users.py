@@ -27,7 +27,7 @@ class Users:
         self._start = model.read("hgnn.embedding.user", table)
         of_items = Form("float32", (n_items, dim))
         later = [derived.read(f"input.{layer}.item", of_items) for layer in range(1, options.layers)]
-        self._inputs = [model.read("hgnn.embedding.item", of_items), *later][: options.layers]
+        self.inputs = [model.read("hgnn.embedding.item", of_items), *later][: options.layers]
         self._layers = [_weights(model, layer, options) for layer in range(options.layers)]
         self._hears_items = "graph.interact/offsets" in model.names
 
@@ -45,7 +45,7 @@ class Users:
         heard = items if self.options.multiplicity else np.unique(items)
         user: Floats = self._start[start]
         total = self.options.alphas[0] * user
-        for inputs, weights, alpha in zip(self._inputs, self._layers, self.options.alphas[1:], strict=True):
+        for inputs, weights, alpha in zip(self.inputs, self._layers, self.options.alphas[1:], strict=True):
             mean = inputs[heard].sum(0) / np.float32(max(len(heard), 1))
             user = self._layer(weights, mean, user, len(heard))
             total = total + np.float32(alpha) * user

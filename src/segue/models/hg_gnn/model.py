@@ -26,7 +26,7 @@ from segue.models.hg_gnn.explain import take_apart
 from segue.models.hg_gnn.layers import HGNN, Propagated, Tables
 from segue.models.hg_gnn.memory.entries import Recalled
 from segue.models.hg_gnn.memory.facts import FACTS
-from segue.models.hg_gnn.memory.half_lives import HalfLives
+from segue.graph.half_lives import HalfLives
 from segue.models.hg_gnn.memory.recall import Recall
 from segue.models.hg_gnn.memory.sources import MemorySource
 from segue.models.hg_gnn.memory.weights import AddedMemory, PointerMemory, constant_linear
