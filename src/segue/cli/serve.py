@@ -28,6 +28,9 @@ def serve(
     store: Annotated[
         str, typer.Option(metavar="sqlite|redis://HOST:PORT/DB", help="Where live events are kept.")
     ] = "sqlite",
+    live: Annotated[
+        bool, typer.Option("--live", help="Add every event to the counts of the model's memory; new items with them.")
+    ] = False,
     token_file: Annotated[
         Path | None, typer.Option(help="File of tokens, one per line; events, reload and deletion need one then.")
     ] = None,
@@ -56,4 +59,4 @@ def serve(
         plural = "" if workers == 1 else "s"
         out.print(in_one_line(f"{at.address} serves {model}, version {at.version}, {workers} worker{plural}"))
 
-    run(Plan(model, host, port, workers, folder, store, token_file, settings), ready)
+    run(Plan(model, host, port, workers, folder, store, token_file, settings, live), ready)

@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from segue.artifact.names import MANIFEST
 from segue.errors import RequestError
+from segue.lean.model import Floats
 from segue.server.bodies import Recommend
 from segue.server.catalogue import Catalogue
+from segue.server.counting import LiveCounts
 from segue.server.filters import Attributes
 from segue.server.problems import Refusal
 from segue.serving.answer import Answer
+from segue.serving.asking import NOTHING_LIVE, Request, Running
+from segue.serving.live import LiveRecommender
 from segue.serving.recommender import Recommender
 from segue.settings.units import milliseconds
 from segue.system.json_files import read_object
@@ -33,52 +38,69 @@ class Known:
 
     Attributes:
         items: the session, oldest first.
-        finished: items of the user's live sessions that have ended, oldest first.
+        running: what else is known of it, and the user's sessions since training.
+        time: of the request, epoch milliseconds; None: the end of training.
         live: whether live events name the user.
         about: what has to be said about the live session.
     """
 
     items: Sequence[str]
-    finished: Sequence[str] = ()
+    running: Running = NOTHING_LIVE
+    time: int | None = None
     live: bool = False
     about: Sequence[str] = ()
 
 
 class Engine:
-    """A loaded model, and what can be asked of it. It does not change: a new model is a new engine.
+    """A loaded model, and what can be asked of it. A new model is a new engine.
 
     Args:
         folder: the model. Raises ArtifactError when it is missing or damaged.
+        live: whether its memory goes on counting, see :class:`segue.server.counting.LiveCounts`. Raises ConfigError for
+            a model without one.
+
+    Attributes:
+        counts: what keeps the memory level with a store, where it is live and :meth:`segue.server.service.Service.begin`
+            was called.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, live: bool = False) -> None:
         # Taken before the model is read: when the folder is replaced meanwhile, reading notices or a reload follows.
         self.version = version_of(folder)
-        self.recommender = Recommender.load(folder)
+        loaded = Recommender.load(folder)
+        self.live = LiveRecommender(loaded) if live else None
+        self.counts: LiveCounts | None = None
+        self.recommender = self.live or loaded
         artifact = self.recommender.artifact
         self.settings, self.facts = artifact.settings, artifact.facts
         self.attributes = Attributes(artifact.items)
-        self.catalogue = Catalogue(self.recommender)
+        self.catalogue = Catalogue(loaded)
 
     def recommend(self, asked: Recommend, known: Known) -> Answer:
-        """The answer to a request: ``recommend(user, items, history=trained history + finished live sessions)``.
+        """The answer to a request: ``recommend(user, items, history=trained and finished live sessions, time=…)``.
 
-        Without finished live sessions `history` is not given: then the trained history has its times and sessions.
         Raises Refusal for what the model cannot be asked.
         """
-        history = [*self.catalogue.trained_history(asked.user), *known.finished] if known.finished else None
         try:
-            return self.recommender.recommend(
-                asked.user,
-                known.items,
-                asked.k,
-                asked.exclude,
-                self._candidates(asked),
-                history=history,
-                exclude_seen=asked.exclude_seen,
-            )
+            return self.recommender.answer(self._request(asked, known), known.running)
         except RequestError as error:
             raise Refusal(422, str(error)) from None
+
+    def scores(self, asked: Recommend, known: Known) -> tuple[Floats, npt.NDArray[np.bool_] | None]:
+        """The scores of all items for a request, and which of them may be recommended; None: all."""
+        return self.recommender.scores(self._request(asked, known), known.running)
+
+    def _request(self, asked: Recommend, known: Known) -> Request:
+        return Request(
+            asked.user,
+            known.items,
+            asked.k,
+            asked.exclude,
+            self._candidates(asked),
+            exclude_seen=asked.exclude_seen,
+            time=known.time,
+            explain=asked.explain,
+        )
 
     def knows_user(self, user: str) -> bool:
         """Whether train or validation sessions named the user."""

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from segue.server.store.event import Event
+from segue.serving.past_sessions import PastSession
 
 
 @dataclass(frozen=True)
@@ -18,16 +19,24 @@ class LiveSession:
 
     Attributes:
         name: the session id that the client gave.
-        items: ids, oldest first.
-        start, end: times of the first and the last event, epoch milliseconds.
+        items: ids, oldest first. times: of the events, epoch milliseconds.
         ended: whether the session is history.
     """
 
     name: str
     items: tuple[str, ...]
-    start: int
-    end: int
+    times: tuple[int, ...]
     ended: bool
+
+    @property
+    def start(self) -> int:
+        """Time of the first event."""
+        return self.times[0]
+
+    @property
+    def end(self) -> int:
+        """Time of the last event."""
+        return self.times[-1]
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Sessions:
         runs: list[list[Event]] = []
         newest: dict[str, list[Event]] = {}
         for event in events:
-            if not self._counts(event):
+            if not self.counts(event):
                 continue
             run = newest.get(event.session)
             if run is None or event.time - run[-1].time > self.gap:
@@ -63,12 +72,13 @@ class Sessions:
         found = [self._session(run, ended=id(run) not in going_on) for run in runs]
         return sorted(found, key=lambda session: session.end)
 
-    def _counts(self, event: Event) -> bool:
+    def counts(self, event: Event) -> bool:
+        """Whether an event is of a kind that the model was trained on."""
         return self.types is None or event.type is None or event.type in self.types
 
     def _session(self, run: Sequence[Event], *, ended: bool) -> LiveSession:
-        items = tuple(event.item for event in run)
-        return LiveSession(run[0].session, items, run[0].time, run[-1].time, ended)
+        items, times = zip(*((event.item, event.time) for event in run), strict=True)
+        return LiveSession(run[0].session, items, times, ended)
 
 
 def current(sessions: Sequence[LiveSession], name: str | None = None) -> LiveSession | None:
@@ -77,6 +87,7 @@ def current(sessions: Sequence[LiveSession], name: str | None = None) -> LiveSes
     return going_on[-1] if going_on else None
 
 
-def finished_items(sessions: Sequence[LiveSession]) -> list[str]:
-    """The items of the sessions that have ended, session by session."""
-    return [item for session in sessions if session.ended for item in session.items]
+def finished(sessions: Sequence[LiveSession], since: int | None = None) -> list[PastSession]:
+    """The sessions that have ended, in the order of their beginnings; with `since` those that began after that time."""
+    ended = [session for session in sessions if session.ended and (since is None or session.start > since)]
+    return [PastSession(each.items, each.times) for each in sorted(ended, key=lambda session: session.start)]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Literal
 
 from segue.server import answers
 from segue.server.bodies import Happened, Recommend
+from segue.server.counting import LiveCounts
 from segue.server.engine import Engine, Known
-from segue.server.live import LiveSession, Sessions, current, finished_items
+from segue.server.live import LiveSession, Sessions, current, finished
 from segue.server.problems import Refusal
 from segue.server.settings import ServerSettings
-from segue.server.store.event import Event, Store
+from segue.server.store.event import Event, Store, StoreUnavailable
 from segue.serving.answer import Answer
+from segue.serving.asking import Running
 from segue.settings.units import DAY, milliseconds
 
 _SHOWN = 5
@@ -25,19 +28,44 @@ _AHEAD = 60 * 60 * 1000
 
 
 class Service:
-    """Answers from a model and a store. The model is exchanged by setting :attr:`engine`; a request reads it once."""
+    """Answers from a model and a store. The model is exchanged by setting :attr:`engine`; a request reads it
+    once. An engine that comes later is told to :meth:`begin` before.
 
-    def __init__(self, engine: Engine, store: Store, settings: ServerSettings) -> None:
-        self.engine, self.store, self.settings = engine, store, settings
+    Args:
+        clock: the time now, epoch milliseconds.
+        replaying: where events are played again, whether sessions that have ended become history ("rolling") or not
+            ("frozen"); then events from before the end of training count too.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        settings: ServerSettings,
+        clock: Callable[[], int] | None = None,
+        *,
+        replaying: Literal["frozen", "rolling"] | None = None,
+    ) -> None:
+        self.store, self.settings, self.clock, self._replaying = store, settings, clock or now_ms, replaying
+        self.engine = engine
+        self.begin(engine)
         self._process = secrets.token_hex(4)
         self._count = 0
+
+    def begin(self, engine: Engine) -> None:
+        """Let an engine whose memory is live count what has happened since its training, and from now on."""
+        if engine.live is not None:
+            most, since = self.settings.live_events, self._since(engine)
+            engine.counts = LiveCounts(engine.live, self.store, self.sessions(engine), most, since)
+            with suppress(StoreUnavailable):  # the next answer tries again
+                engine.counts.catch_up()
 
     def recommend_all(self, engine: Engine, asked: Sequence[Recommend]) -> list[answers.Recommendation | Exception]:
         """The answers to several requests by one model, or what each of them ends with instead."""
         found: list[answers.Recommendation | Exception] = []
         for each in asked:
             try:
-                known = self._known(engine, each)
+                known = self.known(engine, each)
                 found.append(self._answer(engine, each, known, engine.recommend(each, known)))
             except Exception as failure:  # a defect too is the matter of its own request alone
                 found.append(failure)
@@ -62,21 +90,29 @@ class Service:
             warnings=[*known.about, *answer.warnings],
         )
 
-    def _known(self, engine: Engine, asked: Recommend) -> Known:
+    def known(self, engine: Engine, asked: Recommend) -> Known:
         """What live events say of whom a request is for."""
-        now, cut, limit = now_ms(), self.sessions(engine), self.settings.history_events
+        counts = engine.counts
+        if counts is not None:
+            counts.catch_up()
+        now, cut, limit = self.clock(), self.sessions(engine), self.settings.history_events
         of_user = cut.of(self.store.of_user(asked.user, limit), now) if asked.user is not None else []
-        finished, about = finished_items(of_user), []
-        if asked.items is not None:
-            items: Sequence[str] = asked.items
-        elif asked.session is None:
-            going_on = current(of_user)
-            items = going_on.items if going_on else ()
-        else:
+        past = finished(of_user, self._since(engine)) if self._replaying != "frozen" else []
+        going_on, about = current(of_user), list[str]()
+        if asked.session is not None:
             going_on = current(cut.of(self.store.of_session(asked.session, limit), now), asked.session)
-            items = going_on.items if going_on else ()
             about = [] if going_on else [f"session '{asked.session}' has no live events, or has ended"]
-        return Known(items, finished, live=bool(of_user), about=about)
+        own = counts.own(going_on.name) if counts is not None and going_on else ()
+        running = Running(own, going_on.start if going_on else None, past)
+        items: Sequence[str] = going_on.items if going_on else ()
+        time = going_on.end if going_on else now if past or counts is not None else None
+        if asked.items is not None:
+            items, time = asked.items, now if time is not None else None
+        return Known(items, running, time, bool(of_user), about)
+
+    def _since(self, engine: Engine) -> int | None:
+        """The end of the training data: what happened before is in the model already."""
+        return None if self._replaying is not None else engine.recommender.trained_until
 
     def sessions(self, engine: Engine) -> Sessions:
         """How live events become sessions: as the model's own did."""
@@ -86,7 +122,7 @@ class Service:
 
     def events(self, happened: Sequence[Happened]) -> list[Event]:
         """The events to keep. Raises Refusal for a time that is older than what is kept, or lies in the future."""
-        now = now_ms()
+        now = self.clock()
         oldest = self.kept_from(now)
         events = [Event(e.session, e.item, e.time(now), e.user, e.type, e.id) for e in happened]
         for place, event in enumerate(events):
@@ -125,7 +161,7 @@ class Service:
 
     def user(self, user: str) -> answers.User:
         """What is known of a user; an unknown one is known from the first event on."""
-        engine, now = self.engine, now_ms()
+        engine, now = self.engine, self.clock()
         live = self.sessions(engine).of(self.store.of_user(user, self.settings.history_events), now)
         trained = engine.catalogue.trained_sessions(user)
         counts = Counter(item for items, _ in trained for item in items)
@@ -157,6 +193,7 @@ class Service:
             "gap_ms": self.sessions(engine).gap,
             "event_types": engine.settings.filters.event_types,
             "retention_days": self.settings.retention_days,
+            "counts": engine.counts is not None,
         }
         return answers.Model(
             model_version=engine.version,

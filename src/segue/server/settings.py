@@ -25,6 +25,9 @@ class ServerSettings(Config):
     sessions of its log had ids of their own."""
     history_events: int = Field(1000, ge=1, le=100_000)
     """Most live events of one user, and of one session, that an answer reads: the newest ones."""
+    live_events: int = Field(100_000, ge=100, le=10_000_000)
+    """Most events that live counts hold (`segue serve --live`): the newest ones; between three quarters of this number
+    and all of it."""
     body_size: Size = "4MiB"
     """Largest body of a request."""
     body_seconds: float = Field(10.0, gt=0, le=3600)

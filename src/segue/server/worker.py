@@ -55,6 +55,7 @@ class Specification(Config):
     store: str
     token_file: Path | None = None
     settings: ServerSettings = ServerSettings()
+    live: bool = False
     number: int = 0
     listening: int
     line: int
@@ -66,12 +67,18 @@ class _Models:
 
     folder: Path
     service: Service
+    live: bool
     loaded: Engine | None = None
 
     async def load(self) -> str:
-        """Load what is in the folder now; returns its version."""
-        self.loaded = await asyncio.to_thread(Engine, self.folder)
+        """Load what is in the folder now, and count what happened since; returns its version."""
+        self.loaded = await asyncio.to_thread(self._loaded)
         return self.loaded.version
+
+    def _loaded(self) -> Engine:
+        engine = Engine(self.folder, live=self.live)
+        self.service.begin(engine)
+        return engine
 
     def swap(self) -> None:
         """Let the loaded model answer; requests that have begun end with the model that they began with."""
@@ -111,7 +118,7 @@ async def _work(given: Specification) -> None:
         await line.hang_up()
         sys.exit(2)
     server: _Server
-    models = _Models(given.model, service)
+    models = _Models(given.model, service, given.live)
     control = Control(line, models.load, models.swap, models.drop, lambda: setattr(server, "should_exit", True))
     answering, writer = Answering(service), Writer(service.store)
     looking_up = ThreadPoolExecutor(4, "segue-look-up")
@@ -136,7 +143,7 @@ async def _work(given: Specification) -> None:
 
 def _opened(given: Specification) -> tuple[Service, Tokens]:
     """The model, the store and the tokens. Raises UserMistake."""
-    engine = Engine(given.model)
+    engine = Engine(given.model, live=given.live)
     store = MeasuredStore(open_store(given.store, given.state, given.settings))
     metrics.model(engine.version)
     gc.collect()

@@ -82,6 +82,11 @@ class Recommender:
                 shutil.copytree(self.artifact.folder, new, dirs_exist_ok=True)
                 publish_model(new, place)
 
+    @property
+    def trained_until(self) -> int:
+        """End of the training data, epoch ms."""
+        return self._reader.trained_until
+
     def name(self, item: str) -> str:
         """The name from the items file, or the id."""
         return self._names.get(item, item)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from segue.artifact.arrays import Form, StoredArrays
 from segue.data.arrays import IntArray
 from segue.lean.hg_gnn.options import HGGNNOptions
 from segue.lean.model import Floats
-from segue.artifact.arrays import Form, StoredArrays
 
 Mask = npt.NDArray[np.bool_]
 

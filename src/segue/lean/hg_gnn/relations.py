@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from segue.data.arrays import IntArray
 from segue.artifact.arrays import Form, StoredArrays, check_lists
+from segue.data.arrays import IntArray
 
 _SHOWN = ("adjacent_in", "adjacent_out", "similar")
 

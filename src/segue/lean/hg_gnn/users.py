@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from segue.artifact.arrays import Form, StoredArrays
 from segue.data.arrays import IntArray
 from segue.graph.tables import ITEM, USER, Relation
 from segue.lean.hg_gnn.options import HGGNNOptions
 from segue.lean.model import Floats
 from segue.lean.request import Asked
-from segue.artifact.arrays import Form, StoredArrays
 
 _LAYER = "hgnn.layers.{}.weight."
 

@@ -16,6 +16,7 @@ from segue.contract.model import Need, Overrides, SessionEncoder, SessionModel
 from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
 from segue.data.stored import check_arrays, forms_alone
+from segue.graph.half_lives import HalfLives
 from segue.graph.hetero import ExtraUsers, HeteroGraph, full_field, receptive_field
 from segue.graph.propagation import Csr
 from segue.graph.relations import build_relations
@@ -26,7 +27,6 @@ from segue.models.hg_gnn.explain import take_apart
 from segue.models.hg_gnn.layers import HGNN, Propagated, Tables
 from segue.models.hg_gnn.memory.entries import Recalled
 from segue.models.hg_gnn.memory.facts import FACTS
-from segue.graph.half_lives import HalfLives
 from segue.models.hg_gnn.memory.recall import Recall
 from segue.models.hg_gnn.memory.sources import MemorySource
 from segue.models.hg_gnn.memory.weights import AddedMemory, PointerMemory, constant_linear

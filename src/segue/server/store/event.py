@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class StoreUnavailable(Exception):
@@ -31,6 +31,18 @@ class Event:
     id: str | None = None
 
 
+class Position(NamedTuple):
+    """How far a store has come.
+
+    Attributes:
+        newest: number of the newest event; numbers rise with every event that is kept, and none comes twice.
+        removals: how often events were removed.
+    """
+
+    newest: int
+    removals: int
+
+
 class Store(Protocol):
     """Live events. All methods may be called from several threads, and raise StoreUnavailable."""
 
@@ -54,6 +66,12 @@ class Store(Protocol):
 
     def prune(self, before: int) -> int:
         """Remove the events from before a time; returns how many there were."""
+
+    def position(self) -> Position:
+        """How far the store has come."""
+
+    def after(self, number: int, limit: int) -> list[tuple[int, Event]]:
+        """The first events whose number is above this one, by number: in the order in which they were kept."""
 
     def ping(self) -> None:
         """Do nothing where the store can be read and written."""

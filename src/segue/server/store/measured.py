@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segue.server import metrics
-from segue.server.store.event import Event, Store
+from segue.server.store.event import Event, Position, Store
 
 
 class MeasuredStore:
@@ -43,6 +43,16 @@ class MeasuredStore:
         """Remove old events."""
         with metrics.stored("prune"):
             return self._store.prune(before)
+
+    def position(self) -> Position:
+        """How far the store has come."""
+        with metrics.stored("position"):
+            return self._store.position()
+
+    def after(self, number: int, limit: int) -> list[tuple[int, Event]]:
+        """The first events whose number is above this one."""
+        with metrics.stored("after"):
+            return self._store.after(number, limit)
 
     def ping(self) -> None:
         """Do nothing where the store works."""

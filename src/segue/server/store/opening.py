@@ -32,4 +32,4 @@ def open_store(store: str, state: Path, settings: ServerSettings) -> Store:
         return SqliteStore(state)
     from segue.server.store.redis import RedisStore  # only where it is wanted: an extra of its own
 
-    return RedisStore(store, settings.retention_days)
+    return RedisStore(store, settings.retention_days, settings.live_events)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from segue.errors import ArtifactError, ConfigError, first_line
-from segue.server.store.event import Event, StoreUnavailable
+from segue.server.store.event import Event, Position, StoreUnavailable
 from segue.settings.units import DAY
 
 FORMAT = "1"
@@ -27,7 +27,7 @@ _MOST_USERS = 100_000
 """Most users that a search looks at."""
 _APPEND = """
 local new = {}
-for at = 3, #ARGV, 5 do
+for at = 4, #ARGV, 5 do
   local id, user, session, time, event = ARGV[at], ARGV[at+1], ARGV[at+2], ARGV[at+3], ARGV[at+4]
   if id == '' or redis.call('SET', 'segue:id:' .. id, '1', 'NX', 'EX', ARGV[1]) then
     local member = string.format('%016d', redis.call('INCR', 'segue:number')) .. event
@@ -41,6 +41,8 @@ for at = 3, #ARGV, 5 do
       redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. ARGV[2])
       redis.call('EXPIRE', key, ARGV[1])
     end
+    redis.call('ZADD', 'segue:log', tonumber(string.sub(member, 1, 16)), member)
+    redis.call('ZREMRANGEBYRANK', 'segue:log', 0, -1 - tonumber(ARGV[3]))
     new[#new+1] = 1
   else
     new[#new+1] = 0
@@ -54,10 +56,12 @@ local members = redis.call('ZRANGE', key, 0, -1)
 for _, member in ipairs(members) do
   local event = cjson.decode(string.sub(member, 17))
   redis.call('ZREM', 'segue:session:' .. event[1], member)
+  redis.call('ZREM', 'segue:log', member)
   if event[6] ~= cjson.null then redis.call('DEL', 'segue:id:' .. event[6]) end
 end
 redis.call('DEL', key)
 redis.call('ZREM', 'segue:users', ARGV[1])
+if #members > 0 then redis.call('INCR', 'segue:removals') end
 return #members
 """
 
@@ -68,11 +72,13 @@ class RedisStore:
     Args:
         address: ``redis://HOST:PORT/DB``.
         retention_days: after which the server itself removes a key that nothing was added to.
+        logged: newest events that are also kept in the order of their coming, for live counts.
 
     Raises ConfigError where the server cannot be reached, ArtifactError where it holds the state of another version.
     """
 
-    def __init__(self, address: str, retention_days: float) -> None:
+    def __init__(self, address: str, retention_days: float, logged: int) -> None:
+        self._logged = logged
         self._kept = int(retention_days * DAY)
         redis = _library()
         self._failures: tuple[type[Exception], ...] = (redis.RedisError, OSError)
@@ -102,7 +108,7 @@ class RedisStore:
     def append(self, groups: Sequence[Sequence[Event]]) -> list[int]:
         """Keep the events of several requests, all or none; returns how many of each were new."""
         newest = max((event.time for events in groups for event in events), default=0)
-        arguments: list[str | int] = [self._kept // 1000 + 1, newest - self._kept]
+        arguments: list[str | int] = [self._kept // 1000 + 1, newest - self._kept, self._logged]
         for events in groups:
             for each in events:
                 arguments += [each.id or "", each.user or "", each.session, each.time, _as_text(each)]
@@ -143,7 +149,22 @@ class RedisStore:
         with self._talking():
             self._prune("segue:user:*", before)
             self._server.zremrangebyscore("segue:users", "-inf", f"({before}")
-            return self._prune("segue:session:*", before)
+            removed = self._prune("segue:session:*", before)
+            if self._prune_log(before):
+                self._server.incr("segue:removals")
+            return removed
+
+    def position(self) -> Position:
+        """How far the store has come."""
+        with self._talking():
+            newest, removals = self._server.mget("segue:number", "segue:removals")
+        return Position(int(newest or 0), int(removals or 0))
+
+    def after(self, number: int, limit: int) -> list[tuple[int, Event]]:
+        """The first events whose number is above this one, by number."""
+        with self._talking():
+            members = self._server.zrangebyscore("segue:log", f"({number}", "+inf", start=0, num=limit)
+        return [(int(member[:_NUMBER]), _event(member)) for member in members]
 
     def ping(self) -> None:
         """Do nothing where the server can be read and written."""
@@ -159,10 +180,18 @@ class RedisStore:
         keys = self._server.scan_iter(pattern, count=1000)
         return sum(self._server.zremrangebyscore(key, "-inf", f"({before}") for key in keys)
 
+    def _prune_log(self, before: int) -> int:
+        """Remove old events from the log of all; returns how many there were."""
+        members = (member for member, _ in self._server.zscan_iter("segue:log", count=1000))
+        old = [member for member in members if _event(member).time < before]
+        for start in range(0, len(old), 1000):
+            self._server.zrem("segue:log", *old[start : start + 1000])
+        return len(old)
+
     def _events(self, key: str, limit: int) -> list[Event]:
         with self._talking():
             members = self._server.zrange(key, -limit, -1)
-        return [Event(*json.loads(member[_NUMBER:])) for member in members]
+        return [_event(member) for member in members]
 
     @contextmanager
     def _talking(self) -> Iterator[None]:
@@ -170,6 +199,10 @@ class RedisStore:
             yield
         except self._failures as error:
             raise StoreUnavailable(f"Redis: {first_line(error)}") from None
+
+
+def _event(member: str) -> Event:
+    return Event(*json.loads(member[_NUMBER:]))
 
 
 def _as_text(event: Event) -> str:

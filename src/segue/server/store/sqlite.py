@@ -16,19 +16,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from segue.errors import ArtifactError
-from segue.server.store.event import Event, StoreUnavailable
+from segue.server.store.event import Event, Position, StoreUnavailable
 
 FORMAT = 1
 """Version of the tables; the file holds it as ``user_version``."""
 _APPLICATION = 0x5E6E
 _SCHEMA = """
 CREATE TABLE events (
-    number INTEGER PRIMARY KEY, id TEXT UNIQUE, user TEXT, session TEXT NOT NULL,
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, user TEXT, session TEXT NOT NULL,
     item TEXT NOT NULL, time INTEGER NOT NULL, type TEXT
 );
 CREATE INDEX of_user ON events (user, time, number) WHERE user IS NOT NULL;
 CREATE INDEX of_session ON events (session, time, number);
 CREATE INDEX of_time ON events (time);
+CREATE TABLE removals (times INTEGER NOT NULL);
+INSERT INTO removals VALUES (0);
 """
 _COLUMNS = "session, item, time, user, type, id"
 _INSERT = f"INSERT OR IGNORE INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
@@ -78,8 +80,7 @@ class SqliteStore:
 
     def forget(self, user: str) -> int:
         """Remove all events of a user for good, from the pages of the file too; returns how many there were."""
-        with self._writing() as connection:
-            return connection.execute("DELETE FROM events WHERE user = ?", (user,)).rowcount
+        return self._remove("user = ?", user)
 
     def users(self, part: str, limit: int) -> list[str]:
         """Ids of users with events that hold a text, whatever its case, in order."""
@@ -91,8 +92,20 @@ class SqliteStore:
 
     def prune(self, before: int) -> int:
         """Remove the events from before a time; returns how many there were."""
-        with self._writing() as connection:
-            return connection.execute("DELETE FROM events WHERE time < ?", (before,)).rowcount
+        return self._remove("time < ?", before)
+
+    def position(self) -> Position:
+        """How far the store has come."""
+        query = "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'events'), times FROM removals"
+        with self._reading() as connection:
+            newest, removals = connection.execute(query).fetchone()
+        return Position(newest or 0, removals)
+
+    def after(self, number: int, limit: int) -> list[tuple[int, Event]]:
+        """The first events whose number is above this one, by number."""
+        query = f"SELECT number, {_COLUMNS} FROM events WHERE number > ? ORDER BY number LIMIT ?"
+        with self._reading() as connection:
+            return [(row[0], Event(*row[1:])) for row in connection.execute(query, (number, limit))]
 
     def ping(self) -> None:
         """Do nothing where the file can be read and written."""
@@ -112,6 +125,14 @@ class SqliteStore:
         with self._reading() as connection:
             rows = connection.execute(query, (value, limit)).fetchall()
         return [Event(*row) for row in reversed(rows)]
+
+    def _remove(self, where: str, value: str | int) -> int:
+        """Remove events; returns how many there were."""
+        with self._writing() as connection:
+            count = connection.execute(f"DELETE FROM events WHERE {where}", (value,)).rowcount
+            if count:
+                connection.execute("UPDATE removals SET times = times + 1")
+            return count
 
     def _insert(self, connection: sqlite3.Connection, events: Sequence[Event]) -> int:
         rows = [(e.session, e.item, e.time, e.user, e.type, e.id) for e in events]
