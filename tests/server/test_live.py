@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segue.server.live import Sessions, current, finished_items
+from segue.server.live import Sessions, current, finished
 from segue.server.store.event import Event
 
 GAP = 100
@@ -22,7 +22,7 @@ def test_events_of_one_id_are_one_session_until_the_gap_has_passed() -> None:
     events = clicks(("s", "a", 0), ("s", "b", 100), ("s", "c", 201))
     found = CUT.of(events, now=250)
     assert [(session.items, session.ended) for session in found] == [(("a", "b"), True), (("c",), False)]
-    assert finished_items(found) == ["a", "b"]
+    assert [each.items for each in finished(found)] == [("a", "b")]
     going_on = current(found)
     assert going_on is not None
     assert going_on.items == ("c",)
@@ -41,7 +41,7 @@ def test_of_two_sessions_that_go_on_the_one_with_the_latest_event_is_current() -
     assert latest is not None
     assert named is not None
     assert (latest.name, named.items) == ("phone", ("b",))
-    assert finished_items(found) == []  # what goes on is no history yet
+    assert finished(found) == []  # what goes on is no history yet
 
 
 def test_kinds_of_events_that_the_model_was_not_trained_on_do_not_count() -> None:

@@ -11,6 +11,7 @@ import pytest
 import served
 from served import KNOWN, OTHER
 
+from segue import PastSession
 from segue.serving.answer import Answer
 
 HOUR = 3_600_000
@@ -82,12 +83,13 @@ def test_the_live_session_is_used_where_a_user_is_named_alone(http: httpx.Client
     session = fresh("session")
     try:
         post(http, *({"user": user, "session": session, "item": item} for item in ("first3", "second3")))
-        expected = served.model().recommend(user, ["first3", "second3"], k=4)
+        at = time.time_ns() // 1_000_000
+        expected = served.model().recommend(user, ["first3", "second3"], k=4, time=at)
         for how in ({"user": user}, {"user": user, "session": session}, {"user": user, "items": ["first3", "second3"]}):
             found = ask(http, k=4, **how)
             same(found, expected)
             assert found["user_known"]  # from the first event on
-        same(ask(http, session=session, k=4), served.model().recommend(None, ["first3", "second3"], k=4))
+        same(ask(http, session=session, k=4), served.model().recommend(None, ["first3", "second3"], k=4, time=at))
     finally:
         http.delete(f"/v1/users/{user}")
 
@@ -98,29 +100,19 @@ def test_ended_live_sessions_extend_the_history(http: httpx.Client) -> None:
         past = [("first5", now - 30 * HOUR), ("second5", now - 29 * HOUR), ("b5", now - 15 * HOUR)]
         post(http, *({"user": user, "session": "x", "item": item, "timestamp": at} for item, at in past))
         post(http, {"user": user, "session": "x", "item": "first6"})
-        trained = [item for each in reversed(trained_sessions(user)) for item in each]
-        history = [*trained, "first5", "second5", "b5"]
-        model = served.model()
-        same(ask(http, user=user), model.recommend(user, ["first6"], history=history))
-        same(ask(http, user=user, items=["first1"]), model.recommend(user, ["first1"], history=history))
-        same(ask(http, user=user, items=[]), model.recommend(user, [], history=history))
+        model, times = served.model(), [at for _, at in past]
+        since = [PastSession(["first5", "second5"], times[:2]), PastSession(["b5"], times[2])]
+        how: dict[str, Any] = {"history": [*model.history_of(user), *since], "time": now}
+        same(ask(http, user=user), model.recommend(user, ["first6"], **how))
+        same(ask(http, user=user, items=["first1"]), model.recommend(user, ["first1"], **how))
+        same(ask(http, user=user, items=[]), model.recommend(user, [], **how))
         hidden = ask(http, user=user, exclude_seen="history")
-        same(hidden, model.recommend(user, ["first6"], history=history, exclude_seen="history"))
+        same(hidden, model.recommend(user, ["first6"], exclude_seen="history", **how))
         assert not {"b5", "first6"} & {each["item"] for each in hidden["items"]}
         assert http.delete(f"/v1/users/{user}").json() == {"user": user, "events": 4}
         forgotten = ask(http, user=user)
         same(forgotten, model.recommend(user, []))
         assert forgotten["user_known"] == (user == KNOWN)
-
-
-def trained_sessions(user: str) -> list[list[str]]:
-    """The train sessions of a user, the latest first, as the model's files have them."""
-    artifact = served.model().artifact
-    number = artifact.users.column("user_id").to_pylist().index(user) if user == KNOWN else -1
-    ids = artifact.items.column("item_id").to_pylist()
-    sessions = [n for n, owner in enumerate(artifact.history.user.tolist()) if owner == number]
-    cells = [artifact.history.items[artifact.history.offsets[n] : artifact.history.offsets[n + 1]] for n in sessions]
-    return [[ids[item] for item in items] for items in reversed(cells)]
 
 
 def test_a_session_that_is_not_live_is_said_and_answered_without_items(http: httpx.Client) -> None:

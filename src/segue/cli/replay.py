@@ -24,7 +24,7 @@ def replay(
         Literal["frozen", "rolling"] | None,
         typer.Option(
             help="Whether sessions that have ended become history: rolling, as with the server, is the default of a "
-            "log; the model's evaluation.history that of its test part."
+            "log and of --live; the model's evaluation.history that of its test part."
         ),
     ] = None,
     config: Config = None,
@@ -46,7 +46,9 @@ def replay(
     overrides = overrides_of(config, set_)
     engine = Engine(model, live=live)
     settings = engine.settings
-    policy: Literal["frozen", "rolling"] = history or ("rolling" if log is not None else settings.evaluation.history)
+    policy: Literal["frozen", "rolling"] = history or (
+        "rolling" if live or log is not None else settings.evaluation.history
+    )
     if log is None:
         note_unused(overrides, "the test part of a model")
         stream = of_test_part(engine.recommender.artifact, with_validation=live or policy == "rolling")

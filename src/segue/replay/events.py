@@ -61,7 +61,7 @@ def of_test_part(contents: Contents, *, with_validation: bool) -> Stream:
         raise ArtifactError(f"{folder} was trained on the test part too; replay a log of later events")
     own = folder / facts["corpus"]
     if not own.exists():
-        raise ArtifactError(f"the corpus of {folder} is no longer at {own}; replay a log instead: segue replay MODEL LOG")
+        raise ArtifactError(f"the corpus of {folder} is no longer at {own}; name a log of later events instead")
     parts = [Part.VALIDATION] if with_validation and "validation" not in trained_on else []
     corpus = load(own, (*parts, Part.TEST))
     return _of_sessions(corpus, f"test part of {own}")

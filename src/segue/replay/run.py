@@ -52,7 +52,7 @@ class Replay:
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape of ``segue replay --json``. Raises UserMistake when nothing was measured."""
         if not len(self.rank):
-            raise UserMistake(f"{self.source}: no event follows another one in its session; there is nothing to measure")
+            raise UserMistake(f"{self.source}: no event follows another of its session; there is nothing to measure")
         return {
             "model": self.model,
             "mode": self.mode,
@@ -143,9 +143,9 @@ def play(
         if progress is not None and (done % 100 == 0 or done == len(stream.events)):
             progress(done, len(stream.events))
     order = np.argsort(places, kind="stable") if places else np.zeros(0, dtype=np.int64)
-    rank, time = (np.array(values, dtype=np.int64)[order] for values in (ranks, times))
-    unknown = rank == 0
-    rank[unknown] = max(engine.recommender.model.n_items, max(CUTOFFS) + 1)
-    found = (stream.source, len(stream.events), dict(stream.dropped), int(unknown.sum()), rank, time)
-    return Replay(engine.title, "live" if engine.live else "frozen", history, masked, *found)
+    found, time = (np.array(values, dtype=np.int64)[order] for values in (ranks, times))
+    unknown = found == 0
+    found[unknown] = max(engine.recommender.model.n_items, max(CUTOFFS) + 1)
+    played = (stream.source, len(stream.events), dict(stream.dropped), int(unknown.sum()))
+    return Replay(engine.title, "live" if engine.live else "frozen", history, masked, *played, found, time)
 

@@ -18,17 +18,25 @@ _AT_ONCE = 5_000
 """Events that are read from the store at a time."""
 
 
+@dataclass(eq=False)
+class _Counted:
+    """An event that is counted; `popular`: where popularity is counted too, which asks for no order."""
+
+    item: str
+    time: int
+    popular: bool = False
+
+
 @dataclass
 class _Run:
     """A session as it is counted.
 
     Attributes:
-        items, times: of its events, by time. numbers: of its items as they were counted; empty as long as none of the
-            items is known, so that nothing is next to them.
+        events: by time. numbers: of their items as they were counted; empty as long as none of the items is known, so
+            that nothing is beside them.
     """
 
-    items: list[str] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
+    events: list[_Counted] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
 
 
@@ -66,62 +74,55 @@ class LiveCounts:
     def own(self, session: str) -> Sequence[str]:
         """The items of the newest session with that id, as far as they are counted."""
         runs = self._runs.get(session)
-        return runs[-1].items if runs and runs[-1].numbers else ()
+        return [event.item for event in runs[-1].events] if runs and runs[-1].numbers else ()
 
     def count(self, event: Event) -> None:
         """Count one event."""
         if not self._sessions.counts(event) or (self._since is not None and event.time <= self._since):
             return
         runs = self._runs.setdefault(event.session, [])
-        if runs and event.time < runs[-1].times[-1]:
-            self._insert(runs, event)
+        if runs and event.time < runs[-1].events[-1].time:
+            self._insert(runs, _Counted(event.item, event.time))
             return
-        if not runs or event.time - runs[-1].times[-1] > self._sessions.gap:
-            runs.append(_Run())
-        runs[-1].items.append(event.item)
-        runs[-1].times.append(event.time)
+        self._append(runs, _Counted(event.item, event.time))
         self._add(runs[-1])
 
-    def _add(self, run: _Run, *, popular: bool = True) -> None:
-        """Count what a session has got since it was counted last."""
-        counted = len(run.numbers)
-        known = counted > 0 or any(self._model.number(item) is not None for item in run.items)
-        if not known:
+    def _append(self, runs: list[_Run], event: _Counted) -> None:
+        """Put an event behind those of its session, or begin another one."""
+        if not runs or event.time - runs[-1].events[-1].time > self._sessions.gap:
+            runs.append(_Run())
+        runs[-1].events.append(event)
+
+    def _add(self, run: _Run) -> None:
+        """Count what a session has got since it was counted last, once one of its items is known."""
+        first = len(run.numbers)
+        if not first and all(self._model.number(event.item) is None for event in run.events):
             return
-        for item in run.items[counted:]:
-            number = self._model.number(item)
-            number = self._model.learn(item) if number is None else number
-            if number is None:  # too many new items: what was left out stays so
-                run.items.pop(len(run.numbers))
-                run.times.pop(len(run.numbers))
+        for event in run.events[first:]:
+            number = self._model.number(event.item)
+            number = self._model.learn(event.item) if number is None else number
+            if number is None:  # there are too many new items
+                run.events.remove(event)
                 continue
             run.numbers.append(number)
-        if len(run.numbers) > counted:
-            self._model.add(run.numbers, counted)
-        if popular:
-            for number, time in zip(run.numbers[counted:], run.times[counted:], strict=True):
-                self._model.happened(number, time)
+            if not event.popular:
+                event.popular = True
+                self._model.happened(number, event.time)
+        if len(run.numbers) > first:
+            self._model.add(run.numbers, first)
 
-    def _insert(self, runs: list[_Run], event: Event) -> None:
+    def _insert(self, runs: list[_Run], late: _Counted) -> None:
         """Count an event that came late: the sessions with its id are cut anew."""
-        events = [pair for run in runs for pair in zip(run.times, run.items, strict=True)]
-        place = bisect_right([time for time, _ in events], event.time)
-        events.insert(place, (event.time, event.item))
+        events = [event for run in runs for event in run.events]
+        events.insert(bisect_right([event.time for event in events], late.time), late)
         for run in runs:
             if run.numbers:
                 self._model.take_out(run.numbers)
-        counted_before = any(run.numbers for run in runs)
-        runs[:] = [_Run()]
-        for time, item in events:
-            if runs[-1].times and time - runs[-1].times[-1] > self._sessions.gap:
-                runs.append(_Run())
-            runs[-1].items.append(item)
-            runs[-1].times.append(time)
+        runs.clear()
+        for event in events:
+            self._append(runs, event)
         for run in runs:
-            self._add(run, popular=not counted_before)
-        number = self._model.number(event.item)
-        if counted_before and number is not None:
-            self._model.happened(number, event.time)
+            self._add(run)
 
 
 def window_start(newest: int, most: int) -> int:

@@ -65,8 +65,8 @@ def in_numbers(sessions: Sequence[PastSession], known: Vocabulary, trained_until
         times.append(at if not unknown else at[[each in known for each in ids]])
         lengths.append(len(numbers))
         skipped += unknown
-    flat = (np.concatenate([np.zeros(0, dtype=np.int64), *parts]) for parts in (items, times))
-    return Past(*flat, offsets_of(np.array([length for length in lengths if length], dtype=np.int64))), skipped
+    flat, at = (np.concatenate([np.zeros(0, dtype=np.int64), *parts]) for parts in (items, times))
+    return Past(flat, at, offsets_of(np.array([length for length in lengths if length], dtype=np.int64))), skipped
 
 
 def joined(first: Past, second: Past) -> Past:

@@ -50,7 +50,7 @@ class LiveHGGNN(LeanHGGNN):
             inputs = {f"input {layer}": Grown(table) for layer, table in enumerate(base.users.inputs)}
             self._grown |= inputs
             self.users = copy(base.users)
-            self.users.inputs = list(inputs.values())
+            self.users.inputs = list(inputs.values())  # type: ignore[arg-type]
         self.forget()
 
     def forget(self) -> None:

@@ -82,7 +82,7 @@ class TrainRows:
         inside = (others >= 0) & (others < len(self._items))
         cells, others = cells[inside], others[inside]
         found = self._items[others[self._session[cells] == self._session[others]]]
-        return found[found != item].astype(np.int64)
+        return np.asarray(found[found != item], dtype=np.int64)
 
     def _neighbours(self, item: int, step: int) -> Row:
         return np.unique(self._beside(item, step), return_counts=True)
