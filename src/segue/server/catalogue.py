@@ -82,10 +82,6 @@ class Catalogue:
             found.append(([ids[item] for item in history.items[start:end]], int(history.times[end - 1])))
         return found
 
-    def trained_history(self, user: str | None) -> list[str]:
-        """The items of a user's train sessions, oldest first."""
-        return [item for items, _ in self.trained_sessions(user) for item in items]
-
     def relations(self, item: str) -> list[Relation]:
         """The strongest neighbours of a known item by each relation that it has some of."""
         number = self.items.number(item)
