@@ -60,8 +60,7 @@ class Engine:
             a model without one.
 
     Attributes:
-        counts: what keeps the memory level with a store, where it is live and :meth:`segue.server.service.Service.begin`
-            was called.
+        counts: what keeps a live memory level with a store, once :meth:`segue.server.service.Service.begin` was called.
     """
 
     def __init__(self, folder: Path, *, live: bool = False) -> None:
