@@ -78,9 +78,10 @@ def test_a_session_that_is_taken_out_leaves_nothing() -> None:
     live.add([1, 2, 1, 3])
     live.add([2, 3], 1)
     live.take_out([1, 2, 1, 3])
-    assert live.view(NOTHING).support[:4].tolist() == (
-        LiveHGGNN(stored, world.corpus.train).view(NOTHING).support[:4] + np.array([0, 0, 0, 1])
-    ).tolist()
+    assert (
+        live.view(NOTHING).support[:4].tolist()
+        == (LiveHGGNN(stored, world.corpus.train).view(NOTHING).support[:4] + np.array([0, 0, 0, 1])).tolist()
+    )
     live.forget()
     assert stored.counts is not None
     assert_same(live.view(NOTHING), stored.counts)

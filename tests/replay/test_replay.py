@@ -89,7 +89,9 @@ def test_a_replay_changes_nothing_of_a_model_and_can_be_repeated() -> None:
 def trend() -> Stream:
     """A day after training a new item, and a new habit: whoever takes first1 takes `hit`."""
     start = 1_700_000_000_000 + 200 * _DAY
-    pairs = [(f"t{n}", item, start + 600_000 * n + 1000 * k) for n in range(12) for k, item in enumerate(("first1", "hit"))]
+    pairs = [
+        (f"t{n}", item, start + 600_000 * n + 1000 * k) for n in range(12) for k, item in enumerate(("first1", "hit"))
+    ]
     events = [Event(session, item, time, f"new{session}") for session, item, time in pairs]
     every = np.ones(len(events), dtype=np.bool_)
     return Stream("a trend", events, every, np.arange(len(events)))

@@ -50,6 +50,17 @@ def test_kinds_of_events_that_the_model_was_not_trained_on_do_not_count() -> Non
     assert session.items == ("a", "c")
 
 
+def test_of_equal_items_in_a_row_one_counts_where_the_model_was_trained_so() -> None:
+    events = clicks(("s", "a", 0), ("s", "a", 90), ("s", "b", 180), ("s", "a", 190), ("s", "a", 300))
+    (session, later) = Sessions(GAP, drop_repeats=True).of(events, now=310)
+    assert (session.items, session.times) == (
+        ("a", "b", "a"),
+        (0, 180, 190),
+    )  # what repeats bridges the gap all the same
+    assert later.items == ("a",)
+    assert [len(each.items) for each in CUT.of(events, now=310)] == [4, 1]
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from("abcd"), st.integers(0, 1000)), max_size=30),
     st.integers(0, 1500),

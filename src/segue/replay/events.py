@@ -35,7 +35,7 @@ class Stream:
         events: the events. measured: whether the list before an event is measured, bool [events]; others are only
             taken. place: of each event in what :func:`segue.evaluation.full_ranking.evaluate` measures, for sums in the
             same order; [events].
-        longest_pause: longest pause within a session whose bounds are known, ms; 0 where a gap has to cut them.
+        prepared: whether these are sessions as a preparation has left them. longest_pause: within one of these, ms.
         dropped: reason → rows of the log that were no events.
     """
 
@@ -43,6 +43,7 @@ class Stream:
     events: Sequence[Event]
     measured: npt.NDArray[np.bool_]
     place: npt.NDArray[np.int64]
+    prepared: bool = False
     longest_pause: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
 
@@ -83,7 +84,7 @@ def _of_sessions(corpus: Corpus, source: str) -> Stream:
     first = np.zeros(len(owner), dtype=np.bool_)
     first[sessions.offsets[:-1]] = True
     measured = ~first & (corpus.part == Part.TEST)[owner]
-    return Stream(source, events, measured[order], order, _longest_pause(sessions, owner))
+    return Stream(source, events, measured[order], order, True, _longest_pause(sessions, owner))
 
 
 def _longest_pause(sessions: Sessions, owner: npt.NDArray[Any]) -> int:

@@ -17,7 +17,7 @@ from segue.evaluation.metrics import CUTOFFS, averages, conservative_rank
 from segue.replay.events import Stream
 from segue.server.bodies import Recommend
 from segue.server.engine import Engine
-from segue.server.service import Service
+from segue.server.service import Replaying, Service
 from segue.server.settings import ServerSettings
 from segue.server.store.event import Event
 from segue.server.store.in_memory import MemoryStore
@@ -70,20 +70,23 @@ class Replay:
 class _Player:
     """The server's path with a clock of its own."""
 
-    def __init__(self, engine: Engine, longest_pause: int, history: HistoryPolicy, live_events: int) -> None:
-        gap = max(engine.gap, longest_pause)
+    def __init__(self, engine: Engine, stream: Stream, history: HistoryPolicy) -> None:
+        gap = max(engine.gap, stream.longest_pause)
+        # All events that are played stay in the counts: what is measured does not depend on their number.
+        live_events = max(100, len(stream.events))
         settings = ServerSettings(session_gap=f"{gap}ms", history_events=_MOST_READ, live_events=live_events)
+        replaying = Replaying(history, stream.prepared)
         self._now, self._store, self._engine = 0, MemoryStore(), engine
-        self._service = Service(engine, self._store, settings, lambda: self._now, replaying=history)
+        self._service = Service(engine, self._store, settings, lambda: self._now, replaying=replaying)
         self._sessions = self._service.sessions(engine)
 
     def rank(self, event: Event, *, masked: bool) -> int | None:
         """The rank of an event's item before it happens; 0 where its model does not know the item, None where its
-        session begins with it."""
+        session begins with it, or it is left out as a repeat."""
         self._now = event.time
         asked = Recommend(user=event.user, session=event.session, exclude_seen="session" if masked else None)
         known = self._service.known(self._engine, asked)
-        if not known.items:
+        if not known.items or self._sessions.repeats(known.items[-1], event.item):
             return None
         target = self._engine.recommender.known_items.number(event.item)
         if target is None:
@@ -128,8 +131,7 @@ def play(
         progress: called with (number of events done, number of all events).
     """
     masked = not engine.facts["repeats_in_sessions"] if mask_session == "auto" else mask_session
-    # All events that are played stay in the counts: what a replay measures does not depend on their number.
-    player = _Player(engine, stream.longest_pause, history, max(100, len(stream.events)))
+    player = _Player(engine, stream, history)
     places, ranks, times = [], [], []
     for done, (event, measured, place) in enumerate(
         zip(stream.events, stream.measured.tolist(), stream.place.tolist(), strict=True), start=1
@@ -148,4 +150,3 @@ def play(
     found[unknown] = max(engine.recommender.model.n_items, max(CUTOFFS) + 1)
     played = (stream.source, len(stream.events), dict(stream.dropped), int(unknown.sum()))
     return Replay(engine.title, "live" if engine.live else "frozen", history, masked, *played, found, time)
-

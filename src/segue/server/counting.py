@@ -32,11 +32,12 @@ class _Run:
     """A session as it is counted.
 
     Attributes:
-        events: by time. numbers: of their items as they were counted; empty as long as none of the items is known, so
-            that nothing is beside them.
+        events: by time. read: how many of them were looked at. numbers: of the items that were counted; empty as long
+            as none of the items is known, so that nothing is beside them.
     """
 
     events: list[_Counted] = field(default_factory=list)
+    read: int = 0
     numbers: list[int] = field(default_factory=list)
 
 
@@ -48,9 +49,7 @@ class LiveCounts:
         since: epoch milliseconds; what happened until then is in the model's own counts. None: everything counts.
     """
 
-    def __init__(
-        self, model: LiveRecommender, store: Store, sessions: Sessions, most: int, since: int | None
-    ) -> None:
+    def __init__(self, model: LiveRecommender, store: Store, sessions: Sessions, most: int, since: int | None) -> None:
         self._model, self._store, self._sessions, self._most, self._since = model, store, sessions, most, since
         self._at = Position(0, 0)
         self._runs: dict[str, list[_Run]] = {}
@@ -74,7 +73,7 @@ class LiveCounts:
     def own(self, session: str) -> Sequence[str]:
         """The items of the newest session with that id, as far as they are counted."""
         runs = self._runs.get(session)
-        return [event.item for event in runs[-1].events] if runs and runs[-1].numbers else ()
+        return [self._model.id(number) for number in runs[-1].numbers] if runs else ()
 
     def count(self, event: Event) -> None:
         """Count one event."""
@@ -98,11 +97,13 @@ class LiveCounts:
         first = len(run.numbers)
         if not first and all(self._model.number(event.item) is None for event in run.events):
             return
-        for event in run.events[first:]:
+        before = run.events[run.read - 1].item if run.read else None
+        for event in run.events[run.read :]:
+            repeats, before = before is not None and self._sessions.repeats(before, event.item), event.item
             number = self._model.number(event.item)
             number = self._model.learn(event.item) if number is None else number
-            if number is None:  # there are too many new items
-                run.events.remove(event)
+            run.read += 1
+            if repeats or number is None:  # there may be too many new items
                 continue
             run.numbers.append(number)
             if not event.popular:

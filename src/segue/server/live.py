@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from segue.server.store.event import Event
 from segue.serving.past_sessions import PastSession
@@ -46,10 +47,12 @@ class Sessions:
     Attributes:
         gap: idle time in milliseconds after which a session has ended.
         types: kinds of events that the model was trained on; None where it read all. Events without a type count.
+        drop_repeats: whether an event is left out whose item is that of the event just before it in its session.
     """
 
     gap: int
     types: Collection[str] | None = None
+    drop_repeats: bool = False
 
     def of(self, events: Sequence[Event], now: int) -> list[LiveSession]:
         """The sessions of some events, in the order of their last events.
@@ -77,8 +80,13 @@ class Sessions:
         return self.types is None or event.type is None or event.type in self.types
 
     def _session(self, run: Sequence[Event], *, ended: bool) -> LiveSession:
-        items, times = zip(*((event.item, event.time) for event in run), strict=True)
+        kept = [run[0], *(later for earlier, later in pairwise(run) if not self.repeats(earlier.item, later.item))]
+        items, times = zip(*((event.item, event.time) for event in kept), strict=True)
         return LiveSession(run[0].session, items, times, ended)
+
+    def repeats(self, earlier: str, later: str) -> bool:
+        """Whether an event is left out for the one just before it."""
+        return self.drop_repeats and earlier == later
 
 
 def current(sessions: Sequence[LiveSession], name: str | None = None) -> LiveSession | None:

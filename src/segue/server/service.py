@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from segue.server import answers
@@ -27,14 +28,26 @@ _AHEAD = 60 * 60 * 1000
 """Milliseconds by which the clock of a client may be ahead."""
 
 
+@dataclass(frozen=True)
+class Replaying:
+    """How events are played again; those from before the end of training count too.
+
+    Attributes:
+        history: whether sessions that have ended become history ("rolling") or not ("frozen").
+        prepared: whether the events are those that a preparation has left.
+    """
+
+    history: Literal["frozen", "rolling"]
+    prepared: bool
+
+
 class Service:
     """Answers from a model and a store. The model is exchanged by setting :attr:`engine`; a request reads it
     once. An engine that comes later is told to :meth:`begin` before.
 
     Args:
         clock: the time now, epoch milliseconds.
-        replaying: where events are played again, whether sessions that have ended become history ("rolling") or not
-            ("frozen"); then events from before the end of training count too.
+        replaying: how events are played again; None: they happen now.
     """
 
     def __init__(
@@ -44,7 +57,7 @@ class Service:
         settings: ServerSettings,
         clock: Callable[[], int] | None = None,
         *,
-        replaying: Literal["frozen", "rolling"] | None = None,
+        replaying: Replaying | None = None,
     ) -> None:
         self.store, self.settings, self.clock, self._replaying = store, settings, clock or now_ms, replaying
         self.engine = engine
@@ -97,7 +110,8 @@ class Service:
             counts.catch_up()
         now, cut, limit = self.clock(), self.sessions(engine), self.settings.history_events
         of_user = cut.of(self.store.of_user(asked.user, limit), now) if asked.user is not None else []
-        past = finished(of_user, self._since(engine)) if self._replaying != "frozen" else []
+        standing = self._replaying is not None and self._replaying.history == "frozen"
+        past = [] if standing else finished(of_user, self._since(engine))
         going_on, about = current(of_user), list[str]()
         if asked.session is not None:
             going_on = current(cut.of(self.store.of_session(asked.session, limit), now), asked.session)
@@ -118,7 +132,9 @@ class Service:
         """How live events become sessions: as the model's own did."""
         chosen = self.settings.session_gap
         gap = milliseconds(chosen) if chosen is not None else engine.gap
-        return Sessions(gap, engine.settings.filters.event_types)
+        prepared = self._replaying is not None and self._replaying.prepared
+        drop_repeats = engine.settings.sessions.drop_repeats and not prepared
+        return Sessions(gap, engine.settings.filters.event_types, drop_repeats)
 
     def events(self, happened: Sequence[Happened]) -> list[Event]:
         """The events to keep. Raises Refusal for a time that is older than what is kept, or lies in the future."""

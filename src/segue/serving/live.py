@@ -36,6 +36,10 @@ class LiveRecommender(Recommender):
         """The number of an item, trained or new; None for an unknown one."""
         return self.known_items.number(item)
 
+    def id(self, number: int) -> str:
+        """The id of an item."""
+        return self.known_items.ids[number]
+
     def learn(self, item: str) -> int | None:
         """A number for an item that is unknown so far; None where there are too many new ones."""
         if len(self.known_items) - self.live.trained_items >= MOST_NEW:
