@@ -132,7 +132,7 @@ def test_a_body_without_a_length_is_cut_off_where_it_is_too_large(http: httpx.Cl
 def test_a_slow_body_is_given_up(tmp_path_factory: pytest.TempPathFactory) -> None:
     config = tmp_path_factory.mktemp("slow") / "server.toml"
     config.write_text("[server]\nbody_seconds = 0.3\nbody_size = '1KiB'\nsession_gap = '5min'\nlog_requests = false\n")
-    model = small_logs.counting_model("popularity", "")
+    model = small_logs.fitted_model()
     with servers.serving(model, "--config", config) as server, servers.client(server.url) as http:
         address = urlsplit(server.url)
         with socket.create_connection((address.hostname, address.port or 80), timeout=10) as slow:
