@@ -63,7 +63,10 @@ def test_every_command_takes_settings_and_answers_in_json(capsys: Capture, comma
 
 def test_the_commands_are_these(capsys: Capture) -> None:
     out, _ = run(capsys, "--help")
-    assert tuple(command.callback.__name__ for command in cli.application().registered_commands if command.callback) == COMMANDS
+    assert (
+        tuple(command.callback.__name__ for command in cli.application().registered_commands if command.callback)
+        == COMMANDS
+    )
     assert all(f" {command} " in out for command in COMMANDS)
     assert run(capsys)[0] == out
 

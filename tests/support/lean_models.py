@@ -29,7 +29,7 @@ TOLERANCE = 1e-5
 
 requests = st.fixed_dictionaries(
     {
-        "items": st.lists(st.integers(0, 11), min_size=1, max_size=25),  # repeats, item 11 that occurs nowhere, too many
+        "items": st.lists(st.integers(0, 11), min_size=1, max_size=25),  # item 11 occurs nowhere
         "user": st.integers(0, 6),  # user 6 is the unknown one
         "sessions": st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=6), max_size=70),
         "time": st.integers(-1000, 1000).map(lambda days: NOW + days * worlds.DAY),

@@ -52,7 +52,7 @@ class StoredArrays(AbstractContextManager["StoredArrays"]):
         check_regular(path)
         self._path = path
         try:
-            self._file = safe_open(path, framework="numpy")  # checks that the header fits the file
+            self._file: Any = safe_open(path, framework="numpy")  # checks that the header fits the file
         except SafetensorError as error:
             raise ValueError(f"{path.name}: {first_line(error)}") from None
         with path.open("rb") as file:

@@ -49,8 +49,10 @@ class Parts:
 class Scored(Protocol):
     """Requests with their scores, and what it takes to explain them."""
 
-    scores: Floats
-    """Scores of all items, [requests, items]; the caller may change them once nothing is left to explain."""
+    @property
+    def scores(self) -> Floats:
+        """Scores of all items, [requests, items]."""
+        ...
 
     def parts(self, row: int, items: IntArray) -> Parts:
         """The scores of `items` [k] for one of the requests, split into summands."""

@@ -44,9 +44,7 @@ class Reasons:
         columns = _Columns(parts, len(items), len(session))
         return [self._because(columns, row, int(item), session, has_past) for row, item in enumerate(items)]
 
-    def _because(
-        self, columns: _Columns, row: int, item: int, session: IntArray, has_past: bool
-    ) -> dict[str, Any]:
+    def _because(self, columns: _Columns, row: int, item: int, session: IntArray, has_past: bool) -> dict[str, Any]:
         """The score of one recommendation split into its parts, in ids and words."""
         relations = self.model.relations_to(item, session)
         by_item = [

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from segue.artifact.arrays import Form, StoredArrays
 from segue.lean.hg_gnn.encoder import sigmoid
 from segue.lean.hg_gnn.options import HGGNNOptions
 from segue.lean.model import Floats
-from segue.artifact.arrays import Form, StoredArrays
 
 
 class Heads:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from segue.artifact.arrays import Form, StoredArrays
 from segue.data.arrays import IntArray
 from segue.lean.hg_gnn.encoder import Encoder, Reading
 from segue.lean.hg_gnn.heads import Heads
@@ -21,7 +22,6 @@ from segue.lean.hg_gnn.terms import Believed, Entries, Recalled, Terms, add_memo
 from segue.lean.hg_gnn.users import Users
 from segue.lean.model import Floats, Parts, cosines
 from segue.lean.request import Asked
-from segue.artifact.arrays import Form, StoredArrays
 
 _FARTHEST = 3.0
 """Largest standardised fact, as in :mod:`segue.models.hg_gnn.memory.recall`."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.data.arrays import FloatArray, IntArray
-from segue.lean.hg_gnn.past import Earlier
+from segue.lean.hg_gnn.past import Earlier, sums
 from segue.lean.hg_gnn.sources import BASKET_ENTRIES, MemorySource
 from segue.lean.hg_gnn.tables import Counts
 from segue.lean.request import Asked
@@ -120,9 +120,9 @@ def _own_sessions(q: Question) -> Suggested:
     place, session, sizes = q.earlier.memberships
     shared = np.zeros(len(q.earlier.distinct))
     shared[q.had] = 1
-    overlap = np.bincount(session, weights=shared[place], minlength=len(sizes))
+    overlap = sums(session, shared[place], len(sizes))
     values = (overlap / np.sqrt(sizes + 1))[session]
-    return _present(q.earlier.distinct, np.bincount(place, weights=values, minlength=len(q.earlier.distinct)))
+    return _present(q.earlier.distinct, sums(place, values, len(q.earlier.distinct)))
 
 
 def _following(name: str, cell: int = 0) -> Callable[[Question], Suggested]:
@@ -179,8 +179,8 @@ def _summed(entries: Entries, n_items: int) -> Suggested:
     """The sum of the entries of each item."""
     if n_items > _CELLS_PER_VALUE * len(entries.items):
         items, place = np.unique(entries.items, return_inverse=True)
-        return Suggested(items, np.bincount(place, weights=entries.values, minlength=len(items)), entries=entries)
-    grid = np.bincount(entries.items, weights=entries.values, minlength=n_items)
+        return Suggested(items, sums(place, entries.values, len(items)), entries=entries)
+    grid = sums(entries.items, entries.values, n_items)
     items = np.flatnonzero(grid)
     return Suggested(items, grid[items], entries=entries)
 

@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from segue.data.arrays import IntArray
 from segue.artifact.arrays import Form, StoredArrays, check_lists
+from segue.data.arrays import IntArray
 
 _SHOWN = ("adjacent_in", "adjacent_out", "similar")
 
@@ -36,9 +36,7 @@ class Relations:
 
     def neighbours(self, item: int) -> dict[str, npt.NDArray[np.int32]]:
         """The items that each relation leads from to this item."""
-        return {
-            name: indices[offsets[item] : offsets[item + 1]] for name, (offsets, indices) in self.lists.items()
-        }
+        return {name: indices[offsets[item] : offsets[item + 1]] for name, (offsets, indices) in self.lists.items()}
 
     def of(self, sources: IntArray, item: int) -> list[str | None]:
         """The first relation that leads from each of `sources` to the item, if any does."""

@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from segue.artifact.arrays import Form, StoredArrays, check_lists
 from segue.data.arrays import FloatArray, IntArray
 from segue.graph.tables import closeness
 from segue.lean.hg_gnn.sources import FACTS, SOURCES, MemorySource
-from segue.artifact.arrays import Form, StoredArrays, check_lists
 from segue.settings.units import HOUR
 
 _LARGEST_COUNT, _LARGEST_TIME = 2**53, 2**62

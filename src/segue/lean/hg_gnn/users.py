@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from segue.artifact.arrays import Form, StoredArrays
 from segue.data.arrays import IntArray
 from segue.graph.tables import ITEM, USER, Relation
 from segue.lean.hg_gnn.options import HGGNNOptions
 from segue.lean.model import Floats
 from segue.lean.request import Asked
-from segue.artifact.arrays import Form, StoredArrays
 
 _LAYER = "hgnn.layers.{}.weight."
 
@@ -79,8 +79,8 @@ def _weights(model: StoredArrays, layer: int, options: HGGNNOptions) -> list[tup
             continue
         relation = _relation(name.removeprefix(prefix).removesuffix(".weight"))
         if relation.destination == USER:
-            arrays = (model.read(f"{prefix}{relation.name}.{part}", form) for part, form in forms.items())
-            found.append((relation.source == ITEM, *arrays))
+            weight, bias = (model.read(f"{prefix}{relation.name}.{part}", form) for part, form in forms.items())
+            found.append((relation.source == ITEM, weight, bias))
     return found
 
 
