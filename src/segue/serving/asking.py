@@ -56,6 +56,7 @@ class Understood:
     """A request in the model's numbers.
 
     Attributes:
+        user: id of the user, as text.
         asked: what the model is asked; None where nothing is known to ask it about.
         session: items that the recommendations follow, cut to the model's window.
         shown: known items of the running session, empty where `session` starts from the history.
@@ -65,6 +66,7 @@ class Understood:
         warnings: what has to be said about the request; answering it may add more.
     """
 
+    user: str | None
     asked: Asked | None
     session: IntArray
     shown: IntArray
@@ -111,7 +113,7 @@ class Reader:
         # An anonymous session gets a user term too, that of everybody unknown: it speaks of no earlier session.
         has_past = known or len(past.items) > 0
         return Understood(
-            asked, session, shown, past.items, has_past, eligible, k, share, bool(request.explain), known,
+            user, asked, session, shown, past.items, has_past, eligible, k, share, bool(request.explain), known,
             (*skipped, *past_skipped), warnings,
         )  # fmt: skip
 
