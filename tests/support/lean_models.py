@@ -45,9 +45,9 @@ def lean_of(model: SessionModel) -> Answering:
         files = [Path(folder) / name for name in ("model", "derived")]
         for path, arrays in zip(files, (model.arrays(), model.derived()), strict=True):
             save_file({name: array.detach().contiguous() for name, array in arrays.items()}, path)
-        with StoredArrays(files[0]) as own, StoredArrays(files[1]) as derived:
-            options = json.loads(model.config.model_dump_json())
-            return forms.build(model.lean_form, own, derived, options, model.n_items, model.n_users)
+        own, derived = map(StoredArrays, files)
+        options = json.loads(model.config.model_dump_json())
+        return forms.build(model.lean_form, own, derived, options, model.n_items, model.n_users)
 
 
 def asked_of(

@@ -80,8 +80,8 @@ def recommend(
         err.print(warning)
     if answer.skipped:
         err.print(f"unknown to the model, skipped: {known.in_words(answer.skipped)}")
-    for place, entry in enumerate(answer, start=1):
-        line = f"{place:3d}  {entry.score:8.3f}  {recommender.name(entry.item)}  ({entry.because['text']})"
+    for rank, entry in enumerate(answer, start=1):
+        line = f"{rank:3d}  {entry.score:8.3f}  {recommender.name(entry.item)}  ({entry.because['text']})"
         line += "  new to the user" if entry.discovery else ""
         out.print(in_one_line(line))
 
