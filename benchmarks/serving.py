@@ -1,12 +1,15 @@
 """Speed of answers: processor time of one, answers per processor second, start of the command; one thread.
 
-python benchmarks/serving.py
+python benchmarks/serving.py [--keep FOLDER]
+
+With --keep the models stay in a folder, and a later run takes those that it finds there.
 
 The model is trained for a moment on a generated log: its answers cost what those of a good one do.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import statistics
@@ -15,12 +18,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import machine
 from generate import generate
 from segue.settings import Nested
+
+if TYPE_CHECKING:
+    from segue.serving.recommender import Recommender
 from speed import table
 
 DIM = 128
@@ -37,13 +44,14 @@ UNITS = {"plain_ms": "one, ms", "explained_ms": "one with reasons, ms", "many_pe
 
 
 def train(folder: Path, items: int) -> Path:
-    """A model of a generated log with so many items."""
+    """A model of a generated log with so many items; the one that is there, where there is one."""
     from segue.data.preparation.prepare import prepare
     from segue.pipeline import fit as pipeline
     from segue.pipeline.settings import settings_for_corpus, settings_for_log
 
-    log, corpus, out = (folder / f"{name}-{items}" for name in ("log.parquet", "corpus", "model"))
-    log = log.with_suffix(".parquet")
+    log, corpus, out = folder / f"log-{items}.parquet", folder / f"corpus-{items}", folder / f"model-{items}"
+    if out.exists():
+        return out
     generate(log, items=items, sessions=CATALOGUES[items])
     source, settings = settings_for_log(log, {})
     prepare(source, corpus, settings)
@@ -81,7 +89,7 @@ def answers(folder: Path) -> dict[str, float]:
         return 1e3 * fastest(lambda: model.recommend(**{**request, "explain": explain}))
 
     blocks = [requests[first : first + TOGETHER] for first in range(0, REQUESTS, TOGETHER)]
-    many = sum(fastest(lambda block=block: list(model.recommend_many(block))) for block in blocks)
+    many = sum(fastest(partial(answer_all, model, block)) for block in blocks)
     vectors, event = random.random((DIM + 1, len(model.known_items)), np.float32), random.random(DIM + 1, np.float32)
     return {
         "items": len(model.known_items),
@@ -91,6 +99,11 @@ def answers(folder: Path) -> dict[str, float]:
         "many_per_second": REQUESTS / many,
         "floor_ms": 1e3 * fastest(lambda: event @ vectors, 50),
     }
+
+
+def answer_all(model: Recommender, requests: list[dict[str, Any]]) -> int:
+    """Answer some requests; the number of their answers."""
+    return sum(1 for _ in model.recommend_many(requests))
 
 
 def through_torch(folder: Path) -> float:
@@ -106,7 +119,9 @@ def through_torch(folder: Path) -> float:
     model = Recommender(lean.load(folder)[0], ThroughTorch(read_model(folder).model))
     sessions = [model.known_items.ids[place : place + 5] for place in range(32)]
     user = model.known_users.ids[0]
-    return 1e3 * statistics.median(fastest(lambda s=s: model.recommend(user, s, explain=False)) for s in sessions)
+    return 1e3 * statistics.median(
+        fastest(partial(model.recommend, user, session, explain=False)) for session in sessions
+    )
 
 
 def command_seconds(folder: Path) -> float:
@@ -139,9 +154,12 @@ def row(folder: Path, items: int) -> dict[str, Any]:
 
 def main() -> None:
     """Train the models, measure, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", type=Path)
+    keep = parser.parse_args().keep
     os.environ["OMP_NUM_THREADS"] = "1"
-    with tempfile.TemporaryDirectory(prefix="segue-bench-") as folder:
-        rows = [row(Path(folder), items) for items in CATALOGUES]
+    with tempfile.TemporaryDirectory(prefix="segue-bench-") as scratch:
+        rows = [row(keep or Path(scratch), items) for items in CATALOGUES]
     columns = {
         "items": ",.0f", "plain_ms": ".2f", "explained_ms": ".2f", "many_per_second": ",.0f", "torch_ms": ".2f",
         "times_torch": ".1f", "floor_ms": ".2f", "of_floor": ".1f", "load_s": ".2f", "command_s": ".2f",
