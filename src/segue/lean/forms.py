@@ -9,7 +9,11 @@ from typing import Any
 from segue.artifact.arrays import StoredArrays
 from segue.lean.model import Answering
 
-FORMS = {"hg_gnn": "segue.lean.hg_gnn.model:LeanHGGNN"}
+FORMS = {
+    "hg_gnn": "segue.lean.hg_gnn.model:LeanHGGNN",
+    "markov": "segue.lean.markov:LeanMarkov",
+    "popularity": "segue.lean.popularity:LeanPopularity",
+}
 """Name of the form → module and class."""
 
 

@@ -16,6 +16,15 @@ Floats = npt.NDArray[np.floating[Any]]
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
+def window_length(options: Mapping[str, Any]) -> int:
+    """Most items of the running session that are looked at, by a model's options. Raises ValueError without them."""
+    window = options.get("window")
+    length = window.get("length") if isinstance(window, dict) else None
+    if not isinstance(length, int) or length < 1:
+        raise ValueError(f"option window.length is {length!r:.60}, expected a number of items")
+    return length
+
+
 def cosines(vectors: Floats, item: int) -> Floats:
     """Cosine of one of the vectors [items, dim] with each of them, [items]; 0 for a vector of zeros."""
     lengths = np.sqrt(np.einsum("id,id->i", vectors, vectors))
