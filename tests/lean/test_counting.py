@@ -16,7 +16,11 @@ from segue.contract.model import SessionModel
 from segue.lean.forms import FORMS
 from segue.lean.model import Answering
 
-COUNTING = [(name, preset) for name in ("markov", "popularity") for preset in models.load(name).presets]
+COUNTING = [
+    (name, preset)
+    for name in ("markov", "popularity", "item_knn", "ease", "slis", "slist")
+    for preset in models.load(name).presets
+]
 
 
 @cache

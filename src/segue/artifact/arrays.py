@@ -21,7 +21,7 @@ from segue.data.checks import check_offsets, check_range
 from segue.errors import first_line
 from segue.system.json_files import check_regular
 
-_TYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64"}
+_TYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64", "BOOL": "bool"}
 """Names of types in a file → in NumPy; what a model stores has one of these."""
 
 

@@ -11,6 +11,8 @@ from segue.lean.model import Answering
 
 FORMS = {
     "hg_gnn": "segue.lean.hg_gnn.model:LeanHGGNN",
+    "item_knn": "segue.lean.item_rows:LeanItemKNN",
+    "item_weights": "segue.lean.item_rows:LeanItemWeights",
     "markov": "segue.lean.markov:LeanMarkov",
     "popularity": "segue.lean.popularity:LeanPopularity",
 }

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from segue.artifact.arrays import Form, StoredArrays, check_lists
+from segue.artifact.arrays import Form, StoredArrays
 from segue.data.arrays import FloatArray, IntArray
 from segue.errors import RequestError
-from segue.lean.model import Floats, Parts, window_length
+from segue.lean.model import Floats, Parts, window_of
 from segue.lean.request import Asked
+from segue.lean.sparse_rows import SparseRows
 
 
 class LeanMarkov:
@@ -22,31 +22,16 @@ class LeanMarkov:
     def __init__(
         self, model: StoredArrays, derived: StoredArrays, options: Mapping[str, Any], n_items: int, n_users: int
     ) -> None:
-        forms = {
-            "offsets": Form("int64", (n_items + 1,)),
-            "items": Form("int32", (None,), 0, n_items - 1),
-            "values": Form("float64", (None,)),
-            "fill": Form("float64", (n_items,)),
-        }
-        arrays = model.read_all(forms)
-        check_lists(arrays, "offsets", "items", "values")
-        self.n_items, self.n_users, self.length = n_items, n_users, window_length(options)
-        self._offsets: IntArray = arrays["offsets"]
-        self._items: npt.NDArray[np.int32] = arrays["items"]
-        self._values: FloatArray = arrays["values"]
-        self.fill: FloatArray = arrays["fill"]
+        self.rows = SparseRows.read(model, n_items)
+        self.n_items, self.n_users, self.length = n_items, n_users, window_of(options)[0]
+        self.fill: FloatArray = model.read("fill", Form("float64", (n_items,)))
         self.popularity = options.get("fill") == "popularity"
-
-    def following(self, item: int) -> tuple[npt.NDArray[np.int32], FloatArray]:
-        """The items that followed one, and how often."""
-        cells = slice(self._offsets[item], self._offsets[item + 1])
-        return self._items[cells], self._values[cells]
 
     def score(self, asked: Sequence[Asked]) -> ScoredByMarkov:
         """Score all items for each request."""
         scores = np.repeat(self.fill[None], len(asked), axis=0)
         for row, each in zip(scores, asked, strict=True):
-            items, values = self.following(int(each.items[-1]))
+            items, values = self.rows.row(int(each.items[-1]))
             row[items] += values
         return ScoredByMarkov(self, asked, scores)
 
@@ -71,7 +56,5 @@ class ScoredByMarkov:
         """The transition from the last item, and the fill."""
         session = self.asked[row].items
         transition = np.zeros((len(items), len(session)))
-        following, values = self.model.following(int(session[-1]))
-        found, place = (items[:, None] == following).nonzero()
-        transition[found, -1] = values[place]
+        transition[:, -1] = self.model.rows.block(session[-1:], items)[0]
         return Parts({"transition": transition}, base=self.model.fill[items], popularity=self.model.popularity)

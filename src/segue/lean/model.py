@@ -16,13 +16,15 @@ Floats = npt.NDArray[np.floating[Any]]
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-def window_length(options: Mapping[str, Any]) -> int:
-    """Most items of the running session that are looked at, by a model's options. Raises ValueError without them."""
+def window_of(options: Mapping[str, Any]) -> tuple[int, int]:
+    """Most items of the running session, and of the user's earlier sessions, that are looked at, by a model's options.
+
+    Raises ValueError without them."""
     window = options.get("window")
-    length = window.get("length") if isinstance(window, dict) else None
-    if not isinstance(length, int) or length < 1:
-        raise ValueError(f"option window.length is {length!r:.60}, expected a number of items")
-    return length
+    length, history = (window.get(name) if isinstance(window, dict) else None for name in ("length", "history"))
+    if not isinstance(length, int) or not isinstance(history, int) or length < 1 or history < 0:
+        raise ValueError(f"option window is {window!r:.60}, expected numbers of items")
+    return length, history
 
 
 def cosines(vectors: Floats, item: int) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 from segue.artifact.arrays import Form, StoredArrays
 from segue.data.arrays import FloatArray, IntArray
 from segue.errors import RequestError
-from segue.lean.model import Floats, Parts, window_length
+from segue.lean.model import Floats, Parts, window_of
 from segue.lean.request import Asked
 from segue.settings.units import milliseconds
 from segue.system.json_files import typed
@@ -34,11 +34,12 @@ class LeanPopularity:
         self, model: StoredArrays, derived: StoredArrays, options: Mapping[str, Any], n_items: int, n_users: int
     ) -> None:
         try:
-            self.options, self._history = typed(_Options, options), int(options["window"]["history"])
-        except (KeyError, TypeError) as error:
+            self.options = typed(_Options, options)
+        except KeyError as error:
             raise ValueError(f"option {error} is missing") from None
         self.popularity: FloatArray = model.read("popularity", Form("float64", (n_items,), 0))
-        self.n_items, self.n_users, self.length = n_items, n_users, window_length(options)
+        self.n_items, self.n_users = n_items, n_users
+        self.length, self._history = window_of(options)
         half_life = self.options.half_life
         self._half_life = milliseconds(half_life) if half_life is not None else None
 
