@@ -43,12 +43,14 @@ class Request:
         """A request as it is, or from its fields by name. Raises RequestError for anything else."""
         if isinstance(value, Request):
             return value
-        names = [field.name for field in fields(cls)]
         if not isinstance(value, Mapping):
-            raise RequestError(f"a request is a mapping of {', '.join(names)}, found a {type(value).__name__}")
-        if unknown := [name for name in value if name not in names]:
-            raise RequestError(f"a request has no {unknown[0]!r:.60}; it has {', '.join(names)}")
+            raise RequestError(f"a request is a mapping of {', '.join(_NAMES)}, found a {type(value).__name__}")
+        if unknown := [name for name in value if name not in _NAMES]:
+            raise RequestError(f"a request has no {unknown[0]!r:.60}; it has {', '.join(_NAMES)}")
         return cls(**value)
+
+
+_NAMES = tuple(field.name for field in fields(Request))
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,13 @@ class Suggested:
         """f of each of `chosen` [k], 0 where it is not suggested; and the share that each of the `length` items of the
         session gives, [k, length]."""
         items, values, cells = self.entries or (self.items, self.values, None)
-        found, place = (chosen[:, None] == items).nonzero()
+        order = chosen.argsort()
+        among = chosen[order]
+        at = np.minimum(among.searchsorted(items), len(among) - 1)
+        place = np.flatnonzero(among[at] == items)
+        column = length - 1 - (self.cell if cells is None else cells[place])
         given = np.zeros((len(chosen), length))
-        np.add.at(given, (found, length - 1 - (self.cell if cells is None else cells[place])), values[place])
+        np.add.at(given, (order[at[place]], column), values[place])
         total = given.sum(1)
         return total, given / np.where(total > 0, total, 1.0)[:, None]
 
@@ -70,6 +74,16 @@ class Question:
     def had(self) -> IntArray:
         """Places, in the user's history, of the session's items that are in it."""
         return self.earlier.places(self.items)
+
+    @property
+    def shared_out(self) -> int:
+        """Most companions that are looked up for each item of the session."""
+        return max(BASKET_ENTRIES // len(self.items), 1)
+
+    @cached_property
+    def companions(self) -> tuple[Items, FloatArray, IntArray]:
+        """Companions of the session's items, item by item: companion, closeness, and the place of the item."""
+        return self.counts.companions(self.items, self.shared_out)
 
     def suggested(self, source: MemorySource) -> Suggested:
         """What a source suggests; nothing where it is off."""
@@ -139,14 +153,17 @@ def _following(name: str, cell: int = 0) -> Callable[[Question], Suggested]:
 
 def _companion(q: Question) -> Suggested:
     """C[v_l, i] / sqrt((n_{v_l} + 20) (n_i + 20))."""
-    items, values, _ = q.counts.companions(q.items[-1:], BASKET_ENTRIES)
-    return Suggested(items, values)
+    last, (items, values, owner) = len(q.items) - 1, q.companions
+    if q.counts.known_companions(int(q.items[-1])) > q.shared_out:
+        items, values, _ = q.counts.companions(q.items[-1:], BASKET_ENTRIES)
+        return Suggested(items, values)
+    of_last = slice(int(owner.searchsorted(last)), None)
+    return Suggested(items[of_last], values[of_last])
 
 
 def _basket(q: Question) -> Suggested:
     """Sum over the whole prefix of C[v_j, i] / sqrt((n_{v_j} + 20) (n_i + 20))."""
-    most = max(BASKET_ENTRIES // len(q.items), 1)
-    items, values, owner = q.counts.companions(q.items, most)
+    items, values, owner = q.companions
     return _summed(Entries(items, values, len(q.items) - 1 - owner), len(q.counts.support))
 
 

@@ -40,8 +40,8 @@ class Relations:
 
     def of(self, sources: IntArray, item: int) -> list[str | None]:
         """The first relation that leads from each of `sources` to the item, if any does."""
-        found: list[str | None] = [None] * len(sources)
-        for name, neighbours in reversed(self.neighbours(item).items()):
-            for place in np.flatnonzero((sources[:, None] == neighbours).any(1)):
-                found[place] = name
-        return found
+        known = {name: set(neighbours.tolist()) for name, neighbours in self.neighbours(item).items()}
+        return [
+            next((name for name, neighbours in known.items() if source in neighbours), None)
+            for source in sources.tolist()
+        ]
