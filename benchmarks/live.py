@@ -10,6 +10,7 @@ Counting models are played in the same live way. Writes docs/benchmarks/live.md,
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import tempfile
 from dataclasses import dataclass, replace
@@ -172,10 +173,10 @@ def picture(result: dict[str, Any]) -> str:
     return charts.svg(chart.properties(height=260).to_dict())
 
 
-def page(results: dict[str, Any], command: str) -> str:
+def page(results: dict[str, Any]) -> str:
     """The Markdown page."""
     shown = ("HR@5", "HR@10", "HR@20", "MRR@20", "NDCG@20")
-    parts = [_INTRODUCTION.format(command=command)]
+    parts = [_INTRODUCTION]
     for name, result in results.items():
         days = (result["to"] - result["from"]) / DAY
         lines = [f"| model | {' | '.join(shown)} | measured |", "|---" * (len(shown) + 2) + "|"]
@@ -195,7 +196,7 @@ def page(results: dict[str, Any], command: str) -> str:
 
 _INTRODUCTION = """# A live memory
 
-Made by `{command}`. Before each event of the played part a list is asked for, then the event is taken: prequential, in
+Before each event of the played part a list is asked for, then the event is taken: prequential, in
 the order of time, over all items that are known by then; an item that is unknown counts as a miss, ties count against
 the model, % over events. "Frozen" and "live" are one model of preset `segue`, whose counts stand still or go on;
 sessions that have ended are history for both. "Trained again" is a model trained anew on all events before, so often;
@@ -242,8 +243,11 @@ def main() -> None:
         + own
     )
     for name, result in results.items():
+        result["command"] = command
         (machine.RESULTS / f"live-{name}.svg").write_text(picture(result), encoding="utf-8")
-    machine.write("live", results, page(results, command))
+    standing = machine.RESULTS / "live.json"
+    earlier = json.loads(standing.read_text(encoding="utf-8"))["results"] if standing.exists() else {}
+    machine.write("live", earlier | results, page(earlier | results))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from lean_models import asked_of, assert_equal, lean_of, requests
 
 from segue.contract.model import SessionModel
 from segue.lean.hg_gnn import sources
-from segue.lean.hg_gnn.model import LeanHGGNN
 from segue.lean.hg_gnn.options import HGGNNOptions
+from segue.lean.hg_gnn.past import Histories
 from segue.lean.model import Answering
 from segue.lean.request import Asked, Past
 from segue.models.hg_gnn import HGGNN
@@ -97,13 +97,12 @@ def test_known_users_are_asked_with_what_train_saw_of_them(preset: str) -> None:
 
 def test_many_users_are_asked_for_without_end() -> None:
     """More users than are kept: those that were let go are worked out again."""
-    lean = trained("memory")[1]
-    assert isinstance(lean, LeanHGGNN)
+    histories = Histories(1000)
     past = Past(np.array([1, 2, 2]), np.full(3, lean_models.NOW), np.array([0, 3]))
-    of = [lean.histories.of(Asked(np.array([1]), user, 0, past, fresh=False)) for user in range(2000)]
+    of = [histories.of(Asked(np.array([1]), user, 0, past, fresh=False)) for user in range(2000)]
     assert of[0].distinct.tolist() == [1, 2]
-    assert lean.histories.of(Asked(np.array([1]), 1999, 0, past, fresh=False)) is of[-1]
-    lean.histories = type(lean.histories)(1000)
+    assert histories.of(Asked(np.array([1]), 1999, 0, past, fresh=False)) is of[-1]
+    assert histories.of(Asked(np.array([1]), 0, 0, past, fresh=False)) is not of[0]
 
 
 def test_the_sources_are_those_of_torch() -> None:

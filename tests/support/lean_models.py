@@ -29,7 +29,7 @@ TOLERANCE = 1e-5
 
 requests = st.fixed_dictionaries(
     {
-        "items": st.lists(st.integers(0, 11), min_size=1, max_size=25),  # repeats, item 11 that occurs nowhere, too many
+        "items": st.lists(st.integers(0, 11), min_size=1, max_size=25),  # item 11 occurs nowhere
         "user": st.integers(0, 6),  # user 6 is the unknown one
         "sessions": st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=6), max_size=70),
         "time": st.integers(-1000, 1000).map(lambda days: NOW + days * worlds.DAY),
@@ -45,9 +45,9 @@ def lean_of(model: SessionModel) -> Answering:
         files = [Path(folder) / name for name in ("model", "derived")]
         for path, arrays in zip(files, (model.arrays(), model.derived()), strict=True):
             save_file({name: array.detach().contiguous() for name, array in arrays.items()}, path)
-        with StoredArrays(files[0]) as own, StoredArrays(files[1]) as derived:
-            options = json.loads(model.config.model_dump_json())
-            return forms.build(model.lean_form, own, derived, options, model.n_items, model.n_users)
+        own, derived = map(StoredArrays, files)
+        options = json.loads(model.config.model_dump_json())
+        return forms.build(model.lean_form, own, derived, options, model.n_items, model.n_users)
 
 
 def asked_of(

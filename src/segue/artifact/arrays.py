@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ from segue.data.checks import check_offsets, check_range
 from segue.errors import first_line
 from segue.system.json_files import check_regular
 
-_TYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64"}
+_TYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64", "BOOL": "bool"}
 """Names of types in a file → in NumPy; what a model stores has one of these."""
 
 
@@ -42,7 +41,7 @@ class Form:
     most: float = math.inf
 
 
-class StoredArrays(AbstractContextManager["StoredArrays"]):
+class StoredArrays:
     """The arrays of one file, each checked when it is asked for.
 
     They are views of the mapped file: nothing is copied, and processes that read the same file share its memory.
@@ -52,25 +51,20 @@ class StoredArrays(AbstractContextManager["StoredArrays"]):
         check_regular(path)
         self._path = path
         try:
-            self._file = safe_open(path, framework="numpy")  # checks that the header fits the file
+            with safe_open(path, framework="numpy"):  # which checks that the header is one and fits the file
+                pass
         except SafetensorError as error:
             raise ValueError(f"{path.name}: {first_line(error)}") from None
         with path.open("rb") as file:
             self._bytes = mmap(file.fileno(), 0, access=ACCESS_READ)
         self._first = 8 + int.from_bytes(self._bytes[:8], "little")
         self._header: dict[str, Any] = json.loads(self._bytes[8 : self._first])
-        self.names: frozenset[str] = frozenset(self._file.keys())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.__exit__(None, None, None)
+        self.names: frozenset[str] = frozenset(self._header) - {"__metadata__"}
 
     @property
     def metadata(self) -> dict[str, str]:
         """The texts that stand beside the arrays."""
-        return dict(self._file.metadata() or {})
+        return dict(self._header.get("__metadata__", {}))
 
     def refuse_others(self, names: Collection[str]) -> None:
         """Raise ValueError for an array that is none of `names`."""

@@ -90,8 +90,8 @@ def unreadable(folder: Path, error: BaseException) -> ArtifactError:
 def _read_history(folder: Path, n_items: int, n_users: int) -> Sessions:
     """The users' train sessions, checked against the numbers of items and of users, unknown ones included."""
     kinds = {"items": "int32", "times": "int64", "offsets": "int64", "user": "int32"}
-    with StoredArrays(folder / "history.safetensors") as file:
-        file.refuse_others(kinds)
-        history = file.read_all({name: Form(kind, (None,)) for name, kind in kinds.items()})
+    file = StoredArrays(folder / "history.safetensors")
+    file.refuse_others(kinds)
+    history = file.read_all({name: Form(kind, (None,)) for name, kind in kinds.items()})
     check_sessions(**history, n_items=n_items, n_users=n_users)
     return Sessions(**history, number=np.arange(len(history["user"])))

@@ -70,7 +70,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
     try:
-        result = application(next(iter(arguments), None))(arguments or ["--help"], prog_name="segue", standalone_mode=False)
+        result = application(next(iter(arguments), None))(
+            arguments or ["--help"], prog_name="segue", standalone_mode=False
+        )
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         return _mistake(

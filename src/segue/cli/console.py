@@ -154,6 +154,15 @@ def evaluation_bar() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, events: bars.update(task, completed=done, total=events)
 
 
+@contextmanager
+def request_bar() -> Iterator[Callable[[int], None]]:
+    """A count of the requests answered so far; only a terminal shows it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=err, transient=True, disable=not err.is_interactive) as bars:
+        task = bars.add_task("requests answered", total=None)
+        yield lambda done: bars.update(task, completed=done)
+
+
 def print_json(result: Any) -> None:
     """Print the result as JSON on stdout, and nothing else there."""
     out.print(json.dumps(result, indent=1, ensure_ascii=out.encoding != "utf-8"))

@@ -1,4 +1,4 @@
-"""How many places of a list a share reserves: one rule for the lists that are served and for those that are measured."""
+"""How many places of a list a share reserves: one rule for lists that are served and for those that are measured."""
 
 from __future__ import annotations
 

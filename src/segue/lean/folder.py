@@ -24,9 +24,9 @@ def load(folder: Path) -> tuple[Contents, Answering | None]:
         contents = contents_of(folder, facts_in(folder))
         if not is_sealed(folder, ANSWERS):
             return contents, None
-        with StoredArrays(folder / ANSWERS) as derived:
-            known = derived.metadata.get("format") == ANSWERS_FORMAT
-            return contents, answering(contents, derived) if known else None
+        derived = StoredArrays(folder / ANSWERS)
+        known = derived.metadata.get("format") == ANSWERS_FORMAT
+        return contents, answering(contents, derived) if known else None
     except (OSError, ValueError) as error:
         raise unreadable(folder, error) from None
 
@@ -35,5 +35,5 @@ def answering(contents: Contents, derived: StoredArrays) -> Answering:
     """The model of a folder, with what is constant in its answers. Raises ValueError for arrays that do not fit."""
     facts, texts = contents.facts, derived.metadata
     options = parse_object(texts.get("options", ""))
-    with StoredArrays(contents.folder / "model.safetensors") as model:
-        return forms.build(texts.get("form", ""), model, derived, options, facts["n_items"], facts["n_users"])
+    model = StoredArrays(contents.folder / "model.safetensors")
+    return forms.build(texts.get("form", ""), model, derived, options, facts["n_items"], facts["n_users"])

@@ -9,7 +9,13 @@ from typing import Any
 from segue.artifact.arrays import StoredArrays
 from segue.lean.model import Answering
 
-FORMS = {"hg_gnn": "segue.lean.hg_gnn.model:LeanHGGNN"}
+FORMS = {
+    "hg_gnn": "segue.lean.hg_gnn.model:LeanHGGNN",
+    "item_knn": "segue.lean.item_rows:LeanItemKNN",
+    "item_weights": "segue.lean.item_rows:LeanItemWeights",
+    "markov": "segue.lean.markov:LeanMarkov",
+    "popularity": "segue.lean.popularity:LeanPopularity",
+}
 """Name of the form → module and class."""
 
 

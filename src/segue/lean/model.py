@@ -16,6 +16,17 @@ Floats = npt.NDArray[np.floating[Any]]
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
+def window_of(options: Mapping[str, Any]) -> tuple[int, int]:
+    """Most items of the running session, and of the user's earlier sessions, that are looked at, by a model's options.
+
+    Raises ValueError without them."""
+    window = options.get("window")
+    length, history = (window.get(name) if isinstance(window, dict) else None for name in ("length", "history"))
+    if not isinstance(length, int) or not isinstance(history, int) or length < 1 or history < 0:
+        raise ValueError(f"option window is {window!r:.60}, expected numbers of items")
+    return length, history
+
+
 def cosines(vectors: Floats, item: int) -> Floats:
     """Cosine of one of the vectors [items, dim] with each of them, [items]; 0 for a vector of zeros."""
     lengths = np.sqrt(np.einsum("id,id->i", vectors, vectors))
@@ -49,8 +60,10 @@ class Parts:
 class Scored(Protocol):
     """Requests with their scores, and what it takes to explain them."""
 
-    scores: Floats
-    """Scores of all items, [requests, items]; the caller may change them once nothing is left to explain."""
+    @property
+    def scores(self) -> Floats:
+        """Scores of all items, [requests, items]."""
+        ...
 
     def parts(self, row: int, items: IntArray) -> Parts:
         """The scores of `items` [k] for one of the requests, split into summands."""

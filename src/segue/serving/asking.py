@@ -44,12 +44,14 @@ class Request:
         """A request as it is, or from its fields by name. Raises RequestError for anything else."""
         if isinstance(value, Request):
             return value
-        names = [field.name for field in fields(cls)]
         if not isinstance(value, Mapping):
-            raise RequestError(f"a request is a mapping of {', '.join(names)}, found a {type(value).__name__}")
-        if unknown := [name for name in value if name not in names]:
-            raise RequestError(f"a request has no {unknown[0]!r:.60}; it has {', '.join(names)}")
+            raise RequestError(f"a request is a mapping of {', '.join(_NAMES)}, found a {type(value).__name__}")
+        if unknown := [name for name in value if name not in _NAMES]:
+            raise RequestError(f"a request has no {unknown[0]!r:.60}; it has {', '.join(_NAMES)}")
         return cls(**value)
+
+
+_NAMES = tuple(field.name for field in fields(Request))
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Understood:
     """A request in the model's numbers.
 
     Attributes:
+        user: id of the user, as text.
         asked: what the model is asked; None where nothing is known to ask it about.
         session: items that the recommendations follow, cut to the model's window.
         shown: known items of the running session, empty where `session` starts from the history.
@@ -84,6 +87,7 @@ class Understood:
         warnings: what has to be said about the request; answering it may add more.
     """
 
+    user: str | None
     asked: Asked | None
     session: IntArray
     shown: IntArray
@@ -131,7 +135,7 @@ class Reader:
         # An anonymous session gets a user term too, that of everybody unknown: it speaks of no earlier session.
         has_past = known or len(past.items) > 0
         return Understood(
-            asked, session, shown, past.items, has_past, eligible, k, share, bool(request.explain), known,
+            user, asked, session, shown, past.items, has_past, eligible, k, share, bool(request.explain), known,
             (*skipped, *past_skipped), warnings,
         )  # fmt: skip
 

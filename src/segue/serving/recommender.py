@@ -131,7 +131,7 @@ class Recommender:
                 due, or several where one is.
         """
         request = Request(user, items, k, exclude, candidates, history, exclude_seen, time, discover, explain)
-        return self._answers([self._reader.understand(request)])[0]
+        return self._answers([self.understand(request)])[0]
 
     def answer(self, request: Request, running: Running) -> Answer:
         """The answer to a request of a live session."""
@@ -150,7 +150,14 @@ class Recommender:
         ids, cells = self.known_items.ids, list(pairwise(past.offsets.tolist()))
         return [PastSession([ids[i] for i in past.items[a:b]], past.times[a:b].tolist()) for a, b in cells]
 
-    def recommend_many(self, requests: Iterable[Request | Mapping[str, Any]]) -> Iterator[Answer]:
+    def understand(self, request: Request | Mapping[str, Any]) -> Understood:
+        """A request for :meth:`recommend_many`, read and checked before it is answered.
+
+        Raises RequestError for a request that cannot be understood.
+        """
+        return self._reader.understand(Request.of(request))
+
+    def recommend_many(self, requests: Iterable[Request | Mapping[str, Any] | Understood]) -> Iterator[Answer]:
         """Answer many requests, in their order and as :meth:`recommend` answers each; some are scored together.
 
         Args:
@@ -177,9 +184,9 @@ class Recommender:
         found = best(scores, min(k, len(scores) - 1))
         return [Recommendation(self.known_items.ids[each], float(scores[each])) for each in found]
 
-    def _numbered(self, number: int, request: Request | Mapping[str, Any]) -> Understood:
+    def _numbered(self, number: int, request: Request | Mapping[str, Any] | Understood) -> Understood:
         try:
-            return self._reader.understand(Request.of(request))
+            return request if isinstance(request, Understood) else self.understand(request)
         except RequestError as error:
             raise RequestError(f"request {number}: {error}") from None
 

@@ -32,8 +32,7 @@ def answering_of(contents: Contents) -> Answering:
     if model.lean_form is not None:
         with tempfile.TemporaryDirectory(prefix="segue-answers-") as scratch:
             write_answers(Path(scratch) / ANSWERS, model)
-            with StoredArrays(Path(scratch) / ANSWERS) as derived:
-                return folder.answering(contents, derived)
+            return folder.answering(contents, StoredArrays(Path(scratch) / ANSWERS))
     return ThroughTorch(model)
 
 

@@ -85,13 +85,12 @@ class Encoder:
     def _current(self, p: Floats, mask: Mask, count: Floats) -> tuple[Floats, Floats]:
         """Attention α and current preference C, eq. (9)-(13)."""
         length = mask.shape[1]
-        position = self._position[:length]
+        position, mean = self._position[:length], _weighted(mask / count, p)
         if self.options.hidden == "linear":
             hidden = p @ self._hidden_item + self._hidden_position[:length]
-            mean = _weighted(mask / count, p) @ self._by_item + (mask / count) @ position
+            mean = mean @ self._by_item + (mask / count) @ position
         else:
             hidden = np.tanh((p @ self._by_item + position) * mask[..., None]) @ self._w("w_0").T
-            mean = _weighted(mask / count, p)
         hidden += (mean @ self._w("w_1").T + self._w("w_1", "bias"))[:, None]
         alpha = self._weigh(sigmoid(hidden) @ self._w("v_0")[0], mask)
         total = _weighted(alpha, p)
@@ -121,7 +120,7 @@ class Encoder:
 
 def _weighted(weights: Floats, p: Floats) -> Floats:
     """Weighted sum over the cells, [requests, d]."""
-    return np.matmul(weights[:, None].astype(p.dtype, copy=False), p)[:, 0]
+    return np.asarray(np.matmul(weights[:, None].astype(p.dtype, copy=False), p)[:, 0])
 
 
 def sigmoid(x: Floats) -> Floats:

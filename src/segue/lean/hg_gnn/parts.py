@@ -80,7 +80,9 @@ def _with(parts: Parts, more: Mapping[MemorySource, Floats], prefix: str = "") -
     def named(whose: str) -> dict[str, Floats]:
         return {prefix + source: part for source, part in more.items() if TABLE[source].speaks_for == whose}
 
-    by_user, by_everybody = ({name: part.sum(1) for name, part in named(whose).items()} for whose in ("user", "everybody"))
+    by_user, by_everybody = (
+        {name: part.sum(1) for name, part in named(whose).items()} for whose in ("user", "everybody")
+    )
     return replace(
         parts,
         session={**parts.session, **named("session")},

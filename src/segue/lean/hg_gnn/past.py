@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from segue.data.arrays import FloatArray, IntArray
 from segue.lean.hg_gnn.sources import OWN_SESSIONS
@@ -64,7 +65,7 @@ class Earlier:
     def decayed(self, time: int, half_life: float) -> FloatArray:
         """Events of each distinct item, halved every half-life; an event after `time` has not aged."""
         age = np.maximum(time - self.times, 0)
-        return np.bincount(self.place, weights=np.exp2(age / -half_life), minlength=len(self.distinct))
+        return sums(self.place, np.exp2(age / -half_life), len(self.distinct))
 
     @cached_property
     def memberships(self) -> Memberships:
@@ -84,7 +85,13 @@ class Earlier:
         if not len(self.items):
             return self.items
         at = np.minimum(self.distinct.searchsorted(items), len(self.distinct) - 1)
-        return at[self.distinct[at] == items]
+        found: IntArray = at[self.distinct[at] == items]
+        return found
+
+
+def sums(place: npt.NDArray[np.integer[Any]], values: FloatArray, n: int) -> FloatArray:
+    """Sum of the values of each place, [n]."""
+    return np.asarray(np.bincount(place, weights=values, minlength=n), dtype=np.float64)
 
 
 class Histories:

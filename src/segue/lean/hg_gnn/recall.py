@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.data.arrays import FloatArray, IntArray
-from segue.lean.hg_gnn.past import Earlier
+from segue.lean.hg_gnn.past import Earlier, sums
 from segue.lean.hg_gnn.sources import BASKET_ENTRIES, MemorySource
 from segue.lean.hg_gnn.tables import Counts
 from segue.lean.request import Asked
@@ -48,9 +48,13 @@ class Suggested:
         """f of each of `chosen` [k], 0 where it is not suggested; and the share that each of the `length` items of the
         session gives, [k, length]."""
         items, values, cells = self.entries or (self.items, self.values, None)
-        found, place = (chosen[:, None] == items).nonzero()
+        order = chosen.argsort()
+        among = chosen[order]
+        at = np.minimum(among.searchsorted(items), len(among) - 1)
+        place = np.flatnonzero(among[at] == items)
+        column = length - 1 - (self.cell if cells is None else cells[place])
         given = np.zeros((len(chosen), length))
-        np.add.at(given, (found, length - 1 - (self.cell if cells is None else cells[place])), values[place])
+        np.add.at(given, (order[at[place]], column), values[place])
         total = given.sum(1)
         return total, given / np.where(total > 0, total, 1.0)[:, None]
 
@@ -70,6 +74,16 @@ class Question:
     def had(self) -> IntArray:
         """Places, in the user's history, of the session's items that are in it."""
         return self.earlier.places(self.items)
+
+    @property
+    def shared_out(self) -> int:
+        """Most companions that are looked up for each item of the session."""
+        return max(BASKET_ENTRIES // len(self.items), 1)
+
+    @cached_property
+    def companions(self) -> tuple[Items, FloatArray, IntArray]:
+        """Companions of the session's items, item by item: companion, closeness, and the place of the item."""
+        return self.counts.companions(self.items, self.shared_out)
 
     def suggested(self, source: MemorySource) -> Suggested:
         """What a source suggests; nothing where it is off."""
@@ -120,9 +134,9 @@ def _own_sessions(q: Question) -> Suggested:
     place, session, sizes = q.earlier.memberships
     shared = np.zeros(len(q.earlier.distinct))
     shared[q.had] = 1
-    overlap = np.bincount(session, weights=shared[place], minlength=len(sizes))
+    overlap = sums(session, shared[place], len(sizes))
     values = (overlap / np.sqrt(sizes + 1))[session]
-    return _present(q.earlier.distinct, np.bincount(place, weights=values, minlength=len(q.earlier.distinct)))
+    return _present(q.earlier.distinct, sums(place, values, len(q.earlier.distinct)))
 
 
 def _following(name: str, cell: int = 0) -> Callable[[Question], Suggested]:
@@ -139,14 +153,17 @@ def _following(name: str, cell: int = 0) -> Callable[[Question], Suggested]:
 
 def _companion(q: Question) -> Suggested:
     """C[v_l, i] / sqrt((n_{v_l} + 20) (n_i + 20))."""
-    items, values, _ = q.counts.companions(q.items[-1:], BASKET_ENTRIES)
-    return Suggested(items, values)
+    last, (items, values, owner) = len(q.items) - 1, q.companions
+    if q.counts.known_companions(int(q.items[-1])) > q.shared_out:
+        items, values, _ = q.counts.companions(q.items[-1:], BASKET_ENTRIES)
+        return Suggested(items, values)
+    of_last = slice(int(owner.searchsorted(last)), None)
+    return Suggested(items[of_last], values[of_last])
 
 
 def _basket(q: Question) -> Suggested:
     """Sum over the whole prefix of C[v_j, i] / sqrt((n_{v_j} + 20) (n_i + 20))."""
-    most = max(BASKET_ENTRIES // len(q.items), 1)
-    items, values, owner = q.counts.companions(q.items, most)
+    items, values, owner = q.companions
     return _summed(Entries(items, values, len(q.items) - 1 - owner), len(q.counts.support))
 
 
@@ -179,8 +196,8 @@ def _summed(entries: Entries, n_items: int) -> Suggested:
     """The sum of the entries of each item."""
     if n_items > _CELLS_PER_VALUE * len(entries.items):
         items, place = np.unique(entries.items, return_inverse=True)
-        return Suggested(items, np.bincount(place, weights=entries.values, minlength=len(items)), entries=entries)
-    grid = np.bincount(entries.items, weights=entries.values, minlength=n_items)
+        return Suggested(items, sums(place, entries.values, len(items)), entries=entries)
+    grid = sums(entries.items, entries.values, n_items)
     items = np.flatnonzero(grid)
     return Suggested(items, grid[items], entries=entries)
 

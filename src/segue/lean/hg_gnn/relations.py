@@ -36,14 +36,12 @@ class Relations:
 
     def neighbours(self, item: int) -> dict[str, npt.NDArray[np.int32]]:
         """The items that each relation leads from to this item."""
-        return {
-            name: indices[offsets[item] : offsets[item + 1]] for name, (offsets, indices) in self.lists.items()
-        }
+        return {name: indices[offsets[item] : offsets[item + 1]] for name, (offsets, indices) in self.lists.items()}
 
     def of(self, sources: IntArray, item: int) -> list[str | None]:
         """The first relation that leads from each of `sources` to the item, if any does."""
-        found: list[str | None] = [None] * len(sources)
-        for name, neighbours in reversed(self.neighbours(item).items()):
-            for place in np.flatnonzero((sources[:, None] == neighbours).any(1)):
-                found[place] = name
-        return found
+        known = {name: set(neighbours.tolist()) for name, neighbours in self.neighbours(item).items()}
+        return [
+            next((name for name, neighbours in known.items() if source in neighbours), None)
+            for source in sources.tolist()
+        ]

@@ -123,6 +123,11 @@ class Counts:
             **read,
         )
 
+    def known_companions(self, item: int) -> int:
+        """How many companions of an item are stored."""
+        offsets = self.pairs["basket"].offsets
+        return int(offsets[item + 1] - offsets[item])
+
     def companions(self, sources: IntArray, most: int) -> tuple[IntArray, FloatArray, IntArray]:
         """C / sqrt((n_source + 20) (n_i + 20)) of at most `most` companions i of each source: item, value, source's
         index. Of companions that are as close as the first that found no place none is left."""

@@ -11,6 +11,7 @@ import numpy as np
 from segue.data.arrays import FloatArray, IntArray
 from segue.lean.hg_gnn.encoder import Reading
 from segue.lean.hg_gnn.options import HGGNNOptions
+from segue.lean.hg_gnn.past import sums
 from segue.lean.hg_gnn.recall import Items, Suggested
 from segue.lean.hg_gnn.sources import TABLE, MemorySource
 from segue.lean.model import Floats
@@ -69,7 +70,7 @@ class Entries:
         self.values: FloatArray = np.concatenate([each.values for each in every])
         self.lengths: IntArray = np.array([len(each.items) for each in every]).reshape(len(recalled), -1)
         owner = np.repeat(np.arange(len(every)), self.lengths.ravel())
-        totals = np.bincount(owner, weights=self.values, minlength=len(every))
+        totals = sums(owner, self.values, len(every))
         self.totals: FloatArray = totals.reshape(self.lengths.shape)
 
     def spread(self, of_sources: Floats) -> Floats:

@@ -79,8 +79,8 @@ def _weights(model: StoredArrays, layer: int, options: HGGNNOptions) -> list[tup
             continue
         relation = _relation(name.removeprefix(prefix).removesuffix(".weight"))
         if relation.destination == USER:
-            arrays = (model.read(f"{prefix}{relation.name}.{part}", form) for part, form in forms.items())
-            found.append((relation.source == ITEM, *arrays))
+            weight, bias = (model.read(f"{prefix}{relation.name}.{part}", form) for part, form in forms.items())
+            found.append((relation.source == ITEM, weight, bias))
     return found
 
 

@@ -78,6 +78,10 @@ class View:
         row, own = self._overlay.row(table, item), self._own_rows.get((table, item))
         return summed(row, own, -1) if own else row
 
+    def known_companions(self, item: int) -> int:
+        """How many companions of an item there are at most, those in reach of the cut."""
+        return min(len(self.whole("basket", item)[0]), self.top)
+
     def companions(self, sources: IntArray, most: int) -> tuple[IntArray, FloatArray, IntArray]:
         """C / sqrt((n_source + 20) (n_i + 20)) of at most `most` companions i of each source: item, value, source's
         index."""
