@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("preparation.py", "speed.py", "models.py")
+SCRIPTS = ("preparation.py", "speed.py", "models.py", "serving.py")
 
 
 def main() -> None:

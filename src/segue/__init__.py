@@ -10,12 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from segue.errors import ArtifactError, ConfigError, CorpusError, LogError, RequestError, SegueError, UserMistake
-from segue.version import __version__
 
 if TYPE_CHECKING:
     from segue.api import fit, load
     from segue.serving.answer import Answer, Recommendation
+    from segue.serving.past_sessions import PastSession
     from segue.serving.recommender import Recommender
+    from segue.version import __version__
 
 # Before torch starts its threads: let waiting threads sleep. The default, spinning, costs nothing on idle cores, but
 # where others use the machine too it made training several times slower (docs/decisions/0006).
@@ -27,6 +28,7 @@ __all__ = [
     "ConfigError",
     "CorpusError",
     "LogError",
+    "PastSession",
     "Recommendation",
     "Recommender",
     "RequestError",
@@ -42,12 +44,14 @@ _HOMES = {
     "load": "segue.api",
     "Answer": "segue.serving.answer",
     "Recommendation": "segue.serving.answer",
+    "PastSession": "segue.serving.past_sessions",
     "Recommender": "segue.serving.recommender",
+    "__version__": "segue.version",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name that needs torch at its first use, so that the command line can answer Ctrl-C before."""
+    """Import a name that takes long at its first use, so that the command line can answer Ctrl-C before."""
     if name not in _HOMES:
         raise AttributeError(f"module 'segue' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

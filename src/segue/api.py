@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import ConfigError
-from segue.pipeline import fit as pipeline
-from segue.pipeline.fit import Options
-from segue.pipeline.settings import left_open, settings_for_log
 from segue.serving.recommender import Recommender
 from segue.settings import Nested
 from segue.settings.overrides import read_overrides
@@ -45,6 +42,9 @@ def fit(
 
     Raises UserMistake with one line that says what to do.
     """
+    from segue.pipeline import fit as pipeline  # with torch, which a model that answers does without
+    from segue.pipeline.settings import left_open, settings_for_log
+
     scratch = None if out is not None else tempfile.TemporaryDirectory(prefix="segue-model-")
     folder = Path(scratch.name) / "model" if scratch else named_path(out or "")
     overrides = _nested(settings)
@@ -54,7 +54,7 @@ def fit(
         source,
         folder,
         complete,
-        Options(refit=refit, final=final, overwrite=overwrite, left_open=left),
+        pipeline.Options(refit=refit, final=final, overwrite=overwrite, left_open=left),
         items=_named(items),
         users=_named(users),
     )

@@ -18,10 +18,10 @@ from worlds import TEST, TRAIN, busy, corpus_of
 from segue.data.batches import Batch, HistoryPolicy
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
-from segue.evaluation.discovery import reserved_places
 from segue.evaluation.full_ranking import Evaluation, evaluate
 from segue.evaluation.measurement import Measurement
 from segue.evaluation.metrics import CUTOFFS, METRICS
+from segue.evaluation.reserved import reserved_places
 
 MISSED = max(CUTOFFS) + 1
 SHARES = (0.0, 0.1, 0.3, 0.5, 1.0)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 import small_logs
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from served import KNOWN, everything, ids, model, scores
 
 from segue.errors import RequestError
-from segue.evaluation.discovery import reserved_places
+from segue.evaluation.reserved import reserved_places
 from segue.serving.discovery import with_discoveries
 
 ITEMS = [f"{kind}{topic}" for kind in ("a", "b", "first", "second") for topic in range(small_logs.TOPICS)]
@@ -28,7 +28,7 @@ some = st.lists(st.sampled_from(ITEMS), max_size=12, unique=True)
 def test_the_list_by_its_definition(flags: list[bool], k: int, share: float, random: Any) -> None:
     order = list(range(len(flags)))
     random.shuffle(order)
-    found = with_discoveries(torch.tensor(order), torch.tensor(flags), k, share, []).tolist()
+    found = with_discoveries(np.array(order), np.array(flags), k, share, []).tolist()
     plain, places = order[:k], reserved_places(share, k)
     assert len(found) == len(set(found)) == len(plain)
     assert found == sorted(found, key=order.index), "the order of the scores"

@@ -11,6 +11,7 @@ import small_logs
 from served import KNOWN, OTHER, counting, model
 
 import segue
+from segue.artifact.model_folder import load_model
 from segue.models.hg_gnn.memory.sources import TABLE
 
 RELATIONS = {"adjacent_in", "adjacent_out", "similar"}
@@ -42,7 +43,7 @@ def test_the_parts_of_a_reason_add_up(user: str | None, session: list[str], hist
 
 
 def test_a_relation_is_named_where_the_graph_has_the_edge() -> None:
-    graph = model().model.graph  # type: ignore[attr-defined]
+    graph = load_model(small_logs.fitted_model()).model.graph  # type: ignore[attr-defined]
     numbers = {item: number for number, item in enumerate(model().artifact.items.column("item_id").to_pylist())}
     seen: set[str | None] = set()
     for entry in model().recommend(KNOWN, ["first3", "second3", "b5", "first0"], k=32):

@@ -107,7 +107,7 @@ def test_unknown_items_are_skipped_and_named() -> None:
 
 
 def test_only_the_last_items_of_a_long_session_count() -> None:
-    window = model().model.config.window.length
+    window = model().model.length
     tail = ["first3", "second3"] * (window // 2)
     long, short = model().recommend(KNOWN, ["b1", "b2", *tail]), model().recommend(KNOWN, tail)
     assert scores(long) == scores(short)
@@ -253,9 +253,10 @@ def test_the_ids_of_the_frame_that_was_fitted_are_known() -> None:
 
 
 def test_without_a_time_the_present_is_the_end_of_train_but_for_stray_events() -> None:
-    artifact = counting("popularity", "personal").artifact
+    loaded = counting("popularity", "personal")
+    artifact = loaded.artifact
     times = artifact.history.times
-    assert Recommender(artifact)._trained_until == times.max()
+    assert loaded._reader.trained_until == times.max()
     stray = np.append(times[1:], times.max() + 9000 * 86_400_000)
     moved = replace(artifact, history=replace(artifact.history, times=stray))
-    assert Recommender(moved)._trained_until == times[1:].max()
+    assert Recommender(moved, loaded.model)._reader.trained_until == times[1:].max()

@@ -3,6 +3,7 @@
     MODEL/
       config.json           settings, model name, sizes, what it was trained on, where it came from, what fit chose
       model.safetensors     parameters and counts, graph included
+      answers.safetensors   what is constant in every answer, for models that answer without torch
       history.safetensors   the users' train sessions, for requests of known users
       items.parquet  users.parquet     vocabularies with names
       metrics.jsonl         one line per epoch (refit.jsonl: the epochs of a refit)
@@ -18,29 +19,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from segue import models
-from segue.artifact.names import FORMAT, is_model_file
+from segue.artifact.contents import contents_of, facts_in, unreadable
+from segue.artifact.names import ANSWERS, ANSWERS_FORMAT, FORMAT, is_model_file
 from segue.artifact.seal import check_seal, refuse_unless_model
 from segue.contract.model import SessionModel
-from segue.data.checks import check_sessions, check_vocabulary, read_table
 from segue.data.corpus import Corpus, Sessions
-from segue.data.stored import Layout, check_arrays
 from segue.errors import ArtifactError, ConfigError, UserMistake, first_line
 from segue.settings import Settings
 from segue.system.atomic import aside, write_text, writing
 from segue.system.folders import FolderKind
-from segue.system.json_files import check_regular, read_object
+from segue.system.json_files import check_regular
 from segue.system.replacing import publish
 
 MODEL_FOLDER = FolderKind(ArtifactError, refuse_unless_model, is_model_file)
@@ -66,10 +64,10 @@ def write_model(
     folder: Path, model: SessionModel, corpus: Corpus, settings: Settings, facts: Mapping[str, Any]
 ) -> None:
     """Write the model's own files into `folder`. `corpus.train` becomes the history of its users."""
-    arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in model.arrays().items()}
     with writing(folder):
         with aside(folder / "model.safetensors") as new:
-            save_file(arrays, new)
+            save_file(_on_cpu(model.arrays()), new)
+        write_answers(folder / ANSWERS, model)
         train = corpus.train
         history = {"items": train.items, "times": train.times, "offsets": train.offsets, "user": train.user}
         with aside(folder / "history.safetensors") as new:
@@ -90,6 +88,20 @@ def write_model(
         write_text(folder / "config.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
 
 
+def write_answers(path: Path, model: SessionModel) -> None:
+    """Write what answers without torch need beside the model's arrays, where the model has such a form."""
+    if model.lean_form is None:
+        path.unlink(missing_ok=True)
+        return
+    texts = {"format": ANSWERS_FORMAT, "form": model.lean_form, "options": model.config.model_dump_json()}
+    with aside(path) as new:
+        save_file(_on_cpu(model.derived()), new, metadata=texts)
+
+
+def _on_cpu(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in arrays.items()}
+
+
 def load_model(folder: Path) -> Artifact:
     """Read a trained model onto the CPU, but not its corpus.
 
@@ -103,20 +115,12 @@ def read_model(folder: Path) -> Artifact:
     """Read the model of an unfinished run, which is not sealed yet. Raises ArtifactError when that is impossible."""
     try:
         facts, settings = _read_facts(folder)
-        items, users = (read_table(folder / f"{name}.parquet") for name in ("items", "users"))
-        check_vocabulary(items, "item")
-        known = check_vocabulary(users, "user")
-        if (facts["n_items"], facts["n_users"]) != (len(items), known):
-            raise ValueError(
-                f"config.json speaks of {facts['n_items']} items and {facts['n_users']} users, the tables of"
-                f" {len(items):,} and {known:,}"
-            )
-        history = _read_history(folder, len(items), len(users))
+        found = contents_of(folder, facts)
         model = models.build(settings)
-        model.restore(_read_arrays(folder / "model.safetensors"), len(items), known)
+        model.restore(_read_arrays(folder / "model.safetensors"), facts["n_items"], facts["n_users"])
     except (OSError, ValueError, UserMistake) as error:
-        raise ArtifactError(f"the model {folder} cannot be read ({first_line(error)}); train it again") from None
-    return Artifact(folder, model, settings, items, users, history, facts)
+        raise unreadable(folder, error) from None
+    return Artifact(folder, model, settings, found.items, found.users, found.history, facts)
 
 
 def read_facts(folder: Path) -> tuple[dict[str, Any], Settings]:
@@ -124,44 +128,12 @@ def read_facts(folder: Path) -> tuple[dict[str, Any], Settings]:
     try:
         return _read_facts(folder)
     except (OSError, ValueError, ConfigError) as error:
-        raise ArtifactError(f"the model {folder} cannot be read ({first_line(error)}); train it again") from None
+        raise unreadable(folder, error) from None
 
 
 def _read_facts(folder: Path) -> tuple[dict[str, Any], Settings]:
-    facts = read_object(folder / "config.json")
-    if facts.get("format") != FORMAT:
-        raise ValueError(f"config.json has format {facts.get('format')!r:.100}, this Segue reads {FORMAT!r}")
-    try:
-        _Facts.model_validate(facts)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ValueError(f"config.json: {key}: {first['msg'].lower()}, found {first['input']!r:.60}") from None
+    facts = facts_in(folder)
     return facts, models.stored(facts["settings"])
-
-
-class _Facts(BaseModel):
-    """The keys of ``config.json`` that are read; there may be more."""
-
-    model_config = ConfigDict(strict=True)
-
-    settings: dict[str, Any]
-    n_items: int = Field(ge=1)
-    n_users: int = Field(ge=0)
-    corpus: str = Field(pattern=r"^[^\x00]*$", max_length=4096)
-    corpus_fingerprint: str
-    trained_on: list[Literal["train", "validation", "test"]] = Field(min_length=1)
-    statistics: dict[str, Any]
-
-
-def _read_history(folder: Path, n_items: int, n_users: int) -> Sessions:
-    """The users' train sessions, checked against the numbers of items and of users, unknown ones included."""
-    arrays = _read_arrays(folder / "history.safetensors")
-    dtypes = {"items": torch.int32, "times": torch.int64, "offsets": torch.int64, "user": torch.int32}
-    check_arrays(arrays, {name: Layout(dtype, (None,)) for name, dtype in dtypes.items()})
-    history = {name: tensor.numpy() for name, tensor in arrays.items()}
-    check_sessions(**history, n_items=n_items, n_users=n_users)
-    return Sessions(**history, number=np.arange(len(history["user"])))
 
 
 def _read_arrays(path: Path) -> dict[str, Tensor]:

@@ -24,6 +24,10 @@ CHOICES = "choices.json"
 """The file of an unfinished run that says what was chosen; the model has it in its ``config.json``."""
 MODEL_FILES = ("config.json", "model.safetensors", "history.safetensors", "items.parquet", "users.parquet")
 """Files that every model has."""
+ANSWERS = "answers.safetensors"
+"""File of a model that answers without torch: what is constant in every answer, and the model's complete options."""
+ANSWERS_FORMAT = "segue-answers-1"
+"""Format of that file; a file of another format is not read, and torch forms its contents anew."""
 CORPUS_FILES = tuple(f"{CORPUS}/{file}" for file in FILES)
 """Files of a model that holds its corpus."""
 EPOCH_FILES = tuple(f"{stage}.jsonl" for stage in STAGES)
@@ -39,6 +43,7 @@ _LITTER = (".tmp??????", f".{CORPUS}.*.partial", "scratch")
 version, half written."""
 _OURS = (
     *MODEL_FILES,
+    ANSWERS,
     *CORPUS_FILES,
     *EPOCH_FILES,
     *(f"{name}{within}" for name in _LITTER for within in ("", "/*")),

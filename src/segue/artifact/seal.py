@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from segue.artifact.names import CORPUS, CORPUS_FILES, EPOCH_FILES, FORMAT, MANIFEST, MODEL_FILES
+from segue.artifact.names import ANSWERS, CORPUS, CORPUS_FILES, EPOCH_FILES, FORMAT, MANIFEST, MODEL_FILES
 from segue.errors import ArtifactError
 from segue.system.atomic import write_text, writing
 from segue.system.checksums import listed, sha256_of
@@ -42,6 +42,11 @@ def check_seal(folder: Path, *, of_corpus: bool = False) -> None:
             raise ArtifactError(f"the model {folder} is damaged: {name} has changed since; train it again")
 
 
+def is_sealed(folder: Path, name: str) -> bool:
+    """Whether the manifest lists a file: one that merely lies in the folder is not the model's."""
+    return name in _sealed_hashes(folder)
+
+
 def refuse_unless_model(folder: Path) -> None:
     """Raise ArtifactError unless the folder is a model that Segue wrote, of whatever version of the format."""
     if not is_model(folder):
@@ -64,7 +69,7 @@ def _sealed_hashes(folder: Path) -> dict[str, str]:
             raise ValueError("it names no format")
         version = manifest["format"]
         if version == FORMAT:
-            return listed(manifest.get("sha256"), MODEL_FILES, (*CORPUS_FILES, *EPOCH_FILES))
+            return listed(manifest.get("sha256"), MODEL_FILES, (ANSWERS, *CORPUS_FILES, *EPOCH_FILES))
     except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(
             f"{folder} is not a trained model: no {MANIFEST}; make one with: segue fit LOG --out MODEL"
@@ -76,5 +81,5 @@ def _sealed_hashes(folder: Path) -> dict[str, str]:
 
 def _sealed_names(folder: Path) -> list[str]:
     corpus = CORPUS_FILES if (folder / CORPUS).exists() else ()
-    epochs = [name for name in EPOCH_FILES if (folder / name).exists()]
-    return sorted([*MODEL_FILES, *corpus, *epochs])
+    optional = [name for name in (ANSWERS, *EPOCH_FILES) if (folder / name).exists()]
+    return sorted([*MODEL_FILES, *corpus, *optional])

@@ -7,18 +7,13 @@ when the reader of the result has gone (``| head``).
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import typer
 
-from segue.cli import compare as cli_compare
-from segue.cli import prepare as cli_prepare
-from segue.cli import recommend as cli_recommend
-from segue.cli import train as cli_train
 from segue.cli.command import RequestCommand
 from segue.cli.console import err, show_messages
-from segue.cli.demo import demo
 from segue.cli.options import with_named_paths
-from segue.cli.paper import study
 from segue.errors import SegueError, UserMistake
 from segue.system.interrupts import exit_code
 from segue.system.streams import show_everything
@@ -27,27 +22,42 @@ _INTERRUPTED = 130
 _LONGEST = 2000
 """Most characters of a message, which may repeat what somebody has made as long as a file."""
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Recommends the next item of a live session to a user it knows.",
-)
+COMMANDS = {
+    "check": "segue.cli.prepare",
+    "prepare": "segue.cli.prepare",
+    "stats": "segue.cli.prepare",
+    "train": "segue.cli.train",
+    "evaluate": "segue.cli.train",
+    "recommend": "segue.cli.recommend",
+    "serve": "segue.cli.serve",
+    "replay": "segue.cli.replay",
+    "fit": "segue.cli.train",
+    "tune": "segue.cli.compare",
+    "compare": "segue.cli.compare",
+    "study": "segue.cli.paper",
+    "demo": "segue.cli.demo",
+}
+"""Name of a command → the module that has it as a function of this name."""
 
-for command in (
-    cli_prepare.check,
-    cli_prepare.prepare,
-    cli_prepare.stats,
-    cli_train.train,
-    cli_train.evaluate,
-    cli_recommend.recommend,
-    cli_train.fit,
-    cli_compare.tune,
-    cli_compare.compare,
-    study,
-    demo,
-):
-    app.command(cls=RequestCommand if command is cli_recommend.recommend else None)(with_named_paths(command))
+
+def application(wanted: str | None = None) -> typer.Typer:
+    """The command line with all its commands; where one is `wanted`, with this one alone, so that an answer does not
+    wait for what training imports."""
+    app = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        help="Recommends the next item of a live session to a user it knows.",
+    )
+    app.callback()(_every_command)
+    for name in [wanted] if wanted in COMMANDS else COMMANDS:
+        command = getattr(import_module(COMMANDS[name]), name)
+        app.command(cls=RequestCommand if name == "recommend" else None)(with_named_paths(command))
+    return app
+
+
+def _every_command() -> None:
+    """Without a callback of its own, a command line with one command would not ask for its name."""
 
 
 def main() -> None:
@@ -60,7 +70,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
     try:
-        result = app(arguments or ["--help"], prog_name="segue", standalone_mode=False)
+        result = application(next(iter(arguments), None))(
+            arguments or ["--help"], prog_name="segue", standalone_mode=False
+        )
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         return _mistake(

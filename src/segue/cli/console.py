@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,8 +20,10 @@ from segue.evaluation.measurement import Metrics
 from segue.report.numbers import figure, flattened, percent
 from segue.report.text import in_one_line, printable
 from segue.system.streams import drop_stdout
-from segue.training.trainer import Progress
-from segue.tuning import SearchProgress
+
+if TYPE_CHECKING:  # both come with torch, which a command that answers does without
+    from segue.training.trainer import Progress
+    from segue.tuning import SearchProgress
 
 READER_GONE = 141
 """Exit code when the reader of stdout has ended (``| head``): that of a process which SIGPIPE ends."""
@@ -150,6 +152,15 @@ def evaluation_bar() -> Iterator[Callable[[int, int], None]]:
     with Bars(*columns, console=err, transient=True, disable=not err.is_interactive) as bars:
         task = bars.add_task("events measured", total=None)
         yield lambda done, events: bars.update(task, completed=done, total=events)
+
+
+@contextmanager
+def request_bar() -> Iterator[Callable[[int], None]]:
+    """A count of the requests answered so far; only a terminal shows it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=err, transient=True, disable=not err.is_interactive) as bars:
+        task = bars.add_task("requests answered", total=None)
+        yield lambda done: bars.update(task, completed=done)
 
 
 def print_json(result: Any) -> None:

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from segue.cli.console import err, out, print_json
+from segue.cli.console import err, out, print_json, request_bar
 from segue.cli.id_file import read_ids
-from segue.cli.options import Config, Json, Model, Set, note_unused, overrides_of
+from segue.cli.options import Config, Json, Model, Overwrite, Set, note_unused, overrides_of
 from segue.errors import RequestError
 from segue.report.text import in_one_line
+from segue.serving.batch import write_lists
 from segue.serving.recommender import Recommender
 from segue.serving.request import share_of
 
@@ -38,6 +39,11 @@ def recommend(
     discover: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of the places reserved for items new to the user: 0.2.")
     ] = 0.0,
+    batch: Annotated[
+        Path | None, typer.Option(help="File of requests (.parquet, .csv, .jsonl), answered row by row into --out.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--out", help="Parquet file for the lists of --batch.")] = None,
+    overwrite: Overwrite = False,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,
@@ -50,7 +56,12 @@ def recommend(
         raise RequestError(f"-k must be at least 1, found {k}")
     share_of(discover, "--discover")
     note_unused(overrides_of(config, set_), "a trained model")
+    alone = any((user, items, item, history, exclude, exclude_item, exclude_seen, candidates, discover))
+    place = _place_of_lists(batch, to, alone=alone, overwrite=overwrite)
     recommender = Recommender.load(model)
+    if batch is not None and place is not None:
+        _answer_all(recommender, batch, place, k, as_json)
+        return
     known = recommender.known_items
     answer = recommender.recommend(
         user,
@@ -69,7 +80,37 @@ def recommend(
         err.print(warning)
     if answer.skipped:
         err.print(f"unknown to the model, skipped: {known.in_words(answer.skipped)}")
-    for place, entry in enumerate(answer, start=1):
-        line = f"{place:3d}  {entry.score:8.3f}  {recommender.name(entry.item)}  ({entry.because['text']})"
+    for rank, entry in enumerate(answer, start=1):
+        line = f"{rank:3d}  {entry.score:8.3f}  {recommender.name(entry.item)}  ({entry.because['text']})"
         line += "  new to the user" if entry.discovery else ""
         out.print(in_one_line(line))
+
+
+def _place_of_lists(batch: Path | None, to: Path | None, *, alone: bool, overwrite: bool) -> Path | None:
+    """Where the lists of a batch go; None for a single request. Raises RequestError for options that do not go
+    together."""
+    if batch is None:
+        if to is not None or overwrite:
+            raise RequestError("--out and --overwrite belong to --batch REQUESTS; one answer goes to stdout")
+        return None
+    if to is None:
+        raise RequestError("--batch needs a file for its lists: --out LISTS.parquet")
+    if alone:
+        raise RequestError("--batch reads users, items and filters from its file; of the others only -k goes with it")
+    if to.exists() and not overwrite:
+        raise RequestError(f"{to} exists; choose another --out, or --overwrite")
+    return to
+
+
+def _answer_all(recommender: Recommender, batch: Path, place: Path, k: int, as_json: bool) -> None:
+    """Answer a file of requests, and say what became of its rows."""
+    with request_bar() as progress:
+        counted = write_lists(recommender, batch, place, k, progress)
+    if as_json:
+        print_json(counted.as_dict())
+        return
+    for row in counted.named:
+        err.print(row)
+    if counted.bad:
+        err.print(f"{counted.bad:,} of {counted.requests:,} rows are no request and have no list")
+    out.print(f"{counted.lists:,} lists in {place}")

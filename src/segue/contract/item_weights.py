@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -57,6 +57,7 @@ class ItemWeightsModel(SessionModel):
     """
 
     config: ItemWeightsConfig
+    lean_form: ClassVar[str | None] = "item_weights"
 
     def __init__(self, config: ItemWeightsConfig) -> None:
         super().__init__(config)
@@ -109,6 +110,10 @@ class ItemWeightsModel(SessionModel):
     def arrays(self) -> dict[str, Tensor]:
         """The kept weights as CSR, and which items train holds."""
         return {**self._weights.arrays(), "supported": self._supported}
+
+    def derived(self) -> dict[str, Tensor]:
+        """How clicks are weighed."""
+        return {"fade": torch.tensor(self.fade, dtype=torch.float64), "distinct": torch.tensor(int(self.distinct))}
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """Take back what :meth:`arrays` returned."""

@@ -59,6 +59,9 @@ class SessionModel(ABC):
     wraps: ClassVar[str | None] = None
     """Option that holds the settings of another model around which this one is built; None: there is none."""
 
+    lean_form: ClassVar[str | None] = None
+    """Form of :mod:`segue.lean` that answers for this model without torch; None: torch answers."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -102,6 +105,10 @@ class SessionModel(ABC):
     @abstractmethod
     def arrays(self) -> dict[str, Tensor]:
         """Everything that has to be stored, as tensors."""
+
+    def derived(self) -> dict[str, Tensor]:
+        """What its lean form needs beside :meth:`arrays`: what is constant in every answer."""
+        return {}
 
     @abstractmethod
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:

@@ -34,18 +34,26 @@ def read_table(path: Path, columns: Collection[str] | None = None) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
             _check_size(file.metadata, path.stat().st_size)
-            names = file.schema_arrow.names
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"{path.name} holds column {twice[0]!r} twice")
-        lacking = [name for name in columns or () if name not in names]
-        if lacking:
-            raise ValueError(f"{path.name} lacks column {lacking[0]!r}")
-        table = pq.read_table(path, columns=list(columns) if columns is not None else None)
+            table = _read(file, path.name, columns)
         table.validate(full=True)
     except pa.ArrowException as error:
         raise ValueError(f"{path.name}: {first_line(error)}") from None
     return table
+
+
+def _read(file: pq.ParquetFile, name: str, columns: Collection[str] | None) -> pa.Table:
+    names = file.schema_arrow.names
+    twice = sorted({column for column in names if names.count(column) > 1})
+    if twice:
+        raise ValueError(f"{name} holds column {twice[0]!r} twice")
+    lacking = [column for column in columns or () if column not in names]
+    if lacking:
+        raise ValueError(f"{name} lacks column {lacking[0]!r}")
+    # Not pq.read_table: it imports every library for frames that is installed, which takes longer than an answer.
+    wanted = list(columns) if columns is not None else names
+    found = file.schema_arrow
+    schema = pa.schema([field for field in found if field.name in wanted], found.metadata)
+    return pa.Table.from_batches(file.iter_batches(columns=wanted), schema).select(wanted)
 
 
 def check_columns(table: pa.Table, kinds: Mapping[str, pa.DataType], nullable: Collection[str], name: str) -> None:
@@ -75,7 +83,7 @@ def check_vocabulary(table: pa.Table, kind: Literal["item", "user"]) -> int:
     if kind == "item":
         return len(ids)
     check_columns(table, {"known": pa.bool_()}, (), name)
-    known = np.asarray(table.column("known"), dtype=bool)
+    known = np.array(table.column("known").to_pylist(), dtype=np.bool_)  # Arrow's own way imports pandas
     if not (known[:-1] >= known[1:]).all():
         raise ValueError(f"{name}: the known users do not come first")
     if ids.slice(0, int(known.sum())).null_count:

@@ -2,9 +2,10 @@
 
 An item is new to the user when it is neither in their history nor in the running session; their history is what the
 history policy of the evaluation shows of it, while the slices of every policy go by train sessions. Of the k places of
-a list, :func:`reserved_places` are for the best new items by the model's own scores; the best of all other candidates
-fill the rest, and the list stays in the order of the scores. So a list that holds as many new items anyway stays as it
-is, and otherwise the lowest known items give way. Nothing is reserved for users without a history: all is new to them.
+a list, :func:`~segue.evaluation.reserved.reserved_places` are for the best new items by the model's own scores; the
+best of all other candidates fill the rest, and the list stays in the order of the scores. So a list that holds as many
+new items anyway stays as it is, and otherwise the lowest known items give way. Nothing is reserved for users without a
+history: all is new to them.
 
 With d = min(reserved places, new candidates), a target of rank r, and n new candidates that score at least as high as
 the target (itself included, ties against the model), the list of k holds the target
@@ -16,8 +17,6 @@ the target (itself included, ties against the model), the list of k holds the ta
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,17 +25,7 @@ from segue.data.arrays import IntArray
 from segue.data.batches import Batch, look_back
 from segue.evaluation.candidates import Candidates
 from segue.evaluation.metrics import CUTOFFS, METRICS, averages
-
-
-def reserved_places(share: float, k: int) -> int:
-    """The places reserved among `k`: share times k, rounded to the nearest whole number, a half up.
-
-    The share counts as it is written in decimals: 0.29 of 50 are 14.5, so 15, although the float nearest to 0.29 is
-    below it. Raises ValueError for a share outside of 0 to 1.
-    """
-    if not 0 <= share <= 1:
-        raise ValueError(f"a share lies from 0 to 1, found {share}")
-    return int((Decimal(str(float(share))) * k).quantize(Decimal(1), ROUND_HALF_UP))
+from segue.evaluation.reserved import reserved_places
 
 
 class Discoveries:

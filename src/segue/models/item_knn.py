@@ -113,6 +113,8 @@ class ItemKNN(SessionModel):
         "official": {key: values for key, values in space.items() if key in ("model.lam", "model.a")},
     }
 
+    lean_form: ClassVar[str | None] = "item_knn"
+
     def __init__(self, config: ItemKNNConfig) -> None:
         super().__init__(config)
         self._similar = SparseRows.from_matrix(sparse.csr_array((0, 0)))
@@ -154,6 +156,10 @@ class ItemKNN(SessionModel):
         """The neighbours as CSR, and the fill."""
         return {**self._similar.arrays(), "fill": self._fill}
 
+    def derived(self) -> dict[str, Tensor]:
+        """How clicks are weighed."""
+        return {"fade": torch.tensor(self._fade, dtype=torch.float64), "distinct": torch.tensor(0)}
+
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """Take back what :meth:`arrays` returned."""
         self._similar = SparseRows.from_arrays(arrays, n_items, fill=Layout(torch.float64, (n_items,)))
@@ -166,8 +172,12 @@ class ItemKNN(SessionModel):
         return {"neighbours": len(self._similar.items), "items_with_neighbours": with_neighbours}
 
     def _clicks(self, batch: Batch) -> Clicks:
-        fade = {"last": 0.0, "sum": 1.0, "decay": self.config.w}[self.config.mode]
-        return clicks_of(batch, self.config.window.history, self.n_items, fade=fade)
+        return clicks_of(batch, self.config.window.history, self.n_items, fade=self._fade)
+
+    @property
+    def _fade(self) -> float:
+        """Weight of a known click, as a share of the weight of the click after it."""
+        return {"last": 0.0, "sum": 1.0, "decay": self.config.w}[self.config.mode]
 
 
 def _neighbours(sessions: Sessions, n_items: int, config: ItemKNNConfig) -> sparse.csr_array:

@@ -52,6 +52,7 @@ class Markov(SessionModel):
     }
     space: ClassVar[Space] = {"model.steps": Between(1, 20)}
     spaces: ClassVar[Mapping[str, Space]] = {"first_order": {}}
+    lean_form: ClassVar[str | None] = "markov"
 
     def __init__(self, config: MarkovConfig) -> None:
         super().__init__(config)

@@ -88,6 +88,8 @@ class Popularity(SessionModel):
         "personal": {"model.half_life": _HALF_LIVES},
     }
 
+    lean_form: ClassVar[str | None] = "popularity"
+
     def __init__(self, config: PopularityConfig) -> None:
         super().__init__(config)
         self._popularity = torch.zeros(0, dtype=torch.float64)

@@ -15,7 +15,7 @@ import numpy as np
 from segue import models
 from segue.data.batches import Window
 from segue.data.corpus import Corpus, Sessions
-from segue.models.hg_gnn.memory.half_lives import GAPS, HalfLives
+from segue.graph.half_lives import GAPS, HalfLives
 from segue.settings import Settings
 from segue.settings.units import DAY, HOUR
 

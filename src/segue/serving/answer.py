@@ -17,19 +17,20 @@ class Recommendation:
         because: where the score comes from. ``text``: the reason in words; ``session``: for each item of the session
             its exact contribution to the score and the graph's relation from it to the recommended item; ``user`` and
             ``base``: the other contributions; ``terms``: the contributions by term of the model. Those of session,
-            user and base sum to the score.
+            user and base sum to the score. Empty where no reasons were asked for.
         discovery: whether places were reserved for items new to the user, and this is one.
     """
 
     item: str
     score: float
-    because: dict[str, Any]
+    because: dict[str, Any] = field(default_factory=dict)
     discovery: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON shape; the key ``discovery`` stands only where it is true."""
+        """The JSON shape; ``because`` stands only where reasons were asked for, ``discovery`` only where it is true."""
+        explained = {"because": self.because} if self.because else {}
         marked = {"discovery": True} if self.discovery else {}
-        return {"item": self.item, "score": self.score, "because": self.because, **marked}
+        return {"item": self.item, "score": self.score, **explained, **marked}
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
-from segue.evaluation.discovery import reserved_places
+from segue.data.arrays import IntArray
+from segue.evaluation.reserved import reserved_places
 
 NO_HISTORY = "the user has no history that the model knows: every item is new to them, and discover changes nothing"
 
 
-def with_discoveries(ordered: Tensor, new: Tensor, k: int, share: float, warnings: list[str]) -> Tensor:
+def with_discoveries(
+    ordered: IntArray, new: npt.NDArray[np.bool_], k: int, share: float, warnings: list[str]
+) -> IntArray:
     """The first k of an ordered list, of which a share of the places is reserved for new items.
 
     A list that holds as many new items anyway stays as it is; otherwise its last known items give way to the best new
@@ -19,7 +22,7 @@ def with_discoveries(ordered: Tensor, new: Tensor, k: int, share: float, warning
     Args:
         ordered: numbers of all eligible items, best first, [eligible].
         new: whether each item is new to the user, bool [items].
-        share: of the k places, see :func:`segue.evaluation.discovery.reserved_places`.
+        share: of the k places, see :func:`segue.evaluation.reserved.reserved_places`.
         warnings: what has to be said is added here.
 
     Returns:
@@ -32,6 +35,6 @@ def with_discoveries(ordered: Tensor, new: Tensor, k: int, share: float, warning
         warnings.append(f"discover {share:g} of {k} places reserves none; discover {1 / k:.2g} reserves one")
     if found < places:
         warnings.append(f"only {found} eligible items are new to the user, {places} places were reserved for them")
-    reserved = is_new & (torch.cumsum(is_new, 0) <= places)
+    reserved = is_new & (np.cumsum(is_new) <= places)
     others = ~reserved
-    return ordered[reserved | (others & (torch.cumsum(others, 0) <= k - int(reserved.sum())))]
+    return ordered[reserved | (others & (np.cumsum(others) <= k - int(reserved.sum())))]

@@ -3,82 +3,56 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import torch
-from torch import Tensor
 
-from segue.artifact.model_folder import Artifact, load_model, publish_model, refuse_existing
-from segue.contract.model import SessionEncoder
+from segue.artifact.contents import Contents
 from segue.data.arrays import IntArray
-from segue.data.batches import Batch, Past
-from segue.data.batches import request as request_batch
-from segue.data.present import present
-from segue.errors import ArtifactError
-from segue.nn.encoding import ScoreParts
+from segue.errors import ArtifactError, RequestError
+from segue.lean import folder as lean_folder
+from segue.lean.model import Answering, Floats, Parts, Scored
 from segue.serving.answer import Answer, Recommendation
+from segue.serving.asking import Reader, Request, Running, Understood
 from segue.serving.discovery import NO_HISTORY, with_discoveries
+from segue.serving.past_sessions import PastSession
+from segue.serving.ranking import best
 from segue.serving.reasons import Reasons
-from segue.serving.request import Seen, count_of, ids_of, seen_of, share_of, time_of, user_of
-from segue.serving.vocabulary import Vocabulary
+from segue.serving.request import Seen, count_of
 from segue.system.atomic import writing
 from segue.system.folders import refuse_nameless
+from segue.system.forks import compute_after_forks
 from segue.system.holding import held
 from segue.system.paths import named_path
 from segue.system.replacing import followed, under_construction
-from segue.system.torch_runtime import compute_after_forks
 
-_NOBODY = "nothing is known of this session or user"
-_NO_ITEM = "neither the session nor the history holds an item that the model knows"
-
-
-@dataclass(frozen=True)
-class _Request:
-    """A request in the model's numbers.
-
-    Attributes:
-        batch: what the model reads.
-        session: items that the recommendations follow; empty where nothing is known.
-        shown: known items of the running session, empty where `session` starts from the history.
-        past: items of the user's history.
-        skipped: ids of the request that the model does not know.
-        warnings: what has to be said about the request; answering it may add more.
-    """
-
-    batch: Batch
-    session: IntArray
-    shown: IntArray
-    past: IntArray
-    user_known: bool
-    skipped: tuple[str, ...]
-    warnings: list[str]
+_BLOCK_SCORES = 2**20
+"""Scores that are formed at a time where there are many requests: they stay near the processor."""
+_MOST_TOGETHER = 64
 
 
 class Recommender:
-    """A trained model that answers. Make one with :func:`segue.load`."""
+    """A trained model that answers. Make one with :func:`segue.load`.
 
-    def __init__(self, artifact: Artifact) -> None:
+    Most models answer without torch; what they answer is what torch would.
+    """
+
+    def __init__(self, artifact: Contents, model: Answering) -> None:
         compute_after_forks()
         self.artifact = artifact
+        self.model = model
         self._keep_alive: object = None
-        self.model = artifact.model
-        if isinstance(self.model, SessionEncoder):
-            self.model.eval()
-            with torch.inference_mode():
-                self.model.snapshot()
-        self.known_items = Vocabulary(artifact.items.column("item_id").to_pylist())
-        self.known_users = Vocabulary(artifact.users.column("user_id").to_pylist())
+        self._reader = Reader(artifact, model)
+        self.known_items, self.known_users = self._reader.items, self._reader.users
         self._names = _names(artifact.items)
-        self._explained = Reasons(self.model, self.known_items.ids, self._names)
-        self._user_sessions = np.searchsorted(artifact.history.user, np.arange(len(self.known_users) + 1))
-        self._trained_until = present(artifact.history.times)
-        self._support = np.bincount(artifact.history.items, minlength=self.model.n_items)
+        self._explained = Reasons(model, self.known_items.ids, self._names)
+        self._support = np.bincount(artifact.history.items, minlength=model.n_items).astype(np.float32)
 
     @classmethod
     def load(cls, folder: str | Path, keep_alive: object = None) -> Recommender:
@@ -86,12 +60,19 @@ class Recommender:
 
         `keep_alive` is an object that lives as long as the model, such as a temporary folder that is removed after it.
         """
-        model = cls(load_model(named_path(folder)))
+        artifact, answering = lean_folder.load(named_path(folder))
+        if answering is None:
+            from segue.serving.through_torch import answering_of  # torch takes seconds to import
+
+            answering = answering_of(artifact)
+        model = cls(artifact, answering)
         model._keep_alive = keep_alive
         return model
 
     def save(self, folder: str | Path) -> None:
         """Copy the model to a new folder. Raises ArtifactError when that exists or cannot be written."""
+        from segue.artifact.model_folder import publish_model, refuse_existing  # with torch
+
         out = named_path(folder)
         refuse_nameless(out, ArtifactError)
         with held(out, ArtifactError):
@@ -100,6 +81,11 @@ class Recommender:
             with writing(out), under_construction(place) as new:
                 shutil.copytree(self.artifact.folder, new, dirs_exist_ok=True)
                 publish_model(new, place)
+
+    @property
+    def trained_until(self) -> int:
+        """End of the training data, epoch ms."""
+        return self._reader.trained_until
 
     def name(self, item: str) -> str:
         """The name from the items file, or the id."""
@@ -113,10 +99,11 @@ class Recommender:
         exclude: Iterable[str] = (),
         candidates: Iterable[str] | None = None,
         *,
-        history: Sequence[str] | None = None,
+        history: Sequence[str] | Sequence[PastSession] | None = None,
         exclude_seen: Seen | None = None,
         time: int | datetime | np.datetime64 | None = None,
         discover: float = 0.0,
+        explain: bool = True,
     ) -> Answer:
         """Recommend the k best next items, best first.
 
@@ -127,7 +114,9 @@ class Recommender:
             k: how many, at least 1. Fewer eligible items: all of them, with a warning.
             exclude, candidates: items never shown, and the only ones that may be; unknown ones are warned of. Nothing
                 is excluded by default.
-            history: earlier items of the user, oldest first, used instead of what training saw of them.
+            history: the user's earlier sessions, oldest first, used instead of what training saw of them: each a
+                :class:`PastSession`, or a mapping with its ``items`` and ``times``. A plain list of ids is one session
+                at the end of the training data.
             exclude_seen: "session" leaves out the session's items, "history" those of the history too.
             time: the time of the request, epoch ms or a datetime (without a zone: UTC); by default the end of the
                 training data.
@@ -135,146 +124,127 @@ class Recommender:
                 neither in the history nor in the session. Where fewer of the k best are such items, the lowest others
                 give way to the best of them; the list stays in the order of scores. Such items are marked
                 ``discovery``. Too few of them, or a user without a history, are warned of.
+            explain: whether each item comes with its reasons; without them an answer takes half the time.
 
         Raises:
             RequestError: an argument that is not what it says above, such as k < 1, one id where a list of ids is
                 due, or several where one is.
         """
-        k, seen, share = count_of(k), seen_of(exclude_seen), share_of(discover)
-        request = self._request(user_of(user), ids_of(items, "items"), history, time_of(time, self._trained_until))
-        barred = self._barred(ids_of(exclude, "exclude"), seen, request)
-        eligible = self._eligible(barred, candidates, request.warnings)
-        scores = self._scores(request)
-        ordered = self._ordered(scores, eligible, k, request.warnings)
-        if share and not len(request.past):
-            request.warnings.append(NO_HISTORY)
-        if not share or not len(request.past):
-            return self._answer(request, ordered[:k], scores)
-        new = self._new(request)
-        best = with_discoveries(ordered, new, k, share, request.warnings)
-        return self._answer(request, best, scores, new)
+        request = Request(user, items, k, exclude, candidates, history, exclude_seen, time, discover, explain)
+        return self._answers([self.understand(request)])[0]
 
-    def _request(self, user: str | None, items: Sequence[str], history: Sequence[str] | None, now: int) -> _Request:
-        """The request in the model's numbers, with what has to be said about it."""
-        warnings: list[str] = []
-        shown, skipped = self.known_items.numbers(items)
-        number, past, known, past_skipped = self._past(user, history)
-        if user is not None and not known:
-            warnings.append(self._about_user(user, history is not None))
-        length = self.model.config.window.length
-        session = shown
-        if not len(session) and len(past.items):
-            session = past.items[-length:]
-            warnings.append("the session is empty: it starts from the user's last history items")
-        if not len(session):
-            missing = _NOBODY if history is None and not known else _NO_ITEM
-            warnings.append(f"{missing}: these are the most popular items")
-        batch = request_batch(session, number, now, past, length, fresh=history is not None or not known)
-        return _Request(batch, session, shown, past.items, known, (*skipped, *past_skipped), warnings)
+    def answer(self, request: Request, running: Running) -> Answer:
+        """The answer to a request of a live session."""
+        return self._answers([self._reader.understand(request, running)])[0]
 
-    def _answer(self, request: _Request, best: Tensor, scores: Tensor, new: Tensor | None = None) -> Answer:
-        """The answer; items are marked as discoveries where `new` [items] says that they are new to the user."""
-        reasons = self._reasons(request, best, scores)
-        items = [
-            Recommendation(self.known_items.ids[item], float(scores[item]), reason, new is not None and bool(new[item]))
-            for item, reason in zip(best.tolist(), reasons, strict=True)
-        ]
-        return Answer(tuple(items), request.skipped, request.user_known, tuple(request.warnings))
+    def scores(self, request: Request, running: Running) -> tuple[Floats, npt.NDArray[np.bool_] | None]:
+        """The scores of all items for such a request, [items], and which may be recommended, bool [items] or None for
+        all."""
+        understood = self._reader.understand(request, running)
+        scored = self.model.score([understood.asked]).scores[0] if understood.asked is not None else self._popular()
+        return scored, understood.eligible
 
-    def _scores(self, request: _Request) -> Tensor:
-        """Scores of all items, [items]: the model's, or popularity where nothing is known to ask the model about."""
-        if not len(request.session):
-            return torch.from_numpy(self._support.astype(np.float32))
-        with torch.inference_mode():
-            scores = self.model.scores(request.batch)[0].clone()
-        if not bool(torch.isfinite(scores).all()):
+    def history_of(self, user: str) -> list[PastSession]:
+        """What training saw of a user, oldest session first: with later sessions behind it a `history`."""
+        past = self._reader.trained_history(user)
+        ids, cells = self.known_items.ids, list(pairwise(past.offsets.tolist()))
+        return [PastSession([ids[i] for i in past.items[a:b]], past.times[a:b].tolist()) for a, b in cells]
+
+    def understand(self, request: Request | Mapping[str, Any]) -> Understood:
+        """A request for :meth:`recommend_many`, read and checked before it is answered.
+
+        Raises RequestError for a request that cannot be understood.
+        """
+        return self._reader.understand(Request.of(request))
+
+    def recommend_many(self, requests: Iterable[Request | Mapping[str, Any] | Understood]) -> Iterator[Answer]:
+        """Answer many requests, in their order and as :meth:`recommend` answers each; some are scored together.
+
+        Args:
+            requests: mappings of the arguments of :meth:`recommend`, such as ``{"user": "anna", "items": ["milk"],
+                "k": 5, "explain": False}``; they are read as the answers are taken.
+
+        Raises RequestError for a request that cannot be understood, with its number, counted from 1.
+        """
+        understood = (self._numbered(number, request) for number, request in enumerate(requests, start=1))
+        together = max(1, min(_MOST_TOGETHER, _BLOCK_SCORES // self.model.n_items))
+        while block := list(islice(understood, together)):
+            yield from self._answers(block)
+
+    def similar(self, item: str, k: int = 10) -> list[Recommendation]:
+        """The k items most similar to one, best first: by the cosine of their vectors where the model has vectors.
+
+        Raises RequestError for an unknown item, and for a model that cannot tell.
+        """
+        k, number = count_of(k), self.known_items.number(item)
+        if number is None:
+            raise RequestError(f"item {self.known_items.in_words([item])} is unknown to the model")
+        scores = np.array(self.model.similar(number), dtype=np.float64)
+        scores[number] = -np.inf
+        found = best(scores, min(k, len(scores) - 1))
+        return [Recommendation(self.known_items.ids[each], float(scores[each])) for each in found]
+
+    def _numbered(self, number: int, request: Request | Mapping[str, Any] | Understood) -> Understood:
+        try:
+            return request if isinstance(request, Understood) else self.understand(request)
+        except RequestError as error:
+            raise RequestError(f"request {number}: {error}") from None
+
+    def _answers(self, requests: Sequence[Understood]) -> list[Answer]:
+        """The answers to some requests, scored together."""
+        asked = [request.asked for request in requests if request.asked is not None]
+        scored = self.model.score(asked) if asked else None
+        answers, row = [], 0
+        for request in requests:
+            if request.asked is None or scored is None:
+                answers.append(self._answer(request, self._popular(), None, 0))
+            else:
+                answers.append(self._answer(request, scored.scores[row], scored, row))
+                row += 1
+        return answers
+
+    def _popular(self) -> Floats:
+        """Scores of all items where nothing is known to ask the model about, [items]."""
+        return self._support
+
+    def _answer(self, request: Understood, scores: Floats, scored: Scored | None, row: int) -> Answer:
+        """The answer to one request, from its scores [items]."""
+        if not np.isfinite(scores).all():
             raise ArtifactError(
                 f"the model {self.artifact.folder} gives scores that are not finite; train it again, with a lower"
                 " training.learning_rate"
             )
-        return scores
+        chosen, new = self._chosen(request, scores)
+        reasons = self._reasons(request, chosen, scores, scored, row) if request.explain else [{}] * len(chosen)
+        ids, values = self.known_items.ids, scores[chosen].tolist()
+        marks = new[chosen].tolist() if new is not None else [False] * len(chosen)
+        items = [
+            Recommendation(ids[item], *entry)
+            for item, *entry in zip(chosen.tolist(), values, reasons, marks, strict=True)
+        ]
+        return Answer(tuple(items), request.skipped, request.user_known, tuple(request.warnings))
 
-    def _about_user(self, user: str, with_history: bool) -> str:
-        if user in self.known_users:
-            return f"user '{user}' had too few sessions to be learned: answered with the vector of unknown users"
-        answered = "answered from the given history" if with_history else "answered as an anonymous session"
-        return f"user {self.known_users.in_words([user])} is unknown to the model: {answered}"
-
-    def _past(self, user: str | None, history: Sequence[str] | None) -> tuple[int, Past, bool, list[str]]:
-        """The user's number, their history, whether the model knows the user, and unknown items of the history."""
-        row = self.known_users.number(user) if user is not None else None
-        n_users = self.model.n_users
-        number = min(row, n_users) if row is not None else n_users
-        if history is not None:
-            items, skipped = self.known_items.numbers(ids_of(history, "history"))
-            times = np.full(len(items), self._trained_until, dtype=np.int64)
-            whole = np.array([0, len(items)] if len(items) else [0])  # without times: one session
-            return number, Past(items, times, whole), number < n_users, skipped
-        first, last = (self._user_sessions[row], self._user_sessions[row + 1]) if row is not None else (0, 0)
-        stored = self.artifact.history
-        cells = slice(int(stored.offsets[first]), int(stored.offsets[last]))
-        offsets = stored.offsets[first : last + 1] - stored.offsets[first]
-        past = Past(stored.items[cells].astype(np.int64), stored.times[cells], offsets)
-        return number, past, number < n_users, []
-
-    def _barred(self, exclude: Sequence[str], seen: Seen | None, request: _Request) -> IntArray:
-        """Numbers of the items that must not be recommended."""
-        excluded, unknown = self.known_items.numbers(exclude)
-        if unknown:
-            request.warnings.append(
-                f"{len(unknown)} of {len(exclude)} excluded items are unknown to the model and exclude nothing: "
-                f"{self.known_items.in_words(unknown)}"
-            )
-        barred = [excluded]
-        if seen in ("session", "history"):
-            barred.append(request.shown)
-        if seen == "history":
-            barred.append(request.past)
-        return np.concatenate(barred)
-
-    def _eligible(self, barred: IntArray, candidates: Iterable[str] | None, warnings: list[str]) -> Tensor:
-        """Whether each item may be recommended, [items]."""
-        eligible = torch.ones(len(self.known_items), dtype=torch.bool)
-        if candidates is not None:
-            wanted = ids_of(candidates, "candidates")
-            allowed, unknown = self.known_items.numbers(wanted)
-            eligible.fill_(False)
-            eligible[torch.from_numpy(allowed)] = True
-            if unknown:
-                warnings.append(
-                    f"{len(unknown)} of {len(wanted)} candidates are unknown to the model: "
-                    f"{self.known_items.in_words(unknown)}"
-                )
-        eligible[torch.from_numpy(barred)] = False
-        return eligible
-
-    def _ordered(self, scores: Tensor, eligible: Tensor, k: int, warnings: list[str]) -> Tensor:
-        """Numbers of the eligible items, best first; items with equal scores in the order of their ids."""
-        count = int(eligible.sum())
+    def _chosen(self, request: Understood, scores: Floats) -> tuple[IntArray, npt.NDArray[np.bool_] | None]:
+        """Numbers of the recommended items, best first; and whether each item is new to the user, where that counts."""
+        k, eligible, count = request.k, request.eligible, len(scores)
+        if eligible is not None:
+            scores, count = np.where(eligible, scores, -np.inf), int(eligible.sum())
         if count < k:
-            warnings.append(f"only {count} items are eligible, {k} were asked for")
-        ordered = torch.sort(scores.masked_fill(~eligible, float("-inf")), descending=True, stable=True).indices
-        return ordered[:count]
+            request.warnings.append(f"only {count} items are eligible, {k} were asked for")
+        if request.discover and not len(request.past):
+            request.warnings.append(NO_HISTORY)
+        if not request.discover or not len(request.past):
+            return best(scores, min(k, count)), None
+        new = np.ones(len(scores), dtype=np.bool_)
+        new[request.past] = new[request.shown] = False
+        return with_discoveries(best(scores, len(scores))[:count], new, k, request.discover, request.warnings), new
 
-    def _new(self, request: _Request) -> Tensor:
-        """Whether each item is neither in the user's history nor in the running session, bool [items]."""
-        new = torch.ones(len(self.known_items), dtype=torch.bool)
-        new[torch.from_numpy(np.concatenate([request.past, request.shown]))] = False
-        return new
-
-    def _reasons(self, request: _Request, best: Tensor, scores: Tensor) -> list[dict[str, Any]]:
-        if not len(best):
-            return []
-        batch = request.batch
-        if not len(request.session):
-            parts = ScoreParts(base=scores[best], popularity=True)
-        else:
-            with torch.inference_mode():
-                parts = self.model.parts(batch, best)
-        session = batch.items[0][batch.mask[0]].tolist()
-        # An anonymous session gets a user term too, that of everybody unknown: it speaks of no earlier session.
-        has_past = int(batch.user[0]) < self.model.n_users or bool(batch.past[0, 1] > batch.past[0, 0])
-        return self._explained.of(parts, best, session, has_past=has_past)
+    def _reasons(
+        self, request: Understood, chosen: IntArray, scores: Floats, scored: Scored | None, row: int
+    ) -> list[dict[str, Any]]:
+        popular = Parts(base=scores[chosen], popularity=True)
+        parts = scored.parts(row, chosen) if scored is not None and len(chosen) else popular
+        return self._explained.of(parts, chosen, request.session, has_past=request.has_past)
 
 
 def _names(items: pa.Table) -> dict[str, str]:

@@ -84,6 +84,9 @@ def ids_of(values: Any, what: str) -> list[str]:
         raise RequestError(f"{what} are a list of ids, the oldest first, found {_shown(values)}, which has no order")
     texts = []
     for place, value in enumerate(values, start=1):
+        if type(value) is str and value:  # nearly all are, and it is their text already
+            texts.append(value)
+            continue
         text = id_text(value) if _is_one_id(value) else None
         if text is None:
             raise RequestError(f"{what}: entry {place} is no id but {_shown(value)}; leave it out")

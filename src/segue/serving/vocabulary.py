@@ -34,6 +34,20 @@ class Vocabulary:
         """The number of an id; None when it is unknown."""
         return self._number.get(each)
 
+    def add(self, each: str) -> int:
+        """A number for an id that is not known yet: the next one."""
+        self._number[each] = len(self.ids)
+        self.ids.append(each)
+        return self._number[each]
+
+    def cut(self, length: int) -> list[str]:
+        """Forget the ids from a number on; returns them."""
+        gone = self.ids[length:]
+        del self.ids[length:]
+        for each in gone:
+            del self._number[each]
+        return gone
+
     def numbers(self, wanted: Sequence[str]) -> tuple[IntArray, list[str]]:
         """The numbers of the known ids, int64, and the unknown ids; both in the order of `wanted`."""
         known = [self._number[each] for each in wanted if each in self._number]

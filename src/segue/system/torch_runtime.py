@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,17 +40,6 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@cache
-def compute_after_forks() -> None:
-    """Let every process that this one forks compute with one thread; once for the whole process.
-
-    The threads of PyTorch do not live on in a forked process, and the first operation that is divided among them waits
-    for them for ever. A server that loads a model and then forks its workers (``gunicorn --preload``) would never
-    answer.
-    """
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from segue.contract.model import Need, Overrides, SessionEncoder, SessionModel
 from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
 from segue.data.stored import check_arrays, forms_alone
+from segue.graph.half_lives import HalfLives
 from segue.graph.hetero import ExtraUsers, HeteroGraph, full_field, receptive_field
 from segue.graph.propagation import Csr
 from segue.graph.relations import build_relations
@@ -26,7 +27,6 @@ from segue.models.hg_gnn.explain import take_apart
 from segue.models.hg_gnn.layers import HGNN, Propagated, Tables
 from segue.models.hg_gnn.memory.entries import Recalled
 from segue.models.hg_gnn.memory.facts import FACTS
-from segue.models.hg_gnn.memory.half_lives import HalfLives
 from segue.models.hg_gnn.memory.recall import Recall
 from segue.models.hg_gnn.memory.sources import MemorySource
 from segue.models.hg_gnn.memory.weights import AddedMemory, PointerMemory, constant_linear
@@ -61,6 +61,7 @@ class HGGNN(SessionEncoder):
     presets: ClassVar[Mapping[str, Overrides]] = PRESETS
     space: ClassVar[Space] = SPACE
     spaces: ClassVar[Mapping[str, Space]] = SPACES
+    lean_form: ClassVar[str | None] = "hg_gnn"
 
     log_share: Tensor
 
@@ -259,6 +260,17 @@ class HGGNN(SessionEncoder):
         """Parameters, counts and graph."""
         graph = {f"graph.{name}": tensor for name, tensor in self.graph.arrays().items()}
         return {**super().arrays(), **graph}
+
+    @torch.no_grad()
+    def derived(self) -> dict[str, Tensor]:
+        """The refined vectors of eq. (8) and, for users that the graph does not know, the inputs of later layers."""
+        if not self.config.embeddings:
+            return {}
+        whole = self.hgnn.propagate(full_field(self.graph, len(self.hgnn.layers)))
+        asked = (ITEM, USER) if self.config.reads_users else (ITEM,)
+        inputs = enumerate(whole.inputs[1:] if self.config.reads_users else (), start=1)
+        refined = {f"refined.{node_type}": whole.refined[node_type] for node_type in asked}
+        return refined | {f"input.{layer}.item": tables[ITEM] for layer, tables in inputs}
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """Take back what :meth:`arrays` returned."""

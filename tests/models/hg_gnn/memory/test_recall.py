@@ -14,10 +14,10 @@ from worlds import DAY, corpus_of
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
+from segue.graph.half_lives import HalfLives
 from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.memory.entries import Entries, Recalled, lookup
 from segue.models.hg_gnn.memory.facts import facts_of
-from segue.models.hg_gnn.memory.half_lives import HalfLives
 from segue.models.hg_gnn.memory.sources import BASKET_ENTRIES, SOURCES
 from segue.models.hg_gnn.memory.tables import PopularityByPeriod
 from segue.settings.units import HOUR

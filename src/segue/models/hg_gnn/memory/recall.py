@@ -14,10 +14,10 @@ from segue.data.batches import Batch, Prefixes, Window
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.data.stored import Layout, check_rows
+from segue.graph.half_lives import HalfLives
 from segue.graph.tables import EdgeTables, closeness
 from segue.models.hg_gnn.memory.entries import Entries, Recalled
 from segue.models.hg_gnn.memory.facts import FACTS, facts_of
-from segue.models.hg_gnn.memory.half_lives import HalfLives
 from segue.models.hg_gnn.memory.question import Question
 from segue.models.hg_gnn.memory.sources import SOURCES, TABLE, Counts, MemorySource
 from segue.models.hg_gnn.memory.tables import LARGEST_COUNT, PairTable, PopularityByPeriod

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from segue.data.arrays import IntArray, offsets_of
 from segue.data.stored import Layout
 from segue.data.tensors import spans
+from segue.graph.popularity import EventsByPeriod, close_period, largest, period_of
 from segue.graph.tables import CsrTable
 from segue.settings.units import HOUR
 
@@ -21,9 +21,6 @@ LARGEST_COUNT = 2**53
 """Bound on stored counts: exact also as floating point."""
 LARGEST_TIME = 2**62
 """Bound on stored times and numbers of periods."""
-_MOST_PERIODS = 5_000
-_NEGLIGIBLE = 2**-10
-"""Decayed counts below this are forgotten."""
 
 
 class StoredTable(nn.Module):
@@ -119,24 +116,17 @@ class PopularityByPeriod(StoredTable):
             items, times: of every event, [events]; times in epoch ms.
             half_life: in ms. top: items kept per period.
         """
-        span = int(times.max() - times.min()) if len(times) else 0
-        period = int(max(HOUR, half_life / 4, -(-span // _MOST_PERIODS)))
-        number = times // period
-        start = int(number.min()) if len(number) else 0
-        number = number - start
-        order = np.argsort(number, kind="stable")
-        bounds = np.searchsorted(number[order], np.arange(int(number.max(initial=-1)) + 2))
+        period = period_of(times, half_life)
+        events = EventsByPeriod(items, times, period)
         decay = 2.0 ** -(period / half_life)
         state = np.zeros(n_items)
-        kept = [_largest(state, top)]
-        for first, end in pairwise(bounds):
-            state *= decay
-            state[state < _NEGLIGIBLE] = 0
-            state += np.bincount(items[order[first:end]], minlength=n_items)
-            kept.append(_largest(state, top))
+        kept = [largest(state, top)]
+        for number in range(events.periods):
+            close_period(state, events.of(number), decay)
+            kept.append(largest(state, top))
         found, values = (np.concatenate(arrays) for arrays in zip(*kept, strict=True))
         offsets = offsets_of(np.array([len(ids) for ids, _ in kept]))
-        arrays = (np.array(start), np.array(period), offsets, found.astype(np.int32), values)
+        arrays = (np.array(events.start), np.array(period), offsets, found.astype(np.int32), values)
         return cls(*(torch.from_numpy(array) for array in arrays))
 
     @staticmethod
@@ -157,11 +147,3 @@ class PopularityByPeriod(StoredTable):
         start = self.offsets[row]
         cells, owner = spans(start, self.offsets[row + 1] - start)
         return self.items.index_select(0, cells).long(), self.values.index_select(0, cells), owner
-
-
-def _largest(state: npt.NDArray[Any], top: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The largest values above zero with their places, by place; ties at the cut go to the lower place."""
-    places = np.flatnonzero(state)
-    if len(places) > top:
-        places = np.sort(places[np.argsort(-state[places], kind="stable")[:top]])
-    return places, state[places]

@@ -1,0 +1,186 @@
+"""Speed of answers: processor time of one, answers per processor second, start of the command; one thread.
+
+python benchmarks/serving.py [--keep FOLDER]
+
+With --keep the models stay in a folder, and a later run takes those that it finds there.
+
+The model is trained for a moment on a generated log: its answers cost what those of a good one do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import machine
+from generate import generate
+from segue.settings import Nested
+
+if TYPE_CHECKING:
+    from segue.serving.recommender import Recommender
+from speed import table
+
+DIM = 128
+CATALOGUES = {3_000: 40_000, 38_615: 385_135}
+"""Items → sessions of the log."""
+TRAINING: Nested = {"model": {"dim": DIM}, "training": {"max_epochs": 1, "pass_events": 20_000, "batch_events": 2_048}}
+REQUESTS, REPEATS, TOGETHER = 256, 7, 64
+MIB = 2**20
+WANTED = {
+    3_000: {"many_per_second": 3_000.0},
+    38_615: {"plain_ms": 1.5, "explained_ms": 3.0, "many_per_second": 1_000.0},
+}
+UNITS = {"plain_ms": "one, ms", "explained_ms": "one with reasons, ms", "many_per_second": "many, per second"}
+
+
+def train(folder: Path, items: int) -> Path:
+    """A model of a generated log with so many items; the one that is there, where there is one."""
+    from segue.data.preparation.prepare import prepare
+    from segue.pipeline import fit as pipeline
+    from segue.pipeline.settings import settings_for_corpus, settings_for_log
+
+    log, corpus, out = folder / f"log-{items}.parquet", folder / f"corpus-{items}", folder / f"model-{items}"
+    if out.exists():
+        return out
+    generate(log, items=items, sessions=CATALOGUES[items])
+    source, settings = settings_for_log(log, {})
+    prepare(source, corpus, settings)
+    return pipeline.train(corpus, out, settings_for_corpus(corpus, TRAINING), pipeline.Options())
+
+
+def fastest(call: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Least processor seconds of a call: others share the machine, and what they take is not the call's."""
+    call()
+    seconds = []
+    for _ in range(repeats):
+        began = time.process_time()
+        call()
+        seconds.append(time.process_time() - began)
+    return min(seconds)
+
+
+def answers(folder: Path) -> dict[str, float]:
+    """Processor time of answers to sessions of train, cut at a random place."""
+    import numpy as np
+
+    from segue.serving.recommender import Recommender
+
+    began = time.process_time()
+    model = Recommender.load(folder)
+    load, found = time.process_time() - began, model.artifact.history
+    random, requests = np.random.default_rng(0), []
+    for session in random.integers(0, len(found), REQUESTS):
+        items = found.items[found.offsets[session] : found.offsets[session + 1]]
+        shown = [model.known_items.ids[item] for item in items[: random.integers(1, len(items) + 1)]]
+        user = model.known_users.ids[found.user[session]]
+        requests.append({"user": user, "items": shown, "explain": False})
+
+    def one(request: dict[str, Any], explain: bool) -> float:
+        return 1e3 * fastest(lambda: model.recommend(**{**request, "explain": explain}))
+
+    blocks = [requests[first : first + TOGETHER] for first in range(0, REQUESTS, TOGETHER)]
+    many = sum(fastest(partial(answer_all, model, block)) for block in blocks)
+    vectors, event = random.random((DIM + 1, len(model.known_items)), np.float32), random.random(DIM + 1, np.float32)
+    return {
+        "items": len(model.known_items),
+        "load_s": load,
+        "plain_ms": statistics.median(one(request, False) for request in requests[:64]),
+        "explained_ms": statistics.median(one(request, True) for request in requests[:64]),
+        "many_per_second": REQUESTS / many,
+        "floor_ms": 1e3 * fastest(lambda: event @ vectors, 50),
+    }
+
+
+def answer_all(model: Recommender, requests: list[dict[str, Any]]) -> int:
+    """Answer some requests; the number of their answers."""
+    return sum(1 for _ in model.recommend_many(requests))
+
+
+def through_torch(folder: Path) -> float:
+    """Median processor ms of one answer without reasons through torch, as every answer was before."""
+    import torch
+
+    from segue.artifact.model_folder import read_model
+    from segue.lean import folder as lean
+    from segue.serving.recommender import Recommender
+    from segue.serving.through_torch import ThroughTorch
+
+    torch.set_num_threads(1)
+    model = Recommender(lean.load(folder)[0], ThroughTorch(read_model(folder).model))
+    sessions = [model.known_items.ids[place : place + 5] for place in range(32)]
+    user = model.known_users.ids[0]
+    return 1e3 * statistics.median(
+        fastest(partial(model.recommend, user, session, explain=False)) for session in sessions
+    )
+
+
+def command_seconds(folder: Path) -> float:
+    """Processor seconds of ``segue recommend`` from its start to its end."""
+
+    def spent() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    command = [sys.executable, "-m", "segue", "recommend", str(folder), "--items", "item_000001"]
+    seconds = []
+    for _ in range(REPEATS):
+        began = spent()
+        subprocess.run(command, check=True, capture_output=True)
+        seconds.append(spent() - began)
+    return min(seconds)
+
+
+def row(folder: Path, items: int) -> dict[str, Any]:
+    """Everything that is measured of one catalogue."""
+    model = train(folder, items)
+    measured = machine.measure(answers, model)
+    torch_ms = machine.measure(through_torch, model).value
+    found = {**measured.value, "torch_ms": torch_ms, "command_s": command_seconds(model)}
+    found["times_torch"] = torch_ms / found["plain_ms"]
+    found["of_floor"] = found["plain_ms"] / found["floor_ms"]
+    found["peak_mib"] = measured.peak_rss_bytes / MIB
+    return {**found, "wanted": ", ".join(f"{UNITS[name]} {value:,g}" for name, value in WANTED[items].items())}
+
+
+def main() -> None:
+    """Train the models, measure, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", type=Path)
+    keep = parser.parse_args().keep
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with tempfile.TemporaryDirectory(prefix="segue-bench-") as scratch:
+        rows = [row(keep or Path(scratch), items) for items in CATALOGUES]
+    columns = {
+        "items": ",.0f", "plain_ms": ".2f", "explained_ms": ".2f", "many_per_second": ",.0f", "torch_ms": ".2f",
+        "times_torch": ".1f", "floor_ms": ".2f", "of_floor": ".1f", "load_s": ".2f", "command_s": ".2f",
+        "peak_mib": ",.0f", "wanted": "",
+    }  # fmt: skip
+    text = "\n\n".join(
+        [
+            "# Speed of answers",
+            "`python benchmarks/serving.py` trains preset `segue` (d = 128) for a moment on generated logs of Last.fm"
+            " shape and answers sessions of them. All times are processor time on one thread, the least of several.",
+            "## Answers per processor second",
+            table(rows, columns),
+            "plain, explained: one answer of ten items by `recommend`, without and with reasons. many: answers of"
+            " `recommend_many` per processor second, without reasons. torch: one plain answer through torch, the only"
+            " way before. floor: the product of one vector with all item vectors alone. load: `segue.load` with a warm"
+            " file cache; command: `segue recommend` from start to end; peak: memory of the process that answers.",
+        ]
+    )
+    machine.write("serving", {"answers": rows}, text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The live counts as one request may see them: without its own session, and cut as the stored tables are."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from segue.data.arrays import FloatArray, IntArray
+from segue.graph.tables import closeness
+from segue.lean.hg_gnn.sources import MemorySource
+from segue.lean.hg_gnn.tables import Counts
+from segue.lean.live.overlay import Overlay, summed
+from segue.lean.live.pairs import pairs_of
+from segue.lean.live.periods import LivePeriods
+from segue.lean.live.train import Row
+
+_ROUNDING = 1e-12
+"""Share by which a closeness must exceed the cut, as in :mod:`segue.lean.hg_gnn.tables`."""
+_STEPS = 2.0**30
+"""Steps of closeness that order companions, as where they are counted: a tie is not decided by rounding."""
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One table of a view, as the sources read it."""
+
+    view: View
+    name: str
+
+    def row(self, item: int) -> Row:
+        """Items and counts that one item suggests, those above the cut."""
+        items, counts = self.view.whole(self.name, item)
+        top = self.view.top
+        if len(items) <= top:
+            return items, counts
+        least = -np.partition(-counts, top)[top]
+        return items[counts > least], counts[counts > least]
+
+
+class View:
+    """The counts for one request; its attributes are those of :class:`segue.lean.hg_gnn.tables.Counts`.
+
+    Args:
+        own: items of the running session as they were counted, oldest first.
+        top: items that each item may suggest, and the first one beyond them bounds the others.
+    """
+
+    def __init__(self, stored: Counts, overlay: Overlay, periods: Mapping[str, LivePeriods], own: IntArray, top: int):
+        self.half_life, self.centre, self.spread = stored.half_life, stored.centre, stored.spread
+        self.on: frozenset[MemorySource] = stored.on
+        self.periods, self.top = periods, top
+        self._overlay, self._own = overlay, own.tolist()
+        self.pairs = {name: _Table(self, name) for name in stored.pairs}
+
+    @cached_property
+    def support(self) -> IntArray:
+        """Sessions that hold each item, the running one left out."""
+        if not self._own:
+            return self._overlay.support
+        support = self._overlay.support.copy()
+        support[list(set(self._own))] -= 1
+        return support
+
+    @cached_property
+    def _own_rows(self) -> Mapping[tuple[str, int], Counter[int]]:
+        """What the running session has added to the counts."""
+        rows: dict[tuple[str, int], Counter[int]] = defaultdict(Counter)
+        for table, row, item, weight in pairs_of(self._own):
+            rows[table, row][item] += weight
+        return rows
+
+    def whole(self, table: str, item: int) -> Row:
+        """All items and counts of a row."""
+        row, own = self._overlay.row(table, item), self._own_rows.get((table, item))
+        return summed(row, own, -1) if own else row
+
+    def known_companions(self, item: int) -> int:
+        """How many companions of an item there are at most, those in reach of the cut."""
+        return min(len(self.whole("basket", item)[0]), self.top)
+
+    def companions(self, sources: IntArray, most: int) -> tuple[IntArray, FloatArray, IntArray]:
+        """C / sqrt((n_source + 20) (n_i + 20)) of at most `most` companions i of each source: item, value, source's
+        index."""
+        found = [self._closest(source, most) for source in sources.tolist()]
+        owner = np.repeat(np.arange(len(found)), [len(items) for items, _ in found])
+        return np.concatenate([items for items, _ in found]), np.concatenate([values for _, values in found]), owner
+
+    def _closest(self, source: int, most: int) -> tuple[IntArray, FloatArray]:
+        items, shared = self.whole("basket", source)
+        values = closeness(shared, self.support[items], self.support[source])
+        if len(items) > min(most, self.top):
+            items, values, least = _first(items, values, min(most, self.top))
+            kept = values > least * (1 + _ROUNDING)
+            return items[kept], values[kept]
+        order = np.lexsort((items, -np.round(values * _STEPS)))
+        return items[order], values[order]
+
+
+def _first(items: IntArray, values: FloatArray, top: int) -> tuple[IntArray, FloatArray, float]:
+    """The `top` closest companions, ties by item, and the closeness of the first one beyond them."""
+    steps = -np.round(values * _STEPS)
+    near = np.flatnonzero(steps <= np.partition(steps, top)[top])
+    near = near[np.lexsort((items[near], steps[near]))]
+    return items[near[:top]], values[near[:top]], float(values[near[top]])

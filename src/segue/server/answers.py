@@ -1,0 +1,222 @@
+"""The answers. The schema of the API is made from these classes; a key that has no value is left out."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True, frozen=True)
+
+
+class Reason(_Answer):
+    """Where a score comes from; the contributions of session, user and base sum to it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    text: str
+    """The reason in words."""
+    session: list[dict[str, Any]]
+    """What each item of the session adds, and its relation to the recommended item."""
+    user: float
+    """What the user adds."""
+    base: float
+    """What is left, popularity included."""
+    terms: dict[str, float]
+    """The contributions by term of the model."""
+
+
+class Recommended(_Answer):
+    """One recommended item."""
+
+    item: str
+    """Id of the item."""
+    name: str
+    """Name for people; the id where it has none."""
+    score: float
+    """The model's score."""
+    because: Reason | None = None
+    """Why, where that was asked for."""
+
+
+class Recommendation(_Answer):
+    """The recommended items, best first."""
+
+    recommendation_id: str
+    """Id of this answer."""
+    model_version: str
+    """Version of the model that gave it."""
+    items: list[Recommended]
+    """The items, best first."""
+    skipped: list[str]
+    """Items of the session or history that the model does not know."""
+    user_known: bool
+    """Whether the model was trained on the user, or live events name them."""
+    warnings: list[str]
+    """What has to be said about the request."""
+
+
+class RecommendationBatch(_Answer):
+    """The answers to several requests."""
+
+    answers: list[Recommendation]
+    """The answers, in the order of the requests."""
+
+
+class Accepted(_Answer):
+    """The events are kept for good."""
+
+    accepted: int
+    """Events that are new."""
+    duplicates: int
+    """Events whose id had come already."""
+
+
+class Forgotten(_Answer):
+    """The live history of a user is gone."""
+
+    user: str
+    """Id of the user."""
+    events: int
+    """Live events that were removed."""
+
+
+class Named(_Answer):
+    """An item or a user."""
+
+    id: str
+    """The id."""
+    name: str
+    """Name for people; the id where it has none."""
+
+
+class Found(_Answer):
+    """Results of a search, the best first."""
+
+    results: list[Named]
+    """The results."""
+
+
+class Neighbour(_Answer):
+    """A neighbour of an item."""
+
+    id: str
+    """Id of the item or user."""
+    name: str
+    """Name for people."""
+    weight: int
+    """How often, in the train sessions."""
+
+
+class Relation(_Answer):
+    """The strongest neighbours by one relation."""
+
+    relation: Literal["adjacent_in", "adjacent_out", "similar", "interacted_by"]
+    """Name of the relation."""
+    text: str
+    """The relation in words."""
+    neighbours: list[Neighbour]
+    """The neighbours, strongest first."""
+
+
+class Item(_Answer):
+    """An item that the model knows."""
+
+    item: str
+    """Id of the item."""
+    name: str
+    """Name for people."""
+    attributes: dict[str, str]
+    """The other columns of the items file, where they have a value."""
+    events: int
+    """Events of the item in the train sessions."""
+    relations: list[Relation]
+    """The strongest neighbours by relation."""
+
+
+class Visit(_Answer):
+    """A session of a user."""
+
+    items: list[Named]
+    """Its items, oldest first."""
+    end: int
+    """Time of its last event, epoch milliseconds."""
+    live: bool
+    """Whether it came after training, as live events."""
+    session: str | None = None
+    """Id of the session, where it is a live one."""
+
+
+class Favourite(_Answer):
+    """An item that a user comes back to."""
+
+    id: str
+    """Id of the item."""
+    name: str
+    """Name for people."""
+    events: int
+    """How often, live events included."""
+
+
+class User(_Answer):
+    """What is known of a user."""
+
+    user: str
+    """Id of the user."""
+    name: str
+    """Name for people; the id where there is none."""
+    known: bool
+    """Whether the model was trained on the user, or live events name them."""
+    trained: bool
+    """Whether the model has a vector of its own for the user."""
+    favourites: list[Favourite]
+    """The most frequent items."""
+    sessions: list[Visit]
+    """The last sessions that have ended, newest first."""
+    live_session: Visit | None = None
+    """The session that goes on."""
+
+
+class Model(_Answer):
+    """The model that answers."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_version: str
+    """Version: the beginning of the hash of the model's manifest."""
+    name: str
+    """Name of the model, with its preset."""
+    fingerprint: str
+    """Fingerprint of the corpus that it was trained on."""
+    sizes: dict[str, int]
+    """Items, users, train sessions and events."""
+    index: dict[str, Any]
+    """How the best items are found."""
+    settings: dict[str, Any]
+    """Settings of the run."""
+    metrics: dict[str, Any]
+    """Part → metrics of its evaluation, where it was measured."""
+    live: dict[str, Any]
+    """How live events become sessions."""
+
+
+class Reloaded(_Answer):
+    """All workers answer with the model that is in the folder now."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_version: str
+    """Version that answers now."""
+    previous_version: str
+    """Version that answered before."""
+
+
+class Health(_Answer):
+    """The state of a worker."""
+
+    status: Literal["ok"]
+    """Always "ok": a worker in trouble answers with a problem."""
+    model_version: str | None = None
+    """Version of the model that is ready to answer."""

@@ -1,0 +1,76 @@
+"""What a request may cost: the size and the time of its body."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive
+
+from segue.server.problems import Refusal
+
+_MOST_PARAMETERS = 20
+
+
+class ClientGone(Exception):
+    """The client has closed the connection: nobody waits for an answer."""
+
+
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, size: int, seconds: float) -> bytes:
+    """The body of a request.
+
+    Args:
+        size: most bytes. seconds: within which all of it must have come.
+
+    Raises Refusal for a body that is larger, slower, compressed, or said to be no JSON; ClientGone.
+    """
+    _check_kind(headers)
+    given = headers.get(b"content-length", b"")
+    if given.isdigit() and int(given) > size:
+        raise _too_large(size)
+    pieces, got = [], 0
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                piece = message.get("body", b"")
+                got += len(piece)
+                if got > size:
+                    raise _too_large(size)
+                pieces.append(piece)
+                if not message.get("more_body"):
+                    return b"".join(pieces)
+    except TimeoutError:
+        raise Refusal(
+            408, f"the body did not arrive within {seconds:g} seconds; send it faster", headers={"Connection": "close"}
+        ) from None
+
+
+def read_query(query: bytes) -> dict[str, str]:
+    """The parameters of a query. Raises Refusal for too many of them, and for one that is given twice."""
+    try:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+    except ValueError:
+        raise Refusal(422, f"the query has more than {_MOST_PARAMETERS} parameters") from None
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Refusal(422, "the query has a parameter twice; send each once")
+    return found
+
+
+def _check_kind(headers: Mapping[bytes, bytes]) -> None:
+    # A missing type too: a page of another site can make a browser post a body, but not as JSON without being asked.
+    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    if kind != b"application/json":
+        shown = kind.decode("latin-1")[:60]
+        raise Refusal(415, f"the body is of type '{shown}'; send Content-Type: application/json")
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding != b"identity":
+        raise Refusal(415, f"the body is encoded as '{encoding.decode('latin-1')[:60]}'; send it as it is")
+
+
+def _too_large(size: int) -> Refusal:
+    return Refusal(413, f"the body is larger than {size:,} bytes; send less at a time", headers={"Connection": "close"})

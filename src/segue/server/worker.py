@@ -1,0 +1,190 @@
+"""One worker: a process that loads the model, opens the store and answers requests on a socket it was given.
+
+It is started by :mod:`segue.server.run` as ``python -m segue.server.worker SPECIFICATION``, and hears from it over a
+line of its own, see :mod:`segue.server.control`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+
+import uvicorn
+import uvloop
+
+from segue.errors import UserMistake
+from segue.server import log, metrics
+from segue.server.answering import Answering
+from segue.server.app import App
+from segue.server.control import Control, Line
+from segue.server.engine import Engine
+from segue.server.patience import within
+from segue.server.route import Context
+from segue.server.service import Service, now_ms
+from segue.server.settings import ServerSettings
+from segue.server.store.event import StoreUnavailable
+from segue.server.store.measured import MeasuredStore
+from segue.server.store.opening import open_store
+from segue.server.store.writer import Writer
+from segue.server.tokens import Tokens, read_tokens
+from segue.settings.base import Config
+
+_PRUNE_EVERY = 3600.0
+"""Seconds between two removals of old events."""
+_KEEP_ALIVE = 75
+"""Seconds for which an idle connection is kept: a little longer than proxies keep theirs."""
+
+
+class Specification(Config):
+    """What a worker is told when it is started.
+
+    Attributes:
+        number: of the workers, from 0. listening, line: descriptors of the sockets that it inherits.
+    """
+
+    model: Path
+    state: Path
+    store: str
+    token_file: Path | None = None
+    settings: ServerSettings = ServerSettings()
+    live: bool = False
+    number: int = 0
+    listening: int
+    line: int
+
+
+@dataclass
+class _Models:
+    """The model that answers, and the one that was loaded to take its place."""
+
+    folder: Path
+    service: Service
+    live: bool
+    loaded: Engine | None = None
+
+    async def load(self) -> str:
+        """Load what is in the folder now, and count what happened since; returns its version."""
+        self.loaded = await asyncio.to_thread(self._loaded)
+        return self.loaded.version
+
+    def _loaded(self) -> Engine:
+        engine = Engine(self.folder, live=self.live)
+        self.service.begin(engine)
+        return engine
+
+    def swap(self) -> None:
+        """Let the loaded model answer; requests that have begun end with the model that they began with."""
+        if self.loaded is not None:
+            metrics.model(self.loaded.version, previous=self.service.engine.version)
+            self.service.engine, self.loaded = self.loaded, None
+
+    def drop(self) -> None:
+        """Forget the loaded model."""
+        self.loaded = None
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to this module."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def main() -> None:
+    """Work as the specification in the first argument says."""
+    given = Specification.model_validate_json(sys.argv[1])
+    log.take_over()
+    # A terminal sends its signals to all processes of the command: the one that started this worker answers them.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    uvloop.run(_work(given))
+
+
+async def _work(given: Specification) -> None:
+    line = await Line.over(socket(fileno=given.line))
+    try:
+        service, tokens = await asyncio.to_thread(_opened, given)
+    except UserMistake as error:
+        line.send(say="failed", why=str(error))
+        await line.hang_up()
+        sys.exit(2)
+    server: _Server
+    models = _Models(given.model, service, given.live)
+    control = Control(line, models.load, models.swap, models.drop, lambda: setattr(server, "should_exit", True))
+    answering, writer = Answering(service), Writer(service.store)
+    looking_up = ThreadPoolExecutor(4, "segue-look-up")
+    context = Context(service, writer, control, answering, looking_up, bool(tokens))
+    server = _Server(_config(App(context, given.settings, tokens), given.settings))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: setattr(server, "should_exit", True))
+    tasks = [asyncio.create_task(work) for work in (control.obey(), _say_ready(server, line, service.engine.version))]
+    if given.number == 0:
+        tasks.append(asyncio.create_task(_prune(service)))
+    try:
+        await server.serve(sockets=[socket(fileno=given.listening)])
+    finally:
+        for task in tasks:
+            task.cancel()
+        for thread in (answering, writer):
+            thread.close()
+        looking_up.shutdown(cancel_futures=True)
+        service.store.close()
+        await line.hang_up()
+        gc.unfreeze()  # libraries written in C++ complain of what is left over
+
+
+def _opened(given: Specification) -> tuple[Service, Tokens]:
+    """The model, the store and the tokens. Raises UserMistake."""
+    engine = Engine(given.model, live=given.live)
+    store = MeasuredStore(open_store(given.store, given.state, given.settings))
+    metrics.model(engine.version)
+    gc.collect()
+    gc.freeze()  # what was loaded is not looked at again by every collection
+    return Service(engine, store, given.settings), read_tokens(given.token_file)
+
+
+async def _say_ready(server: uvicorn.Server, line: Line, version: str) -> None:
+    """Tell the starting process, once connections are accepted."""
+    while not server.started:
+        await asyncio.sleep(0.01)
+    line.send(say="ready", version=version)
+
+
+async def _prune(service: Service) -> None:
+    """Remove what is older than it may be, now and every hour."""
+    while True:
+        try:
+            before = service.kept_from(now_ms())
+            count = await asyncio.to_thread(service.store.prune, before)
+            if count:
+                log.line("info", "pruned", events=count)
+        except StoreUnavailable as error:
+            log.line("error", "store", why=str(error))
+        await asyncio.sleep(_PRUNE_EVERY)
+
+
+def _config(app: App, settings: ServerSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=within(settings.body_seconds),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""A model that answers and goes on counting: items that are new get a number, and sessions are added to its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from segue.errors import ConfigError
+from segue.lean.hg_gnn import LeanHGGNN
+from segue.lean.live.model import LiveHGGNN
+from segue.lean.model import Floats
+from segue.serving.recommender import Recommender
+
+MOST_NEW = 20_000
+"""Most items that are new at a time; others are unknown until the next training."""
+
+
+class LiveRecommender(Recommender):
+    """A recommender over a memory of its own; the model that it was made from stays as it is.
+
+    Raises ConfigError for a model without a memory of counts.
+    """
+
+    def __init__(self, base: Recommender) -> None:
+        if not isinstance(base.model, LeanHGGNN) or base.model.counts is None:
+            title = base.artifact.settings.model.name
+            raise ConfigError(
+                f"{base.artifact.folder} ({title}) has no memory of counts that could be live: leave --live out, or"
+                " train a model of preset segue or memory"
+            )
+        self.live: LiveHGGNN = LiveHGGNN(base.model, base.artifact.history)
+        super().__init__(base.artifact, self.live)
+
+    def number(self, item: str) -> int | None:
+        """The number of an item, trained or new; None for an unknown one."""
+        return self.known_items.number(item)
+
+    def id(self, number: int) -> str:
+        """The id of an item."""
+        return self.known_items.ids[number]
+
+    def learn(self, item: str) -> int | None:
+        """A number for an item that is unknown so far; None where there are too many new ones."""
+        if len(self.known_items) - self.live.trained_items >= MOST_NEW:
+            return None
+        self._names[item] = item
+        return self.known_items.add(item)
+
+    def add(self, items: Sequence[int], first: int = 0) -> None:
+        """Count the events of a session from place `first` on; those before it were counted."""
+        self.live.add(items, first)
+
+    def take_out(self, items: Sequence[int]) -> None:
+        """Take a session that was added out of the counts of pairs."""
+        self.live.take_out(items)
+
+    def happened(self, item: int, time: int) -> None:
+        """Count an event where popularity is counted."""
+        self.live.happened(item, time)
+
+    def forget(self) -> None:
+        """Forget all that was added, new items too."""
+        for item in self.known_items.cut(self.live.trained_items):
+            del self._names[item]
+        self.live.forget()
+
+    def _popular(self) -> Floats:
+        return np.concatenate([self._support, np.zeros(self.live.n_items - len(self._support), np.float32)])

@@ -1,0 +1,133 @@
+"""Counts that go on after training equal those of a model whose tables were counted on train and what came since."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import live_worlds
+import numpy as np
+import pytest
+from live_worlds import ITEMS, World
+from worlds import BEGINNING, DAY, TEST, TRAIN
+
+from segue.data.arrays import IntArray
+from segue.data.corpus import Corpus
+from segue.lean.hg_gnn.tables import Counts
+from segue.lean.live.model import LiveHGGNN
+from segue.lean.live.view import View
+from segue.lean.request import Asked, Past
+
+NOTHING = np.zeros(0, dtype=np.int64)
+PAIRS = ("transition", "predecessor", "order")
+
+
+def rows(counts: Counts | View) -> dict[tuple[str, int], dict[int, float]]:
+    """What every item suggests, by table and item."""
+    found = {(name, item): counts.pairs[name].row(item) for name in PAIRS for item in range(ITEMS)}
+    for item in range(ITEMS):
+        for most in (3, 800):
+            found[f"closest {most}", item] = counts.companions(np.array([item]), most)[:2]
+    return {key: dict(zip(row[0].tolist(), row[1].tolist(), strict=True)) for key, row in found.items()}
+
+
+def assert_same(found: Counts | View, wanted: Counts | View) -> None:
+    ours, theirs = rows(found), rows(wanted)
+    assert {key: set(row) for key, row in ours.items()} == {key: set(row) for key, row in theirs.items()}
+    for key, row in theirs.items():
+        assert ours[key] == pytest.approx(row, rel=1e-12)
+    assert found.support[:ITEMS].tolist() == wanted.support.tolist()
+
+
+def counts_of(corpus: Corpus, world: World) -> Counts:
+    counts = live_worlds.counted_on(world.model, corpus).counts
+    assert counts is not None
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_counts_after_a_log_are_those_of_train_and_the_log_together(seed: int) -> None:
+    world = live_worlds.world(seed=seed)
+    assert world.recounted.counts is not None
+    assert_same(world.live.view(NOTHING), world.recounted.counts)
+
+
+def test_without_live_sessions_the_counts_are_those_that_were_stored() -> None:
+    world = live_worlds.world()
+    stored = live_worlds.lean(world.model)
+    assert stored.counts is not None
+    assert_same(LiveHGGNN(stored, world.corpus.train).view(NOTHING), stored.counts)
+
+
+def test_the_running_session_does_not_vouch_for_itself() -> None:
+    """Its view equals the counts of a log that lacks it, and no other view does."""
+    world = live_worlds.world()
+    for session in range(0, len(world.later), 7):
+        own = world.later.items[slice(*world.later.offsets[session : session + 2])].astype(np.int64)
+        number = world.later.number[session]
+        part = world.corpus.part.copy()
+        part[world.corpus.sessions.number == number] = 1
+        others = replace(world.corpus, part=part).with_train([TRAIN, TEST])
+        assert_same(world.live.view(own), counts_of(others, world))
+    assert rows(world.live.view(own)) != rows(world.live.view(NOTHING))
+
+
+def test_a_session_that_is_taken_out_leaves_nothing() -> None:
+    world = live_worlds.world()
+    stored = live_worlds.lean(world.model)
+    live = LiveHGGNN(stored, world.corpus.train)
+    live.add([1, 2, 1, 3])
+    live.add([2, 3], 1)
+    live.take_out([1, 2, 1, 3])
+    assert (
+        live.view(NOTHING).support[:4].tolist()
+        == (LiveHGGNN(stored, world.corpus.train).view(NOTHING).support[:4] + np.array([0, 0, 0, 1])).tolist()
+    )
+    live.forget()
+    assert stored.counts is not None
+    assert_same(live.view(NOTHING), stored.counts)
+
+
+def test_popularity_goes_on_by_period_and_stands_where_nothing_happens() -> None:
+    world = live_worlds.world()
+    live = LiveHGGNN(live_worlds.lean(world.model), world.corpus.train)
+    live_worlds.add(live, world.later)
+    assert world.recounted.counts is not None
+    end = int(world.later.times.max())
+    for time in (*range(BEGINNING, end + 3 * DAY, 2 * DAY + 1), end + 900 * DAY):
+        if time < int(world.corpus.train.times.max()):
+            continue
+        for name, periods in live.view(NOTHING).periods.items():
+            wanted = world.recounted.counts.periods[name].at(time)
+            found = periods.at(time)
+            assert found[0].tolist() == wanted[0].tolist()
+            assert found[1].tolist() == pytest.approx(wanted[1].tolist(), rel=1e-12)
+
+
+def test_a_late_event_counts_as_if_it_had_come_in_time() -> None:
+    world = live_worlds.world()
+    end = int(world.corpus.train.times.max())
+    early, late = (LiveHGGNN(live_worlds.lean(world.model), world.corpus.train) for _ in range(2))
+    early.happened(7, end + DAY)
+    for live in (early, late):
+        live.happened(3, end + 20 * DAY)
+        live.view(NOTHING).periods["recent"].at(end + 40 * DAY)
+    late.happened(7, end + DAY)
+    found, wanted = (live.view(NOTHING).periods["recent"].at(end + 40 * DAY) for live in (late, early))
+    assert found[0].tolist() == wanted[0].tolist()
+    assert found[1].tolist() == pytest.approx(wanted[1].tolist(), rel=1e-12)
+
+
+def request(items: IntArray, user: int, time: int, own: IntArray = NOTHING) -> Asked:
+    past = Past(np.array([3, 4, 5]), np.array([BEGINNING] * 3), np.array([0, 3]))
+    return Asked(items, user, time, past, True, own)
+
+
+@pytest.mark.parametrize("preset", ["segue", "memory"])
+def test_scores_are_those_of_the_recounted_model(preset: str) -> None:
+    world = live_worlds.world(preset)
+    time = int(world.later.times.max()) + 5 * DAY
+    asked = [request(np.array([a, b]), user, time) for a, b, user in ((1, 2, 0), (9, 0, 8), (30, 31, 3))]
+    found, wanted = world.live.score(asked).scores, world.recounted.score(asked).scores
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    stored = live_worlds.lean(world.model).score(asked).scores
+    assert np.abs(found - stored).max() > 0.01  # the live sessions have changed something

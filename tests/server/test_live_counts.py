@@ -1,0 +1,271 @@
+"""Live counts follow from the store alone: whoever reads it, in whatever order events came, after whatever restart."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import servers
+import small_logs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segue.errors import ConfigError
+from segue.server.answers import Recommendation
+from segue.server.bodies import Recommend
+from segue.server.counting import LiveCounts, window_start
+from segue.server.engine import Engine
+from segue.server.live import Sessions
+from segue.server.service import Service
+from segue.server.settings import ServerSettings
+from segue.server.store.event import Event, Store
+from segue.server.store.in_memory import MemoryStore
+from segue.server.store.opening import open_store
+from segue.settings.units import DAY, HOUR
+
+GAP = 8 * HOUR
+Opening = Callable[[], Store]
+
+
+@pytest.fixture(params=["sqlite", "redis", "memory"])
+def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opening]:
+    """Opens the same state as often as it is called."""
+    memory = MemoryStore()
+    address = request.getfixturevalue("redis").url if request.param == "redis" else "sqlite"
+    opened: list[Store] = []
+
+    def again() -> Store:
+        if request.param == "memory":
+            return memory
+        opened.append(open_store(address, tmp_path / "state", ServerSettings()))
+        return opened[-1]
+
+    yield again
+    for store in opened:
+        store.close()
+
+
+def engine() -> Engine:
+    return Engine(small_logs.fitted_model(), live=True)
+
+
+def now() -> int:
+    return engine().recommender.trained_until + 30 * DAY
+
+
+def counts_of(store: Store, most: int = 100_000, of: Engine | None = None) -> tuple[LiveCounts, Engine]:
+    of = of or engine()
+    assert of.live is not None
+    counts = LiveCounts(of.live, store, Sessions(GAP, drop_repeats=True), most, of.recommender.trained_until)
+    counts.catch_up()
+    return counts, of
+
+
+def seen(of: Engine, time: int | None = None) -> dict[str, Any]:
+    """All that the counts of an engine say, by id."""
+    assert of.live is not None
+    view, ids = of.live.live.view(np.zeros(0, dtype=np.int64)), of.live.known_items.ids
+    found: dict[str, Any] = {"support": {ids[i]: int(n) for i, n in enumerate(view.support[: len(ids)]) if n}}
+    for name in ("transition", "predecessor", "order", "basket"):
+        for item, each in enumerate(ids):
+            items, values = view.whole(name, item)
+            found[f"{name} {each}"] = {ids[i]: int(n) for i, n in zip(items, values, strict=True)}
+    for name, periods in view.periods.items():
+        items, values = periods.at(now() + DAY if time is None else time)
+        found[name] = {ids[i]: round(float(value), 9) for i, value in zip(items, values, strict=True)}
+    return {name: value for name, value in found.items() if value}
+
+
+def click(session: str, item: str, minute: float, user: str | None = None) -> Event:
+    return Event(session, item, now() + round(60_000 * minute), user)
+
+
+CLICKS = [
+    click("s", "first1", 0, "anna"), click("s", "b7", 1, "anna"), click("t", "first1", 2), click("t", "b7", 3),
+    click("s", "new", 4, "anna"), click("u", "new", 5, "berta"), click("u", "first3", 6, "berta"),
+    click("lonely", "unheard", 7), click("s", "a2", 700, "anna"), click("u", "first3", 8, "berta"),
+]  # fmt: skip
+
+
+def test_all_readers_of_a_store_count_the_same_and_so_does_one_that_starts_later(opening: Opening) -> None:
+    store = opening()
+    early, of_early = counts_of(store)
+    between, of_between = counts_of(opening())
+    for number, event in enumerate(CLICKS):
+        store.append([[event]])
+        early.catch_up()
+        if number % 3 == 0:
+            between.catch_up()
+    between.catch_up()
+    _, of_late = counts_of(opening())
+    assert seen(of_early) == seen(of_between) == seen(of_late)
+    wanted = seen(engine())
+    assert seen(of_late) != wanted
+    assert seen(of_late)["transition first1"].get("b7") == wanted["transition first1"].get("b7", 0) + 2
+    assert seen(of_late)["transition b7"]["new"] == 1
+    assert seen(of_late)["transition new"] == {"first3": 1}
+    assert "unheard" not in seen(of_late)["support"]  # nothing known is beside it
+
+
+def test_a_forgotten_user_leaves_no_count_and_new_items_go_with_them(opening: Opening) -> None:
+    store = opening()
+    store.append([[event] for event in CLICKS if event.user != "anna"])
+    _, without = counts_of(store)
+    store.append([[event] for event in CLICKS if event.user == "anna"])
+    counts, of = counts_of(store)
+    assert seen(of) != seen(without)
+    assert store.forget("anna") == 4
+    counts.catch_up()
+    assert seen(of) == seen(without)
+    assert store.forget("berta") == 3
+    counts.catch_up()
+    assert of.live is not None
+    assert "new" not in of.live.known_items
+
+
+def test_old_events_leave_the_counts_when_they_leave_the_store(opening: Opening) -> None:
+    store = opening()
+    store.append([CLICKS])
+    counts, of = counts_of(store)
+    store.prune(now() + 60_000 * 4)
+    counts.catch_up()
+    other = MemoryStore()
+    other.append([[event for event in CLICKS if event.time >= now() + 60_000 * 4]])
+    _, wanted = counts_of(other)
+    assert seen(of) == seen(wanted)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.permutations(range(len(CLICKS))), st.integers(0, len(CLICKS)))
+def test_the_order_in_which_events_come_does_not_matter(order: Sequence[int], caught_up: int) -> None:
+    store = MemoryStore()
+    counts, of = counts_of(store)
+    for number, place in enumerate(order):
+        store.append([[CLICKS[place]]])
+        if number == caught_up:
+            counts.catch_up()
+    counts.catch_up()
+    in_order = MemoryStore()
+    in_order.append([CLICKS])
+    _, wanted = counts_of(in_order)
+    assert seen(of) == seen(wanted)
+
+
+def test_what_happened_before_the_end_of_training_is_not_counted_twice() -> None:
+    store = MemoryStore()
+    end = engine().recommender.trained_until
+    store.append([[Event("s", "first1", end - 60_000), Event("s", "b7", end)]])
+    _, of = counts_of(store)
+    assert seen(of) == seen(engine())
+
+
+def test_the_newest_events_alone_are_counted_where_there_are_too_many() -> None:
+    clicks = [click(f"s{n // 3}", f"{'ab'[n % 2]}{n % 8}", n / 10) for n in range(330)]
+    store = MemoryStore()
+    counts, of = counts_of(store, most=100)
+    for event in clicks:
+        store.append([[event]])
+        counts.catch_up()
+        first = window_start(store.position().newest, 100)
+        assert store.position().newest - first <= 100
+    assert (window_start(100, 100), window_start(101, 100), window_start(330, 100)) == (0, 25, 250)
+    newest = MemoryStore()
+    newest.append([clicks[250:]])
+    _, wanted = counts_of(newest)
+    assert seen(of) == seen(wanted)
+    _, restarted = counts_of(store, most=100)
+    assert seen(of) == seen(restarted)
+
+
+def service(store: Store, time: int) -> Service:
+    return Service(engine(), store, ServerSettings(), lambda: time)
+
+
+def answer(of: Service, **asked: Any) -> Recommendation:
+    (found,) = of.recommend_all(of.engine, [Recommend(**asked)])
+    assert isinstance(found, Recommendation), found
+    return found
+
+
+def scores(of: Service, **asked: Any) -> dict[str, float]:
+    found = answer(of, k=100, **asked)
+    return {each.item: each.score for each in found.items}
+
+
+def test_an_answer_does_not_rest_on_its_own_session_but_on_all_others() -> None:
+    """A running session is answered as if it had been taken out of the counts; anybody else's answer rests on it."""
+    store = MemoryStore()
+    store.append([[click("s", "first1", 0), click("s", "b7", 1), click("s", "first1", 2)]])
+    answering = service(store, now() + 60_000 * 10)
+    engine, asked = answering.engine, Recommend(session="s")
+    assert engine.live is not None
+    known = answering.known(engine, asked)
+    assert known.running.own == ["first1", "b7", "first1"]
+    found, _ = engine.scores(asked, known)
+    as_another = replace(known, running=replace(known.running, own=()))
+    others, _ = engine.scores(asked, as_another)
+    numbers = [engine.live.number(item) for item in known.running.own]
+    engine.live.take_out([number for number in numbers if number is not None])
+    without, _ = engine.scores(asked, as_another)
+    np.testing.assert_allclose(found, without, rtol=1e-6)
+    assert np.abs(found - others).max() > 0.01
+
+
+def test_a_new_item_is_recommended_from_its_first_transition_on_and_explained() -> None:
+    time = now() + 60_000 * 10
+    store = MemoryStore()
+    answering = service(store, time)
+    store.append([[click("s", "fresh", 0)]])
+    assert "fresh" not in scores(answering, items=["first1"])
+    store.append([[click("s", "first1", -1), click("t", "first1", 2), click("t", "fresh", 3)]])
+    found = answer(answering, items=["first1"], k=100, explain=True)
+    places = [each.item for each in found.items]
+    assert "fresh" in places
+    (entry,) = [each for each in found.items if each.item == "fresh"]
+    assert entry.because is not None
+    total = sum(part["contribution"] for part in entry.because.session) + entry.because.user + entry.because.base
+    assert total == pytest.approx(entry.score, rel=1e-4, abs=1e-4)
+    assert scores(answering, items=["fresh"])  # and sessions with it are answered
+    assert answer(answering, items=["fresh"]).skipped == []
+    assert "fresh" in scores(answering, items=["first1"], candidates=["fresh"])
+
+
+def test_a_new_user_is_answered_from_what_they_took() -> None:
+    time = now() + 60_000 * 60 * 20
+    store = MemoryStore()
+    store.append([[click("s", "b1", 0, "new"), click("s", "b2", 1, "new")]])
+    answering = service(store, time)
+    assert scores(answering, user="new", items=["first1"]) != scores(answering, items=["first1"])
+
+
+def test_a_model_without_counts_cannot_be_live() -> None:
+    with pytest.raises(ConfigError, match=r"has no memory of counts that could be live: leave --live out"):
+        Engine(small_logs.counting_model("markov", ""), live=True)
+
+
+def test_workers_and_a_restart_give_the_same_lists(tmp_path: Path) -> None:
+    model, state = small_logs.fitted_model(), tmp_path / "state"
+    asked = {"items": ["first1"], "k": 40}
+
+    def lists(client: Any) -> set[str]:
+        return {str(client.post("/v1/recommend", json=asked).json()["items"]) for _ in range(12)}
+
+    with (
+        servers.serving(model, "--live", "--state", state, "--workers", 2) as server,
+        servers.client(server.url) as http,
+    ):
+        (before,) = lists(http)
+        for number, item in itertools.product(range(4), ("first1", "never seen")):
+            event = {"session": f"s{number}", "item": item}
+            assert http.post("/v1/events", json=event).status_code == 202
+        (after,) = lists(http)
+        assert "never seen" in after
+        assert before != after
+        assert http.get("/v1/model").json()["live"]["counts"] is True
+    with servers.serving(model, "--live", "--state", state) as server, servers.client(server.url) as http:
+        assert lists(http) == {after}
