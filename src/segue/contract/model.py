@@ -17,7 +17,7 @@ from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
 from segue.data.schedules import Order
 from segue.data.stored import Layout, check_arrays, forms_alone
-from segue.nn.encoding import Encoding, ScoreParts
+from segue.nn.encoding import Attention, Encoding, ScoreParts
 from segue.nn.losses import dense_scores, softmax_loss
 from segue.settings import Settings
 from segue.settings.base import Config
@@ -114,6 +114,10 @@ class SessionModel(ABC):
     def parts(self, batch: Batch, items: Tensor) -> ScoreParts:
         """The scores of `items` [k] for a batch of one event, split into summands; one base part by default."""
         return ScoreParts(base=self.scores(batch)[0, items])
+
+    def attention(self, batch: Batch) -> Attention | None:
+        """How the session of a batch of one event is weighed; None for a model that cannot tell."""
+        return None
 
     def relation(self, source: int, item: int) -> str | None:
         """The strongest relation of the graph that leads from a session's item to a recommended one, if any."""

@@ -46,6 +46,19 @@ class Encoding:
 
 
 @dataclass(frozen=True)
+class Attention:
+    """How a model weighs the items of one session, the oldest first; a term that it does without is None.
+
+    current, general: weight of each item in the current and in the general preference. gate: share of the current
+    preference in each coordinate of their sum; None where there is only one of them.
+    """
+
+    current: list[float] | None
+    general: list[float] | None
+    gate: list[float] | None
+
+
+@dataclass(frozen=True)
 class ScoreParts:
     """The parts of the scores of k items for one event. All parts sum to the score.
 

@@ -21,7 +21,7 @@ from segue.data.batches import Batch, Past
 from segue.data.batches import request as request_batch
 from segue.data.present import present
 from segue.errors import ArtifactError
-from segue.nn.encoding import ScoreParts
+from segue.nn.encoding import Attention, ScoreParts
 from segue.serving.answer import Answer, Recommendation
 from segue.serving.discovery import NO_HISTORY, with_discoveries
 from segue.serving.reasons import Reasons
@@ -153,6 +153,17 @@ class Recommender:
         new = self._new(request)
         best = with_discoveries(ordered, new, k, share, request.warnings)
         return self._answer(request, best, scores, new)
+
+    def attention(
+        self, user: str | None, items: Sequence[str] = (), *, history: Sequence[str] | None = None
+    ) -> Attention | None:
+        """How the model weighs the items of a session, see :meth:`recommend`; None where it cannot tell."""
+        now = time_of(None, self._trained_until)
+        request = self._request(user_of(user), ids_of(items, "items"), history, now)
+        if not len(request.session):
+            return None
+        with torch.inference_mode():
+            return self.model.attention(request.batch)
 
     def _request(self, user: str | None, items: Sequence[str], history: Sequence[str] | None, now: int) -> _Request:
         """The request in the model's numbers, with what has to be said about it."""

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from segue.data.batches import Prefixes
 from segue.models.hg_gnn.memory.sources import TABLE, MemorySource
-from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder
+from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder, Reading
 from segue.models.hg_gnn.terms import Terms
-from segue.nn.encoding import Encoding, ScoreParts
+from segue.nn.encoding import Attention, Encoding, ScoreParts
 from segue.nn.losses import dense_scores
 
 
@@ -47,6 +48,17 @@ def take_apart(
 
 
 _WORDS = {prefix + name: source.words for name, source in TABLE.items() for prefix in ("", "pointer_")}
+
+
+def attention_of(reading: Reading, prefixes: Prefixes, encoder: PersonalisedSessionEncoder) -> Attention:
+    """The weights with which the session of a batch of one event was read."""
+    cells = prefixes.mask[0]
+    both = encoder.use_current and encoder.use_general
+    return Attention(
+        reading.alpha[0][cells].tolist() if encoder.use_current else None,
+        reading.gamma[0][cells].tolist() if encoder.use_general else None,
+        reading.gate[0].tolist() if both else None,
+    )
 
 
 def _memory_parts(terms: Terms, item_vectors: Tensor, items: Tensor) -> Iterator[tuple[MemorySource, str, Tensor]]:

@@ -22,7 +22,7 @@ from segue.graph.relations import build_relations
 from segue.graph.statistics import graph_statistics
 from segue.graph.tables import ITEM, USER, EdgeTables
 from segue.models.hg_gnn.config import HGGNNConfig
-from segue.models.hg_gnn.explain import take_apart
+from segue.models.hg_gnn.explain import attention_of, take_apart
 from segue.models.hg_gnn.layers import HGNN, Propagated, Tables
 from segue.models.hg_gnn.memory.entries import Recalled
 from segue.models.hg_gnn.memory.facts import FACTS
@@ -33,7 +33,7 @@ from segue.models.hg_gnn.memory.weights import AddedMemory, PointerMemory, const
 from segue.models.hg_gnn.presets import PRESETS, SPACE, SPACES
 from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder, Reading
 from segue.models.hg_gnn.terms import Terms
-from segue.nn.encoding import Added, Encoding, ScoreParts
+from segue.nn.encoding import Added, Attention, Encoding, ScoreParts
 from segue.nn.losses import softmax_loss
 from segue.settings import GraphSettings, PreparationSettings, Settings
 from segue.settings.search_space import Space
@@ -289,6 +289,14 @@ class HGGNN(SessionEncoder):
         """Exact parts of the scores, see :mod:`segue.models.hg_gnn.explain`."""
         encoder = self.encoder if self.config.embeddings else None
         return take_apart(self.terms(batch), encoder, self.item_vectors(), items)
+
+    def attention(self, batch: Batch) -> Attention | None:
+        """Weights α and γ and gate α_c of eq. (12)-(17); None without embeddings."""
+        if not self.config.embeddings:
+            return None
+        terms = self.terms(batch)
+        assert terms.reading is not None
+        return attention_of(terms.reading, terms.prefixes, self.encoder)
 
     def relation(self, source: int, item: int) -> str | None:
         """The first of adjacent_in, adjacent_out, similar that leads from `source` to `item`."""
