@@ -382,7 +382,7 @@ def test_the_focus_can_be_seen_and_goes_down_the_page(opened: Opened, site: str)
         )
         tops.append(where[0])
         seen.add(where[1])
-        assert where[2] != "none"
+        assert where[2] != "none", where
     assert len(seen) > 10
     rises = sum(later < earlier - 60 for earlier, later in pairwise(tops[1:]))
     assert rises <= 2  # from the bottom of one column to the top of the next

@@ -30,23 +30,24 @@ export function split(share, first, second) {
     part(first, share), part(second, 1 - share));
 }
 
-const WIDTH = 420, HEIGHT = 200, LEFT = 46, BOTTOM = 24, TOP = 10, RIGHT = 12;
+const HEIGHT = 200, LEFT = 46, BOTTOM = 24, TOP = 10, RIGHT = 12;
 
 /** A line over epochs: points [{epoch, value, best}]; the chosen epoch is ringed. */
 export function line(points, title, shown = value => value.toFixed(2)) {
+  const width = innerWidth < 640 ? 320 : 460;  // letters keep their size
   const values = points.map(each => each.value), low = Math.min(...values), high = Math.max(...values);
   const pad = (high - low || Math.abs(high) || 1) * 0.1, floor = low - pad, roof = high + pad;
   const last = Math.max(2, ...points.map(each => each.epoch));
-  const x = epoch => LEFT + ((epoch - 1) / (last - 1)) * (WIDTH - LEFT - RIGHT);
+  const x = epoch => LEFT + ((epoch - 1) / (last - 1)) * (width - LEFT - RIGHT);
   const y = value => TOP + (1 - (value - floor) / (roof - floor)) * (HEIGHT - TOP - BOTTOM);
   const rows = Array.from({ length: 4 }, (_, number) => floor + ((roof - floor) * number) / 3);
   const step = Math.ceil(last / 8);
   const ticks = Array.from({ length: last }, (_, number) => number + 1).filter(each => (each - 1) % step === 0);
   const words = `${title}: ${points.map(each => `epoch ${each.epoch} ${shown(each.value)}${each.best ? ", the one kept" : ""}`).join("; ")}`;
   return h("figure", {}, h("figcaption", {}, title),
-    svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "line-chart", role: "img", "aria-label": words },
+    svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, class: "line-chart", role: "img", "aria-label": words },
       rows.map(value => [
-        svg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), class: "grid" }),
+        svg("line", { x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value), class: "grid" }),
         svg("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, shown(value))]).flat(),
       ticks.map(each => svg("text", { x: x(each), y: HEIGHT - 6, "text-anchor": "middle" }, each)),
       svg("polyline", { points: points.map(each => `${x(each.epoch)},${y(each.value)}`).join(" "), class: "drawn" }),

@@ -12,7 +12,7 @@ let made = 0;
 export function picker({ label, placeholder, what, find, chosen, shownLabel = true }) {
   const name = `picker-${++made}`;
   const once = latest();
-  let found = [], active = -1, waiting, message = "";
+  let found = [], active = -1, turn = 0, waiting, message = "";
 
   const input = h("input", {
     id: name, type: "text", role: "combobox", autocomplete: "off", spellcheck: "false", maxlength: "256",
@@ -21,15 +21,15 @@ export function picker({ label, placeholder, what, find, chosen, shownLabel = tr
     oninput: () => { clearTimeout(waiting); waiting = setTimeout(search, 120); },
     onfocus: search, onclick: () => { if (list.hidden) search(); }, onblur: close, onkeydown: pressed,
   });
-  const list = h("ul", { id: `${name}-list`, role: "listbox", "aria-label": label, hidden: true });
+  const list = h("ul", { id: `${name}-list`, role: "listbox", "aria-label": label, tabindex: "-1", hidden: true });
   const note = h("p", { class: "soft note", hidden: true, role: "status" });
   const box = h("div", { class: "picker" },
     h("label", { for: name, class: shownLabel ? "" : "hidden" }, label), input, h("div", { class: "found" }, list, note));
 
   async function search() {
-    const asked = input.value.trim();
+    const asked = input.value.trim(), mine = ++turn;
     const answer = await once(signal => find(asked, signal));
-    if (!answer || document.activeElement !== input) return;
+    if (!answer || mine !== turn || document.activeElement !== input) return;
     found = answer.error ? [] : answer.found;
     message = answer.error ? answer.error.message
       : found.length ? "" : asked ? `No ${what} has “${asked}” in its name or id.` : `There is no ${what} yet.`;
@@ -53,6 +53,7 @@ export function picker({ label, placeholder, what, find, chosen, shownLabel = tr
 
   function close() {
     clearTimeout(waiting);
+    turn += 1;
     found = [];
     message = "";
     active = -1;

@@ -13,12 +13,14 @@ export function draw(around, width, go) {
   const centre = wide ? { w: Math.min(220, width * 0.26), h: 84 } : { w: width, h: 56, x: 0, y: 0 };
   const column = wide ? Math.min(300, (width - centre.w) / 2 - 60) : width - 34;
   const sides = wide ? { left: 0, right: width - column } : { left: 34, right: 34 };
-  const heights = { left: 0, right: 0 };
+  const heights = { left: 0, right: 0 }, ends = { left: 0, right: 0 };
   if (!wide) heights.left = heights.right = centre.h + GAP;
   const placed = around.groups.map((group, number) => {
     const side = wide ? group.side : "left", top = heights[side];
     heights[side] += HEAD + group.nodes.length * ROW + GAP;
-    return { ...group, side, top, x: sides[side], trunk: 26 - 7 * number };
+    const first = ends[side];
+    ends[side] += group.nodes.length;
+    return { ...group, side, top, first, x: sides[side], trunk: 26 - 7 * number };
   });
   const height = Math.max(heights.left, heights.right, centre.h + 2 * GAP) - GAP + 4;
   if (wide) {
@@ -33,7 +35,7 @@ export function draw(around, width, go) {
   const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group",
     "aria-label": `Neighbours of ${around.name}`, onkeydown: event => moveFocus(event, picture) });
   picture.append(markers(placed));
-  const nodes = placed.map(group => groupOf(group, around, centre, column, wide, go));
+  const nodes = placed.map(group => groupOf({ ...group, ends: ends[group.side] }, centre, column, wide, go));
   picture.append(...nodes.map(each => each.edges), middle(around, centre), ...nodes.map(each => each.boxes));
   requestAnimationFrame(() => picture.querySelectorAll("text[data-room]").forEach(fit));
   return picture;
@@ -59,15 +61,15 @@ function middle(around, { x, y, w, h }) {
       "data-room": w - 20 }, text)));
 }
 
-function groupOf(group, around, centre, column, wide, go) {
+function groupOf(group, centre, column, wide, go) {
   const { relation, x, top, nodes } = group, most = Math.max(...nodes.map(each => each.weight), 1);
   const boxes = svg("g", { class: `group ${relation}` },
     svg("text", { x: x + 2, y: top + 16, class: "headline" }, group.head));
   const edges = svg("g", { class: `edges ${relation}`, "aria-hidden": "true" });
   nodes.forEach((node, number) => {
     const y = top + HEAD + number * ROW, middle = y + HEIGHT / 2;
-    edges.append(svg("path", { d: path(group, centre, column, middle, wide, (number + 0.5) / nodes.length),
-      "stroke-width": (1.2 + (3 * node.weight) / most).toFixed(2),
+    edges.append(svg("path", { d: path(group, centre, column, middle, wide, (group.first + number + 0.5) / group.ends),
+      "stroke-width": (1.2 + ((wide ? 3 : 1) * node.weight) / most).toFixed(2),
       "marker-end": ARROWS[relation] === "out" ? `url(#arrow-${relation})` : null,
       "marker-start": ARROWS[relation] === "in" ? `url(#arrow-${relation})` : null }));
     boxes.append(box(node, { x, y, w: column, relation, head: group.head }, go));

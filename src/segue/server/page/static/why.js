@@ -53,8 +53,7 @@ function draw(pick, reader, lists, found) {
     h("div", { class: "card" }, title,
       h("p", { class: "because" }, `${because.text.charAt(0).toUpperCase()}${because.text.slice(1)}.`),
       h("p", { class: "soft" }, standings(pick, lists)),
-      h("div", { class: "parts" }, parts)),
-    h("div", { class: "card" }, ...reading(found)));
+      h("div", { class: "parts" }, parts, h("div", {}, ...reading(found)))));
 }
 
 /** The ranks of the item in all lists, in words. */
