@@ -16,7 +16,9 @@ import small_logs
 from served import KNOWN, OTHER
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install-dev")
-if browsing.chromium() is None:
+from screenshots import chromium  # noqa: E402 - it needs playwright
+
+if chromium() is None:
     pytest.skip("there is no Chromium here: apt-get install chromium", allow_module_level=True)
 expect = sync_api.expect
 expect.set_options(timeout=20_000)
@@ -28,7 +30,7 @@ SHOWN = {"a": KNOWN, "b": OTHER, "i": ["first1"]}
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=browsing.chromium(), args=["--no-sandbox"])
+        running = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield running
         running.close()
 

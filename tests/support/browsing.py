@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import socket
 import tempfile
 import threading
@@ -42,12 +40,6 @@ ODD_ITEMS = {
 }
 """Id → name; an empty one for an item without."""
 ODD_USERS = ("<script>document.title='hacked'</script>", "u/1 ?&#%41", "n" * 250)
-
-
-def chromium() -> str | None:
-    """The Chromium of this machine; None where there is none."""
-    named = os.environ.get("SEGUE_CHROMIUM")
-    return named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @contextmanager

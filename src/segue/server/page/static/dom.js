@@ -51,7 +51,7 @@ export function signed(value) {
   return `${text === "0.00" ? "" : value < 0 ? "−" : "+"}${text}`;
 }
 
-export const percent = value => `${(100 * value).toFixed(Math.abs(value) < 0.1 ? 1 : 0)} %`;
+export const percent = value => `${(100 * value).toFixed(Math.abs(value) < 0.1 ? 1 : 0)}\u00a0%`;
 export const count = value => value.toLocaleString("en");
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
