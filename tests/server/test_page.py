@@ -249,7 +249,8 @@ def test_names_and_ids_are_text_whatever_they_hold(opened: Opened, odd_site: str
     expect(page.locator(".chip > span").nth(1)).to_have_text(items[1])
     for item in items:
         page.evaluate(
-            "hash => { location.hash = hash; }", urlencode({"a": users[0], "i": items, "why": f"a:{item}"}, doseq=True)
+            "hash => { location.hash = hash; }",
+            urlencode({"a": users[0], "b": users[2], "i": items, "why": f"a:{item}"}, doseq=True),
         )
         name = browsing.ODD_ITEMS[item] or item
         expect(page.locator("#graph-title")).to_have_text(f"The graph around {name}")

@@ -2,7 +2,7 @@
 
 import { plural, svg } from "./dom.js";
 
-const ROW = 38, HEIGHT = 30, HEAD = 26, GAP = 18, NARROW = 620;
+const ROW = 38, HEIGHT = 30, HEAD = 26, GAP = 18, APART = 150, NARROW = 620;
 
 /**
  * @param around {name, kind, groups: [{relation, side, head, nodes: [{kind, id, name, weight}]}]}
@@ -25,7 +25,12 @@ export function draw(around, width, go) {
   const height = Math.max(heights.left, heights.right, centre.h + 2 * GAP) - GAP + 4;
   if (wide) {
     const others = ["left", "right"].filter(side => heights[side]);
-    centre.x = others.length > 1 ? (width - centre.w) / 2 : others[0] === "left" ? width - centre.w : Math.max(0, width - column - centre.w - 160);
+    centre.x = (width - centre.w) / 2;
+    if (others.length === 1) {  // one column beside the centre, both together in the middle
+      const start = (width - column - APART - centre.w) / 2, onLeft = others[0] === "left";
+      centre.x = onLeft ? start + column + APART : start;
+      for (const group of placed) group.x = onLeft ? start : start + centre.w + APART;
+    }
     centre.y = (height - centre.h) / 2;
     for (const side of others) {  // the shorter column stands in the middle
       const lower = Math.max(0, (height - heights[side] + GAP) / 2);
@@ -82,7 +87,7 @@ function path(group, centre, column, middle, wide, part) {
   const { trunk } = group;
   if (!wide) return `M${trunk} ${centre.h + 2} V${middle - 6} Q${trunk} ${middle} ${trunk + 6} ${middle} H33`;
   const left = group.side === "left", spread = centre.y + 14 + (centre.h - 28) * part;
-  const from = left ? centre.x - 2 : centre.x + centre.w + 2, to = left ? column + 3 : group.x - 3, half = (from + to) / 2;
+  const from = left ? centre.x - 2 : centre.x + centre.w + 2, to = left ? group.x + column + 3 : group.x - 3, half = (from + to) / 2;
   return `M${from} ${spread} C${half} ${spread} ${half} ${middle} ${to} ${middle}`;
 }
 

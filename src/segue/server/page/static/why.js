@@ -72,11 +72,11 @@ function byWhom(because, score, found, reader) {
   if (because.user) rows.push({ name: reader.user === null ? "A person unknown" : `What ${forWhom(reader)} did before`,
     value: because.user, kind: "user" });
   rows.push({ name: rows.length ? "Everybody, whoever asks" : "Popularity", value: because.base, kind: "base" });
-  const whole = rows.length > 1 && rows.slice(0, -1).every(row => row.value === 0);
+  const whole = !Object.keys(because.terms).length && rows.slice(0, -1).every(row => row.value === 0);
   return h("div", {},
     h("h3", {}, "Who adds what to the score"),
     bars(rows, { name: "Score", value: score }),
-    whole && h("p", { class: "soft" }, "This model does not divide its scores: all of it is one part."));
+    whole && rows.length > 1 && h("p", { class: "soft" }, "This model does not divide its scores: all of it is one part."));
 }
 
 function byTerm(because, score) {
