@@ -79,6 +79,9 @@ function remembered(kind, found) {
 /** Name of an item or a user as far as any answer said it; the id otherwise. */
 export const nameOf = (kind, id) => names.get(`${kind}:${id}`) ?? id;
 
+/** For whom a list is, in words. */
+export const forWhom = ({ user }) => (user === null ? "nobody in particular" : nameOf("user", user));
+
 /** Learn the names of some items; those that the model does not know keep their ids. */
 export async function learnNames(ids) {
   const unknown = [...new Set(ids)].filter(id => !names.has(`item:${id}`));

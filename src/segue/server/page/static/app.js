@@ -12,7 +12,6 @@ import * as why from "./why.js";
 
 const EXAMPLE_ITEMS = 2;
 const at = id => document.getElementById(id);
-let answered;
 
 /** Show what the address says. */
 async function show() {
@@ -25,26 +24,21 @@ async function show() {
   }
   if (state.tab === "model") return card.show();
   people.show(state);
-  session.show(state);
-  const found = await lists.show(state);
-  if (found) {
-    answered = found;
-    const skipped = found.at(-1).answer.skipped;
-    if (skipped.length) session.show(state, skipped);
-  }
-  follow();
+  session.show(state, lists.shownFor(state));
+  if (!await lists.show(state)) return;
+  const found = lists.shownFor(read());
+  if (found?.at(-1).answer.skipped.length) session.show(read(), found);
+  follow(read(), found);
 }
 
 /** Show the reasons and the graph of the picked item: by default the first of the first list. */
-function follow() {
-  const state = read();
-  if (!answered || state.tab === "model") return;
-  const first = answered.find(each => each.answer.items.length);
-  const valid = state.pick && answered.some(each => each.who === state.pick.who);
+function follow(state, found = []) {
+  const first = found.find(each => each.answer.items.length);
+  const valid = state.pick && found.some(each => each.who === state.pick.who);
   const pick = valid ? state.pick : first ? { who: first.who, item: first.answer.items[0].item } : null;
   lists.point(pick);
   at("why").hidden = at("graph").hidden = pick === null && state.node === null;
-  why.show(pick, answered, state.items);
+  why.show(pick, found, state.items);
   graph.show(state.node, pick);
 }
 

@@ -26,13 +26,17 @@ function filled(element, properties, children) {
   return element;
 }
 
-/** Put other children into an element; the one that had the focus gets it back when one of its `data-key` comes. */
+/**
+ * Put other children into an element. Where one of them had the focus, the new one of its `data-key` gets it; where none
+ * has that key, one that is marked for it, or the field of the section.
+ */
 export function fill(element, ...children) {
   const key = element.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   element.replaceChildren(...children.flat().filter(Boolean));
   if (key === undefined) return;
   const again = [...element.querySelectorAll("[data-key]")].find(each => each.dataset.key === key);
-  (again ?? element.querySelector("[data-key-else]"))?.focus({ preventScroll: true });
+  const other = element.querySelector("[data-key-else]") ?? element.closest("section")?.querySelector("input[type=text]");
+  (again ?? other)?.focus({ preventScroll: true });
 }
 
 let speaking;

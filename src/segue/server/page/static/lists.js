@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { empty, fill, h, loading, say, trouble } from "./dom.js";
 import { add } from "./session.js";
 import { change } from "./state.js";
+import { reveal } from "./why.js";
 
 const asking = api.latest();
 const MARKS = {
@@ -11,7 +12,7 @@ const MARKS = {
   some: "in two lists",
   personal: "in this list alone",
 };
-let place, columns, shown, last = {};
+let place, columns, asked, standing, last = {};
 
 /** Make the frame. */
 export function build(section) {
@@ -31,28 +32,30 @@ export function readers(state) {
   return [...people, { who: "n", user: null }];
 }
 
-/** For whom a list is, in words. */
-export const forWhom = ({ user }) => user === null ? "nobody in particular" : api.nameOf("user", user);
+const keyOf = state => JSON.stringify([readers(state), state.items, state.seen]);
 
-/** Ask for the lists of an address, unless they are shown; returns the answers, or undefined where nothing is new. */
+/** The lists that are shown, [{who, user, answer}]; undefined where they are not those of an address. */
+export const shownFor = state => (standing?.key === keyOf(state) ? standing.lists : undefined);
+
+/** Show the lists of an address. Returns whether that is done: false where another call does it, or still waits. */
 export async function show(state) {
-  const who = readers(state);
-  const key = JSON.stringify([who, state.items, state.seen]);
-  if (key === shown) return undefined;
-  shown = key;
+  const who = readers(state), key = keyOf(state);
+  if (key === asked) return standing?.key === key;
+  asked = key;
   if (!columns.children.length) fill(columns, who.map(() => h("div", { class: "card" }, loading(8))));
   place.setAttribute("aria-busy", "true");
   const session = { items: state.items, k: 10, ...(state.seen ? {} : { exclude_seen: "session" }) };
   const answer = await asking(signal => api.lists(who.map(each => each.user), session, signal));
-  if (!answer) return undefined;
+  if (!answer) return false;
   place.removeAttribute("aria-busy");
   if (answer.error) {
-    fill(columns, h("div", { class: "card" }, trouble(answer.error, () => { shown = ""; dispatchEvent(new Event("changed")); })));
-    shown = "";
-    return undefined;
+    asked = standing = undefined;
+    fill(columns, h("div", { class: "card" }, trouble(answer.error, () => dispatchEvent(new Event("changed")))));
+    return true;
   }
+  standing = { key, lists: who.map((each, number) => ({ ...each, answer: answer.found[number] })) };
   draw(who, answer.found);
-  return who.map((each, number) => ({ ...each, answer: answer.found[number] }));
+  return true;
 }
 
 /** Mark the item whose reasons are shown. */
@@ -79,7 +82,7 @@ function draw(who, answers) {
     last[key] = ranks;
     const moves = before[key] ? item => moved(before[key], item, ranks.get(item)) : () => null;
     const fresh = before[key] ? answer.items.filter(each => !before[key].has(each.item)).length : 0;
-    news.push(`${forWhom(reader)}: ${answer.items.length ? `first ${answer.items[0].name}` : "no items"}`
+    news.push(`${api.forWhom(reader)}: ${answer.items.length ? `first ${answer.items[0].name}` : "no items"}`
       + (fresh ? `, ${fresh} new` : ""));
     return column(reader, answer, mark, moves);
   }));
@@ -90,7 +93,7 @@ function column(reader, answer, mark, moves) {
   const title = `list-${reader.who}`;
   const rows = answer.items.map((each, rank) => row(reader, each, rank, mark(each.item), moves(each.item)));
   return h("section", { class: `card list ${reader.who}`, "aria-labelledby": title },
-    h("h3", { id: title }, "For ", h("span", { class: "name" }, forWhom(reader))),
+    h("h3", { id: title }, "For ", h("span", { class: "name" }, api.forWhom(reader))),
     ...answer.warnings.map(text => h("p", { class: "soft note" }, text)),
     rows.length ? h("ol", {}, rows) : empty("Nothing is left to recommend."));
 }
@@ -105,8 +108,11 @@ function row(reader, { item, name }, rank, mark, move) {
     move && h("span", { class: `move ${move.kind}` }, h("span", { "aria-hidden": "true" }, move.sign),
       h("span", { class: "hidden" }, move.words)),
     h("button", { class: "why", "data-why": key, "data-key": `why-${reader.who}-${rank}`, "aria-pressed": "false",
-      "aria-label": `Why ${name} for ${forWhom(reader)}?`,
-      onclick: () => change({ pick: { who: reader.who, item }, node: null }) }, "Why?"));
+      "aria-label": `Why ${name} for ${api.forWhom(reader)}?`,
+      onclick: event => {
+        reveal({ withFocus: event.detail === 0 });  // a click by keyboard
+        change({ pick: { who: reader.who, item }, node: null });
+      } }, "Why?"));
 }
 
 /** How an item has moved, in a sign and in words. */

@@ -29,7 +29,8 @@ export function add(id) {
 }
 
 /** Show the session of the address; names that no answer has said yet are asked for. */
-export async function show(state, skipped = []) {
+export async function show(state, lists) {
+  const skipped = lists?.at(-1).answer.skipped ?? [];
   seen.checked = state.seen;
   draw(state, skipped);
   await api.learnNames(state.items);

@@ -30,8 +30,7 @@ export function change(changes, { replace = false } = {}) {
   if (next.tab === "model") given.append("tab", "model");
   if (!given.has("a") && !given.has("b") && !given.has("i")) given.append("go", "1");
   const address = `#${given}`;
-  if (address === location.hash) return;
-  history[replace ? "replaceState" : "pushState"](null, "", address);
+  if (address !== location.hash) history[replace ? "replaceState" : "pushState"](null, "", address);
   dispatchEvent(new Event("changed"));
 }
 

@@ -3,7 +3,6 @@
 import * as api from "./api.js";
 import { bars, split } from "./charts.js";
 import { fill, h, loading, percent, plural, signed, trouble } from "./dom.js";
-import { forWhom } from "./lists.js";
 
 const asking = api.latest();
 const FROM_VECTORS = {
@@ -19,13 +18,20 @@ const FROM_COUNTS = {
   recent: "many take it now", trend: "many took it lately",
 };
 const MOST_TERMS = 9;
-let place, shown;
+const SEEN = 240;
+let place, shown, revealing;
+
+/** Bring the next reasons into view, and to the focus where they were asked for by keyboard. */
+export function reveal({ withFocus }) {
+  revealing = { withFocus };
+  shown = undefined;
+}
 
 export function build(section) { place = section; }
 
 /** Show the reasons for the picked item; lists: what the lists hold now. */
 export async function show(pick, lists, items) {
-  const key = JSON.stringify([pick, items, lists?.map(each => each.user)]);
+  const key = JSON.stringify([pick, lists?.map(each => each.answer.recommendation_id)]);
   if (!pick || !lists || key === shown) return;
   const reader = lists.find(each => each.who === pick.who);
   if (!reader) return;
@@ -40,11 +46,16 @@ export async function show(pick, lists, items) {
     return void fill(place, h("div", { class: "card" }, h("h2", { id: "why-title" }, "Why?"), trouble(answer.error, again)));
   }
   draw(pick, reader, lists, answer.found);
+  if (!revealing) return;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  if (place.getBoundingClientRect().top > innerHeight - SEEN) place.scrollIntoView({ behavior: calm ? "auto" : "smooth" });
+  if (revealing.withFocus) place.focus({ preventScroll: true });
+  revealing = undefined;
 }
 
 function draw(pick, reader, lists, found) {
   const name = api.nameOf("item", pick.item), [explained] = found.items;
-  const title = h("h2", { id: "why-title" }, "Why ", h("em", {}, name), ` for ${forWhom(reader)}?`);
+  const title = h("h2", { id: "why-title" }, "Why ", h("em", {}, name), ` for ${api.forWhom(reader)}?`);
   if (!explained) return void fill(place, h("div", { class: "card" }, title,
     h("p", {}, `The model does not know this item. ${found.warnings.join(" ")}`)));
   const { because, score } = explained;
@@ -60,7 +71,7 @@ function draw(pick, reader, lists, found) {
 function standings({ item }, lists) {
   const words = lists.map(each => {
     const rank = each.answer.items.findIndex(entry => entry.item === item);
-    return `${rank < 0 ? "not among the first ten" : `no. ${rank + 1}`} for ${forWhom(each)}`;
+    return `${rank < 0 ? "not among the first ten" : `no. ${rank + 1}`} for ${api.forWhom(each)}`;
   });
   return `It is ${words.join(", ")}.`;
 }
@@ -69,7 +80,7 @@ function byWhom(because, score, found, reader) {
   const rows = because.session.map((part, place) => ({
     name: found.session[place]?.name ?? part.item, value: part.contribution, kind: "session",
   }));
-  if (because.user) rows.push({ name: reader.user === null ? "A person unknown" : `What ${forWhom(reader)} did before`,
+  if (because.user) rows.push({ name: reader.user === null ? "A person unknown" : `What ${api.forWhom(reader)} did before`,
     value: because.user, kind: "user" });
   rows.push({ name: rows.length ? "Everybody, whoever asks" : "Popularity", value: because.base, kind: "base" });
   const whole = !Object.keys(because.terms).length && rows.slice(0, -1).every(row => row.value === 0);
