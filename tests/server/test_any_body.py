@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from segue.server.routes import ROUTES
 
+JSON = {"content-type": "application/json"}
 NUMBERS = st.integers(-5, 1_000_001) | st.floats(allow_nan=True)
 VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | st.text(max_size=5),
@@ -43,7 +44,7 @@ REQUESTS = st.fixed_dictionaries(
 @settings(max_examples=60)
 def test_any_json_is_answered_as_declared(route: Any, body: Any) -> None:
     content = json.dumps(body).encode()
-    answer = in_process.asked("POST", route.path, content=content)
+    answer = in_process.asked("POST", route.path, content=content, headers=JSON)
     assert answer.status_code in {route.status, *route.problems}, answer.text
     assert answer.status_code < 500
     if answer.status_code != route.status:
@@ -54,7 +55,7 @@ def test_any_json_is_answered_as_declared(route: Any, body: Any) -> None:
 @given(body=st.binary(max_size=40))
 @settings(max_examples=60)
 def test_any_bytes_are_answered_as_declared(body: bytes) -> None:
-    assert in_process.asked("POST", "/v1/recommend", content=body).status_code in {200, 400, 422}
+    assert in_process.asked("POST", "/v1/recommend", content=body, headers=JSON).status_code in {200, 400, 422}
 
 
 @given(request=REQUESTS)

@@ -73,7 +73,7 @@ def test_the_model_says_what_it_is(http: httpx.Client) -> None:
         model["metrics"]["test"]["metrics"]["HR@10"]
         == json.loads((small_logs.fitted_model() / "evaluation" / "test.json").read_text())["metrics"]["HR@10"]
     )
-    assert model["live"] == {"gap_ms": 8 * 3_600_000, "retention_days": 90.0}
+    assert model["live"] == {"gap_ms": 8 * 3_600_000, "event_types": None, "retention_days": 90.0}
     assert (model["name"], model["index"]) == ("hg_gnn/segue", {"kind": "exact"})
 
 

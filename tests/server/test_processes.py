@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import shutil
@@ -27,12 +28,12 @@ from segue.server.settings import ServerSettings
 from segue.server.store.opening import open_store
 
 CLIENTS = 3
-HEADER = {"content-type": "application/json"}
+JSON = b"Content-Type: application/json\r\n"
 
 
 @pytest.fixture(scope="module")
-def counting() -> dict[str, Path]:
-    return {name: small_logs.counting_model(name, "") for name in ("popularity", "markov")}
+def model() -> Path:
+    return small_logs.fitted_model()
 
 
 @contextmanager
@@ -73,7 +74,7 @@ class Posting:
 
     def __init__(self) -> None:
         self.acknowledged: list[str] = []
-        self.broken = 0
+        self.over = False
         self._numbers = itertools.count()
 
     def __call__(self, http: httpx.Client, client: int) -> None:
@@ -83,7 +84,8 @@ class Posting:
             try:
                 answer = http.post("/v1/events", json=event)
             except httpx.TransportError:
-                self.broken += 1
+                if self.over:
+                    return
                 time.sleep(0.01)
                 continue
             if answer.status_code == 202:
@@ -95,32 +97,29 @@ class Posting:
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_killed_workers_lose_no_acknowledged_event(
-    kind: str, counting: dict[str, Path], tmp_path: Path, request: pytest.FixtureRequest
+    kind: str, model: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     redis = request.getfixturevalue("redis") if kind == "redis" else None
     store = redis.url if redis else "sqlite"
     posting = Posting()
-    with servers.serving(
-        counting["popularity"], "--workers", 2, "--state", tmp_path / "state", "--store", store
-    ) as server:
+    with servers.serving(model, "--workers", 2, "--state", tmp_path / "state", "--store", store) as server:
         with under_load(posting, server.url) as wrong:
-            for _ in range(2):
-                enough = len(posting.acknowledged) + 30
-                until(lambda enough=enough: len(posting.acknowledged) >= enough)  # type: ignore[misc]
-                before = server.workers()
-                servers.killed(before[0])
-                until(lambda before=before: len({*server.workers()} - {*before}) == 1)  # type: ignore[misc]
+            until(lambda: len(posting.acknowledged) >= 60, wrong)
+            before = server.workers()
+            servers.killed(before[0])
+            until(lambda: len({*server.workers()} - {*before}) == 1)
             enough = len(posting.acknowledged) + 30
-            until(lambda: len(posting.acknowledged) >= enough)
+            until(lambda: len(posting.acknowledged) >= enough, wrong)
             if redis:
                 redis.kill()
                 time.sleep(0.3)
                 redis.start()
                 enough = len(posting.acknowledged) + 30
-                until(lambda: len(posting.acknowledged) >= enough)
+                until(lambda: len(posting.acknowledged) >= enough, wrong)
+            posting.over = True
+            for pid in (server.pid, *server.workers()):  # everything at once, while events come
+                servers.killed(pid)
         assert not wrong
-        for pid in (server.pid, *server.workers()):  # everything at once, as when the machine goes
-            servers.killed(pid)
     opened = open_store(store, tmp_path / "state", ServerSettings())
     kept = [event.id for event in opened.of_user("anna", 1_000_000)]
     opened.close()
@@ -129,8 +128,7 @@ def test_killed_workers_lose_no_acknowledged_event(
     assert not {*posting.acknowledged} - {*kept}
 
 
-def test_two_replicas_behind_one_redis_agree_and_outlive_it(counting: dict[str, Path], redis: servers.Redis) -> None:
-    model = counting["markov"]
+def test_two_replicas_behind_one_redis_agree_and_outlive_it(model: Path, redis: servers.Redis) -> None:
     with (
         servers.serving(model, "--store", redis.url) as one,
         servers.serving(model, "--store", redis.url) as other,
@@ -173,11 +171,11 @@ def replaced(folder: Path, new: Path) -> None:
     fresh.rename(folder)
 
 
-def test_a_new_model_swaps_in_without_a_failed_or_mixed_answer(counting: dict[str, Path], tmp_path: Path) -> None:
-    folder = tmp_path / "model"
+def test_a_new_model_swaps_in_without_a_failed_or_mixed_answer(model: Path, tmp_path: Path) -> None:
+    folder, other = tmp_path / "model", small_logs.counting_model("markov", "")
     expected = {
         version_of(path): [(each.item, each.score) for each in segue.load(path).recommend(None, ["first1"], k=5)]
-        for path in counting.values()
+        for path in (model, other)
     }
     seen: list[str] = []
 
@@ -188,24 +186,24 @@ def test_a_new_model_swaps_in_without_a_failed_or_mixed_answer(counting: dict[st
         assert [(each["item"], each["score"]) for each in found["items"]] == expected[found["model_version"]]
         seen.append(found["model_version"])
 
-    first, second = (version_of(counting[name]) for name in ("popularity", "markov"))
-    replaced(folder, counting["popularity"])
+    first, second = version_of(model), version_of(other)
+    replaced(folder, model)
     with servers.serving(folder, "--workers", 2) as server, under_load(ask, server.url) as wrong:
         with servers.client(server.url) as http:
             until(lambda: len(seen) > 50, wrong)
-            replaced(folder, counting["markov"])
+            replaced(folder, other)
             answer = http.post("/v1/model:reload")
             assert answer.json() == {"model_version": second, "previous_version": first}
             done = len(seen) + CLIENTS  # what was on its way may still end with the model that it began with
             until(lambda: len(seen) > done + 50, wrong)
             assert {*seen[done:]} == {second}
 
-            replaced(folder, counting["popularity"])
+            replaced(folder, model)
             os.kill(server.pid, signal.SIGHUP)
             until(lambda: seen[-1] == first, wrong)
 
             damaged = tmp_path / "damaged"
-            shutil.copytree(counting["markov"], damaged)
+            shutil.copytree(other, damaged)
             (damaged / "model.safetensors").write_bytes(b"half")
             replaced(folder, damaged)
             answer = http.post("/v1/model:reload")
@@ -217,11 +215,11 @@ def test_a_new_model_swaps_in_without_a_failed_or_mixed_answer(counting: dict[st
         assert seen[-1] == first
 
 
-def test_a_stopping_server_finishes_what_it_began(counting: dict[str, Path]) -> None:
-    with servers.serving(counting["popularity"]) as server:
+def test_a_stopping_server_finishes_what_it_began(model: Path) -> None:
+    with servers.serving(model) as server:
         address = urlsplit(server.url)
         with socket.create_connection((address.hostname, address.port or 80), timeout=servers.PATIENCE) as begun:
-            begun.sendall(b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n{")
+            begun.sendall(b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\n" + JSON + b"Content-Length: 8\r\n\r\n{")
             time.sleep(0.3)
             server.process.send_signal(signal.SIGTERM)
             time.sleep(0.3)
@@ -230,8 +228,8 @@ def test_a_stopping_server_finishes_what_it_began(counting: dict[str, Path]) -> 
         assert server.process.wait(servers.PATIENCE) == 0
 
 
-def test_workers_end_with_the_process_that_started_them(counting: dict[str, Path]) -> None:
-    with servers.serving(counting["popularity"]) as server:
+def test_workers_end_with_the_process_that_started_them(model: Path) -> None:
+    with servers.serving(model) as server:
         (worker,) = server.workers()
         servers.killed(server.pid)
         until(lambda: not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text())
@@ -250,33 +248,40 @@ def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
     return start
 
 
-def test_a_port_that_is_taken_is_one_line(counting: dict[str, Path], refused: Callable[..., str]) -> None:
+def test_a_port_that_is_taken_is_one_line(model: Path, refused: Callable[..., str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         said = f"segue: cannot listen on 127.0.0.1:{port}: Address already in use; choose another --port or --host\n"
-        assert refused(counting["markov"], "--port", port) == said
-    said = refused(counting["markov"], "--port", 0, "--host", "no host at all")
+        assert refused(model, "--port", port) == said
+    said = refused(model, "--port", 0, "--host", "no host at all")
     assert said.startswith("segue: cannot listen on no host at all:0: ")
 
 
 def test_a_model_or_state_that_cannot_be_used_is_one_line(
-    counting: dict[str, Path], tmp_path: Path, refused: Callable[..., str]
+    model: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     damaged, state = tmp_path / "damaged", tmp_path / "state"
-    shutil.copytree(counting["markov"], damaged)
+    shutil.copytree(model, damaged)
     (damaged / "items.parquet").write_bytes(b"half")
     assert "items.parquet" in refused(damaged, "--port", 0, "--state", state)
     state.mkdir()
     with sqlite3.connect(state / "events.sqlite") as file:
         file.execute("CREATE TABLE notes (text)")
-    assert "is of another program" in refused(counting["markov"], "--port", 0, "--state", state)
+    assert "is of another program" in refused(model, "--port", 0, "--state", state)
 
 
-def test_wrong_settings_and_tokens_are_one_line(
-    counting: dict[str, Path], tmp_path: Path, refused: Callable[..., str]
+def test_packages_that_are_not_there_are_named_with_what_installs_them(
+    model: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "uvicorn" else found(name))
+    said = "segue: serving needs more packages (uvicorn): pip install 'segue[serve]'\n"
+    assert refused(model) == said
+
+
+def test_wrong_settings_and_tokens_are_one_line(model: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     given = tmp_path / "given"
     for option, text, said in (
         ("--token-file", "abc\n", "holds a token of 3 characters"),
@@ -287,6 +292,6 @@ def test_wrong_settings_and_tokens_are_one_line(
         ("--config", "[server", "are not valid TOML"),
     ):
         given.write_text(text)
-        assert said in refused(counting["markov"], option, given)
-    assert "cannot read the server's settings" in refused(counting["markov"], "--config", tmp_path / "none")
-    assert "--store is sqlite or redis://HOST:PORT/DB, found mysql" in refused(counting["markov"], "--store", "mysql")
+        assert said in refused(model, option, given)
+    assert "cannot read the server's settings" in refused(model, "--config", tmp_path / "none")
+    assert "--store is sqlite or redis://HOST:PORT/DB, found mysql" in refused(model, "--store", "mysql")

@@ -97,7 +97,9 @@ def test_other_kinds_of_bodies(http: httpx.Client) -> None:
     problem(http.post("/v1/recommend", data={"user": "anna"}), 415)
     zipped = {"content-type": "application/json", "content-encoding": "gzip"}
     problem(http.post("/v1/recommend", content=b"{}", headers=zipped), 415)
-    assert http.post("/v1/recommend", content=b"{}").status_code == 200
+    problem(http.post("/v1/recommend", content=b"{}"), 415)
+    with_charset = {"content-type": "Application/JSON; charset=utf-8"}
+    assert http.post("/v1/recommend", content=b"{}", headers=with_charset).status_code == 200
 
 
 def test_queries_that_do_not_fit(http: httpx.Client) -> None:
@@ -130,11 +132,12 @@ def test_a_body_without_a_length_is_cut_off_where_it_is_too_large(http: httpx.Cl
 def test_a_slow_body_is_given_up(tmp_path_factory: pytest.TempPathFactory) -> None:
     config = tmp_path_factory.mktemp("slow") / "server.toml"
     config.write_text("[server]\nbody_seconds = 0.3\nbody_size = '1KiB'\nsession_gap = '5min'\nlog_requests = false\n")
-    model = small_logs.counting_model("popularity", "")
+    model = small_logs.fitted_model()
     with servers.serving(model, "--config", config) as server, servers.client(server.url) as http:
         address = urlsplit(server.url)
         with socket.create_connection((address.hostname, address.port or 80), timeout=10) as slow:
-            slow.sendall(b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            slow.sendall(b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+            slow.sendall(b"Content-Length: 100\r\n\r\n{")
             start = time.monotonic()
             received = slow.recv(65536)
             while b"\r\n\r\n" not in received or not received.endswith(b"}"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -128,6 +129,12 @@ def test_a_store_that_is_not_there_is_a_mistake_at_the_start(tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(UserMistake, match=r"the state folder .*file cannot be used: "):
         open_store("sqlite", tmp_path / "file", ServerSettings())
+
+
+def test_a_missing_client_of_redis_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ConfigError, match=r"needs one more package: pip install 'segue\[redis\]'"):
+        open_store("redis://127.0.0.1/0", tmp_path, ServerSettings())
 
 
 def test_redis_that_goes_is_unavailable_and_comes_back_with_all_events(redis: servers.Redis, tmp_path: Path) -> None:

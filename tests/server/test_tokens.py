@@ -49,7 +49,7 @@ def test_a_wrong_file_is_refused(tmp_path: Path, content: bytes, said: str) -> N
 
 
 def test_events_reload_and_deletion_need_a_token_and_nothing_else_does(file: Path) -> None:
-    model = small_logs.counting_model("popularity", "")
+    model = small_logs.fitted_model()
     with servers.serving(model, "--token-file", file) as server, servers.client(server.url) as http:
         guarded = [("POST", "/v1/events"), ("POST", "/v1/model:reload"), ("DELETE", "/v1/users/anna")]
         event = {"session": "s", "item": "first1"}

@@ -50,17 +50,26 @@ def service() -> Service:
 
 @cache
 def app() -> App:
+    return app_of(service(), service().settings)
+
+
+def app_of(asked: Service, settings: ServerSettings) -> App:
+    """The application over a service that may be made for one test."""
     control = cast(Control, _Alone())
-    context = Context(service(), Writer(service().store), control, Answering(service()), ThreadPoolExecutor(1))
-    return App(context, service().settings, Tokens())
+    context = Context(asked, Writer(service().store), control, Answering(asked), ThreadPoolExecutor(1))
+    return App(context, settings, Tokens())
+
+
+def client(of: App) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(cast("Callable[..., Awaitable[None]]", of))
+    return httpx.AsyncClient(transport=transport, base_url="http://segue")
 
 
 def asked(method: str, path: str, **request: Any) -> httpx.Response:
     """The answer to one request."""
 
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(cast("Callable[..., Awaitable[None]]", app()))
-        async with httpx.AsyncClient(transport=transport, base_url="http://segue") as client:
-            return await client.request(method, path, **request)
+        async with client(app()) as http:
+            return await http.request(method, path, **request)
 
     return asyncio.run(ask())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,8 @@ def serve(
     check_store(store)
     settings = read_settings(config)
     read_tokens(token_file)
-    folder = state or model.with_name(f"{model.name}.state")
+    place = Path(os.path.abspath(model))  # a link keeps its state when it leads to another model
+    folder = state or place.parent / f"{place.name}.state"
 
     def ready(at: Ready) -> None:
         plural = "" if workers == 1 else "s"

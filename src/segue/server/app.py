@@ -75,6 +75,7 @@ class App:
             (b"content-type", reply.media_type.encode()),
             (b"content-length", str(len(reply.body)).encode()),
             (b"x-request-id", request_id.encode()),
+            (b"x-content-type-options", b"nosniff"),
             *reply.headers,
         ]
         await send({"type": "http.response.start", "status": reply.status, "headers": sent})
@@ -133,7 +134,7 @@ class App:
             raise Refusal(503, f"{self._waiting} requests are waiting already; try again", headers=_AGAIN)
         self._waiting += 1
         try:
-            async with asyncio.timeout(self._settings.answer_seconds):
+            async with asyncio.timeout(None if route.unhurried else self._settings.answer_seconds):
                 answer = await route.handler(self._context, read, item)
         except TimeoutError:
             seconds = self._settings.answer_seconds

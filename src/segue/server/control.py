@@ -43,10 +43,11 @@ class Line:
                 return message
         return None
 
-    def close(self) -> None:
-        """Hang up."""
+    async def hang_up(self) -> None:
+        """End the line, once what was said is sent."""
         with suppress(OSError, RuntimeError):
             self._writer.close()
+            await self._writer.wait_closed()
 
 
 class Control:
@@ -54,14 +55,19 @@ class Control:
 
     Args:
         load: loads the model that is in the folder now, off the event loop, and returns its version.
-        swap: lets the loaded model answer from now on.
+        swap: lets the loaded model answer from now on. drop: forgets it, since another worker could not load it.
         stop: asks this worker to end.
     """
 
     def __init__(
-        self, line: Line, load: Callable[[], Awaitable[str]], swap: Callable[[], None], stop: Callable[[], None]
+        self,
+        line: Line,
+        load: Callable[[], Awaitable[str]],
+        swap: Callable[[], None],
+        drop: Callable[[], None],
+        stop: Callable[[], None],
     ) -> None:
-        self._line, self._load, self._swap, self._stop = line, load, swap, stop
+        self._line, self._load, self._swap, self._drop, self._stop = line, load, swap, drop, stop
         self._asked: asyncio.Future[Message] | None = None
         self._loading: asyncio.Task[None] | None = None
 
@@ -84,6 +90,8 @@ class Control:
             elif say == "swap":
                 self._swap()
                 self._line.send(say="swapped")
+            elif say == "drop":
+                self._drop()
             elif say == "reloaded" and self._asked is not None:
                 self._asked.set_result(message)
                 self._asked = None

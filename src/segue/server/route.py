@@ -62,6 +62,7 @@ class Route:
         problems: statuses of the problems that it may end with, beside those of every route.
         guarded: whether it needs a token where tokens are set.
         described: whether the description of the API names it; the files of the page are none of the API.
+        unhurried: whether it may take longer than the settings allow others.
     """
 
     method: str
@@ -75,3 +76,4 @@ class Route:
     problems: Sequence[int] = ()
     guarded: bool = False
     described: bool = True
+    unhurried: bool = False

@@ -173,7 +173,7 @@ class _Supervisor:
                 self._do(self._reload(worker))
             else:
                 worker.heard.put_nowait(message)
-        worker.line.close()
+        await worker.line.hang_up()
         return failure
 
     async def _reload(self, asked_by: _Worker | None) -> None:
@@ -184,6 +184,8 @@ class _Supervisor:
             refused = [str(each.get("why", "")) for each in answers if each["say"] != "loaded"]
             versions = {str(each["version"]) for each in answers if each["say"] == "loaded"}
             if refused or len(versions) != 1:
+                for worker in workers:
+                    worker.line.send(say="drop")
                 result = {"why": refused[0] if refused else "the folder changed while it was read; try again"}
             else:
                 await self._told(workers, "swap", "swapped")

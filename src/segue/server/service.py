@@ -15,7 +15,7 @@ from segue.server.engine import Engine, Known
 from segue.server.live import LiveSession, Sessions, current, finished_items
 from segue.server.problems import Refusal
 from segue.server.settings import ServerSettings
-from segue.server.store.event import Event, Store, StoreUnavailable
+from segue.server.store.event import Event, Store
 from segue.serving.answer import Answer
 from segue.settings.units import DAY, milliseconds
 
@@ -33,16 +33,14 @@ class Service:
         self._process = secrets.token_hex(4)
         self._count = 0
 
-    def recommend_all(
-        self, engine: Engine, asked: Sequence[Recommend]
-    ) -> list[answers.Recommendation | Refusal | StoreUnavailable]:
+    def recommend_all(self, engine: Engine, asked: Sequence[Recommend]) -> list[answers.Recommendation | Exception]:
         """The answers to several requests by one model, or what each of them ends with instead."""
-        found: list[answers.Recommendation | Refusal | StoreUnavailable] = []
+        found: list[answers.Recommendation | Exception] = []
         for each in asked:
             try:
                 known = self._known(engine, each)
                 found.append(self._answer(engine, each, known, engine.recommend(each, known)))
-            except (Refusal, StoreUnavailable) as failure:
+            except Exception as failure:  # a defect too is the matter of its own request alone
                 found.append(failure)
         return found
 

@@ -30,11 +30,11 @@ from segue.server.patience import within
 from segue.server.route import Context
 from segue.server.service import Service, now_ms
 from segue.server.settings import ServerSettings
-from segue.server.store.event import Store, StoreUnavailable
+from segue.server.store.event import StoreUnavailable
 from segue.server.store.measured import MeasuredStore
 from segue.server.store.opening import open_store
 from segue.server.store.writer import Writer
-from segue.server.tokens import read_tokens
+from segue.server.tokens import Tokens, read_tokens
 from segue.settings.base import Config
 
 _PRUNE_EVERY = 3600.0
@@ -79,6 +79,10 @@ class _Models:
             metrics.model(self.loaded.version, previous=self.service.engine.version)
             self.service.engine, self.loaded = self.loaded, None
 
+    def drop(self) -> None:
+        """Forget the loaded model."""
+        self.loaded = None
+
 
 class _Server(uvicorn.Server):
     """A server that leaves signals to this module."""
@@ -101,27 +105,22 @@ def main() -> None:
 async def _work(given: Specification) -> None:
     line = await Line.over(socket(fileno=given.line))
     try:
-        engine = await asyncio.to_thread(Engine, given.model)
-        store: Store = MeasuredStore(await asyncio.to_thread(open_store, given.store, given.state, given.settings))
-        tokens = read_tokens(given.token_file)
+        service, tokens = await asyncio.to_thread(_opened, given)
     except UserMistake as error:
         line.send(say="failed", why=str(error))
-        await asyncio.sleep(0.1)
+        await line.hang_up()
         sys.exit(2)
-    service, writer = Service(engine, store, given.settings), Writer(store)
-    metrics.model(engine.version)
-    models = _Models(given.model, service)
     server: _Server
-    control = Control(line, models.load, models.swap, lambda: setattr(server, "should_exit", True))
-    answering, looking_up = Answering(service), ThreadPoolExecutor(4, "segue-look-up")
+    models = _Models(given.model, service)
+    control = Control(line, models.load, models.swap, models.drop, lambda: setattr(server, "should_exit", True))
+    answering, writer = Answering(service), Writer(service.store)
+    looking_up = ThreadPoolExecutor(4, "segue-look-up")
     context = Context(service, writer, control, answering, looking_up, bool(tokens))
     server = _Server(_config(App(context, given.settings, tokens), given.settings))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: setattr(server, "should_exit", True))
-    tasks = [asyncio.create_task(control.obey()), asyncio.create_task(_say_ready(server, line, engine.version))]
+    tasks = [asyncio.create_task(work) for work in (control.obey(), _say_ready(server, line, service.engine.version))]
     if given.number == 0:
         tasks.append(asyncio.create_task(_prune(service)))
-    gc.collect()
-    gc.freeze()  # what was loaded is not looked at again by every collection
     try:
         await server.serve(sockets=[socket(fileno=given.listening)])
     finally:
@@ -130,9 +129,19 @@ async def _work(given: Specification) -> None:
         for thread in (answering, writer):
             thread.close()
         looking_up.shutdown(cancel_futures=True)
-        store.close()
-        line.close()
+        service.store.close()
+        await line.hang_up()
         gc.unfreeze()  # libraries written in C++ complain of what is left over
+
+
+def _opened(given: Specification) -> tuple[Service, Tokens]:
+    """The model, the store and the tokens. Raises UserMistake."""
+    engine = Engine(given.model)
+    store = MeasuredStore(open_store(given.store, given.state, given.settings))
+    metrics.model(engine.version)
+    gc.collect()
+    gc.freeze()  # what was loaded is not looked at again by every collection
+    return Service(engine, store, given.settings), read_tokens(given.token_file)
 
 
 async def _say_ready(server: uvicorn.Server, line: Line, version: str) -> None:
