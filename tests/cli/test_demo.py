@@ -90,6 +90,11 @@ def test_the_whole_demo_and_a_second_call(
         assert len(re.findall(r"^Household \d+, which often buys ", stage, re.MULTILINE)) == 2
     assert (out / "report.html").is_file()
     assert json.loads((out / "results.json").read_text()).keys() == stages.runs().keys()
+    assert printed.endswith(f"\nThe same model on a page of your browser: segue serve {out / 'model'}\n")
+    served = Recommender.load(out / "model")
+    assert len(served.known_users) == small_logs.USERS
+    assert served.artifact.settings.model.preset == "segue"
+    (out / "model.state").mkdir()  # what serving it leaves there
 
     finished = models_in(out)
     monkeypatch.setattr(complete_journey, "_package_data", lambda: pytest.fail("the data was read again"))

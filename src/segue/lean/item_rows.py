@@ -14,7 +14,7 @@ import numpy as np
 from segue.artifact.arrays import Form, StoredArrays
 from segue.data.arrays import FloatArray, IntArray
 from segue.errors import RequestError
-from segue.lean.model import Floats, Parts, window_of
+from segue.lean.model import Floats, Parts, WithoutAttention, window_of
 from segue.lean.request import Asked
 from segue.lean.sparse_rows import SparseRows
 
@@ -124,7 +124,7 @@ class LeanItemWeights(LeanItemRows):
 
 
 @dataclass(frozen=True)
-class ScoredByRows:
+class ScoredByRows(WithoutAttention):
     """Scored requests, see :class:`segue.lean.model.Scored`."""
 
     model: LeanItemRows

@@ -11,7 +11,7 @@ import numpy as np
 from segue.artifact.arrays import Form, StoredArrays
 from segue.data.arrays import FloatArray, IntArray
 from segue.errors import RequestError
-from segue.lean.model import Floats, Parts, window_of
+from segue.lean.model import Floats, Parts, WithoutAttention, window_of
 from segue.lean.request import Asked
 from segue.lean.sparse_rows import SparseRows
 
@@ -45,7 +45,7 @@ class LeanMarkov:
 
 
 @dataclass(frozen=True)
-class ScoredByMarkov:
+class ScoredByMarkov(WithoutAttention):
     """Scored requests, see :class:`segue.lean.model.Scored`."""
 
     model: LeanMarkov

@@ -57,6 +57,19 @@ class Parts:
         )
 
 
+@dataclass(frozen=True)
+class Attention:
+    """How a model weighs the items of one session, the oldest first; a term that it does without is None.
+
+    current, general: weight of each item in the current and in the general preference. gate: share of the current
+    preference in each coordinate of their sum; None where there is only one of them.
+    """
+
+    current: list[float] | None
+    general: list[float] | None
+    gate: list[float] | None
+
+
 class Scored(Protocol):
     """Requests with their scores, and what it takes to explain them."""
 
@@ -68,6 +81,18 @@ class Scored(Protocol):
     def parts(self, row: int, items: IntArray) -> Parts:
         """The scores of `items` [k] for one of the requests, split into summands."""
         ...
+
+    def attention(self, row: int) -> Attention | None:
+        """How the session of one of the requests is weighed; None for a model that cannot tell."""
+        ...
+
+
+class WithoutAttention:
+    """What scored requests of a model without attention say of it."""
+
+    def attention(self, row: int) -> Attention | None:
+        """Nothing, whatever the request."""
+        return None
 
 
 class Answering(Protocol):

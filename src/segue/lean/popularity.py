@@ -11,7 +11,7 @@ import numpy as np
 from segue.artifact.arrays import Form, StoredArrays
 from segue.data.arrays import FloatArray, IntArray
 from segue.errors import RequestError
-from segue.lean.model import Floats, Parts, window_of
+from segue.lean.model import Floats, Parts, WithoutAttention, window_of
 from segue.lean.request import Asked
 from segue.settings.units import milliseconds
 from segue.system.json_files import typed
@@ -83,7 +83,7 @@ class LeanPopularity:
 
 
 @dataclass(frozen=True)
-class ScoredByPopularity:
+class ScoredByPopularity(WithoutAttention):
     """Scored requests, see :class:`segue.lean.model.Scored`."""
 
     model: LeanPopularity

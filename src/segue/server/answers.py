@@ -65,6 +65,56 @@ class RecommendationBatch(_Answer):
     """The answers, in the order of the requests."""
 
 
+class Named(_Answer):
+    """An item or a user."""
+
+    id: str
+    """The id."""
+    name: str
+    """Name for people; the id where it has none."""
+
+
+class Weighed(Named):
+    """An item of a session, as the model weighs it."""
+
+    current: float | None = None
+    """Its weight in the current preference, where the model has one."""
+    general: float | None = None
+    """Its weight in the general preference, where the model has one."""
+
+
+class Gate(_Answer):
+    """How the model mixes current and general preference, which it does for each coordinate of its vectors."""
+
+    current: float
+    """Mean share of the current preference."""
+    least: float
+    """Smallest share."""
+    most: float
+    """Largest share."""
+
+
+class Explanation(_Answer):
+    """Why items have the scores that they have."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_version: str
+    """Version of the model that was asked."""
+    items: list[Recommended]
+    """The items with their reasons, best first; those that the model does not know are left out."""
+    session: list[Weighed]
+    """The items that the model looked at, oldest first; with weights where it has attention."""
+    gate: Gate | None = None
+    """The mixture of two preferences, where the model has both."""
+    skipped: list[str]
+    """Items of the session or history that the model does not know."""
+    user_known: bool
+    """Whether the model was trained on the user, or live events name them."""
+    warnings: list[str]
+    """What has to be said about the request."""
+
+
 class Accepted(_Answer):
     """The events are kept for good."""
 
@@ -81,15 +131,6 @@ class Forgotten(_Answer):
     """Id of the user."""
     events: int
     """Live events that were removed."""
-
-
-class Named(_Answer):
-    """An item or a user."""
-
-    id: str
-    """The id."""
-    name: str
-    """Name for people; the id where it has none."""
 
 
 class Found(_Answer):
@@ -200,6 +241,31 @@ class Model(_Answer):
     """Part → metrics of its evaluation, where it was measured."""
     live: dict[str, Any]
     """How live events become sessions."""
+
+
+class ModelCard(_Answer):
+    """What the model was made of and how good it is, for people."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_version: str
+    """Version of the model."""
+    name: str
+    """Name of the model, with its preset."""
+    sizes: dict[str, int]
+    """Items, users, train sessions and events."""
+    times: list[int]
+    """Times of the first and the last train event, epoch milliseconds."""
+    trained_on: list[str]
+    """Parts of the corpus that it was trained on."""
+    statistics: dict[str, Any]
+    """What the model says of what it built, such as its graph."""
+    choices: list[dict[str, Any]]
+    """Settings that were chosen by what the data needs, and why."""
+    evaluations: dict[str, dict[str, Any]]
+    """Part → what was measured on it: metrics, slices, and of how many events."""
+    epochs: list[dict[str, Any]]
+    """The epochs of the training, where there was one."""
 
 
 class Reloaded(_Answer):

@@ -142,7 +142,7 @@ class App:
         finally:
             self._waiting -= 1
         if isinstance(answer, Plain):
-            return _Reply(route.status, answer.media_type, answer.body, route=route.path)
+            return _Reply(route.status, answer.media_type, answer.body, answer.headers, route.path)
         body = answer.model_dump_json(exclude_none=True).encode()
         return _Reply(route.status, "application/json", body, route=route.path)
 

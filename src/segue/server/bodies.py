@@ -13,6 +13,8 @@ MOST_IDS = 100_000
 """Most ids of a list that is no session: candidates, excluded items."""
 MOST_REQUESTS = 100
 """Most requests of one batch."""
+MOST_EXPLAINED = 100
+"""Most items that one request asks to explain."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Id = Annotated[str, Field(min_length=1, max_length=256)]
@@ -34,6 +36,11 @@ class _Body(BaseModel):
     """A request: nothing is converted from another type, and no key is passed over."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, frozen=True)
+
+
+def _refuse_two_sessions(body: BaseModel) -> None:
+    if {"session", "items"} <= body.model_fields_set:
+        raise ValueError("session and items both say what the session is; send one of them")
 
 
 class Condition(_Body):
@@ -85,9 +92,33 @@ class Recommend(_Body):
 
     @model_validator(mode="after")
     def _one_session(self) -> Self:
-        if {"session", "items"} <= self.model_fields_set:
-            raise ValueError("session and items both say what the session is; send one of them")
+        _refuse_two_sessions(self)
         return self
+
+
+class Explain(_Body):
+    """Whose scores of which items are to be explained."""
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["session", "items"]}})
+
+    user: Id | None = None
+    """Id of the user; left out for nobody."""
+    session: Id | None = None
+    """Id of a live session, whose items are those of its events."""
+    items: Annotated[list[Id], Field(max_length=MOST_ITEMS)] | None = None
+    """Items of the session, oldest first, in place of `session`. With neither, the user's live session is used."""
+    of: Annotated[list[Id], Field(min_length=1, max_length=MOST_EXPLAINED)]
+    """Items whose scores are explained, whether a list would show them or not."""
+
+    @model_validator(mode="after")
+    def _one_session(self) -> Self:
+        _refuse_two_sessions(self)
+        return self
+
+    def request(self) -> Recommend:
+        """The request for a list of these items alone."""
+        given = self.model_dump(include=self.model_fields_set - {"of"})
+        return Recommend(**given, k=len(set(self.of)), candidates=self.of, explain=True)
 
 
 class RecommendBatch(_Body):

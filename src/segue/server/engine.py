@@ -16,6 +16,7 @@ import numpy.typing as npt
 from segue.artifact.names import MANIFEST
 from segue.errors import RequestError
 from segue.lean.model import Floats
+from segue.server.answers import Gate, Weighed
 from segue.server.bodies import Recommend
 from segue.server.catalogue import Catalogue
 from segue.server.counting import LiveCounts
@@ -100,6 +101,24 @@ class Engine:
             time=known.time,
             explain=asked.explain,
         )
+
+    def explain(self, asked: Recommend, known: Known) -> tuple[Answer, list[Weighed], Gate | None]:
+        """The answer with its reasons, the items that the model looked at, and its gate where it has one."""
+        answer = self.recommend(asked, known)
+        found = self.recommender.attention(self._request(asked, known), known.running)
+        ids = [part["item"] for part in answer[0].because["session"]] if len(answer) else []
+        current, general, gate = (found.current, found.general, found.gate) if found else (None, None, None)
+        session = [
+            Weighed(
+                id=item,
+                name=self.name(item),
+                current=current[place] if current else None,
+                general=general[place] if general else None,
+            )
+            for place, item in enumerate(ids)
+        ]
+        mixed = Gate(current=float(np.mean(gate)), least=min(gate), most=max(gate)) if gate else None
+        return answer, session, mixed
 
     def knows_user(self, user: str) -> bool:
         """Whether train or validation sessions named the user."""

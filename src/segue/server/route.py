@@ -45,6 +45,7 @@ class Plain:
 
     media_type: str
     body: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 Handler = Callable[[Context, Any, str], Awaitable[BaseModel | Plain]]
@@ -60,6 +61,7 @@ class Route:
         reads: class of the body (POST) or of the query (GET); None where nothing is read.
         problems: statuses of the problems that it may end with, beside those of every route.
         guarded: whether it needs a token where tokens are set.
+        described: whether the description of the API names it; the files of the page are none of the API.
         unhurried: whether it may take longer than the settings allow others.
     """
 
@@ -73,4 +75,5 @@ class Route:
     status: int = 200
     problems: Sequence[int] = ()
     guarded: bool = False
+    described: bool = True
     unhurried: bool = False

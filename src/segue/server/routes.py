@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from segue.server import answers, metrics, page
-from segue.server.bodies import Events, Recommend, RecommendBatch, Search
+from segue.server import answers, api_page, metrics
+from segue.server.bodies import Events, Explain, Recommend, RecommendBatch, Search
 from segue.server.openapi import describe
+from segue.server.page import files
 from segue.server.route import Context, Plain, Route
 
 
@@ -14,6 +15,10 @@ async def _recommend(context: Context, body: Recommend, _: str) -> answers.Recom
 
 async def _recommend_batch(context: Context, body: RecommendBatch, _: str) -> answers.RecommendationBatch:
     return answers.RecommendationBatch(answers=await context.answering.answer_all(body.requests))
+
+
+async def _explain(context: Context, body: Explain, _: str) -> answers.Explanation:
+    return await context.look_up(context.service.explain, body)
 
 
 async def _events(context: Context, body: Events, _: str) -> answers.Accepted:
@@ -47,6 +52,10 @@ async def _model(context: Context, _: None, __: str) -> answers.Model:
     return await context.look_up(context.service.model)
 
 
+async def _card(context: Context, _: None, __: str) -> answers.ModelCard:
+    return await context.look_up(context.service.card)
+
+
 async def _reload(context: Context, _: None, __: str) -> answers.Reloaded:
     previous = context.service.engine.version
     return answers.Reloaded(model_version=await context.control.reload(), previous_version=previous)
@@ -70,11 +79,21 @@ async def _description(context: Context, _: None, __: str) -> Plain:
 
 
 async def _page(context: Context, _: None, __: str) -> Plain:
-    return Plain("text/html; charset=utf-8", page.of(await context.look_up(_described, context)))
+    return Plain("text/html; charset=utf-8", api_page.of(await context.look_up(_described, context)))
+
+
+async def _start(context: Context, _: None, __: str) -> Plain:
+    return files.start()
+
+
+async def _page_file(context: Context, _: None, path: str) -> Plain:
+    return files.file(path)
 
 
 def _described(context: Context) -> bytes:
-    return describe(ROUTES, context.service.engine.attributes.names, tokens=context.tokens)
+    return describe(
+        [route for route in ROUTES if route.described], context.service.engine.attributes.names, tokens=context.tokens
+    )
 
 
 _BODY = (400, 408, 413, 415, 422)
@@ -88,6 +107,8 @@ ROUTES = (
           (*_BODY, *_STORE), guarded=True),
     Route("POST", "/v1/recommend:batch", "recommend_batch", "The answers to several requests", _recommend_batch,
           answers.RecommendationBatch, RecommendBatch, problems=(*_BODY, *_STORE)),
+    Route("POST", "/v1/explanations", "explain", "Why items have their scores", _explain, answers.Explanation, Explain,
+          problems=(*_BODY, *_STORE)),
     Route("GET", "/v1/items", "find_items", "Search items by name or id", _items, answers.Found, Search,
           problems=(422,)),
     Route("GET", "/v1/items/{id:path}", "item", "An item with its strongest neighbours", _item, answers.Item,
@@ -98,6 +119,7 @@ ROUTES = (
     Route("DELETE", "/v1/users/{id:path}", "forget", "Forget the live history of a user", _forget, answers.Forgotten,
           problems=_STORE, guarded=True),
     Route("GET", "/v1/model", "model", "The model that answers", _model, answers.Model),
+    Route("GET", "/v1/model/card", "card", "What the model was made of and how good it is", _card, answers.ModelCard),
     Route("POST", "/v1/model:reload", "reload", "Answer with the model that is in the folder now", _reload,
           answers.Reloaded, problems=(409,), guarded=True, unhurried=True),
     Route("GET", "/healthz", "healthz", "Whether the server runs", _alive, answers.Health),
@@ -106,4 +128,7 @@ ROUTES = (
     Route("GET", "/metrics", "metrics", "Figures for Prometheus", _metrics, "text/plain"),
     Route("GET", "/openapi.json", "openapi", "This description", _description, "application/json"),
     Route("GET", "/docs", "docs", "This description for people", _page, "text/html"),
+    Route("GET", "/", "page", "The page for people", _start, "text/html", described=False),
+    Route("GET", "/page/{id:path}", "page_file", "A file of the page", _page_file, "text/plain", problems=(404,),
+          described=False),
 )  # fmt: skip

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from segue.server import answers
-from segue.server.bodies import Happened, Recommend
+from segue.server.bodies import Explain, Happened, Recommend
+from segue.server.card import card_of
 from segue.server.counting import LiveCounts
 from segue.server.engine import Engine, Known
 from segue.server.live import LiveSession, Sessions, current, finished
@@ -85,23 +86,40 @@ class Service:
         return found
 
     def _answer(self, engine: Engine, asked: Recommend, known: Known, answer: Answer) -> answers.Recommendation:
-        items = [
-            answers.Recommended(
-                item=entry.item,
-                name=engine.name(entry.item),
-                score=entry.score,
-                because=answers.Reason.model_validate(entry.because) if asked.explain else None,
-            )
-            for entry in answer
-        ]
         return answers.Recommendation(
             recommendation_id=self._next_id(),
             model_version=engine.version,
-            items=items,
+            items=self._shown(engine, answer, explain=asked.explain),
             skipped=list(answer.skipped),
             user_known=answer.user_known or known.live,
             warnings=[*known.about, *answer.warnings],
         )
+
+    def explain(self, asked: Explain) -> answers.Explanation:
+        """Why some items have the scores that they have."""
+        engine, request = self.engine, asked.request()
+        known = self.known(engine, request)
+        answer, session, gate = engine.explain(request, known)
+        return answers.Explanation(
+            model_version=engine.version,
+            items=self._shown(engine, answer, explain=True),
+            session=session,
+            gate=gate,
+            skipped=list(answer.skipped),
+            user_known=answer.user_known or known.live,
+            warnings=[*known.about, *answer.warnings],
+        )
+
+    def _shown(self, engine: Engine, answer: Answer, *, explain: bool) -> list[answers.Recommended]:
+        return [
+            answers.Recommended(
+                item=entry.item,
+                name=engine.name(entry.item),
+                score=entry.score,
+                because=answers.Reason.model_validate(entry.because) if explain else None,
+            )
+            for entry in answer
+        ]
 
     def known(self, engine: Engine, asked: Recommend) -> Known:
         """What live events say of whom a request is for."""
@@ -221,6 +239,10 @@ class Service:
             metrics=engine.metrics,
             live=live,
         )
+
+    def card(self) -> answers.ModelCard:
+        """What the model was made of and how good it is."""
+        return card_of(self.engine)
 
     def _visit(self, engine: Engine, session: LiveSession) -> answers.Visit:
         return answers.Visit(items=self._named(engine, session.items), end=session.end, live=True, session=session.name)

@@ -17,9 +17,9 @@ from segue.artifact.contents import Contents
 from segue.data.arrays import IntArray
 from segue.errors import ArtifactError, RequestError
 from segue.lean import folder as lean_folder
-from segue.lean.model import Answering, Floats, Parts, Scored
+from segue.lean.model import Answering, Attention, Floats, Parts, Scored
 from segue.serving.answer import Answer, Recommendation
-from segue.serving.asking import Reader, Request, Running, Understood
+from segue.serving.asking import NOTHING_LIVE, Reader, Request, Running, Understood
 from segue.serving.discovery import NO_HISTORY, with_discoveries
 from segue.serving.past_sessions import PastSession
 from segue.serving.ranking import best
@@ -143,6 +143,11 @@ class Recommender:
         understood = self._reader.understand(request, running)
         scored = self.model.score([understood.asked]).scores[0] if understood.asked is not None else self._popular()
         return scored, understood.eligible
+
+    def attention(self, request: Request, running: Running = NOTHING_LIVE) -> Attention | None:
+        """How the model weighs the items of the session; None where it cannot tell."""
+        asked = self._reader.understand(request, running).asked
+        return self.model.score([asked]).attention(0) if asked is not None else None
 
     def history_of(self, user: str) -> list[PastSession]:
         """What training saw of a user, oldest session first: with later sessions behind it a `history`."""

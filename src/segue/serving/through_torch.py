@@ -21,7 +21,7 @@ from segue.data.batches import Batch, request
 from segue.data.batches import Past as BatchPast
 from segue.errors import RequestError
 from segue.lean import folder
-from segue.lean.model import Answering, Floats, Parts
+from segue.lean.model import Answering, Floats, Parts, WithoutAttention
 from segue.lean.request import Asked
 
 
@@ -72,7 +72,7 @@ class ThroughTorch:
 
 
 @dataclass(frozen=True)
-class ScoredByTorch:
+class ScoredByTorch(WithoutAttention):
     """Scored requests, see :class:`segue.lean.model.Scored`."""
 
     model: SessionModel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +14,7 @@ from segue.cli.console import out, print_rows
 from segue.cli.demo import stages
 from segue.cli.demo.stages import Stage
 from segue.errors import UserMistake
+from segue.report.text import in_one_line
 from segue.system.holding import held
 
 QUICK = Stage("A first look", households=60, shown=5)
@@ -41,8 +44,16 @@ def demo(
             out.print("the same command goes on where it stopped.")
         results = stages.run(FULL, whole, to)
         stages.write_page(report, FULL, to, results)
+        model = stages.show_as(to / stages.MODEL, results[stages.SEGUE].folder)
     out.print()
     print_rows({"report": str(report), "minutes": f"{_seconds_since(started) / 60:.1f}"})
+    out.print("\nThe same model on a page of your browser:", in_one_line(f"{_program()} serve {model}"))
+
+
+def _program() -> str:
+    """The command as it was called, so that what the demo says to type works where it was not installed for all."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "segue" and shutil.which("segue") is None else "segue"
 
 
 def _seconds_since(started: float) -> int:

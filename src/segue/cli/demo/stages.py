@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ METRICS = ("HR@5", "HR@10", "HR@20", "MRR@10", "NDCG@10")
 HEADLINE = "HR@10"
 LEVEL = 0.01
 """Two models whose HR@10 differs by less are called level here; ``segue compare`` tests such differences."""
+MODEL = "model"
+"""Name under which the model to look at stands in the folder of the demo."""
 _DRAWN_BY = 0
 _PAPER_TRAINING = {
     "learning_rate": 3e-3, "schedule": "plateau", "decay": 0.3, "patience": 5, "epoch_steps": 0, "pass_steps": 0,
@@ -95,7 +98,14 @@ def refuse_foreign_folder(to: Path, planned: Sequence[Stage]) -> None:
         return
     if not to.is_dir():
         raise UserMistake(f"{to} is a file; choose another --out")
-    ours = {"corpus", "report.html", "results.json", *(stage.folder(to).name for stage in planned)}
+    ours = {
+        "corpus",
+        "report.html",
+        "results.json",
+        MODEL,
+        f"{MODEL}.state",
+        *(stage.folder(to).name for stage in planned),
+    }
     for path in sorted(to.iterdir()):
         owner = owner_of(path) or path
         if owner.name.removesuffix(UNFINISHED) not in ours:
@@ -183,6 +193,15 @@ def write_page(report: Path, stage: Stage, to: Path, results: Results) -> None:
         report.with_name("results.json"),
         json.dumps({label: one.as_dict() for label, one in measurements.items()}, indent=1) + "\n",
     )
+
+
+def show_as(short: Path, model: Path) -> Path:
+    """Let a short name lead to a model, so that it can be served by that name; returns the name."""
+    target = Path(os.path.relpath(model, short.parent))
+    if not short.is_symlink() or short.readlink() != target:
+        short.unlink(missing_ok=True)
+        short.symlink_to(target, target_is_directory=True)
+    return short
 
 
 @contextmanager

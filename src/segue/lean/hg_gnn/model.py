@@ -20,7 +20,7 @@ from segue.lean.hg_gnn.relations import Relations
 from segue.lean.hg_gnn.tables import Counts
 from segue.lean.hg_gnn.terms import Believed, Entries, Recalled, Terms, add_memory, fold_pointer
 from segue.lean.hg_gnn.users import Users
-from segue.lean.model import Floats, Parts, cosines
+from segue.lean.model import Attention, Floats, Parts, cosines
 from segue.lean.request import Asked
 
 _FARTHEST = 3.0
@@ -141,3 +141,17 @@ class ScoredHGGNN:
         """The scores of `items` [k] for one of the requests, split into summands."""
         vectors = self.model.vectors_of(items)
         return take_apart(self.terms, row, items, self.scores[row, items], vectors, self.model.encoder)
+
+    def attention(self, row: int) -> Attention | None:
+        """Weights α and γ and gate α_c of eq. (12)-(17); None without embeddings."""
+        reading, options = self.terms.reading, self.model.options
+        if reading is None:
+            return None
+        length = len(self.terms.asked[row].items)
+        alpha, gamma = (weights[row, :length][::-1].tolist() for weights in (reading.alpha, reading.gamma))
+        both = options.current_preference and options.general_preference
+        return Attention(
+            alpha if options.current_preference else None,
+            gamma if options.general_preference else None,
+            reading.gate[row].tolist() if both else None,
+        )

@@ -1,0 +1,62 @@
+"""The card of a model: what it was made of and how good it is, as the files beside it say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from segue.errors import first_line
+from segue.server.answers import ModelCard
+from segue.server.engine import Engine, version_of
+from segue.server.log import line
+from segue.system.json_files import parse_object, read_object, read_text
+
+_MEASURED = ("split", "protocol", "history", "events", "sessions", "users", "metrics", "slices", "masked", "coverage")
+"""What is shown of an evaluation."""
+
+
+def card_of(engine: Engine) -> ModelCard:
+    """The card of the model that an engine answers with.
+
+    Its evaluations and epochs are files that may come later than the model; once another model is in the folder, they
+    are no longer those of this one and are left out.
+    """
+    artifact, facts = engine.recommender.artifact, engine.facts
+    times = artifact.history.times
+    folder = artifact.folder
+    evaluations, epochs = _evaluations(folder), _epochs(folder)
+    ours = version_of(folder) == engine.version
+    return ModelCard(
+        model_version=engine.version,
+        name=engine.title,
+        sizes=engine.catalogue.sizes,
+        times=[int(times.min()), int(times.max())] if len(times) else [],
+        trained_on=facts["trained_on"],
+        statistics=facts["statistics"],
+        choices=facts.get("choices", []),
+        evaluations=evaluations if ours else {},
+        epochs=epochs if ours else [],
+    )
+
+
+def _evaluations(folder: Path) -> dict[str, dict[str, Any]]:
+    """Part → what was measured on it; a file that cannot be read is left out, and the log says so."""
+    found = {}
+    for path in sorted((folder / "evaluation").glob("*.json")):
+        try:
+            measured = read_object(path)
+        except (OSError, ValueError) as error:
+            line("error", "card", why=f"cannot read {path}: {first_line(error)}")
+            continue
+        found[path.stem] = {key: measured[key] for key in _MEASURED if measured.get(key) is not None}
+    return found
+
+
+def _epochs(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return [parse_object(text) for text in read_text(folder / "metrics.jsonl").splitlines()]
+    except FileNotFoundError:  # nothing was trained
+        return []
+    except (OSError, ValueError) as error:
+        line("error", "card", why=f"cannot read the epochs of {folder}: {first_line(error)}")
+        return []
