@@ -187,7 +187,7 @@ def page(results: dict[str, Any]) -> str:
         parts.append(
             f"## {result['title']}\n\n{result['users']:,} users were drawn; trained on {result['trained_events']:,}"
             f" events, then {result['played_events']:,} events of {days:.1f} days were played. Events whose item was"
-            f" unknown when it was asked for: {unknown}.\n\n"
+            f" unknown when it was asked for: {unknown}. Made by `{result['command']}`.\n\n"
             + "\n".join(lines)
             + f"\n\n![{METRIC} over time](live-{name}.svg)"
         )
