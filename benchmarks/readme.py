@@ -23,7 +23,13 @@ import machine
 README = machine.ROOT / "README.md"
 DEMO = machine.ROOT / "docs" / "demo.md"
 COMPARISONS = machine.RESULTS / "comparisons.md"
-PAGES = {"memory-on-groceries": "Grocery baskets", "memory-on-news": "News clicks"}
+PAGES = {
+    "memory-on-groceries": "Grocery baskets",
+    "memory-on-news": "News clicks",
+    "final-news-by-time": "News clicks, split by time",
+    "final-wikipedia": "Wikipedia edits",
+    "final-easybuild": "Commits to EasyBuild",
+}
 """The comparisons of today's presets, of which the README shows the gist."""
 ALL_MODELS = {"complete-journey": "Grocery baskets", "globo": "News clicks"}
 """The comparisons of every trained model, made before preset `segue` had the memory that it has today."""
@@ -54,12 +60,19 @@ def short_table(pages: Records) -> str:
             values[SUBJECT],
             f"{values[best]} (`{best}`)",
             values[MEMORY],
-            values.get(PAPER, "not measured"),
+            _of_paper(summary, values),
             _outcome(summary, best),
             _gain(summary),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _of_paper(summary: dict[str, Any], values: dict[str, str]) -> str:
+    """The value of preset paper, and whether its minutes ended before its learning curve was flat."""
+    if PAPER not in values:
+        return "not measured"
+    return values[PAPER] + ("" if summary["models"][PAPER]["flattened"] else ", not trained to its end")
 
 
 def _outcome(summary: dict[str, Any], label: str) -> str:
@@ -95,11 +108,15 @@ rows fitted on train + validation with three seeds, test data opened once. The m
 trained on fewer events, as its page says.
 
 The presets `segue`, `memory` and `paper` of HG-GNN stand here as they were at the commit named below: with a memory
-of four counts, and with a schedule that starved `paper`. Today's memory is measured
-[on groceries](memory-on-groceries.md) and [on news](memory-on-news.md), on other users; today's `paper` was not
-measured yet.
+of four counts, and with a schedule that starved `paper`. Today's presets are measured on other users, with fewer models and minutes: {_linked(PAGES)}.
 {full_table(pages)}
 """
+
+
+def _linked(pages: dict[str, str]) -> str:
+    """The pages of some comparisons, in one phrase."""
+    links = [f"[{title}]({name}.md)" for name, title in pages.items()]
+    return f"{', '.join(links[:-1])} and {links[-1]}"
 
 
 def full_table(pages: Records) -> str:
