@@ -108,7 +108,8 @@ rows fitted on train + validation with three seeds, test data opened once. The m
 trained on fewer events, as its page says.
 
 The presets `segue`, `memory` and `paper` of HG-GNN stand here as they were at the commit named below: with a memory
-of four counts, and with a schedule that starved `paper`. Today's presets are measured on other users, with fewer models and minutes: {_linked(PAGES)}.
+of four counts, and with a schedule that starved `paper`. Today's presets are measured on other
+users, with fewer models and minutes: {_linked(PAGES)}.
 {full_table(pages)}
 """
 
