@@ -1,12 +1,16 @@
 """Training and evaluation speed at Last.fm shape: events per second, the floor in the same run, and the ratio.
 
 python benchmarks/speed.py [--steps 20]
+python benchmarks/speed.py --memory CORPUS
+
+The second command measures only what preset `memory` takes from the corpus to the trained model, and prints it as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import statistics
 import tempfile
 import time
@@ -24,6 +28,7 @@ WANTED = {("paper", 512): 2_000.0, ("paper", 2_048): 2_700.0}
 SEGUE_SHARE = 0.6
 EVALUATION_WANTED = 6_000.0
 EVALUATED_SESSIONS = 20_000
+MEMORY_WANTED = 1_000_000
 WARM_UP = 2
 
 
@@ -89,6 +94,34 @@ def evaluate_test(corpus_folder: Path, overrides: Nested, sessions: int, threads
     }
 
 
+def train_memory(corpus_folder: Path, threads: int) -> dict[str, float]:
+    """Train preset `memory` as `segue train` does: read, count, all passes with their validation, write the model."""
+    from segue.data.corpus import Part, load
+    from segue.pipeline.fit import train
+    from segue.pipeline.settings import settings_for_corpus
+
+    overrides: Nested = {"model": {"preset": "memory"}, "training": {"threads": threads}}
+    with tempfile.TemporaryDirectory() as folder:
+        train(corpus_folder, Path(folder) / "model", settings_for_corpus(corpus_folder, overrides))
+    corpus = load(corpus_folder, (Part.TRAIN, Part.VALIDATION))
+    parts = {part.name.lower(): len(corpus.select(part).items) for part in (Part.TRAIN, Part.VALIDATION)}
+    return {"items": corpus.n_items, **{f"{part}_events": events for part, events in parts.items()}}
+
+
+def memory_run(corpus: Path) -> dict[str, Any]:
+    """Measure preset `memory` from the corpus to the model; the corpus is read once more to count its events."""
+    measured = machine.measure(train_memory, corpus, machine.cores())
+    return {
+        "preset": "memory",
+        **measured.value,
+        "seconds": measured.seconds,
+        "cpu_seconds": measured.cpu_seconds,
+        "events_per_minute": 60 * measured.value["train_events"] / measured.seconds,
+        "peak_gib": measured.peak_rss_bytes / GIB,
+        "wanted": f"{MEMORY_WANTED:,} events/min",
+    }
+
+
 def training_runs(corpus: Path, steps: int, gflops: float) -> list[dict[str, Any]]:
     """Measure training for both presets at both batch sizes, each in a process of its own."""
     rows: list[dict[str, Any]] = []
@@ -148,7 +181,12 @@ def main() -> None:
     """Generate the log, prepare it, measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=20)
-    steps = parser.parse_args().steps
+    parser.add_argument("--memory", type=Path, metavar="CORPUS", help="measure only preset memory, on this corpus")
+    asked = parser.parse_args()
+    if asked.memory:
+        print(json.dumps(memory_run(asked.memory), indent=2))
+        return
+    steps = asked.steps
     from segue.data.preparation.prepare import prepare
     from segue.pipeline.settings import settings_for_log
 
@@ -160,7 +198,11 @@ def main() -> None:
         floors = machine.floors()
         gflops = floors["matmul_f32_gflops"]
         training, evaluation = training_runs(corpus, steps, gflops), evaluation_runs(corpus, gflops)
+        memory = memory_run(corpus)
     common = {"events_per_second": ",.0f", "floor": ",.0f", "of_floor": ".2f", "peak_gib": ".2f", "wanted": ""}
+    counts = dict.fromkeys(("items", "train_events", "validation_events"), ",") | {
+        "seconds": ".1f", "cpu_seconds": ".1f", "events_per_minute": ",.0f", "peak_gib": ".2f", "wanted": "",
+    }  # fmt: skip
     text = "\n\n".join(
         [
             "# Speed of training and evaluation",
@@ -169,9 +211,13 @@ def main() -> None:
             table(training, {"preset": "", "batch_events": ",", "of_paper": ".2f", **common}),
             "## Evaluation, full ranking",
             table(evaluation, {"preset": "", **common}),
+            "## The counts alone, from the corpus to the trained model",
+            table([memory], counts),
         ]
     )
-    machine.write("speed", {"training": training, "evaluation": evaluation}, text + "\n", floor=floors)
+    machine.write(
+        "speed", {"training": training, "evaluation": evaluation, "memory": memory}, text + "\n", floor=floors
+    )
     print(text)
 
 

@@ -25,7 +25,9 @@ from segue.evaluation.metrics import METRICS
 from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement as measuring
 
-COMMANDS = ("check", "prepare", "stats", "train", "evaluate", "recommend", "fit", "tune", "compare", "study", "demo")
+COMMANDS = (
+    "check", "prepare", "stats", "train", "evaluate", "recommend", "serve", "fit", "tune", "compare", "study", "demo",
+)  # fmt: skip
 ROWS = small_logs.rows()
 SETTINGS = small_logs.as_arguments(small_logs.LEARNED)
 ONE_EPOCH = [*SETTINGS, "--set", "training.max_epochs=1"]
@@ -52,9 +54,9 @@ def test_every_command_has_help_with_an_example(capsys: Capture, command: str) -
     assert err == ""
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "demo"])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in ("demo", "serve")])
 def test_every_command_takes_settings_and_answers_in_json(capsys: Capture, command: str) -> None:
-    """The demo is for people alone."""
+    """The demo is for people alone, a server has settings of its own."""
     out, _ = run(capsys, command, "--help")
     assert "--json" in out
     assert "--config" in out

@@ -40,8 +40,8 @@ DEFAULTS: Nested = {
     "training": {
         "optimizer": "adam", "momentum": 0.0,
         "batch_events": 512, "learning_rate": 1e-3, "weight_decay": 1e-5, "schedule": "constant", "decay": 0.1,
-        "decay_every": 3, "epoch_steps": 0, "pass_steps": 0, "pass_events": 0, "max_epochs": 30,
-        "max_minutes": None, "patience": 5, "checkpoint_minutes": 10.0, "seed": 0,
+        "decay_every": 3, "epoch_steps": 0, "pass_steps": 0, "pass_events": 0, "validation_events": 0,
+        "max_epochs": 30, "max_minutes": None, "patience": 5, "checkpoint_minutes": 10.0, "seed": 0,
         "threads": 0, "device": "auto", "shuffle": "sessions",
     },
     "evaluation": {"history": "frozen", "mask_session": "auto"},

@@ -180,6 +180,7 @@ def evaluate(
     label: str | None = None,
     coverage: bool = False,
     discover: float | None = None,
+    users: IntArray | None = None,
 ) -> Evaluation:
     """Rank the target of every event of `part` among all items, each event once.
 
@@ -192,10 +193,13 @@ def evaluate(
         label: name of the model in the result; unset: the name of its module.
         coverage: also measure which items stand in the lists, which takes one more sort.
         discover: also measure lists that reserve this share of their places for items new to the user.
+        users: numbers of the users whose sessions alone are measured; unset: everybody.
 
     Raises ModelError when scores are not finite, or not [events, items].
     """
     sessions, skipped = evaluation_sessions(corpus, part)
+    if users is not None:
+        sessions = sessions.take(np.flatnonzero(np.isin(sessions.user, users)))
     events = events_of(sessions)
     label = label or type(model).__module__.rpartition(".")[2]
     masked = not corpus.repeats_in_sessions if mask_session == "auto" else mask_session

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from segue.nn.encoding import Added, Encoding, Mixture
+from segue.nn.level_loss import level_softmax_loss
 
 CHUNK_BYTES = 128 * 2**20
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 512
@@ -42,11 +43,14 @@ def softmax_loss(encoding: Encoding, item_vectors: Tensor, target: Tensor, form:
     mixture = encoding.mixture
     if form == "eq20" and mixture is not None:
         raise ValueError("the literal eq. (20) is defined for a softmax alone, not for a pointer mixture")
+    if item_vectors.shape[1] == 1 and not item_vectors.requires_grad and form == "cross_entropy":
+        return level_softmax_loss(encoding, item_vectors, target)
     log_dense = pointed = None
     if mixture is not None:
         log_dense = mixture.log_dense
-        hit = mixture.item == target[mixture.event]
-        pointed = torch.zeros_like(log_dense).index_add(0, mixture.event[hit], mixture.probability[hit])
+        hit = (mixture.item == target.index_select(0, mixture.event)).nonzero().squeeze(1)
+        event, probability = (column.index_select(0, hit) for column in (mixture.event, mixture.probability))
+        pointed = torch.zeros_like(log_dense).index_add(0, event, probability)
     places = [(added.event, added.item) for added in encoding.added]
     values = [added.value for added in encoding.added]
     loss: Tensor = _ChunkedSoftmax.apply(  # type: ignore[no-untyped-call]
@@ -74,9 +78,9 @@ def _fold_mixture(logits: Tensor, mixture: Mixture) -> None:
     mass = torch.zeros(len(cells), dtype=logits.dtype, device=logits.device)
     mass.index_add_(0, inverse, mixture.probability.to(logits.dtype))
     event = cells % logits.shape[1]
-    pointed = _logsumexp(logits)[event] + mass.log() - mixture.log_dense[event]
+    pointed = mass.log() + (_logsumexp(logits) - mixture.log_dense).index_select(0, event)
     flat = logits.view(-1)
-    flat[cells] = torch.logaddexp(flat[cells], pointed)
+    flat.scatter_(0, cells, torch.logaddexp(flat.index_select(0, cells), pointed))
 
 
 def _logsumexp(logits: Tensor) -> Tensor:
@@ -168,7 +172,8 @@ def _spread_slope(
     for source, cut, by_value in zip(chunk, cuts, by_values, strict=True):
         assert by_value is not None
         event = source.event - rows.start
-        by_value[cut] = slope.view(-1).take(_cells(source, rows.start, slope)) * scale.index_select(0, event)
+        at_entries = slope.view(-1).index_select(0, _cells(source, rows.start, slope))
+        torch.mul(at_entries, scale.index_select(0, event), out=by_value[cut])
 
 
 def _loss_and_slope(

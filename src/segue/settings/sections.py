@@ -276,6 +276,9 @@ class TrainingSettings(Config):
     pass_events: int = Field(0, ge=0, le=1_000_000_000_000)
     """Approximate most events of a pass. A longer log is read in part, other sessions drawn in every pass; what a model
     counts, it still counts over the whole log. 0: a pass reads everything."""
+    validation_events: int = Field(0, ge=0, le=1_000_000_000_000)
+    """Approximate most events of validation that passes are compared on, those of users drawn once; the best pass is
+    measured on all events in the end. 0: every pass is measured on all events."""
     max_epochs: int = Field(30, ge=1, le=1_000_000)
     """Most epochs of a training."""
     max_minutes: float | None = Field(None, gt=0)

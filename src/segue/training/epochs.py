@@ -32,6 +32,8 @@ class EpochRecord:
         best: whether no epoch before it was as good on validation.
         ended: the rule that ended the training after it: "patience", or a limit, "epochs" or "minutes"; empty for all
             but the last epoch, and for trainings of an earlier Segue.
+        validation_events: events that `validation` was measured on, where ``training.validation_events`` asks for a
+            sample: that for all epochs but the best one. 0 where all epochs are measured on all events.
     """
 
     epoch: int
@@ -42,10 +44,11 @@ class EpochRecord:
     validation: Mapping[str, float]
     best: bool
     ended: Ended = ""
+    validation_events: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON shape."""
-        return asdict(self)
+        """The JSON shape, without `validation_events` where there is no sample."""
+        return {name: value for name, value in asdict(self).items() if name != "validation_events" or value}
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:

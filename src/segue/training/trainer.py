@@ -17,6 +17,7 @@ from torch import Tensor
 from segue.artifact.checkpoint import load_checkpoint, save_checkpoint, unusable
 from segue.artifact.names import CHECKPOINT
 from segue.contract.model import SessionEncoder
+from segue.data.arrays import IntArray
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
@@ -28,6 +29,7 @@ from segue.system.interrupts import noted
 from segue.system.json_files import typed
 from segue.system.torch_runtime import deterministic, keep_large_buffers, pick_device, tensorboard
 from segue.training.epochs import Ended, EpochRecord, write_epochs
+from segue.training.judges import judges
 from segue.training.optimizers import optimizer_of, slot_layouts
 from segue.training.pace import Pace
 
@@ -119,6 +121,7 @@ class Trainer:
             shuffle=training.shuffle, order=model.order, device=self.device,
         )  # fmt: skip
         self.pace = Pace(training, self.loader)
+        self.judges = judges(corpus, training.validation_events) if plan is None else None
         self.optimizer = optimizer_of(model.parameter_groups(), training)
         self.state = TrainingState(training.learning_rate)
         self.best_weights: dict[str, Tensor] = {}
@@ -142,8 +145,11 @@ class Trainer:
                 self._close_epoch(log)
                 if interrupted.is_set():
                     raise KeyboardInterrupt
-        if self.plan is None and self.best_weights:
-            self.model.load_state_dict(self.best_weights)
+            if self.plan is None and self.best_weights:
+                self.model.load_state_dict(self.best_weights)
+                self._measure_best()
+            if interrupted.is_set():
+                raise KeyboardInterrupt
         return [
             EpochPlan(record.learning_rate, record.events / max(self.pace.pass_events, 1))
             for record in self.state.records[: self.state.best_epoch]
@@ -212,7 +218,7 @@ class Trainer:
         """Validate the epoch, record it, decide whether to go on, and save."""
         state = self.state
         started = time.monotonic()
-        validation = self._validate() if self.plan is None else {}
+        validation, measured_on = self._validate(self.judges) if self.plan is None else ({}, 0)
         better = self._keep_best(validation)
         record = EpochRecord(
             epoch=state.epoch,
@@ -222,6 +228,7 @@ class Trainer:
             learning_rate=self._learning_rate,
             validation=validation,
             best=better,
+            validation_events=measured_on if self.judges is not None else 0,
         )
         state.elapsed += time.monotonic() - started
         if self.pace.falls(state.epoch, state.best_epoch, stuck=bool(validation) and not better):
@@ -236,8 +243,19 @@ class Trainer:
         self._save()
         self._on_epoch(record)
 
-    def _validate(self) -> dict[str, float]:
-        """Metrics on the validation part; empty where it holds no event."""
+    def _measure_best(self) -> None:
+        """Measure the best epoch on all of validation, where the epochs were compared on a sample of it."""
+        if self.judges is None:
+            return
+        place = self.state.best_epoch - 1
+        validation, measured_on = self._validate(None)
+        best = replace(self.state.records[place], validation=validation, validation_events=measured_on)
+        self.state.records[place] = best
+        logger.info("epoch %d on all of validation: %s", best.epoch, _validated(best))
+        write_epochs(self.folder, self.state.records, self.name)
+
+    def _validate(self, users: IntArray | None) -> tuple[dict[str, float], int]:
+        """Metrics on the validation part, of some users or of all, and its events; empty where it holds none."""
         how = self.evaluation
         try:
             measured = evaluate(
@@ -247,11 +265,13 @@ class Trainer:
                 history=how.history,
                 mask_session=how.mask_session,
                 device=self.device,
+                users=users,
             )
         except ModelError as error:
             found = f"{self._learning_rate:g}"
             raise ConfigError(f"training diverged: {error}; lower training.learning_rate, found {found}") from None
-        return dict(measured.measurement().metrics) if len(measured.rank) else {}
+        events = len(measured.rank)
+        return (dict(measured.measurement().metrics) if events else {}), events
 
     def _keep_best(self, validation: dict[str, float]) -> bool:
         """Whether this epoch is the best so far; if so, remember its weights."""
@@ -362,4 +382,9 @@ def _summary(record: EpochRecord) -> str:
     text = f"epoch {record.epoch}: loss {record.loss:.4f}, {rate:,.0f} events/s"
     if not record.validation:
         return text
-    return f"{text}, validation {SELECTED_BY} {record.validation[SELECTED_BY]:.4f}{' (best)' if record.best else ''}"
+    return f"{text}, validation {_validated(record)}{' (best)' if record.best else ''}"
+
+
+def _validated(record: EpochRecord) -> str:
+    events = f" on {record.validation_events:,} events" if record.validation_events else ""
+    return f"{SELECTED_BY} {record.validation[SELECTED_BY]:.4f}{events}"

@@ -46,7 +46,10 @@ def test_a_control_differs_from_its_model_in_what_it_questions_alone() -> None:
     no_hgnn = {"layers": (1, 0), "dropout": (0.5, 0.2)}
     assert differences("paper", "no-graph") == {**no_hgnn, "add_user": (False, True)}
     assert differences("segue", "segue-no-graph") == no_hgnn
-    trained_in_less = {"learning_rate": (3e-3, 4e-3), "max_epochs": (5, 3), "pass_events": (0, 60_000)}
+    trained_in_less = {
+        "learning_rate": (3e-3, 4e-3), "max_epochs": (5, 3), "pass_events": (0, 60_000),
+        "validation_events": (0, 20_000),
+    }  # fmt: skip
     no_vectors = {"embeddings": (True, False), "user_term": (True, False)}
     assert differences("segue", "memory") == {**no_vectors, **trained_in_less}
 

@@ -13,7 +13,9 @@ _EVERY_THIRD = {"learning_rate": 1e-3, "decay": 0.1, **PAPER_SCHEDULE}
 _FALLING = {"schedule": "step", "decay": 0.3, "decay_every": 1, "patience": 2, "pass_steps": 100}
 """Few passes at a rate that falls: counts need few events to be weighed, and vectors soon learn train by heart."""
 _WITH_VECTORS = {**_FALLING, "learning_rate": 3e-3, "max_epochs": 5}
-_COUNTS_ALONE = {**_FALLING, "learning_rate": 4e-3, "max_epochs": 3, "pass_events": 60_000}
+_COUNTS_ALONE = {
+    **_FALLING, "learning_rate": 4e-3, "max_epochs": 3, "pass_events": 60_000, "validation_events": 20_000,
+}  # fmt: skip
 _SEGUE = {"user_term": True, "popularity": True, "memory": SOURCES, "pointer": POINTED}
 
 SEGUE: Overrides = {"model": _SEGUE, "training": _WITH_VECTORS}

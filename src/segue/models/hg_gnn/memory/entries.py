@@ -32,6 +32,8 @@ class Entries:
         left = (value > 0).nonzero().squeeze(1)
         cell = torch.zeros_like(item) if cell is None else cell
         columns = (event, item, value.double(), cell)
+        if len(left) == len(value):
+            return cls(*columns)
         return cls(*(column.index_select(0, left) for column in columns))
 
     @classmethod
@@ -89,4 +91,4 @@ def lookup(keys: Tensor, values: Tensor, query: Tensor) -> Tensor:
     if not len(keys):
         return torch.zeros_like(query, dtype=values.dtype)
     index, found = find(keys, query)
-    return values.take(index) * found
+    return values.index_select(0, index.flatten()).view(query.shape) * found

@@ -41,12 +41,13 @@ class Question:
         events = (column >= 0).nonzero().squeeze(1)
         return events, self.prefixes.items[events, column[events]]
 
-    @cached_property
-    def in_prefix(self) -> Tensor:
-        """Sorted keys event * n_items + item of the prefixes' distinct items."""
-        event, item, _ = self.cells
-        keys: Tensor = torch.unique(event * self.n_items + item)
-        return keys
+    def first_place(self, row: Tensor, item: Tensor) -> Tensor:
+        """Where each item first stands in its row of the batch, from 1; 0 where it does not. The prefixes of the row
+        hold it from there on."""
+        of, position = self.batch.mask.nonzero(as_tuple=True)
+        keys, number = torch.unique(of * self.n_items + self.batch.items[of, position], return_inverse=True)
+        first = torch.zeros_like(keys).scatter_reduce_(0, number, position + 1, "amin", include_self=False)
+        return lookup(keys, first, row * self.n_items + item)
 
     # The running session, as it was counted
 
@@ -65,23 +66,42 @@ class Question:
         return self.batch.own_items()
 
     @cached_property
-    def _own_members(self) -> Tensor:
+    def _own_members(self) -> tuple[Tensor, Tensor, Tensor]:
+        """1 where a running session holds an item, one row per session and one column per item of any of them, flat;
+        the first cell of each event's row, [events]; and the column of each item, [n_items], 0 where none holds it."""
         items, session, _ = self._own
-        keys: Tensor = torch.unique(session * self.n_items + items)
-        return keys
+        distinct = torch.unique(items)
+        width = len(distinct) + 1
+        column = items.new_zeros(self.n_items)
+        column[distinct] = torch.arange(1, width, device=items.device)
+        held = items.new_zeros(len(self.batch.user) * width)
+        held[session * width + column[items]] = 1
+        return held, self.session * width, column
 
     def counted_once(self, event: Tensor, item: Tensor) -> Tensor:
         """1 where the event's running session was counted and holds the item, else 0."""
-        key = self.session.index_select(0, event) * self.n_items + item
-        return lookup(self._own_members, torch.ones_like(self._own_members), key)
+        held, start, column = self._own_members
+        return held.index_select(0, start.index_select(0, event) + column.index_select(0, item))
 
     def counted_transitions(self, event: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """How often `second` directly follows `first` in the event's running session, where that was counted."""
-        return lookup(*self._own_pairs(1), self._pair(self.session.index_select(0, event), first, second))
+        return self._counted(self._own_transitions, event, first, second)
 
     def counted_order(self, event: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """What the event's running session added to O[first, second], where it was counted."""
-        return lookup(*self._own_order, self._pair(self.session.index_select(0, event), first, second))
+        return self._counted(self._own_order, event, first, second)
+
+    def _counted(self, pairs: tuple[Tensor, Tensor], event: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """The value of each pair in the event's running session; few pairs have both items in it."""
+        held = self.counted_once(event, first) * self.counted_once(event, second)
+        both = held.nonzero().squeeze(1)
+        event, first, second = (column.index_select(0, both) for column in (event, first, second))
+        found = lookup(*pairs, self._pair(self.session.index_select(0, event), first, second))
+        return held.index_copy_(0, both, found)
+
+    @cached_property
+    def _own_transitions(self) -> tuple[Tensor, Tensor]:
+        return self._own_pairs(1)
 
     @cached_property
     def _own_order(self) -> tuple[Tensor, Tensor]:

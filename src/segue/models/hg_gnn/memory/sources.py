@@ -74,26 +74,29 @@ def recent_history(asked: Question, counts: Counts) -> Entries:
 def last_session(asked: Question, counts: Counts) -> Entries:
     """1 for the items of the user's last session."""
     row, of, item, later, _ = asked.past_sessions
-    entry, event = asked.of_events(row)
-    entry, event = (t[later[of[entry]] == 0] for t in (entry, event))
-    return Entries.present(event, item.index_select(0, entry), torch.ones_like(entry))
+    last = (later[of] == 0).nonzero().squeeze(1)
+    entry, event = asked.of_events(row.index_select(0, last))
+    return Entries.present(event, item.index_select(0, last).index_select(0, entry), torch.ones_like(entry))
 
 
 def own_sessions(asked: Question, counts: Counts) -> Entries:
     """Sum over the user's last 60 sessions s with i of |s and prefix| / sqrt(|s| + 1): what goes together for them."""
     row, of, item, later, sizes = asked.past_sessions
+    place = asked.first_place(row, item)
+    # Most past sessions share nothing with any prefix of their row: they are left out before the events are told apart.
+    meets = torch.zeros_like(later).index_add_(0, of, place)
+    near = ((later < OWN_SESSIONS) & (meets > 0))[of].nonzero().squeeze(1)
+    row, of, item, place = (column.index_select(0, near) for column in (row, of, item, place))
     entry, event = asked.of_events(row)
-    near = (later[of[entry]] < OWN_SESSIONS).nonzero().squeeze(1)
-    entry, event = entry.index_select(0, near), event.index_select(0, near)
-    item = item.index_select(0, entry)
-    shared = torch.isin(event * asked.n_items + item, asked.in_prefix).double()
+    place, length = place.index_select(0, entry), asked.batch.position.index_select(0, event) + 1
+    shared = ((place > 0) & (place <= length)).double()
     # Sessions of one event lie one behind the other: number the (event, session) pairs by where they change.
     session = of.index_select(0, entry)
     changes = (session.diff(prepend=session[:1]) != 0) | (event.diff(prepend=event[:1]) != 0)
     pair = torch.cumsum(changes, 0)
     overlap = torch.zeros(len(pair) + 1, dtype=torch.float64, device=pair.device).index_add_(0, pair, shared)
     value = overlap.index_select(0, pair) / (sizes[session] + 1).double().sqrt()
-    return Entries.present(event, item, value)
+    return Entries.present(event, item.index_select(0, entry), value)
 
 
 def transition(asked: Question, counts: Counts) -> Entries:

@@ -55,13 +55,13 @@ class PointerMemory(nn.Module):
         self, z: Tensor, recalled: Mapping[MemorySource, Recalled]
     ) -> tuple[Tensor, dict[MemorySource, Tensor]]:
         """Log share of the softmax [events], and the gated probability of every recalled item, by source."""
-        shares = {source: _share(recalled[source], len(z)).to(z.dtype) for source in self.sources}
-        silent = torch.stack([~torch.isin(_numbers(z), recalled[source].event) for source in self.sources], 1)
-        closed = torch.cat([silent.new_zeros(len(z), 1), silent], 1)
+        totals = [_total(recalled[source], len(z)) for source in self.sources]
+        # Recalled values are above zero: a total of zero is of a source that is silent.
+        closed = torch.stack([torch.ones_like(totals[0]), *totals], 1) == 0
         log_gate = torch.log_softmax(self.gate(z).masked_fill(closed, float("-inf")), 1)
         probability = {
-            source: gather(log_gate[:, number].exp(), recalled[source].event) * share
-            for number, (source, share) in enumerate(shares.items(), start=1)
+            source: gather(log_gate[:, number].exp(), recalled[source].event) * _share(recalled[source], total, z.dtype)
+            for number, (source, total) in enumerate(zip(self.sources, totals, strict=True), start=1)
         }
         return log_gate[:, 0], probability
 
@@ -79,15 +79,14 @@ class PointerMemory(nn.Module):
         return mixture, pointed
 
 
-def _share(recalled: Recalled, n_events: int) -> Tensor:
-    """f(i) / Σ f of every recalled item; float64, since what has decayed for years is small but still a share."""
-    total = recalled.value.new_zeros(n_events).index_add(0, recalled.event, recalled.value)
-    return recalled.value / total[recalled.event]
+def _total(recalled: Recalled, n_events: int) -> Tensor:
+    """Σ f of each event, [events]; float64, since what has decayed for years is small but still a share."""
+    return recalled.value.new_zeros(n_events).index_add(0, recalled.event, recalled.value)
 
 
-def _numbers(z: Tensor) -> Tensor:
-    """The numbers of the events, [events]."""
-    return torch.arange(len(z), device=z.device)
+def _share(recalled: Recalled, total: Tensor, dtype: torch.dtype) -> Tensor:
+    """f(i) / Σ f of every recalled item."""
+    return (recalled.value / gather(total, recalled.event)).to(dtype)
 
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
