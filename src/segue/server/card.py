@@ -11,7 +11,10 @@ from segue.server.engine import Engine, version_of
 from segue.server.log import line
 from segue.system.json_files import parse_object, read_object, read_text
 
-_MEASURED = ("split", "protocol", "history", "events", "sessions", "users", "metrics", "slices", "masked", "coverage")
+_MEASURED = (
+    "split", "protocol", "history", "events", "sessions", "users", "metrics", "metrics_by_session", "metrics_by_user",
+    "slices", "masked", "coverage",
+)  # fmt: skip
 """What is shown of an evaluation."""
 
 
