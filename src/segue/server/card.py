@@ -51,6 +51,8 @@ def _evaluations(folder: Path) -> dict[str, dict[str, Any]]:
         except (OSError, ValueError) as error:
             line("error", "card", why=f"cannot read {path}: {first_line(error)}")
             continue
+        if "metrics" not in measured:  # what a comparison notes beside the evaluation, such as the cost
+            continue
         found[path.stem] = {key: measured[key] for key in _MEASURED if measured.get(key) is not None}
     return found
 
