@@ -23,6 +23,7 @@ from playwright.sync_api import Browser, FloatRect, Page, expect, sync_playwrigh
 
 import machine
 
+expect.set_options(timeout=30_000)
 ASSETS = machine.ROOT / "docs" / "assets"
 PEOPLE = ("1740", "2337")
 """Two households of the demo whose lists differ much."""

@@ -102,6 +102,8 @@ def test_the_card_says_what_the_files_beside_the_model_say(http: httpx.Client) -
 def test_the_card_leaves_out_what_is_damaged_or_belongs_to_another_model(tmp_path: Path) -> None:
     model = shutil.copytree(small_logs.fitted_model(), tmp_path / "model")
     engine = Engine(model)
+    (model / "evaluation" / "cost.json").write_text('{"seconds": 1}')
+    assert card_of(engine).evaluations.keys() == {"test"}
     (model / "evaluation" / "test.json").write_text("{")
     (model / "metrics.jsonl").write_text("[]\n")
     card = card_of(engine)

@@ -7,14 +7,16 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
+from urllib.parse import urlencode
 
 import runs
+import served
 import small_logs
 import uvicorn
 
@@ -40,6 +42,13 @@ ODD_ITEMS = {
 }
 """Id → name; an empty one for an item without."""
 ODD_USERS = ("<script>document.title='hacked'</script>", "u/1 ?&#%41", "n" * 250)
+
+
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+SHOWN = {"a": served.KNOWN, "b": served.OTHER, "i": ["first1"]}
+"""A view of the small model: two people of different taste, and a session of one item."""
+Opened = Callable[..., Any]
+"""Opens a page: the site, what it shows, size, colour scheme; see the fixture ``opened``."""
 
 
 @contextmanager
@@ -87,3 +96,21 @@ def odd_model() -> Path:
     names = small_logs.write_csv(home / "items.csv", ODD_ITEMS.items(), ("item_id", "name"))
     runs.prepare(str(log), home / "corpus", small_logs.SMALL, items=names)
     return runs.train(home / "corpus", home / "model", {**small_logs.SMALL, "model": {"name": "markov"}})
+
+
+def query(state: Mapping[str, Any]) -> str:
+    """A view as it stands in the address."""
+    return urlencode(state, doseq=True)
+
+
+def names(page: Any, who: str) -> list[str]:
+    """The names in a list, once the lists stand."""
+    page.wait_for_selector("#lists:not([aria-busy])", state="attached")
+    page.wait_for_selector(f".list.{who} .item")
+    found: list[str] = page.locator(f".list.{who} .item > span:first-child").all_text_contents()
+    return found
+
+
+def expected(user: str | None, items: list[str]) -> list[str]:
+    model = served.model()
+    return [model.name(each.item) for each in model.recommend(user, items, k=10, exclude_seen="session")]

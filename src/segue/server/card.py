@@ -11,7 +11,10 @@ from segue.server.engine import Engine, version_of
 from segue.server.log import line
 from segue.system.json_files import parse_object, read_object, read_text
 
-_MEASURED = ("split", "protocol", "history", "events", "sessions", "users", "metrics", "slices", "masked", "coverage")
+_MEASURED = (
+    "split", "protocol", "history", "events", "sessions", "users", "metrics", "metrics_by_session", "metrics_by_user",
+    "slices", "masked", "coverage",
+)  # fmt: skip
 """What is shown of an evaluation."""
 
 
@@ -47,6 +50,8 @@ def _evaluations(folder: Path) -> dict[str, dict[str, Any]]:
             measured = read_object(path)
         except (OSError, ValueError) as error:
             line("error", "card", why=f"cannot read {path}: {first_line(error)}")
+            continue
+        if "metrics" not in measured:  # what a comparison notes beside the evaluation, such as the cost
             continue
         found[path.stem] = {key: measured[key] for key in _MEASURED if measured.get(key) is not None}
     return found

@@ -22,7 +22,6 @@ _POLICY = (
 )
 _SAFE = (
     (b"content-security-policy", _POLICY),
-    (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
 _CHANGES, _STAYS = (b"cache-control", b"no-cache"), (b"cache-control", b"public, max-age=31536000, immutable")

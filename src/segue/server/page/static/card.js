@@ -48,8 +48,13 @@ function measured({ evaluations }) {
     h("p", { class: "soft" }, `${part}: ${plural(found.events, "event")} in ${plural(found.sessions, "session")} of`
       + ` ${plural(found.users, "person", "people")}, split ${found.protocol ?? "unknown"}, history ${found.history}.`
       + " Every item is ranked; ties count against the model."),
-    matrix(found.metrics), slices(found.slices)]).flat());
+    matrix(found.metrics),
+    ...averages(found), slices(found.slices)]).flat());
 }
+
+/** The same, where every session or every person counts alike. */
+const averages = found => Object.entries({ metrics_by_session: "averaged over sessions", metrics_by_user: "averaged over people" })
+  .filter(([key]) => found[key]).map(([key, words]) => h("details", {}, h("summary", {}, words), matrix(found[key])));
 
 /** HR, MRR and NDCG by length of the list. */
 function matrix(metrics) {
