@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import segue
 from segue import models
-from segue.cli.app import app
+from segue.cli.app import application
 from segue.data.log.check import check_log
 from segue.errors import LogError
 from segue.settings import Settings, compose
@@ -31,7 +31,7 @@ KEYS = {
 }
 INNER = {"model.inner.name", "csv.writer"}
 """The model inside the model ``reminder`` has the options of its own kind; ``csv.writer`` is Python to copy."""
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = typer.main.get_command(application()).commands  # type: ignore[attr-defined]
 OPTIONS = {option for command in COMMANDS.values() for each in command.params for option in each.opts}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from segue.cli.app import app
+from segue.cli.app import application
 from segue.models.hg_gnn.config import HGGNNConfig
 from segue.models.hg_gnn.memory.sources import POINTED, SOURCES
 from segue.models.hg_gnn.presets import PRESETS
@@ -30,7 +30,7 @@ def test_the_setting_exists(key: str) -> None:
 
 
 def test_the_commands_exist() -> None:
-    known = {command.name or command.callback.__name__ for command in app.registered_commands}
+    known = {command.name or command.callback.__name__ for command in application().registered_commands}
     asked = {match for code in CODE for match in re.findall(r"^segue ([a-z]+)", code)}
     assert asked
     assert asked <= known

@@ -47,7 +47,8 @@ class LeanItemRows:
         items, past = asked.items, asked.past.items[max(len(asked.past.items) - self.history, 0) :]
         weights = self.fade ** np.arange(len(items) - 1.0, -1, -1)
         past_items, place = np.unique(past, return_inverse=True)
-        past_weights = np.bincount(place, self.fade ** np.arange(len(past) - 1.0, -1, -1), len(past_items))
+        past_weights = np.zeros(len(past_items))
+        np.add.at(past_weights, place, self.fade ** np.arange(len(past) - 1.0, -1, -1))
         if self.distinct:
             first = np.zeros(len(items), dtype=np.bool_)
             first[np.unique(items[::-1], return_index=True)[1]] = True

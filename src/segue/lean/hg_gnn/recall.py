@@ -52,9 +52,9 @@ class Suggested:
         among = chosen[order]
         at = np.minimum(among.searchsorted(items), len(among) - 1)
         place = np.flatnonzero(among[at] == items)
-        column = length - 1 - (self.cell if cells is None else cells[place])
+        cell = np.full(len(place), self.cell) if cells is None else cells[place]
         given = np.zeros((len(chosen), length))
-        np.add.at(given, (order[at[place]], column), values[place])
+        np.add.at(given, (order[at[place]], length - 1 - cell), values[place])
         total = given.sum(1)
         return total, given / np.where(total > 0, total, 1.0)[:, None]
 
