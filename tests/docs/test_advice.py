@@ -32,7 +32,9 @@ KEYS = {
 INNER = {"model.inner.name", "csv.writer"}
 """The model inside the model ``reminder`` has the options of its own kind; ``csv.writer`` is Python to copy."""
 COMMANDS = typer.main.get_command(application()).commands  # type: ignore[attr-defined]
-OPTIONS = {option for command in COMMANDS.values() for each in command.params for option in each.opts}
+OPTIONS = {
+    option for command in COMMANDS.values() for each in command.params for option in (*each.opts, *each.secondary_opts)
+}
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:

@@ -23,7 +23,7 @@ from segue.server.engine import Engine
 from segue.server.live import Sessions
 from segue.server.service import Service
 from segue.server.settings import ServerSettings
-from segue.server.store.event import Event, Store
+from segue.server.store.event import Event, Store, StoreUnavailable
 from segue.server.store.in_memory import MemoryStore
 from segue.server.store.opening import open_store
 from segue.settings.units import DAY, HOUR
@@ -269,3 +269,27 @@ def test_workers_and_a_restart_give_the_same_lists(tmp_path: Path) -> None:
         assert http.get("/v1/model").json()["live"]["counts"] is True
     with servers.serving(model, "--live", "--state", state) as server, servers.client(server.url) as http:
         assert lists(http) == {after}
+
+
+def test_a_store_that_goes_away_while_it_is_read_counts_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue.server.counting._AT_ONCE", 2)
+
+    class Failing(MemoryStore):
+        calls = 0
+
+        def after(self, number: int, limit: int) -> list[tuple[int, Event]]:
+            self.calls += 1
+            if self.calls == 3:
+                raise StoreUnavailable("gone")
+            return super().after(number, limit)
+
+    store = Failing()
+    counts, of = counts_of(store)
+    store.append([CLICKS])
+    with pytest.raises(StoreUnavailable):
+        counts.catch_up()
+    counts.catch_up()
+    whole = MemoryStore()
+    whole.append([CLICKS])
+    _, wanted = counts_of(whole)
+    assert seen(of) == seen(wanted)

@@ -68,7 +68,7 @@ class LiveCounts:
             for _, event in found:
                 self.count(event)
             seen = found[-1][0] if found else position.newest
-        self._at = Position(max(seen, position.newest), position.removals)
+            self._at = Position(seen, position.removals)  # the store may be away the next time
 
     def own(self, session: str) -> Sequence[str]:
         """The items of the newest session with that id, as far as they are counted."""
@@ -103,12 +103,13 @@ class LiveCounts:
             number = self._model.number(event.item)
             number = self._model.learn(event.item) if number is None else number
             run.read += 1
-            if repeats or number is None:  # there may be too many new items
+            if number is None:  # there are too many new items
                 continue
-            run.numbers.append(number)
-            if not event.popular:
-                event.popular = True
-                self._model.happened(number, event.time)
+            if not repeats:
+                run.numbers.append(number)
+            if event.popular == repeats:  # an event that came late may make a repeat of another one, or undo it
+                event.popular = not repeats
+                self._model.happened(number, event.time, -1 if repeats else 1)
         if len(run.numbers) > first:
             self._model.add(run.numbers, first)
 

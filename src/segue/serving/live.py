@@ -55,9 +55,9 @@ class LiveRecommender(Recommender):
         """Take a session that was added out of the counts of pairs."""
         self.live.take_out(items)
 
-    def happened(self, item: int, time: int) -> None:
-        """Count an event where popularity is counted."""
-        self.live.happened(item, time)
+    def happened(self, item: int, time: int, sign: int = 1) -> None:
+        """Count an event where popularity is counted, or take one out with `sign` -1."""
+        self.live.happened(item, time, sign)
 
     def forget(self) -> None:
         """Forget all that was added, new items too."""

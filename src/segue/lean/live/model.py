@@ -75,10 +75,10 @@ class LiveHGGNN(LeanHGGNN):
         self._overlay.take_out(items)
         self._heard(items)
 
-    def happened(self, item: int, time: int) -> None:
-        """Count an event of an item where popularity is counted."""
+    def happened(self, item: int, time: int, sign: int = 1) -> None:
+        """Count an event of an item where popularity is counted, or take one out with `sign` -1."""
         for periods in self._periods.values():
-            periods.add(item, time)
+            periods.add(item, time, sign)
 
     def view(self, own: IntArray) -> View:
         """The counts without those of a running session."""

@@ -12,6 +12,9 @@ from segue.data.arrays import FloatArray, IntArray
 from segue.graph.popularity import EventsByPeriod, close_period, largest
 from segue.lean.hg_gnn.tables import PopularityByPeriod
 
+_ROUNDING = 1e-9
+"""What may be left of a count that was taken out again."""
+
 
 class LivePeriods:
     """Decayed counts of train and live events, closed period by period.
@@ -39,15 +42,18 @@ class LivePeriods:
         self._rows = self._train.periods
         self._largest: tuple[npt.NDArray[Any], FloatArray] | None = None
 
-    def add(self, item: int, time: int) -> None:
-        """Count one event."""
+    def add(self, item: int, time: int, sign: int = 1) -> None:
+        """Count one event; with `sign` -1 take one out that was counted."""
         period = max(time // self._period - self._start, 0)
         self._rows = max(self._rows, period + 1)
         self._grow(item + 1)
         if period >= self._row:
-            self._since[period].append(item)
+            waiting = self._since[period]
+            waiting.append(item) if sign > 0 else waiting.remove(item)
             return
-        self._state[item] += self._decay ** (self._row - 1 - period)
+        self._state[item] += sign * self._decay ** (self._row - 1 - period)
+        if self._state[item] < _ROUNDING:
+            self._state[item] = 0
         self._largest = None
 
     def at(self, time: int) -> tuple[npt.NDArray[Any], FloatArray]:
