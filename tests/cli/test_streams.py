@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -67,7 +68,7 @@ def test_what_ascii_lacks_is_escaped(tmp_path: Path) -> None:
 
 def test_a_message_is_lost_where_stderr_takes_none() -> None:
     with open("/dev/full", "wb", buffering=0) as full:
-        messages = _Messages(full, "utf-8", line_buffering=True)  # type: ignore[arg-type]
+        messages = _Messages(io.TextIOWrapper(full, "utf-8"))  # type: ignore[type-var]
         assert messages.write("one\n") == 4
         messages.flush()
         messages.detach()

@@ -26,7 +26,7 @@ def show_everything() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr = _Messages(sys.stderr.buffer, sys.stderr.encoding, "backslashreplace", line_buffering=True)
+        sys.stderr = _Messages(sys.stderr)
 
 
 def drop_stdout() -> None:
@@ -38,6 +38,10 @@ def drop_stdout() -> None:
 
 class _Messages(io.TextIOWrapper):
     """Stderr, to which a message is lost when its terminal or pipe is gone or its disk full; the work goes on."""
+
+    def __init__(self, stderr: io.TextIOWrapper) -> None:
+        super().__init__(stderr.buffer, stderr.encoding, "backslashreplace", line_buffering=True)
+        self._stderr = stderr  # where nobody else holds it, its end would close the buffer
 
     def write(self, text: str, /) -> int:
         try:
