@@ -187,9 +187,8 @@ def page(results: dict[str, Any]) -> str:
         parts.append(
             f"## {result['title']}\n\n{result['users']:,} users were drawn; trained on {result['trained_events']:,}"
             f" events, then {result['played_events']:,} events of {days:.1f} days were played. Events whose item was"
-            f" unknown when it was asked for: {unknown}. Made by `{result['command']}`.\n\n"
-            + "\n".join(lines)
-            + f"\n\n![{METRIC} over time](live-{name}.svg)"
+            f" unknown when it was asked for: {unknown}. Made by `{result['command']}`"
+            f" at commit {result['commit']}.\n\n" + "\n".join(lines) + f"\n\n![{METRIC} over time](live-{name}.svg)"
         )
     return "\n\n".join(parts)
 
@@ -243,7 +242,7 @@ def main() -> None:
         + own
     )
     for name, result in results.items():
-        result["command"] = command
+        result["command"], result["commit"] = command, machine.commit()
         (machine.RESULTS / f"live-{name}.svg").write_text(picture(result), encoding="utf-8")
     standing = machine.RESULTS / "live.json"
     earlier = json.loads(standing.read_text(encoding="utf-8"))["results"] if standing.exists() else {}
