@@ -155,3 +155,17 @@ def _refusing() -> Noting:
     service = Noting()
     service.go.set()
     return service
+
+
+def test_requests_that_are_scored_together_get_what_each_gets_alone() -> None:
+    service = in_process.service()
+    sessions = (["first1"], ["first2", "second2"], [], ["second0", "a0", "first1"])
+    asked = [Recommend(user=user, items=items) for user in (None, "user01", "nobody") for items in sessions]
+    together = service.recommend_all(service.engine, asked)
+    for request, found in zip(asked, together, strict=True):
+        (alone,) = service.recommend_all(service.engine, [request])
+        assert isinstance(found, Recommendation)
+        assert isinstance(alone, Recommendation)
+        assert [each.item for each in found.items] == [each.item for each in alone.items]
+        assert [each.score for each in found.items] == pytest.approx([each.score for each in alone.items], abs=1e-4)
+        assert (found.warnings, found.user_known) == (alone.warnings, alone.user_known)

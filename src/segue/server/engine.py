@@ -86,6 +86,20 @@ class Engine:
         except RequestError as error:
             raise Refusal(422, str(error)) from None
 
+    def recommend_all(self, asked: Sequence[Recommend], known: Sequence[Known]) -> list[Answer | Exception]:
+        """The answers to several requests, scored together; or what each of them ends with instead."""
+        try:
+            requests = [(self._request(each, its), its.running) for each, its in zip(asked, known, strict=True)]
+            return list(self.recommender.answer_all(requests))
+        except Exception:  # asked one by one, only the one that is the matter fails
+            return [self._tried(each, its) for each, its in zip(asked, known, strict=True)]
+
+    def _tried(self, asked: Recommend, known: Known) -> Answer | Exception:
+        try:
+            return self.recommend(asked, known)
+        except Exception as failure:
+            return failure
+
     def scores(self, asked: Recommend, known: Known) -> tuple[Floats, npt.NDArray[np.bool_] | None]:
         """The scores of all items for a request, and which of them may be recommended; None: all."""
         return self.recommender.scores(self._request(asked, known), known.running)

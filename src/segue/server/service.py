@@ -76,16 +76,29 @@ class Service:
 
     def recommend_all(self, engine: Engine, asked: Sequence[Recommend]) -> list[answers.Recommendation | Exception]:
         """The answers to several requests by one model, or what each of them ends with instead."""
-        found: list[answers.Recommendation | Exception] = []
-        for each in asked:
-            try:
-                known = self.known(engine, each)
-                found.append(self._answer(engine, each, known, engine.recommend(each, known)))
-            except Exception as failure:  # a defect too is the matter of its own request alone
-                found.append(failure)
-        return found
+        if engine.counts is not None and len(asked) > 1:
+            # Live counts move on with every request: what is known of one must not be older than the counts.
+            return [answer for each in asked for answer in self.recommend_all(engine, [each])]
+        known = [self._tried(engine, each) for each in asked]
+        able = [(each, its) for each, its in zip(asked, known, strict=True) if isinstance(its, Known)]
+        given = iter(engine.recommend_all([each for each, _ in able], [its for _, its in able]))
+        return [
+            self._answer(engine, each, its, next(given)) if isinstance(its, Known) else its
+            for each, its in zip(asked, known, strict=True)
+        ]
 
-    def _answer(self, engine: Engine, asked: Recommend, known: Known, answer: Answer) -> answers.Recommendation:
+    def _tried(self, engine: Engine, asked: Recommend) -> Known | Exception:
+        """What is known of a request, or why that cannot be found out: the matter of this request alone."""
+        try:
+            return self.known(engine, asked)
+        except Exception as failure:
+            return failure
+
+    def _answer(
+        self, engine: Engine, asked: Recommend, known: Known, answer: Answer | Exception
+    ) -> answers.Recommendation | Exception:
+        if isinstance(answer, Exception):
+            return answer
         return answers.Recommendation(
             recommendation_id=self._next_id(),
             model_version=engine.version,

@@ -137,6 +137,13 @@ class Recommender:
         """The answer to a request of a live session."""
         return self._answers([self._reader.understand(request, running)])[0]
 
+    def answer_all(self, requests: Sequence[tuple[Request, Running]]) -> list[Answer]:
+        """The answers to several requests of live sessions, scored together.
+
+        Raises RequestError where one of them cannot be understood.
+        """
+        return self._answers([self._reader.understand(request, running) for request, running in requests])
+
     def scores(self, request: Request, running: Running) -> tuple[Floats, npt.NDArray[np.bool_] | None]:
         """The scores of all items for such a request, [items], and which may be recommended, bool [items] or None for
         all."""
