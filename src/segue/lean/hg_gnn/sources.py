@@ -54,7 +54,7 @@ TABLE: Mapping[MemorySource, Source] = {
     "order_before": Source("often comes soon after {item}", scale=1 / UNIT),
     "companion": Source("often shares sessions with {item}", scale=SHRINKAGE),
     "basket": Source("others who took these items also took it", scale=SHRINKAGE),
-    "recent": Source("many take it right now", speaks_for="everybody"),
+    "recent": Source("many took it most recently", speaks_for="everybody"),
     "trend": Source("many have taken it lately", speaks_for="everybody"),
 }
 WORDS = {prefix + name: source.words for name, source in TABLE.items() for prefix in ("", "pointer_")}

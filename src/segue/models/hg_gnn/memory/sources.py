@@ -220,7 +220,7 @@ TABLE: Mapping[MemorySource, Source] = {
     "order_before": Source(order_before, "often comes soon after {item}", scale=1 / UNIT),
     "companion": Source(companion, "often shares sessions with {item}", scale=SHRINKAGE),
     "basket": Source(basket, "others who took these items also took it", scale=SHRINKAGE, sums=True),
-    "recent": Source(recent, "many take it right now", speaks_for="everybody"),
+    "recent": Source(recent, "many took it most recently", speaks_for="everybody"),
     "trend": Source(trend, "many have taken it lately", speaks_for="everybody"),
 }
 SOURCES: tuple[MemorySource, ...] = get_args(MemorySource)
