@@ -15,7 +15,7 @@ const FROM_COUNTS = {
   transition: "comes right after", predecessor: "comes right before",
   order: "comes soon after", order_before: "comes soon before",
   companion: "shares sessions", basket: "others took it with these",
-  recent: "many take it now", trend: "many took it lately",
+  recent: "many took it most recently", trend: "many took it lately",
 };
 const MOST_TERMS = 9;
 const SEEN = 240;
