@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import in_process
 import numpy as np
 import pytest
 import servers
@@ -233,6 +236,32 @@ def test_a_new_item_is_recommended_from_its_first_transition_on_and_explained() 
     assert scores(answering, items=["fresh"])  # and sessions with it are answered
     assert answer(answering, items=["fresh"]).skipped == []
     assert "fresh" in scores(answering, items=["first1"], candidates=["fresh"])
+
+
+def test_explanations_and_lists_at_the_same_time_count_every_event_once() -> None:
+    """Threads that took turns within the counting would count events twice, and fail on tables of two sizes."""
+    store, interval = MemoryStore(), sys.getswitchinterval()
+    answering = service(store, now() + 60_000 * 40)
+    app = in_process.app_of(answering, answering.settings)
+
+    async def ask() -> set[int]:
+        statuses: set[int] = set()
+        async with in_process.client(app) as http:
+            for number in range(80):
+                store.append([[click(f"s{number // 3}", f"fresh{number % 9}", number / 3 + n / 9) for n in range(2)]])
+                store.append([[click(f"s{number // 3}", "first1", number / 3 + 0.3)]])
+                explained = {"items": ["first1"], "of": ["b7"]}
+                posts = [http.post("/v1/explanations", json=explained), http.post("/v1/recommend", json={})]
+                statuses |= {each.status_code for each in await asyncio.gather(*posts)}
+        return statuses
+
+    sys.setswitchinterval(1e-6)
+    try:
+        assert asyncio.run(ask()) == {200}
+    finally:
+        sys.setswitchinterval(interval)
+    _, restarted = counts_of(store)
+    assert seen(answering.engine) == seen(restarted)
 
 
 def test_a_new_user_is_answered_from_what_they_took() -> None:
