@@ -37,7 +37,7 @@ class _Waiting:
 class Answering:
     """Answers in the order of the requests, off the event loop.
 
-    Two threads would only share one interpreter; and live counts move on with every answer, which one thread alone may do.
+    Two threads would only share one interpreter; and live counts move on with every answer, which one alone may do.
     """
 
     def __init__(self, service: Service) -> None:
