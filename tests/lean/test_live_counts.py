@@ -103,6 +103,27 @@ def test_popularity_goes_on_by_period_and_stands_where_nothing_happens() -> None
             assert found[1].tolist() == pytest.approx(wanted[1].tolist(), rel=1e-12)
 
 
+def test_what_is_popular_at_a_time_does_not_rest_on_what_was_asked_before() -> None:
+    world = live_worlds.world()
+    end = int(world.later.times.max())
+    times = [*range(BEGINNING + DAY, end + 20 * DAY, 5 * DAY), end + 900 * DAY]
+    asked = LiveHGGNN(live_worlds.lean(world.model), world.corpus.train)
+    live_worlds.add(asked, world.later)
+    asked.happened(5, end + 12 * DAY)
+    asked.happened(6, end + 40 * DAY)
+    asked.happened(6, end + 40 * DAY, -1)
+    found = {}
+    for time in np.random.default_rng(3).permutation([*times, *times]).tolist():
+        found[time] = {name: periods.at(time) for name, periods in asked.view(NOTHING).periods.items()}
+    for time in times:
+        alone = LiveHGGNN(live_worlds.lean(world.model), world.corpus.train)
+        live_worlds.add(alone, world.later)
+        alone.happened(5, end + 12 * DAY)
+        for name, periods in alone.view(NOTHING).periods.items():
+            items, values = periods.at(time)
+            assert (found[time][name][0].tolist(), found[time][name][1].tolist()) == (items.tolist(), values.tolist())
+
+
 def test_a_late_event_counts_as_if_it_had_come_in_time() -> None:
     world = live_worlds.world()
     end = int(world.corpus.train.times.max())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import in_process
 import numpy as np
 import pytest
 import servers
@@ -89,7 +92,10 @@ CLICKS = [
     click("s", "first1", 0, "anna"), click("s", "b7", 1, "anna"), click("t", "first1", 2), click("t", "b7", 3),
     click("s", "new", 4, "anna"), click("u", "new", 5, "berta"), click("u", "first3", 6, "berta"),
     click("lonely", "unheard", 7), click("s", "a2", 700, "anna"), click("u", "first3", 8, "berta"),
+    click("far", "new3", 2), click("far", "new4", 3), click("near", "new2", 4), click("near", "new3", 5),
+    click("v", "b7", 6), click("v", "new2", 7),
 ]  # fmt: skip
+"""`far` and `near` hold new items alone, which `v` makes known, one after the other."""
 
 
 def test_all_readers_of_a_store_count_the_same_and_so_does_one_that_starts_later(opening: Opening) -> None:
@@ -109,6 +115,7 @@ def test_all_readers_of_a_store_count_the_same_and_so_does_one_that_starts_later
     assert seen(of_late)["transition first1"].get("b7") == wanted["transition first1"].get("b7", 0) + 2
     assert seen(of_late)["transition b7"]["new"] == 1
     assert seen(of_late)["transition new"] == {"first3": 1}
+    assert seen(of_late)["transition new3"] == {"new4": 1}  # known by way of two other sessions
     assert "unheard" not in seen(of_late)["support"]  # nothing known is beside it
 
 
@@ -140,7 +147,7 @@ def test_old_events_leave_the_counts_when_they_leave_the_store(opening: Opening)
     assert seen(of) == seen(wanted)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.permutations(range(len(CLICKS))), st.integers(0, len(CLICKS)))
 def test_the_order_in_which_events_come_does_not_matter(order: Sequence[int], caught_up: int) -> None:
     store = MemoryStore()
@@ -233,6 +240,32 @@ def test_a_new_item_is_recommended_from_its_first_transition_on_and_explained() 
     assert scores(answering, items=["fresh"])  # and sessions with it are answered
     assert answer(answering, items=["fresh"]).skipped == []
     assert "fresh" in scores(answering, items=["first1"], candidates=["fresh"])
+
+
+def test_explanations_and_lists_at_the_same_time_count_every_event_once() -> None:
+    """Threads that took turns within the counting would count events twice, and fail on tables of two sizes."""
+    store, interval = MemoryStore(), sys.getswitchinterval()
+    answering = service(store, now() + 60_000 * 40)
+    app = in_process.app_of(answering, answering.settings)
+
+    async def ask() -> set[int]:
+        statuses: set[int] = set()
+        async with in_process.client(app) as http:
+            for number in range(80):
+                store.append([[click(f"s{number // 3}", f"fresh{number % 9}", number / 3 + n / 9) for n in range(2)]])
+                store.append([[click(f"s{number // 3}", "first1", number / 3 + 0.3)]])
+                explained = {"items": ["first1"], "of": ["b7"]}
+                posts = [http.post("/v1/explanations", json=explained), http.post("/v1/recommend", json={})]
+                statuses |= {each.status_code for each in await asyncio.gather(*posts)}
+        return statuses
+
+    sys.setswitchinterval(1e-6)
+    try:
+        assert asyncio.run(ask()) == {200}
+    finally:
+        sys.setswitchinterval(interval)
+    _, restarted = counts_of(store)
+    assert seen(answering.engine) == seen(restarted)
 
 
 def test_a_new_user_is_answered_from_what_they_took() -> None:

@@ -59,6 +59,8 @@ def replay(
         mask = settings.evaluation.mask_session
         result = play(engine, stream, history=policy, mask_session=mask, progress=progress)
     found = result.as_dict()
+    for warning in result.warnings:
+        err.print(in_one_line(f"warning: {warning}"))
     if as_json:
         print_json(found)
         return

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Stream:
             taken. place: of each event in what :func:`segue.evaluation.full_ranking.evaluate` measures, for sums in the
             same order; [events].
         prepared: whether these are sessions as a preparation has left them. longest_pause: within one of these, ms.
-        dropped: reason → rows of the log that were no events.
+        dropped: reason → rows of the log that were no events. with_ids: whether sessions are those of a log's own ids.
     """
 
     source: str
@@ -46,6 +47,36 @@ class Stream:
     prepared: bool = False
     longest_pause: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
+    with_ids: bool = False
+
+    def doubts(self, trained_until: int, gap: int) -> list[str]:
+        """What has to be said of figures from these events, for a model that was trained until then (epoch ms) and a
+        server that ends sessions after that gap (ms)."""
+        if self.prepared:  # the split that the model's evaluation has too
+            return []
+        found = []
+        known = sum(event.time <= trained_until for event in self.events)
+        if known:
+            end = datetime.fromtimestamp(trained_until / 1000, UTC)
+            found.append(
+                f"{known:,} of {len(self.events):,} events are not later than the end of training, {end:%Y-%m-%d %H:%M:%S}"
+                " UTC: the model may have been trained on them, so the figures are no forecast; play later events alone"
+            )
+        longer = self._longer_pauses(gap) if self.with_ids else 0
+        if longer:
+            found.append(
+                f"sessions were cut in {longer:,} places, where a session id pauses for more than {gap / 60_000:g}"
+                " minutes: so does the server, whatever the ids of the log say"
+            )
+        return found
+
+    def _longer_pauses(self, gap: int) -> int:
+        last: dict[str, int] = {}
+        longer = 0
+        for event in self.events:
+            longer += event.time - last.get(event.session, event.time) > gap
+            last[event.session] = event.time
+        return longer
 
 
 def of_test_part(contents: Contents, *, with_validation: bool) -> Stream:
@@ -117,4 +148,5 @@ def of_log(log: Any, settings: Settings) -> Stream:
     if len(events) < len(rows):
         dropped["neither user nor session"] = len(rows) - len(events)
     every = np.ones(len(events), dtype=np.bool_)
-    return Stream(found.facts.source, events, every, np.arange(len(events)), dropped=dropped)
+    with_ids = found.facts.has_session_id
+    return Stream(found.facts.source, events, every, np.arange(len(events)), dropped=dropped, with_ids=with_ids)

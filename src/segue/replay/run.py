@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ class Replay:
             that were no events. unknown: measured events whose item the model did not know when it was asked.
         rank: of the measured items, conservative, in the order in which evaluation sums them up; an item that was
             unknown or no candidate counts as one beyond every list. time: of each of these events, epoch ms.
+        warnings: what has to be said of the figures.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Replay:
     unknown: int
     rank: IntArray
     time: IntArray
+    warnings: Sequence[str] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape of ``segue replay --json``. Raises UserMistake when nothing was measured."""
@@ -63,6 +65,7 @@ class Replay:
             "measured": len(self.rank),
             "unknown": self.unknown,
             "dropped": self.dropped,
+            "warnings": list(self.warnings),
             "metrics": averages(self.rank),
         }
 
@@ -79,6 +82,7 @@ class _Player:
         self._now, self._store, self._engine = 0, MemoryStore(), engine
         self._service = Service(engine, self._store, settings, lambda: self._now, replaying=replaying)
         self._sessions = self._service.sessions(engine)
+        self.gap = self._sessions.gap
 
     def rank(self, event: Event, *, masked: bool) -> int | None:
         """The rank of an event's item before it happens; 0 where its model does not know the item, None where its
@@ -148,5 +152,6 @@ def play(
     found, time = (np.array(values, dtype=np.int64)[order] for values in (ranks, times))
     unknown = found == 0
     found[unknown] = max(engine.recommender.model.n_items, max(CUTOFFS) + 1)
+    doubts = stream.doubts(engine.recommender.trained_until, player.gap)
     played = (stream.source, len(stream.events), dict(stream.dropped), int(unknown.sum()))
-    return Replay(engine.title, "live" if engine.live else "frozen", history, masked, *played, found, time)
+    return Replay(engine.title, "live" if engine.live else "frozen", history, masked, *played, found, time, doubts)

@@ -18,7 +18,7 @@ async def _recommend_batch(context: Context, body: RecommendBatch, _: str) -> an
 
 
 async def _explain(context: Context, body: Explain, _: str) -> answers.Explanation:
-    return await context.look_up(context.service.explain, body)
+    return await context.answering.explain(body)
 
 
 async def _events(context: Context, body: Events, _: str) -> answers.Accepted:

@@ -46,6 +46,9 @@ class Service:
     """Answers from a model and a store. The model is exchanged by setting :attr:`engine`; a request reads it
     once. An engine that comes later is told to :meth:`begin` before.
 
+    An engine is asked by one thread alone (``recommend_all``, ``explain``, ``known``), see
+    :class:`segue.server.answering.Answering`; everything else may be called from others meanwhile.
+
     Args:
         clock: the time now, epoch milliseconds.
         replaying: how events are played again; None: they happen now.
@@ -108,9 +111,9 @@ class Service:
             warnings=[*known.about, *answer.warnings],
         )
 
-    def explain(self, asked: Explain) -> answers.Explanation:
+    def explain(self, engine: Engine, asked: Explain) -> answers.Explanation:
         """Why some items have the scores that they have."""
-        engine, request = self.engine, asked.request()
+        request = asked.request()
         known = self.known(engine, request)
         answer, session, gate = engine.explain(request, known)
         return answers.Explanation(

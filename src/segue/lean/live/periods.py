@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,24 @@ from segue.data.arrays import FloatArray, IntArray
 from segue.graph.popularity import EventsByPeriod, close_period, largest
 from segue.lean.hg_gnn.tables import PopularityByPeriod
 
-_ROUNDING = 1e-9
-"""What may be left of a count that was taken out again."""
+_STANDS = 8
+"""Times whose counts are kept. Requests ask for now, and for the last events of sessions that still go on."""
+
+
+@dataclass(eq=False)
+class _Standing:
+    """Decayed counts [items] at the end of a period; the `largest` of them, once asked for."""
+
+    state: FloatArray
+    largest: tuple[npt.NDArray[Any], FloatArray] | None = None
 
 
 class LivePeriods:
     """Decayed counts of train and live events, closed period by period.
 
-    R(t, i) is that of :class:`segue.models.hg_gnn.memory.tables.PopularityByPeriod`. It stands at one time and moves on
-    with the requests; an event of a period that is closed already is added decayed. Where nothing has happened since
-    the last period with an event, nothing changes.
+    R(t, i) is that of :class:`segue.models.hg_gnn.memory.tables.PopularityByPeriod`. It follows from the events and the
+    time alone, whatever was asked before; counts of some times are kept, so that another one is reached from the one
+    before it. Where nothing has happened since the last period with an event, nothing changes.
 
     Args:
         stored: the periods of train. items, times: the events of train. half_life: in ms.
@@ -36,49 +45,68 @@ class LivePeriods:
         self._period, self._start = stored.period, stored.start
         self._decay = 2.0 ** -(stored.period / half_life)
         self._train = EventsByPeriod(items, times, stored.period)
-        self._since: dict[int, list[int]] = defaultdict(list)
-        self._state: FloatArray = np.zeros(n_items)
-        self._row = 0  # periods that are closed in the state
-        self._rows = self._train.periods
-        self._largest: tuple[npt.NDArray[Any], FloatArray] | None = None
+        self._since: dict[int, Counter[int]] = {}
+        self._span = (0, 0)  # the first period of these events, and the one after the last
+        self._n_items = n_items
+        # Periods that are closed → the counts then; those that were asked for last stand last. The last period of train
+        # may go on after it, so the counts before it are always kept: no later event changes them.
+        self._kept: dict[int, _Standing] = {}
+        self._trained = self._train.periods - 1
 
     def add(self, item: int, time: int, sign: int = 1) -> None:
         """Count one event; with `sign` -1 take one out that was counted."""
-        period = max(time // self._period - self._start, 0)
-        self._rows = max(self._rows, period + 1)
-        self._grow(item + 1)
-        if period >= self._row:
-            waiting = self._since[period]
-            waiting.append(item) if sign > 0 else waiting.remove(item)
-            return
-        self._state[item] += sign * self._decay ** (self._row - 1 - period)
-        if self._state[item] < _ROUNDING:
-            self._state[item] = 0
-        self._largest = None
+        period = self._period_of(time)
+        found = self._since.setdefault(period, Counter())
+        found[item] += sign
+        if not found[item]:
+            del found[item]
+        if not found:
+            del self._since[period]
+        if len(found) <= 1:  # the period may have come, or gone
+            self._span = (min(self._since, default=0), max(self._since, default=-1) + 1)
+        self._n_items = max(self._n_items, item + 1)
+        for closed in [closed for closed in self._kept if closed > period]:
+            del self._kept[closed]
 
     def at(self, time: int) -> tuple[npt.NDArray[Any], FloatArray]:
-        """Items popular before `time` (epoch ms) with their decayed counts; before the time where it stands, those of
-        train alone."""
-        row = min(max(time // self._period - self._start, 0), self._rows)
-        if row < self._row and row < self._train.periods:
+        """Items popular before `time` (epoch ms) with their decayed counts."""
+        first, end = self._span
+        closed = min(self._period_of(time), max(self._train.periods, end))
+        if closed < self._train.periods and (not self._since or closed <= first):
             return self._stored.at(time)
-        self._close(row)
-        if self._largest is None:
-            self._largest = largest(self._state, self._top)
-        return self._largest
+        standing = self._standing(closed)
+        if standing.largest is None:
+            standing.largest = largest(standing.state, self._top)
+        return standing.largest
 
-    def _close(self, row: int) -> None:
-        while self._row < row:
-            found = self._since.pop(self._row, [])
-            items = self._train.of(self._row) if self._row < self._train.periods else np.zeros(0, dtype=np.int64)
-            close_period(self._state, np.concatenate([items, np.array(found, dtype=np.int64)]), self._decay)
-            self._row += 1
-            self._largest = None
-            if self._row >= self._train.periods and not self._state.any():
-                self._row = min([row, *self._since])  # nothing is left to decay until something happens
+    def _period_of(self, time: int) -> int:
+        return max(time // self._period - self._start, 0)
 
-    def _grow(self, n_items: int) -> None:
-        if n_items > len(self._state):
-            grown = np.zeros(max(n_items, len(self._state) + 256))
-            grown[: len(self._state)] = self._state
-            self._state = grown
+    def _standing(self, closed: int) -> _Standing:
+        """The counts when so many periods are closed."""
+        found = self._kept.pop(closed, None) or self._reached(closed)
+        self._kept[closed] = found
+        if len(self._kept) > _STANDS:
+            del self._kept[next(each for each in self._kept if each != self._trained)]
+        return found
+
+    def _reached(self, closed: int) -> _Standing:
+        """The counts when so many periods are closed, from the nearest ones before that are kept."""
+        before = max((each for each in self._kept if each < closed), default=0)
+        state: FloatArray = np.zeros(self._n_items)
+        if before:
+            kept = self._kept[before].state
+            state[: len(kept)] = kept
+        while before < closed:
+            close_period(state, self._events_of(before), self._decay)
+            before += 1
+            if before == self._trained:
+                self._kept[before] = _Standing(state.copy())
+            if before >= self._train.periods and not state.any():  # nothing decays until something happens
+                before = min([closed, *(period for period in self._since if period >= before)])
+        return _Standing(state)
+
+    def _events_of(self, period: int) -> npt.NDArray[Any]:
+        trained = self._train.of(period) if period < self._train.periods else np.zeros(0, dtype=np.int64)
+        since = list(self._since.get(period, Counter()).elements())
+        return np.concatenate([trained, np.array(since, dtype=np.int64)])
