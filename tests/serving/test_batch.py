@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from served import KNOWN, OTHER, ids, model
 from segue.cli import app as cli
 from segue.errors import ArtifactError, RequestError
 from segue.serving.batch import write_lists
+from segue.system.holding import held
 
 REQUESTS: list[dict[str, Any]] = [
     {"user": KNOWN, "items": ["first3", "second3"], "k": 4},
@@ -106,6 +109,59 @@ def test_a_missing_file_and_a_missing_folder(tmp_path: Path) -> None:
         write_lists(model(), tmp_path / "r.csv", tmp_path / "lists.parquet", 2)
     with pytest.raises(ArtifactError, match="cannot write to"):
         write_lists(model(), written(tmp_path, ".csv", REQUESTS), tmp_path / "none" / "lists.parquet", 2)
+
+
+def test_only_lists_are_replaced(tmp_path: Path) -> None:
+    requests = written(tmp_path, ".parquet", REQUESTS)
+    folder, pipe, other, link = (tmp_path / name for name in ("d.parquet", "p.parquet", "o.parquet", "l.parquet"))
+    folder.mkdir()
+    os.mkfifo(pipe)
+    other.write_text("somebody's")
+    link.symlink_to(pipe)
+    for out, said in (
+        (requests, "is the file of the requests"),
+        (folder, "is no regular file"),
+        (pipe, "is no regular file"),
+        (link, "is no regular file"),
+        (other, "exists and holds no lists of --batch"),
+        (tmp_path / "lists.csv", "end --out in .parquet"),
+        (Path("."), "end --out in .parquet"),
+    ):
+        with pytest.raises(RequestError) as refused:
+            write_lists(model(), requests, out, 2, overwrite=True)
+        assert said in str(refused.value)
+    assert other.read_text() == "somebody's"
+    assert pq.read_table(requests).num_rows == len(REQUESTS)
+    assert pipe.is_fifo()
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_lists_never_stand_in_the_model(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(small_logs.fitted_model(), folder)
+    (tmp_path / "link").symlink_to(folder)
+    before = sorted(path.name for path in folder.iterdir())
+    command = ["recommend", str(folder), "--batch", str(written(tmp_path, ".csv", REQUESTS)), "--overwrite", "--out"]
+    for out in (folder / "new.parquet", tmp_path / "link" / "items.parquet"):
+        assert cli.run([*command, str(out)]) == 2
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_lists_are_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    requests, out = written(tmp_path, ".csv", REQUESTS), tmp_path / "lists.parquet"
+    with held(out, RequestError), pytest.raises(RequestError, match="is in use by process"):
+        write_lists(model(), requests, out, 2)
+    write_lists(model(), requests, out, 2)
+    assert {path.name for path in tmp_path.iterdir()} == {requests.name, out.name}
+
+
+def test_a_link_stays_and_its_lists_are_replaced(tmp_path: Path) -> None:
+    requests, link = written(tmp_path, ".csv", REQUESTS), tmp_path / "latest.parquet"
+    link.symlink_to("lists.parquet")
+    for k in (1, 2):
+        write_lists(model(), requests, link, k, overwrite=True)
+        assert link.is_symlink()
+        assert pq.read_table(tmp_path / "lists.parquet").num_rows == 4 + k * 3  # one asks for 4
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

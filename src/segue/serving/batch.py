@@ -15,22 +15,16 @@ import pyarrow.parquet as pq
 from segue.errors import RequestError, first_line
 from segue.serving.answer import Answer
 from segue.serving.asking import Understood
+from segue.serving.lists_file import SCHEMA, refuse_place, table
 from segue.serving.recommender import Recommender
 from segue.system.atomic import aside, writing
+from segue.system.holding import held
 from segue.system.json_files import parse_object
+from segue.system.replacing import followed
 
 FIELDS = ("user", "items", "k", "exclude", "candidates", "history", "exclude_seen", "time", "discover")
 """Columns of a file of requests; none is required, and a missing value counts as none."""
 _LISTS = ("items", "exclude", "candidates", "history")
-_SCHEMA = pa.schema(
-    [
-        ("request", pa.int64()),
-        ("user", pa.string()),
-        ("place", pa.int32()),
-        ("item", pa.string()),
-        ("score", pa.float64()),
-    ]
-)
 _ROWS = 50_000
 """Rows of lists that are written together."""
 _SHOWN = 3
@@ -65,6 +59,8 @@ def write_lists(
     out: Path,
     k: int,
     progress: Callable[[int], None] = lambda done: None,
+    *,
+    overwrite: bool = False,
 ) -> Counted:
     """Answer every request of a file, and write one row per request and place to a Parquet file.
 
@@ -73,20 +69,22 @@ def write_lists(
         out: the file to write: request (row of the file, from 1), user, place (from 1), item, score.
         k: length of a list where a row gives none.
         progress: called with the number of rows read so far.
+        overwrite: whether lists that stand at `out` are replaced.
 
     Rows that are no request are counted and left out. Raises RequestError for a file that cannot be read, or holds no
-    request at all; ArtifactError when `out` cannot be written.
+    request at all, and where `out` is in use or holds anything else; ArtifactError when it cannot be written.
     """
+    refuse_place(out, requests, recommender.artifact.folder, overwrite=overwrite)
     counted = Counted()
-    with writing(out), aside(out) as new, pq.ParquetWriter(new, _SCHEMA) as file:
+    with held(out, RequestError), writing(out), aside(followed(out)) as new, pq.ParquetWriter(new, SCHEMA) as file:
         rows: list[tuple[Any, ...]] = []
         for number, user, answer in _answers(recommender, requests, k, counted, progress):
             counted.lists += 1
             rows += [(number, user, place, e.item, e.score) for place, e in enumerate(answer, start=1)]
             if len(rows) >= _ROWS:
-                file.write_table(_table(rows))
+                file.write_table(table(rows))
                 rows = []
-        file.write_table(_table(rows))
+        file.write_table(table(rows))
         if not counted.lists:
             found = f"{counted.requests} rows, none of them a request" if counted.requests else "no row"
             raise RequestError(f"{requests} holds {found}; {'; '.join(counted.named) or 'write one row per request'}")
@@ -178,8 +176,3 @@ def _of_json(line: str) -> dict[str, Any] | str:
         return parse_object(line)
     except ValueError as error:
         return f"it is no object in JSON ({first_line(error)})"
-
-
-def _table(rows: list[tuple[Any, ...]]) -> pa.Table:
-    columns = zip(*rows, strict=True) if rows else [()] * len(_SCHEMA)
-    return pa.table([pa.array(column, kind) for column, kind in zip(columns, _SCHEMA.types, strict=True)], _SCHEMA)
