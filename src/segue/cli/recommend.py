@@ -107,8 +107,14 @@ def _answer_all(recommender: Recommender, batch: Path, place: Path, k: int, *, a
     if as_json:
         print_json(counted.as_dict())
         return
-    for row in counted.named:
+    for row in (*counted.named, *counted.noted):
         err.print(row)
-    if counted.bad:
-        err.print(f"{counted.bad:,} of {counted.requests:,} rows are no request and have no list")
+    for count, of, what in (
+        (counted.bad, counted.requests, "rows are no request and have no list"),
+        (counted.with_unknown_items, counted.lists, "requests hold items that the model does not know"),
+        (counted.with_warnings, counted.lists, "requests come with a warning, such as those above"),
+        (counted.empty, counted.lists, "lists are empty: none of their items was eligible"),
+    ):
+        if count:
+            err.print(f"{count:,} of {of:,} {what}")
     out.print(f"{counted.lists:,} lists in {place}")
