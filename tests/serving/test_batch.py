@@ -275,3 +275,19 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     ):
         assert cli.run(wrong) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_batch_that_is_interrupted_starts_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is said fits: nothing of a batch is kept, and it has no --resume."""
+    path, to = written(tmp_path, ".csv", REQUESTS), tmp_path / "lists.parquet"
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("segue.serving.batch.table", interrupt)
+    assert cli.run(["recommend", str(small_logs.fitted_model()), "--batch", str(path), "--out", str(to)]) == 130
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == "interrupted; nothing is half-written: the same command starts again"
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
