@@ -36,6 +36,26 @@ def test_numpys_whole_numbers_are_whole_numbers() -> None:
     assert len(model().recommend(KNOWN, ["first3"], k=np.int64(3))) == 3
 
 
+@pytest.mark.parametrize("item", [None, float("nan"), pd.NA, "", ["first3"], np.array(["first3"]), {"first3": 1}])
+def test_what_is_similar_to_no_item_is_a_mistake(item: Any) -> None:
+    with pytest.raises(RequestError, match="item is one id, found"):
+        model().similar(item)
+
+
+def test_ids_of_every_kind_are_compared_as_text() -> None:
+    assert model().similar(b"first3") == model().similar("first3")  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="item '3' is unknown to the model"):
+        model().similar(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("explain", ["no", "False", 0, None, []])
+def test_explain_is_true_or_false(explain: Any) -> None:
+    with pytest.raises(RequestError, match="explain is True or False, found"):
+        model().recommend(KNOWN, ["first3"], explain=explain)
+    with pytest.raises(RequestError, match="request 1: explain is True or False, found"):
+        list(model().recommend_many([{"explain": explain}]))
+
+
 @pytest.mark.parametrize("argument", ["items", "history", "exclude", "candidates"])
 @pytest.mark.parametrize(
     "value",

@@ -87,9 +87,16 @@ def run(arguments: list[str]) -> int:
         err.print(f"segue: defect: {error}")
         return 1
     if result == _INTERRUPTED:
-        err.print("interrupted; nothing is half-written: the same command goes on, a training run with --resume")
+        err.print(f"interrupted; nothing is half-written: {_goes_on(arguments)}")
         return exit_code()
     return result if isinstance(result, int) else 0
+
+
+def _goes_on(arguments: list[str]) -> str:
+    """What to do after an interrupt: few commands keep what they have done so far."""
+    if next(iter(arguments), None) == "recommend":
+        return "the same command starts again"
+    return "the same command goes on, a training run with --resume"
 
 
 def _mistake(message: str) -> int:

@@ -60,7 +60,7 @@ def recommend(
     place = _place_of_lists(batch, to, alone=alone, overwrite=overwrite)
     recommender = Recommender.load(model)
     if batch is not None and place is not None:
-        _answer_all(recommender, batch, place, k, as_json)
+        _answer_all(recommender, batch, place, k, as_json=as_json, overwrite=overwrite)
         return
     known = recommender.known_items
     answer = recommender.recommend(
@@ -97,20 +97,24 @@ def _place_of_lists(batch: Path | None, to: Path | None, *, alone: bool, overwri
         raise RequestError("--batch needs a file for its lists: --out LISTS.parquet")
     if alone:
         raise RequestError("--batch reads users, items and filters from its file; of the others only -k goes with it")
-    if to.exists() and not overwrite:
-        raise RequestError(f"{to} exists; choose another --out, or --overwrite")
     return to
 
 
-def _answer_all(recommender: Recommender, batch: Path, place: Path, k: int, as_json: bool) -> None:
+def _answer_all(recommender: Recommender, batch: Path, place: Path, k: int, *, as_json: bool, overwrite: bool) -> None:
     """Answer a file of requests, and say what became of its rows."""
     with request_bar() as progress:
-        counted = write_lists(recommender, batch, place, k, progress)
+        counted = write_lists(recommender, batch, place, k, progress, overwrite=overwrite)
     if as_json:
         print_json(counted.as_dict())
         return
-    for row in counted.named:
+    for row in (*counted.named, *counted.noted):
         err.print(row)
-    if counted.bad:
-        err.print(f"{counted.bad:,} of {counted.requests:,} rows are no request and have no list")
+    for count, of, what in (
+        (counted.bad, counted.requests, "rows are no request and have no list"),
+        (counted.with_unknown_items, counted.lists, "requests hold items that the model does not know"),
+        (counted.with_warnings, counted.lists, "requests come with a warning, such as those above"),
+        (counted.empty, counted.lists, "lists are empty: none of their items was eligible"),
+    ):
+        if count:
+            err.print(f"{count:,} of {of:,} {what}")
     out.print(f"{counted.lists:,} lists in {place}")

@@ -17,7 +17,7 @@ from segue.errors import RequestError
 from segue.lean.model import Answering
 from segue.lean.request import Asked, Past
 from segue.serving.past_sessions import PastSession, in_numbers, joined, past_of
-from segue.serving.request import Seen, count_of, ids_of, seen_of, share_of, time_of, user_of
+from segue.serving.request import Seen, count_of, explain_of, ids_of, seen_of, share_of, time_of, user_of
 from segue.serving.vocabulary import Vocabulary
 
 _NOBODY = "nothing is known of this session or user"
@@ -135,7 +135,7 @@ class Reader:
         # An anonymous session gets a user term too, that of everybody unknown: it speaks of no earlier session.
         has_past = known or len(past.items) > 0
         return Understood(
-            user, asked, session, shown, past.items, has_past, eligible, k, share, bool(request.explain), known,
+            user, asked, session, shown, past.items, has_past, eligible, k, share, explain_of(request.explain), known,
             (*skipped, *past_skipped), warnings,
         )  # fmt: skip
 

@@ -24,7 +24,7 @@ from segue.serving.discovery import NO_HISTORY, with_discoveries
 from segue.serving.past_sessions import PastSession
 from segue.serving.ranking import best
 from segue.serving.reasons import Reasons
-from segue.serving.request import Seen, count_of
+from segue.serving.request import Seen, count_of, item_of
 from segue.system.atomic import writing
 from segue.system.folders import refuse_nameless
 from segue.system.forks import compute_after_forks
@@ -186,9 +186,10 @@ class Recommender:
     def similar(self, item: str, k: int = 10) -> list[Recommendation]:
         """The k items most similar to one, best first: by the cosine of their vectors where the model has vectors.
 
-        Raises RequestError for an unknown item, and for a model that cannot tell.
+        Raises RequestError for an unknown item, for what is no id, and for a model that cannot tell.
         """
-        k, number = count_of(k), self.known_items.number(item)
+        k, item = count_of(k), item_of(item)
+        number = self.known_items.number(item)
         if number is None:
             raise RequestError(f"item {self.known_items.in_words([item])} is unknown to the model")
         scores = np.array(self.model.similar(number), dtype=np.float64)

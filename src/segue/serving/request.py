@@ -67,6 +67,21 @@ def user_of(user: Any) -> str | None:
     return text
 
 
+def item_of(item: Any) -> str:
+    """The id of an item as text. Raises RequestError for anything but one id."""
+    text = id_text(item) if _is_one_id(item) else None
+    if text is None:
+        raise RequestError(f"item is one id, found {_shown(item)}; ask for each item by itself")
+    return text
+
+
+def explain_of(explain: Any) -> bool:
+    """Whether reasons are asked for. Raises RequestError for anything but true and false: many words count as true."""
+    if not isinstance(explain, bool | np.bool_):
+        raise RequestError(f"explain is True or False, found {_shown(explain)}; write explain=False for no reasons")
+    return bool(explain)
+
+
 def ids_of(values: Any, what: str) -> list[str]:
     """Ids as text. Raises RequestError for a single id, for tables, for missing values among them, and for sets where
     the order counts.

@@ -49,12 +49,25 @@ def parse_object(text: str) -> dict[str, Any]:
     Raises ValueError for anything else: other values, a key that occurs twice, numbers that are not finite, text that
     is no Unicode, and more than DEEPEST levels.
     """
+    value = _parsed(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected an object, found {_KINDS.get(type(value), 'a number')}")
+    return value
+
+
+def parse_list(text: str) -> list[Any]:
+    """The list that a JSON text stands for. Raises ValueError for anything else, as :func:`parse_object` does."""
+    value = _parsed(text)
+    if not isinstance(value, list):
+        raise ValueError(f"expected a list, found {_KINDS.get(type(value), 'a number')}")
+    return value
+
+
+def _parsed(text: str) -> Any:
     try:
         value = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError(f"more than {DEEPEST} levels inside one another") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"expected an object, found {_KINDS.get(type(value), 'a number')}")
     for part in _walk(value):
         if isinstance(part, str):
             part.encode()  # half a surrogate pair is no text; it could be printed nowhere
@@ -86,7 +99,7 @@ def _needed(field: Field[Any]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
-_KINDS: dict[type, str] = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}
+_KINDS: dict[type, str] = {list: "a list", dict: "an object", str: "a text", type(None): "null", bool: "true or false"}
 
 
 def _walk(value: Any) -> Iterator[Any]:
