@@ -74,6 +74,10 @@ def test_bodies_that_are_no_request(http: httpx.Client, path: str, body: bytes, 
         ],
         ({"filter": {"c": {"not_in": None}}}, "filter.c.not_in: null is no condition; write a value"),
         ({"filter": {"c": {"equals": True}}}, "filter.c.equals: input should be a text of at most 256 characters, or"),
+        (
+            {"filter": {"c": {"equals": 10**400}}},
+            "filter.c.equals: input should be a text of at most 256 characters, or",
+        ),
         ({"filter": {"c": {"in": ["x", ["x"]]}}}, "filter.c.in.1: input should be a text of at most 256 characters"),
         ({"usr": "anna"}, "usr: extra inputs are not permitted"),
     ],
@@ -94,11 +98,12 @@ NO_TIME = 'input should be epoch milliseconds as a number, or ISO 8601 such as "
         ({"session": "s", "item": "a", "timestamp": True}, "timestamp", NO_TIME),
         ({"session": "s", "item": "a", "timestamp": -1}, "timestamp", NO_TIME),
         ({"session": "s", "item": "a", "timestamp": 1.5}, "timestamp", NO_TIME),
+        ({"session": "s", "item": "a", "timestamp": 10**400}, "timestamp", NO_TIME),
         ({"session": "s", "item": "a", "timestamp": f"{time.time():.0f}"}, "timestamp", NO_TIME),
         ({"session": "s", "item": "a", "timestamp": f"{time.time() * 1000:.0f}"}, "timestamp", NO_TIME),
         ({"session": "s", "item": "a", "timestamp": f"{time.time():.3f}"}, "timestamp", NO_TIME),
         ({"session": "s", "item": "a", "timestamp": "2026-13-01T00:00:00Z"}, "timestamp",
-         "this is no time of ISO 8601: month value is outside expected range of 1-12"),
+         "input should be a valid datetime or date, month value is outside expected range of 1-12"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_an_event_has_its_place_and_plain_words(
@@ -143,6 +148,15 @@ def test_other_kinds_of_bodies(http: httpx.Client) -> None:
     problem(http.post("/v1/recommend", content=b"{}"), 415)
     with_charset = {"content-type": "Application/JSON; charset=utf-8"}
     assert http.post("/v1/recommend", content=b"{}", headers=with_charset).status_code == 200
+
+
+def test_a_page_of_another_site_cannot_have_the_model_reloaded(http: httpx.Client) -> None:
+    own = f"http://{http.base_url.netloc.decode()}"
+    for origin in ("http://evil.example", "null", f"{own}0", "http://", "::"):
+        answer = http.post("/v1/model:reload", headers={"origin": origin})
+        assert "comes from a page of another site" in problem(answer, 403)
+    for headers in ({}, {"origin": own}, {"content-type": "text/plain"}):
+        assert http.post("/v1/model:reload", headers=headers).status_code == 200
 
 
 def test_queries_that_do_not_fit(http: httpx.Client) -> None:

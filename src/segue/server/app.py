@@ -17,7 +17,7 @@ from starlette.routing import Route as Pattern
 from starlette.types import Receive, Scope, Send
 
 from segue.server import metrics, problems
-from segue.server.limits import ClientGone, read_body, read_query
+from segue.server.limits import ClientGone, check_origin, read_body, read_query
 from segue.server.log import line
 from segue.server.problems import Refusal
 from segue.server.route import Context, Plain, Route
@@ -129,6 +129,8 @@ class App:
         if route.guarded:
             authorization = headers.get(b"authorization")
             self._tokens.check(authorization.decode("latin-1") if authorization is not None else None)
+        if route.method == "POST" and route.reads is None:
+            check_origin(headers)
         read = await self._read(route, scope, headers, receive)
         if self._waiting >= self._settings.waiting:
             raise Refusal(503, f"{self._waiting} requests are waiting already; try again", headers=_AGAIN)
