@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import itertools
 import os
@@ -12,6 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -238,6 +240,33 @@ def test_a_stopping_server_finishes_what_it_began(model: Path) -> None:
             begun.sendall(b'"k": 1}')
             assert begun.recv(65536).startswith(b"HTTP/1.1 200")
         assert server.process.wait(servers.PATIENCE) == 0
+
+
+def test_clients_of_a_stopping_server_are_told_to_close_before_it_does(model: Path) -> None:
+    told: list[bool] = []
+
+    def ask() -> None:
+        """Ask on one connection until an answer ends it; a connection that breaks is an error."""
+        address = urlsplit(server.url)
+        connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=servers.PATIENCE)
+        while True:
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            assert answer.read()
+            assert answer.status == 200
+            if answer.getheader("connection") == "close":
+                told.append(True)
+                break
+        connection.close()
+
+    with servers.serving(model) as server, ThreadPoolExecutor(6) as clients:
+        asking = [clients.submit(ask) for _ in range(6)]
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGTERM)
+        for each in asking:
+            each.result(servers.PATIENCE)
+        assert server.process.wait(servers.PATIENCE) == 0
+    assert len(told) == 6
 
 
 @pytest.fixture

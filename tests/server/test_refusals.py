@@ -68,6 +68,17 @@ def test_bodies_that_are_no_request(http: httpx.Client, path: str, body: bytes, 
         ({"exclude_seen": "all"}, "exclude_seen: input should be 'session' or 'history'"),
         ({"filter": {"c": {}}}, "a condition is empty; write equals, in, not_in, less or greater"),
         ({"filter": {"c": {"less": "3"}}}, "filter.c.less: input should be a valid number"),
+        *[
+            ({"filter": {"c": {"not_in": ["x"], key: None}}}, f"filter.c.{key}: null is no condition; write a value")
+            for key in ("equals", "in", "less", "greater")
+        ],
+        ({"filter": {"c": {"not_in": None}}}, "filter.c.not_in: null is no condition; write a value"),
+        ({"filter": {"c": {"equals": True}}}, "filter.c.equals: input should be a text of at most 256 characters, or"),
+        (
+            {"filter": {"c": {"equals": 10**400}}},
+            "filter.c.equals: input should be a text of at most 256 characters, or",
+        ),
+        ({"filter": {"c": {"in": ["x", ["x"]]}}}, "filter.c.in.1: input should be a text of at most 256 characters"),
         ({"usr": "anna"}, "usr: extra inputs are not permitted"),
     ],
 )
@@ -75,10 +86,47 @@ def test_what_does_not_fit_is_named(http: httpx.Client, body: dict[str, Any], sa
     assert said in problem(http.post("/v1/recommend", json=body), 422)
 
 
-def test_an_event_in_a_list_is_named_by_its_place(http: httpx.Client) -> None:
-    answer = http.post("/v1/events", json=[{"session": "s", "item": "a"}, {"session": "s"}])
-    problem(answer, 422)
-    assert any("1.item" in mistake["where"] for mistake in answer.json()["mistakes"])
+NO_TIME = 'input should be epoch milliseconds as a number, or ISO 8601 such as "2026-11-26T20:15:00Z"'
+
+
+@pytest.mark.parametrize(
+    ("wrong", "where", "what"),
+    [
+        ({"session": "s"}, "item", "field required"),
+        ({"session": "s", "item": 7}, "item", "input should be a valid string"),
+        ({"session": "s", "item": "a", "timestamp": "soon"}, "timestamp", NO_TIME),
+        ({"session": "s", "item": "a", "timestamp": True}, "timestamp", NO_TIME),
+        ({"session": "s", "item": "a", "timestamp": -1}, "timestamp", NO_TIME),
+        ({"session": "s", "item": "a", "timestamp": 1.5}, "timestamp", NO_TIME),
+        ({"session": "s", "item": "a", "timestamp": 10**400}, "timestamp", NO_TIME),
+        ({"session": "s", "item": "a", "timestamp": f"{time.time():.0f}"}, "timestamp", NO_TIME),
+        ({"session": "s", "item": "a", "timestamp": f"{time.time() * 1000:.0f}"}, "timestamp", NO_TIME),
+        ({"session": "s", "item": "a", "timestamp": f"{time.time():.3f}"}, "timestamp", NO_TIME),
+        ({"session": "s", "item": "a", "timestamp": "2026-13-01T00:00:00Z"}, "timestamp",
+         "input should be a valid datetime or date, month value is outside expected range of 1-12"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_an_event_has_its_place_and_plain_words(
+    http: httpx.Client, wrong: dict[str, Any], where: str, what: str
+) -> None:
+    fine = {"session": "s", "item": "a"}
+    for body, place in ((wrong, f"event.{where}"), ([fine, wrong], f"events.1.{where}")):
+        answer = http.post("/v1/events", json=body)
+        assert f"the body does not fit: {place}: {what}" in problem(answer, 422)
+        assert answer.json()["mistakes"] == [{"where": place, "what": what}]
+
+
+def test_what_is_no_event_is_said_once(http: httpx.Client) -> None:
+    for body, place in ((17, "event"), ("x", "event"), (["x"], "events.0")):
+        answer = http.post("/v1/events", json=body)
+        assert problem(answer, 422) == f"the body does not fit: {place}: input should be an object; see /docs"
+
+
+def test_null_is_as_good_as_nothing(http: httpx.Client) -> None:
+    for path, more in (("/v1/recommend", {}), ("/v1/explanations", {"of": ["second1"]})):
+        for session in ({"session": None, "items": ["first1"]}, {"session": "s", "items": None}):
+            answer = http.post(path, json={**session, **more, "user": None})
+            assert answer.status_code == 200, answer.text
 
 
 def test_what_there_is_not(http: httpx.Client) -> None:
@@ -100,6 +148,15 @@ def test_other_kinds_of_bodies(http: httpx.Client) -> None:
     problem(http.post("/v1/recommend", content=b"{}"), 415)
     with_charset = {"content-type": "Application/JSON; charset=utf-8"}
     assert http.post("/v1/recommend", content=b"{}", headers=with_charset).status_code == 200
+
+
+def test_a_page_of_another_site_cannot_have_the_model_reloaded(http: httpx.Client) -> None:
+    own = f"http://{http.base_url.netloc.decode()}"
+    for origin in ("http://evil.example", "null", f"{own}0", "http://", "::"):
+        answer = http.post("/v1/model:reload", headers={"origin": origin})
+        assert "comes from a page of another site" in problem(answer, 403)
+    for headers in ({}, {"origin": own}, {"content-type": "text/plain"}):
+        assert http.post("/v1/model:reload", headers=headers).status_code == 200
 
 
 def test_queries_that_do_not_fit(http: httpx.Client) -> None:

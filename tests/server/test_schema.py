@@ -17,6 +17,7 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", in_process.app())
     max_examples=60, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 def test_the_description_is_true(case: schemathesis.Case) -> None:
+    response = case.call()
     # How old an event may be depends on the clock, which no schema can say.
-    moving = [positive_data_acceptance] if "timestamp" in str(case.body) else []
-    case.call_and_validate(excluded_checks=moving)
+    moving = [positive_data_acceptance] if "has the timestamp" in response.text else []
+    case.validate_response(response, excluded_checks=moving)

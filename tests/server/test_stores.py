@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import servers
 from segue.errors import ArtifactError, ConfigError, UserMistake
 from segue.server.settings import ServerSettings
 from segue.server.store.event import Event, Store, StoreUnavailable
-from segue.server.store.opening import open_store
+from segue.server.store.opening import check_store, open_store
 
 Opening = Callable[[], Store]
 NOW = 1_800_000_000_000
@@ -84,6 +85,58 @@ def test_users_are_found_by_a_part_of_their_id(opening: Opening) -> None:
     assert store.users("an", 2) == ["Anna", "anna"]
     assert store.users("%", 9) == ["100%"]
     assert store.users("*", 9) == ["x*"]
+
+
+def test_users_are_found_whatever_the_case_of_their_letters(opening: Opening) -> None:
+    store = opening()
+    names = ["Zoë", "ÉVA", "éva", "ΆΝΝΑ", "Straße"]
+    store.append([[click("a", user=name) for name in names]])
+    assert store.users("Éva", 9) == ["ÉVA", "éva"]
+    assert store.users("άννα", 9) == ["ΆΝΝΑ"]
+    assert store.users("ZOË", 9) == ["Zoë"]
+    assert store.users("STRASSE", 9) == ["Straße"]
+
+
+def test_a_forgotten_user_stands_in_no_file_while_the_server_runs(tmp_path: Path) -> None:
+    store = open_store("sqlite", tmp_path, ServerSettings())
+    other = open_store("sqlite", tmp_path, ServerSettings())
+    store.append([[click("a", user="SECRETUSER"), click("b", user="berta")]])
+    other.append([[click("c", user="SECRETUSER", session="t")]])
+    assert any(b"SECRETUSER" in file.read_bytes() for file in tmp_path.iterdir())
+    assert other.users("", 9) == ["SECRETUSER", "berta"]
+    assert store.forget("SECRETUSER") == 2
+    assert not [file.name for file in tmp_path.iterdir() if b"SECRETUSER" in file.read_bytes()]
+    assert items(other.of_user("berta", 9)) == ["b"]
+    other.append([[click("d", user="berta")]])
+    assert items(store.of_user("berta", 9)) == ["b", "d"]
+    store.close()
+    other.close()
+
+
+def test_the_state_is_for_the_user_of_the_server_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        store = open_store("sqlite", tmp_path, ServerSettings())
+        store.append([[click("a")]])
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+        store.close()
+    finally:
+        os.umask(before)
+    names = ("events.lock", "events.sqlite", "events.sqlite-shm", "events.sqlite-wal")
+    assert modes == dict.fromkeys(names, 0o600)
+
+
+@pytest.mark.parametrize("end", ["/x", "/0/1", "/0?db=3", "?db=3", "/-1", "/1.5", "/0/", "/0?db="])
+def test_a_database_of_redis_is_a_number(end: str) -> None:
+    with pytest.raises(ConfigError, match="ends with the number of a database such as /0, found ") as refused:
+        check_store(f"redis://user:secret@127.0.0.1:6379{end}")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("end", ["", "/", "/0", "/15", "/0?health_check_interval=3"])
+def test_addresses_of_redis(end: str) -> None:
+    check_store(f"redis://127.0.0.1:6379{end}")
+    check_store(f"rediss://user:secret@host{end}")
 
 
 def test_old_events_are_removed(opening: Opening) -> None:

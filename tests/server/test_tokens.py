@@ -10,7 +10,7 @@ import small_logs
 
 from segue.errors import ConfigError
 from segue.server.problems import Refusal
-from segue.server.tokens import read_tokens
+from segue.server.tokens import exposed, read_tokens
 
 FIRST, SECOND = "0123456789abcdef", "a-second-token-of-the-shop"
 
@@ -48,9 +48,25 @@ def test_a_wrong_file_is_refused(tmp_path: Path, content: bytes, said: str) -> N
         read_tokens(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("mode", [0o666, 0o644, 0o660, 0o604, 0o602])
+def test_a_file_that_others_may_read_or_change_is_said(file: Path, mode: int) -> None:
+    file.chmod(mode)
+    said = exposed(file)
+    assert said is not None
+    assert f"has the permissions {mode:o}: others on this machine may read or change it; chmod 600 {file}" in said
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o440])
+def test_a_file_for_the_server_alone_is_not_spoken_of(file: Path, mode: int) -> None:
+    file.chmod(mode)
+    assert exposed(file) is None
+
+
 def test_events_reload_and_deletion_need_a_token_and_nothing_else_does(file: Path) -> None:
     model = small_logs.fitted_model()
+    file.chmod(0o644)
     with servers.serving(model, "--token-file", file) as server, servers.client(server.url) as http:
+        assert server.log.count("has the permissions 644") == 1
         guarded = [("POST", "/v1/events"), ("POST", "/v1/model:reload"), ("DELETE", "/v1/users/anna")]
         event = {"session": "s", "item": "first1"}
         for method, path in guarded:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from segue.cli.console import out
+from segue.cli.console import err, out
 from segue.cli.options import Model
 from segue.errors import ConfigError
 from segue.report.text import in_one_line
@@ -47,11 +47,13 @@ def serve(
     from segue.server.run import serve as run
     from segue.server.settings import read_settings
     from segue.server.store.opening import check_store
-    from segue.server.tokens import read_tokens
+    from segue.server.tokens import exposed, read_tokens
 
     check_store(store)
     settings = read_settings(config)
     read_tokens(token_file)
+    if token_file is not None and (warning := exposed(token_file)) is not None:
+        err.print(warning)
     place = Path(os.path.abspath(model))  # a link keeps its state when it leads to another model
     folder = state or place.parent / f"{place.name}.state"
 

@@ -17,7 +17,7 @@ from starlette.routing import Route as Pattern
 from starlette.types import Receive, Scope, Send
 
 from segue.server import metrics, problems
-from segue.server.limits import ClientGone, read_body, read_query
+from segue.server.limits import ClientGone, check_origin, read_body, read_query
 from segue.server.log import line
 from segue.server.problems import Refusal
 from segue.server.route import Context, Plain, Route
@@ -30,6 +30,7 @@ from segue.settings.units import size_in_bytes
 _NOWHERE = "(none)"
 """Route of requests that belong to none, in metrics and log."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_CLOSE = (b"connection", b"close")
 _AGAIN = {"Retry-After": "1"}
 
 
@@ -60,6 +61,8 @@ class App:
             by_path.setdefault(route.path, {})[route.method] = route
         self._paths = [(Pattern(path, self), methods) for path, methods in by_path.items()]
         self._waiting = 0
+        self.ending = False
+        """Whether the server is about to end: clients are told so with their answers, and come no more."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -77,6 +80,7 @@ class App:
             (b"x-request-id", request_id.encode()),
             (b"x-content-type-options", b"nosniff"),
             *reply.headers,
+            *([_CLOSE] if self.ending else []),
         ]
         await send({"type": "http.response.start", "status": reply.status, "headers": sent})
         await send({"type": "http.response.body", "body": reply.body})
@@ -129,6 +133,8 @@ class App:
         if route.guarded:
             authorization = headers.get(b"authorization")
             self._tokens.check(authorization.decode("latin-1") if authorization is not None else None)
+        if route.method == "POST" and route.reads is None:
+            check_origin(headers)
         read = await self._read(route, scope, headers, receive)
         if self._waiting >= self._settings.waiting:
             raise Refusal(503, f"{self._waiting} requests are waiting already; try again", headers=_AGAIN)

@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, RootModel, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    RootModel,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from segue.server.kinds import Id, Moment, Value, Whole
 
 MOST_ITEMS = 1_000
 """Most recommended items, items of a session, and events of one request."""
@@ -16,20 +28,13 @@ MOST_REQUESTS = 100
 MOST_EXPLAINED = 100
 """Most items that one request asks to explain."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-Id = Annotated[str, Field(min_length=1, max_length=256)]
-"""Id of an item, a user, a session or an event."""
-Value = Annotated[str, Field(max_length=256)] | FiniteFloat
-"""Value of an attribute."""
-
-
-def _whole(value: Any) -> Any:
-    """A number such as 10.0, which is a whole one in JSON, as a whole one."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-"""A whole number."""
+_ONE_SESSION: Any = {
+    "not": {
+        "required": ["session", "items"],
+        "properties": {"session": {"type": "string"}, "items": {"type": "array"}},
+    }
+}
+"""That at most one of the two is given, for the description of the API; null counts as not given."""
 
 
 class _Body(BaseModel):
@@ -38,15 +43,23 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, frozen=True)
 
 
-def _refuse_two_sessions(body: BaseModel) -> None:
-    if {"session", "items"} <= body.model_fields_set:
+def _refuse_two_sessions(session: str | None, items: list[str] | None) -> None:
+    if session is not None and items is not None:
         raise ValueError("session and items both say what the session is; send one of them")
+
+
+def _something(schema: dict[str, Any]) -> None:
+    """Say in the description of the API that a condition has a key, and that no key is null."""
+    schema["minProperties"] = 1
+    for each in schema["properties"].values():
+        del each["default"]
+        each["anyOf"] = [kind for kind in each["anyOf"] if kind != {"type": "null"}]
 
 
 class Condition(_Body):
     """What an attribute of an item has to be; several conditions hold together."""
 
-    model_config = ConfigDict(validate_by_name=False, json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(validate_by_name=False, json_schema_extra=_something)
 
     equals: Value | None = None
     """Exactly this value."""
@@ -59,6 +72,13 @@ class Condition(_Body):
     greater: FiniteFloat | None = None
     """A number above this one."""
 
+    @field_validator("equals", "in_", "not_in", "less", "greater", mode="before")
+    @classmethod
+    def _is_no_null(cls, given: Any) -> Any:
+        if given is None:
+            raise ValueError("null is no condition; write a value, or leave the key out")
+        return given
+
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.model_fields_set:
@@ -69,7 +89,7 @@ class Condition(_Body):
 class Recommend(_Body):
     """Whom to recommend to, and what."""
 
-    model_config = ConfigDict(json_schema_extra={"not": {"required": ["session", "items"]}})
+    model_config = ConfigDict(json_schema_extra=_ONE_SESSION)
 
     user: Id | None = None
     """Id of the user; left out for nobody."""
@@ -92,14 +112,14 @@ class Recommend(_Body):
 
     @model_validator(mode="after")
     def _one_session(self) -> Self:
-        _refuse_two_sessions(self)
+        _refuse_two_sessions(self.session, self.items)
         return self
 
 
 class Explain(_Body):
     """Whose scores of which items are to be explained."""
 
-    model_config = ConfigDict(json_schema_extra={"not": {"required": ["session", "items"]}})
+    model_config = ConfigDict(json_schema_extra=_ONE_SESSION)
 
     user: Id | None = None
     """Id of the user; left out for nobody."""
@@ -112,7 +132,7 @@ class Explain(_Body):
 
     @model_validator(mode="after")
     def _one_session(self) -> Self:
-        _refuse_two_sessions(self)
+        _refuse_two_sessions(self.session, self.items)
         return self
 
     def request(self) -> Recommend:
@@ -139,7 +159,7 @@ class Happened(_Body):
     """Id of the session, as the client names it."""
     item: Id
     """Id of the item."""
-    timestamp: Annotated[Whole, Field(ge=0, le=9_223_372_036_854)] | datetime | None = None
+    timestamp: Moment | None = None
     """Time as epoch milliseconds or ISO 8601 (without a zone: UTC); left out: now."""
     type: Id | None = None
     """Kind of the event, such as "view"."""
@@ -153,7 +173,21 @@ class Happened(_Body):
         return now if given is None else given
 
 
-class Events(RootModel[Happened | Annotated[list[Happened], Field(min_length=1, max_length=MOST_ITEMS)]]):
+_SomeEvents = Annotated[list[Happened], Field(min_length=1, max_length=MOST_ITEMS)]
+
+
+def _one_or_several(given: Any) -> str:
+    """Which of the two a body is meant to be; the word begins the place of a mistake."""
+    return "events" if isinstance(given, list) else "event"
+
+
+class Events(
+    RootModel[
+        Annotated[
+            Annotated[Happened, Tag("event")] | Annotated[_SomeEvents, Tag("events")], Discriminator(_one_or_several)
+        ]
+    ]
+):
     """One event, or a list of them."""
 
     model_config = ConfigDict(strict=True, frozen=True)

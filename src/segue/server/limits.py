@@ -1,4 +1,4 @@
-"""What a request may cost: the size and the time of its body."""
+"""What a request may cost, the size and the time of its body, and where it may come from."""
 
 from __future__ import annotations
 
@@ -47,6 +47,17 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, size: int,
         raise Refusal(
             408, f"the body did not arrive within {seconds:g} seconds; send it faster", headers={"Connection": "close"}
         ) from None
+
+
+def check_origin(headers: Mapping[bytes, bytes]) -> None:
+    """Raise Refusal for a request that a browser sends from a page of another site.
+
+    A body of JSON is not sent so without asking first; for a request without a body, this is asked of the headers.
+    """
+    origin = headers.get(b"origin")
+    if origin is not None and origin.partition(b"://")[2].lower() != headers.get(b"host", b"").lower():
+        shown = origin.decode("latin-1")[:60]
+        raise Refusal(403, f"the request comes from a page of another site ('{shown}'); send it without a browser")
 
 
 def read_query(query: bytes) -> dict[str, str]:

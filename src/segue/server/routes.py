@@ -121,7 +121,7 @@ ROUTES = (
     Route("GET", "/v1/model", "model", "The model that answers", _model, answers.Model),
     Route("GET", "/v1/model/card", "card", "What the model was made of and how good it is", _card, answers.ModelCard),
     Route("POST", "/v1/model:reload", "reload", "Answer with the model that is in the folder now", _reload,
-          answers.Reloaded, problems=(409,), guarded=True, unhurried=True),
+          answers.Reloaded, problems=(403, 409), guarded=True, unhurried=True),
     Route("GET", "/healthz", "healthz", "Whether the server runs", _alive, answers.Health),
     Route("GET", "/readyz", "readyz", "Whether the server can answer and keep events", _ready, answers.Health,
           problems=_STORE),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def read_tokens(path: Path | None) -> Tokens:
     if not tokens:
         raise ConfigError(f"the token file {path} holds no token; leave out --token-file where none is wanted")
     return Tokens(tokens)
+
+
+def exposed(path: Path) -> str | None:
+    """What is to be said of a token file that other users of the machine may read or write."""
+    mode = path.stat().st_mode & 0o777
+    if not mode & 0o027:  # a group of its own that reads it is a usual arrangement
+        return None
+    return (
+        f"the token file {path} has the permissions {mode:o}: others on this machine may read or change it;"
+        f" chmod 600 {shlex.quote(str(path))}"
+    )
 
 
 def _hash(token: bytes) -> bytes:

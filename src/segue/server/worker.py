@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
@@ -39,6 +39,8 @@ from segue.settings.base import Config
 
 _PRUNE_EVERY = 3600.0
 """Seconds between two removals of old events."""
+_FAREWELL = 0.5
+"""Seconds in which a server that stops tells the clients that still ask to come no more."""
 _KEEP_ALIVE = 75
 """Seconds for which an idle connection is kept: a little longer than proxies keep theirs."""
 
@@ -117,15 +119,17 @@ async def _work(given: Specification) -> None:
         line.send(say="failed", why=str(error))
         await line.hang_up()
         sys.exit(2)
-    server: _Server
     models = _Models(given.model, service, given.live)
-    control = Control(line, models.load, models.swap, models.drop, lambda: setattr(server, "should_exit", True))
+    ending = asyncio.Event()
+    control = Control(line, models.load, models.swap, models.drop, ending.set)
     answering, writer = Answering(service), Writer(service.store)
     looking_up = ThreadPoolExecutor(4, "segue-look-up")
     context = Context(service, writer, control, answering, looking_up, bool(tokens))
-    server = _Server(_config(App(context, given.settings, tokens), given.settings))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: setattr(server, "should_exit", True))
-    tasks = [asyncio.create_task(work) for work in (control.obey(), _say_ready(server, line, service.engine.version))]
+    app = App(context, given.settings, tokens)
+    server = _Server(_config(app, given.settings))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
+    works = (control.obey(), _say_ready(server, line, service.engine.version), _end(ending, app, server))
+    tasks = [asyncio.create_task(work) for work in works]
     if given.number == 0:
         tasks.append(asyncio.create_task(_prune(service)))
     try:
@@ -156,6 +160,21 @@ async def _say_ready(server: uvicorn.Server, line: Line, version: str) -> None:
     while not server.started:
         await asyncio.sleep(0.01)
     line.send(say="ready", version=version)
+
+
+async def _end(ending: asyncio.Event, app: App, server: uvicorn.Server) -> None:
+    """Let connections in use end with their next answer, and then the server.
+
+    A connection that is closed while a request is on its way to it fails for the client; one that was told to close
+    is not used again.
+    """
+    await ending.wait()
+    app.ending = True
+    with suppress(TimeoutError):  # idle connections are left: they are closed
+        async with asyncio.timeout(_FAREWELL):
+            while server.server_state.connections:
+                await asyncio.sleep(0.02)
+    server.should_exit = True
 
 
 async def _prune(service: Service) -> None:

@@ -36,7 +36,7 @@ class MemoryStore:
 
     def users(self, part: str, limit: int) -> list[str]:
         """Ids of users with events that hold a text, whatever its case, in order."""
-        return sorted(user for user in self._of_user if part.lower() in user.lower())[:limit]
+        return sorted(user for user in self._of_user if part.casefold() in user.casefold())[:limit]
 
     def prune(self, before: int) -> int:
         """Remove the events from before a time; returns how many there were."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from segue.errors import ConfigError
 from segue.server.settings import ServerSettings
@@ -10,12 +12,22 @@ from segue.server.store.event import Store
 from segue.server.store.sqlite import SqliteStore
 
 _SCHEMES = ("redis://", "rediss://", "unix://")
+_WITH_DATABASE = ("redis://", "rediss://")
 
 
 def check_store(store: str) -> None:
     """Raise ConfigError for what is no store."""
     if store != "sqlite" and not store.startswith(_SCHEMES):
         raise ConfigError(f"--store is sqlite or redis://HOST:PORT/DB, found {store[:100]}")
+    if store.startswith(_WITH_DATABASE):
+        address = urlsplit(store)
+        # Redis' own client takes database 0 for a path that is no number, and lets ?db= outdo the path.
+        if not re.fullmatch(r"(/[0-9]*)?", address.path) or "db" in parse_qs(address.query, keep_blank_values=True):
+            found = f"{address.path}?{address.query}" if address.query else address.path
+            raise ConfigError(
+                f"--store {address.scheme}://HOST:PORT/DB ends with the number of a database such as /0,"
+                f" found {found[:100]}"
+            )
 
 
 def open_store(store: str, state: Path, settings: ServerSettings) -> Store:

@@ -135,12 +135,12 @@ class RedisStore:
 
     def users(self, part: str, limit: int) -> list[str]:
         """Ids of users with events that hold a text, whatever its case, in order."""
-        wanted, found = part.lower(), []
+        wanted, found = part.casefold(), []
         with self._talking():
             for looked_at, (user, _) in enumerate(self._server.zscan_iter("segue:users", count=1000)):
                 if looked_at == _MOST_USERS:
                     break
-                if wanted in user.lower():
+                if wanted in user.casefold():
                     found.append(user)
         return sorted(found)[:limit]
 

@@ -41,7 +41,7 @@ WITH RECURSIVE known (user) AS (
     SELECT min(user) FROM events WHERE user IS NOT NULL
     UNION ALL SELECT (SELECT min(user) FROM events WHERE user > known.user) FROM known WHERE known.user IS NOT NULL
 )
-SELECT user FROM known WHERE user IS NOT NULL AND instr(lower(user), ?) LIMIT ?
+SELECT user FROM known WHERE user IS NOT NULL AND instr(casefold(user), ?) LIMIT ?
 """
 
 
@@ -60,7 +60,7 @@ class SqliteStore:
         self._opened: list[sqlite3.Connection] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / "events.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._lock = _private(folder / "events.lock")
         except OSError as error:
             raise ArtifactError(
                 f"the state folder {folder} cannot be used: {error.strerror}; give another --state"
@@ -88,13 +88,13 @@ class SqliteStore:
         return self._events("session = ?", session, limit)
 
     def forget(self, user: str) -> int:
-        """Remove all events of a user for good, from the pages of the file too; returns how many there were."""
+        """Remove all events of a user for good, from the bytes of the files too; returns how many there were."""
         return self._remove("user = ?", user)
 
     def users(self, part: str, limit: int) -> list[str]:
         """Ids of users with events that hold a text, whatever its case, in order."""
         with self._reading() as connection:
-            return [user for (user,) in connection.execute(_USERS, (part.lower(), limit))]
+            return [user for (user,) in connection.execute(_USERS, (part.casefold(), limit))]
 
     def prune(self, before: int) -> int:
         """Remove the events from before a time; returns how many there were."""
@@ -138,7 +138,19 @@ class SqliteStore:
             count = connection.execute(f"DELETE FROM events WHERE {where}", (value,)).rowcount
             if count:
                 connection.execute("UPDATE removals SET times = times + 1")
-            return count
+        self._empty_log()
+        return count
+
+    def _empty_log(self) -> None:
+        """Bring what was written ahead into the file, and cut its log to nothing: removed rows stand there too.
+
+        Readers are waited for; one that reads on and on, such as another program, leaves it to the next removal.
+        """
+        try:
+            with self._turns():
+                self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"{self.path.name} cannot be written: {error}") from None
 
     def _insert(self, connection: sqlite3.Connection, events: Sequence[Event]) -> int:
         rows = [(e.session, e.item, e.time, e.user, e.type, e.id) for e in events]
@@ -149,6 +161,7 @@ class SqliteStore:
     def _prepare(self) -> None:
         """Make the tables of a new file; refuse those of another version."""
         with self._turns():
+            os.close(_private(self.path))  # SQLite would make it for all to read, and its other files like it
             connection = self._connection()
             (found,) = connection.execute("PRAGMA user_version").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -173,6 +186,8 @@ class SqliteStore:
             found = sqlite3.connect(self.path, timeout=5.0, isolation_level=None, check_same_thread=False)
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "cache_size = -16384"):
                 found.execute(f"PRAGMA {pragma}")
+            # SQLite's own lower() knows the letters of ASCII alone.
+            found.create_function("casefold", 1, str.casefold, deterministic=True)
             self._local.connection = found
             self._opened.append(found)
         return found
@@ -210,3 +225,8 @@ class SqliteStore:
                 yield
             finally:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _private(path: Path) -> int:
+    """Open a file, which is made for its owner alone where there is none; returns its descriptor."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
