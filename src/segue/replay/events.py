@@ -57,10 +57,9 @@ class Stream:
         found = []
         known = sum(event.time <= trained_until for event in self.events)
         if known:
-            end = datetime.fromtimestamp(trained_until / 1000, UTC)
+            end = f"{datetime.fromtimestamp(trained_until / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
             found.append(
-                f"{known:,} of {len(self.events):,} events are not later than the end of training, {end:%Y-%m-%d %H:%M:%S}"
-                " UTC: the model may have been trained on them, so the figures are no forecast; play later events alone"
+                f"{known:,} of {len(self.events):,} events are not later than the end of training, {end}: the model may have been trained on them, so the figures are no forecast; play later events alone"
             )
         longer = self._longer_pauses(gap) if self.with_ids else 0
         if longer:
