@@ -59,7 +59,8 @@ class Stream:
         if known:
             end = f"{datetime.fromtimestamp(trained_until / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
             found.append(
-                f"{known:,} of {len(self.events):,} events are not later than the end of training, {end}: the model may have been trained on them, so the figures are no forecast; play later events alone"
+                f"{known:,} of {len(self.events):,} events are not later than the end of training, {end}: the model may"
+                " have been trained on them, so the figures are no forecast; play later events alone"
             )
         longer = self._longer_pauses(gap) if self.with_ids else 0
         if longer:
