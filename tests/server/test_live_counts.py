@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import in_process
 import numpy as np
 import pytest
@@ -274,6 +275,30 @@ def test_a_new_user_is_answered_from_what_they_took() -> None:
     store.append([[click("s", "b1", 0, "new"), click("s", "b2", 1, "new")]])
     answering = service(store, time)
     assert scores(answering, user="new", items=["first1"]) != scores(answering, items=["first1"])
+
+
+def test_what_is_said_of_a_user_whom_live_events_name_fits_user_known() -> None:
+    store = MemoryStore()
+    store.append([[click("s", "b1", 0, "new")]])
+    for hours, wanted in ((0.1, "as an anonymous session so far"), (20, "from their live sessions")):
+        found = answer(service(store, now() + round(hours * HOUR)), user="new", items=["first1"])
+        assert found.user_known
+        assert found.warnings == [f"user 'new' is known from live events alone: answered {wanted}"]
+    assert "is unknown to the model" in answer(service(store, now()), user="nobody", items=["first1"]).warnings[0]
+
+
+def test_unknown_items_of_events_are_counted_and_blank_ones_refused() -> None:
+    app = in_process.app()
+
+    async def post(*items: str) -> httpx.Response:
+        async with in_process.client(app) as http:
+            return await http.post("/v1/events", json=[{"session": "typing", "item": item} for item in items])
+
+    found = asyncio.run(post("first1", "frist1", "frist2")).json()
+    assert found == {"accepted": 3, "duplicates": 0, "unknown_items": 2}
+    assert asyncio.run(post("first1")).json() == {"accepted": 1, "duplicates": 0}
+    refused = asyncio.run(post("first1", " "))
+    assert (refused.status_code, refused.json()["detail"].split(";")[0]) == (422, "event 1 has a blank item")
 
 
 def test_a_model_without_counts_cannot_be_live() -> None:

@@ -37,7 +37,8 @@ class Stream:
             taken. place: of each event in what :func:`segue.evaluation.full_ranking.evaluate` measures, for sums in the
             same order; [events].
         prepared: whether these are sessions as a preparation has left them. longest_pause: within one of these, ms.
-        dropped: reason → rows of the log that were no events. with_ids: whether sessions are those of a log's own ids.
+        dropped: reason → rows of the log that were no events.
+        with_ids: whether sessions are those of a log's own ids.
     """
 
     source: str
@@ -57,10 +58,10 @@ class Stream:
         found = []
         known = sum(event.time <= trained_until for event in self.events)
         if known:
-            end = f"{datetime.fromtimestamp(trained_until / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            end = f"{datetime.fromtimestamp(trained_until / 1000, UTC):%Y-%m-%d %H:%M:%S}"
             found.append(
-                f"{known:,} of {len(self.events):,} events are not later than the end of training, {end}: the model may"
-                " have been trained on them, so the figures are no forecast; play later events alone"
+                f"{known:,} of {len(self.events):,} events are not later than the end of training, {end}"
+                " UTC: the model may know them, so the figures are no forecast; play later events alone"
             )
         longer = self._longer_pauses(gap) if self.with_ids else 0
         if longer:

@@ -122,6 +122,8 @@ class Accepted(_Answer):
     """Events that are new."""
     duplicates: int
     """Events whose id had come already."""
+    unknown_items: int | None = None
+    """Events whose item the model does not know, a misspelt one perhaps; left out where there are none."""
 
 
 class Forgotten(_Answer):

@@ -25,7 +25,8 @@ async def _events(context: Context, body: Events, _: str) -> answers.Accepted:
     events = context.service.events(body.all)
     new = await context.writer.append(events)
     metrics.events(new)
-    return answers.Accepted(accepted=new, duplicates=len(events) - new)
+    unknown = context.service.unknown_items(events)
+    return answers.Accepted(accepted=new, duplicates=len(events) - new, unknown_items=unknown or None)
 
 
 async def _forget(context: Context, _: None, user: str) -> answers.Forgotten:

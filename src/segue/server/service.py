@@ -151,7 +151,7 @@ class Service:
             going_on = current(cut.of(self.store.of_session(asked.session, limit), now), asked.session)
             about = [] if going_on else [f"session '{asked.session}' has no live events, or has ended"]
         own = counts.own(going_on.name) if counts is not None and going_on else ()
-        running = Running(own, going_on.start if going_on else None, past)
+        running = Running(own, going_on.start if going_on else None, past, bool(of_user))
         items: Sequence[str] = going_on.items if going_on else ()
         time = going_on.end if going_on else now if past or counts is not None else None
         if asked.items is not None:
@@ -171,16 +171,24 @@ class Service:
         return Sessions(gap, engine.settings.filters.event_types, drop_repeats)
 
     def events(self, happened: Sequence[Happened]) -> list[Event]:
-        """The events to keep. Raises Refusal for a time that is older than what is kept, or lies in the future."""
+        """The events to keep. Raises Refusal for a time that is older than what is kept, or lies in the future, and for
+        an item whose id is blank, which live counts would take for a new one."""
         now = self.clock()
         oldest = self.kept_from(now)
         events = [Event(e.session, e.item, e.time(now), e.user, e.type, e.id) for e in happened]
         for place, event in enumerate(events):
+            if not event.item.strip():
+                raise Refusal(422, f"event {place} has a blank item; send the item's id; nothing was kept")
             if not oldest <= event.time <= now + _AHEAD:
                 why = f"older than the {self.settings.retention_days:g} days that are kept"
                 why = why if event.time < oldest else "in the future"
                 raise Refusal(422, f"event {place} has the timestamp {event.time}, which is {why}; nothing was kept")
         return events
+
+    def unknown_items(self, events: Sequence[Event]) -> int:
+        """How many events are about an item that the model does not know, or not yet."""
+        known = self.engine.recommender.known_items
+        return sum(known.number(event.item) is None for event in events)
 
     def kept_from(self, now: int) -> int:
         """Time before which events are removed."""

@@ -62,11 +62,13 @@ class Running:
         own: ids of its items as live counts hold them: they must not vouch for themselves.
         start: time of its first event, epoch ms; of the trained history only sessions that ended before it count.
         finished: the user's sessions since then, oldest first; they follow the trained history.
+        named: whether live events name the user.
     """
 
     own: Sequence[str] = ()
     start: int | None = None
     finished: Sequence[PastSession] = ()
+    named: bool = False
 
 
 NOTHING_LIVE = Running()
@@ -127,7 +129,7 @@ class Reader:
         number, past, known, past_skipped = self._past(user, request.history, running)
         given = request.history is not None or len(running.finished) > 0
         if user is not None and not known:
-            warnings.append(self._about_user(user, given))
+            warnings.append(self._about_user(user, given, running))
         session = self._session(shown, past.items, given or known, warnings)
         eligible = self._eligible(ids_of(request.exclude, "exclude"), seen, request.candidates, shown, past, warnings)
         own = self.items.numbers(running.own)[0]
@@ -150,9 +152,12 @@ class Reader:
             warnings.append(f"{missing}: these are the most popular items")
         return session[-self._model.length :]
 
-    def _about_user(self, user: str, with_history: bool) -> str:
+    def _about_user(self, user: str, with_history: bool, running: Running) -> str:
         if user in self.users:
             return f"user '{user}' had too few sessions to be learned: answered with the vector of unknown users"
+        if running.named:
+            answered = "from their live sessions" if running.finished else "as an anonymous session so far"
+            return f"user '{user}' is known from live events alone: answered {answered}"
         answered = "answered from the given history" if with_history else "answered as an anonymous session"
         return f"user {self.users.in_words([user])} is unknown to the model: {answered}"
 
