@@ -27,6 +27,7 @@ PAGES = {
     "memory-on-groceries": "Grocery baskets",
     "memory-on-news": "News clicks",
     "final-news-by-time": "News clicks, split by time",
+    "final-products": "Baskets of 5,000 products",
     "final-wikipedia": "Wikipedia edits",
     "final-easybuild": "Commits to EasyBuild",
 }

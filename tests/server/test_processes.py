@@ -195,7 +195,10 @@ def test_a_new_model_swaps_in_without_a_failed_or_mixed_answer(model: Path, tmp_
         answer = http.post("/v1/recommend", json={"items": ["first1"], "k": 5})
         assert answer.status_code == 200, answer.text
         found = answer.json()
-        assert [(each["item"], each["score"]) for each in found["items"]] == expected[found["model_version"]]
+        items, scores = zip(*expected[found["model_version"]], strict=True)
+        assert [each["item"] for each in found["items"]] == [*items]
+        # Requests that were scored together have scores that differ in their last digits.
+        assert [each["score"] for each in found["items"]] == pytest.approx(scores, rel=1e-5)
         assert found["model_version"] in allowed
         seen.append(found["model_version"])
 
