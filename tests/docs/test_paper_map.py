@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from segue.cli.app import application
+from segue.contract.memory_sources import SOURCES
 from segue.models.hg_gnn.config import HGGNNConfig
-from segue.models.hg_gnn.memory.sources import POINTED, SOURCES
-from segue.models.hg_gnn.presets import PRESETS
+from segue.models.hg_gnn.presets import POINTED, PRESETS
 from segue.settings import Settings
 
 ROOT = Path(__file__).parents[2]

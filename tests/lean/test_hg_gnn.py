@@ -14,16 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lean_models import asked_of, assert_equal, lean_of, requests
 
+from segue.contract import memory_sources as sources
 from segue.contract.model import SessionModel
-from segue.lean.hg_gnn import sources
 from segue.lean.hg_gnn.options import HGGNNOptions
 from segue.lean.hg_gnn.past import Histories
 from segue.lean.model import Answering
 from segue.lean.request import Asked, Past
 from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.config import HGGNNConfig
-from segue.models.hg_gnn.memory import facts
-from segue.models.hg_gnn.memory import sources as torch_sources
 from segue.models.hg_gnn.presets import PRESETS
 
 chosen = st.lists(st.sampled_from(sources.SOURCES), unique=True).map(tuple)
@@ -103,17 +101,6 @@ def test_many_users_are_asked_for_without_end() -> None:
     assert of[0].distinct.tolist() == [1, 2]
     assert histories.of(Asked(np.array([1]), 1999, 0, past, fresh=False)) is of[-1]
     assert histories.of(Asked(np.array([1]), 0, 0, past, fresh=False)) is not of[0]
-
-
-def test_the_sources_are_those_of_torch() -> None:
-    assert sources.SOURCES == torch_sources.SOURCES
-    assert sources.FACTS == facts.FACTS
-    assert sources.BASKET_ENTRIES == torch_sources.BASKET_ENTRIES
-    assert sources.OWN_SESSIONS == torch_sources.OWN_SESSIONS
-    assert set(sources.TABLE) == set(torch_sources.TABLE)
-    for name, source in torch_sources.TABLE.items():
-        ours = sources.TABLE[name]
-        assert (ours.words, ours.scale, ours.speaks_for) == (source.words, source.scale, source.speaks_for)
 
 
 @given(switches)

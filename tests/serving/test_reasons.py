@@ -12,7 +12,7 @@ from served import KNOWN, OTHER, counting, model
 
 import segue
 from segue.artifact.model_folder import load_model
-from segue.models.hg_gnn.memory.sources import TABLE
+from segue.contract.memory_sources import TABLE
 
 RELATIONS = {"adjacent_in", "adjacent_out", "similar"}
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 import duckdb
 import numpy as np
 
-from segue.graph.tables import CsrTable
-
-FARTHEST = 10
-"""Largest distance in events that counts."""
-UNIT = 2520
-"""What distance 1 counts; a multiple of 1 to 10, so that 2520 / distance is whole and sums are exact in any order."""
+from segue.graph.tables import FARTHEST, UNIT, CsrTable
 
 _ORDER = """
 SELECT item AS source, later AS destination, CAST(sum({unit} // distance) AS BIGINT) AS weight

@@ -16,6 +16,13 @@ ITEM, USER = "item", "user"
 SHRINKAGE = 20
 """Sessions added to the support of both items in their closeness, against the luck of rare items."""
 
+CUT_ROUNDING = 1e-12
+"""Share by which a closeness must exceed the cut of a table: equal ones may differ in their last bits."""
+FARTHEST = 10
+"""Largest distance in events that counts in the order of items."""
+UNIT = 2520
+"""What distance 1 counts; a multiple of 1 to 10, so that 2520 / distance is whole and sums are exact in any order."""
+
 
 def closeness(shared: Any, support: Any, other_support: Any) -> Any:
     """C / sqrt((n_i + 20) (n_j + 20)) of items that share C sessions, of n_i and n_j; arrays of whole numbers, or

@@ -11,15 +11,14 @@ import torch
 import worlds
 
 from segue import models
+from segue.contract.memory_sources import FACTS, SOURCES
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.errors import ConfigError
 from segue.graph.tables import ITEM, USER
 from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.config import HGGNNConfig
-from segue.models.hg_gnn.memory.facts import FACTS
-from segue.models.hg_gnn.memory.sources import POINTED, SOURCES
-from segue.models.hg_gnn.presets import PRESETS, SPACE, SPACES
+from segue.models.hg_gnn.presets import POINTED, PRESETS, SPACE, SPACES
 from segue.settings.search_space import Between, Choice
 
 

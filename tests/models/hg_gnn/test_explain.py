@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from segue.contract.memory_sources import SOURCES, TABLE
 from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.config import HGGNNConfig
-from segue.models.hg_gnn.memory.sources import SOURCES, TABLE
 from segue.nn.encoding import ScoreParts
 
 ITEMS = torch.arange(12)

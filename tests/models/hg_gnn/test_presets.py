@@ -14,6 +14,7 @@ import torch
 import worlds
 
 from segue import models
+from segue.contract.memory_sources import FACTS, SOURCES
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
@@ -22,8 +23,7 @@ from segue.graph.hetero import full_field
 from segue.graph.tables import ITEM, USER
 from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.config import HGGNNConfig
-from segue.models.hg_gnn.memory.facts import FACTS
-from segue.models.hg_gnn.memory.sources import POINTED, SOURCES
+from segue.models.hg_gnn.presets import POINTED
 from segue.settings import GraphSettings
 
 D, LENGTH, LAST = 16, 20, 3

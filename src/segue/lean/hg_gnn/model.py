@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from segue.artifact.arrays import Form, StoredArrays
+from segue.contract.memory_sources import FARTHEST_FACT
 from segue.data.arrays import IntArray
 from segue.lean.hg_gnn.encoder import Encoder, Reading
 from segue.lean.hg_gnn.heads import Heads
@@ -22,9 +23,6 @@ from segue.lean.hg_gnn.terms import Believed, Entries, Recalled, Terms, add_memo
 from segue.lean.hg_gnn.users import Users
 from segue.lean.model import Attention, Floats, Parts, cosines
 from segue.lean.request import Asked
-
-_FARTHEST = 3.0
-"""Largest standardised fact, as in :mod:`segue.models.hg_gnn.memory.recall`."""
 
 
 class LeanHGGNN:
@@ -120,7 +118,7 @@ class LeanHGGNN:
         found = [ask(each, self._counts_for(each), sources, self.histories.of(each)) for each in asked]
         facts = (np.array([facts for _, facts in found]) - counts.centre) / counts.spread
         known = [] if reading is None else [reading.session, q] if self.options.reads_users else [reading.session]
-        z = [*known, np.clip(facts, -_FARTHEST, _FARTHEST).astype(np.float32)]
+        z = [*known, np.clip(facts, -FARTHEST_FACT, FARTHEST_FACT).astype(np.float32)]
         return np.concatenate(z, 1), [recalled for recalled, _ in found]
 
     def _believed(self, z: Floats, entries: Entries) -> Believed:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from segue.lean.hg_gnn.sources import FACTS, MemorySource
+from segue.contract.memory_sources import FACTS, MemorySource
 from segue.system.json_files import typed
 
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from segue.contract.memory_sources import TABLE, WORDS, MemorySource
 from segue.data.arrays import IntArray
 from segue.lean.hg_gnn.encoder import Encoder
-from segue.lean.hg_gnn.sources import TABLE, WORDS, MemorySource
 from segue.lean.hg_gnn.terms import Terms
 from segue.lean.model import Floats, Parts
 

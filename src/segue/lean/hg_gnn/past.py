@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from segue.contract.memory_sources import OWN_SESSIONS
 from segue.data.arrays import FloatArray, IntArray
-from segue.lean.hg_gnn.sources import OWN_SESSIONS
 from segue.lean.request import Asked, Past
 
 _KEPT = 512

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from segue.contract.memory_sources import BASKET_ENTRIES, MemorySource
 from segue.data.arrays import FloatArray, IntArray
 from segue.lean.hg_gnn.past import Earlier, sums
-from segue.lean.hg_gnn.sources import BASKET_ENTRIES, MemorySource
 from segue.lean.hg_gnn.tables import Counts
 from segue.lean.request import Asked
 from segue.settings.units import HOUR

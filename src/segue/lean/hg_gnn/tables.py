@@ -10,17 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.artifact.arrays import Form, StoredArrays, check_lists
+from segue.contract.memory_sources import FACTS, PAIR_TABLES, PERIOD_TABLES, SOURCES, MemorySource
 from segue.data.arrays import FloatArray, IntArray
-from segue.graph.tables import closeness
-from segue.lean.hg_gnn.sources import FACTS, SOURCES, MemorySource
+from segue.graph.tables import CUT_ROUNDING, closeness
 from segue.settings.units import HOUR
 
 _LARGEST_COUNT, _LARGEST_TIME = 2**53, 2**62
 _TINY = float(np.finfo(np.float64).tiny)
-_ROUNDING = 1e-12
-"""Share by which a closeness must exceed the cut: equal ones may differ in their last bits."""
-_PAIRS = ("transition", "predecessor", "order", "basket")
-_PERIODS = ("recent", "trend")
 
 
 @dataclass(frozen=True)
@@ -116,8 +112,8 @@ class Counts:
         read: dict[str, Any] = {name: file.read(f"recall.{name}", form) for name, form in forms.items()}
         speaks, half_life = read.pop("speaks"), float(read.pop("half_life"))
         return cls(
-            {name: PairTable.read(file, f"recall.pairs.{name}.", n_items) for name in _PAIRS},
-            {name: PopularityByPeriod.read(file, f"recall.periods.{name}.", n_items) for name in _PERIODS},
+            {name: PairTable.read(file, f"recall.pairs.{name}.", n_items) for name in PAIR_TABLES},
+            {name: PopularityByPeriod.read(file, f"recall.periods.{name}.", n_items) for name in PERIOD_TABLES},
             half_life=half_life,
             on=frozenset(name for name, speaking in zip(SOURCES, speaks, strict=True) if speaking),
             **read,
@@ -142,5 +138,5 @@ class Counts:
         least = table.least[sources]
         cut = np.flatnonzero(length > most)
         least[cut] = values[np.cumsum(length)[cut] - 1]
-        kept = values > (least * (1 + _ROUNDING))[owner]
+        kept = values > (least * (1 + CUT_ROUNDING))[owner]
         return (items, values, owner) if kept.all() else (items[kept], values[kept], owner[kept])

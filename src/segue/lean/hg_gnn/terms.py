@@ -8,12 +8,12 @@ from math import log
 
 import numpy as np
 
+from segue.contract.memory_sources import TABLE, MemorySource
 from segue.data.arrays import FloatArray, IntArray
 from segue.lean.hg_gnn.encoder import Reading
 from segue.lean.hg_gnn.options import HGGNNOptions
 from segue.lean.hg_gnn.past import sums
 from segue.lean.hg_gnn.recall import Items, Suggested
-from segue.lean.hg_gnn.sources import TABLE, MemorySource
 from segue.lean.model import Floats
 from segue.lean.request import Asked
 

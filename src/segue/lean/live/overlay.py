@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from segue.contract.memory_sources import PAIR_TABLES
 from segue.data.arrays import IntArray
-from segue.lean.live.pairs import TABLES, order_back, pairs_of
+from segue.lean.live.pairs import pairs_of
 from segue.lean.live.train import Kept, Row, TrainRows
 
 _KEPT = 1_000_000
@@ -29,7 +30,7 @@ class Overlay:
         self.support = support.copy()
         self.events: Counter[int] = Counter()
         self.before: dict[int, Counter[int]] = defaultdict(Counter)
-        self._rows: dict[str, dict[int, Counter[int]]] = {table: defaultdict(Counter) for table in TABLES}
+        self._rows: dict[str, dict[int, Counter[int]]] = {table: defaultdict(Counter) for table in PAIR_TABLES}
         self._sums = Kept(_KEPT)
 
     def add(self, items: Sequence[int], first: int = 0) -> None:
@@ -57,8 +58,8 @@ class Overlay:
         for table, row, item, weight in pairs_of(items, first):
             _count(self._rows[table][row], item, sign * weight)
             self._sums.drop(table, row)
-        for item, before, weight in order_back(items, first):
-            _count(self.before[item], before, sign * weight)
+            if table == "order":
+                _count(self.before[item], row, sign * weight)
         for item in set(items[first:]) - set(items[:first]):
             self.support[item] += sign
         for item in items[first:]:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from segue.lean.hg_gnn.sources import UNIT
-
-TABLES = ("transition", "predecessor", "order", "basket")
-FARTHEST = 10
-"""Largest distance in events that counts in the order of items, as in :mod:`segue.graph.order`."""
+from segue.graph.tables import FARTHEST, UNIT
 
 Pair = tuple[str, int, int, int]
 """Table, row, item, and what is added there."""
@@ -35,10 +31,3 @@ def pairs_of(items: Sequence[int], first: int = 0) -> Iterator[Pair]:
                 yield "basket", other, item, 1
                 yield "basket", item, other, 1
             held.add(item)
-
-
-def order_back(items: Sequence[int], first: int = 0) -> Iterator[tuple[int, int, int]]:
-    """O[b, a] of :func:`pairs_of` read from the item that comes later: item, the one before it, what is added."""
-    for table, before, item, weight in pairs_of(items, first):
-        if table == "order":
-            yield item, before, weight

@@ -12,8 +12,7 @@ import numpy as np
 
 from segue.data.arrays import IntArray, offsets_of, spans
 from segue.data.corpus import Sessions
-from segue.lean.hg_gnn.sources import UNIT
-from segue.lean.live.pairs import FARTHEST
+from segue.graph.tables import FARTHEST, UNIT
 
 MOST_KEPT = 4_000_000
 """Entries of rows that are kept, 16 bytes each; beyond it the rows that were counted first are given up."""

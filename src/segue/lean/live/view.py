@@ -9,17 +9,15 @@ from functools import cached_property
 
 import numpy as np
 
+from segue.contract.memory_sources import MemorySource
 from segue.data.arrays import FloatArray, IntArray
-from segue.graph.tables import closeness
-from segue.lean.hg_gnn.sources import MemorySource
+from segue.graph.tables import CUT_ROUNDING, closeness
 from segue.lean.hg_gnn.tables import Counts
 from segue.lean.live.overlay import Overlay, summed
 from segue.lean.live.pairs import pairs_of
 from segue.lean.live.periods import LivePeriods
 from segue.lean.live.train import Row
 
-_ROUNDING = 1e-12
-"""Share by which a closeness must exceed the cut, as in :mod:`segue.lean.hg_gnn.tables`."""
 _STEPS = 2.0**30
 """Steps of closeness that order companions, as where they are counted: a tie is not decided by rounding."""
 
@@ -94,7 +92,7 @@ class View:
         values = closeness(shared, self.support[items], self.support[source])
         if len(items) > min(most, self.top):
             items, values, least = _first(items, values, min(most, self.top))
-            kept = values > least * (1 + _ROUNDING)
+            kept = values > least * (1 + CUT_ROUNDING)
             return items[kept], values[kept]
         order = np.lexsort((items, -np.round(values * _STEPS)))
         return items[order], values[order]

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from segue.contract.memory_sources import MemorySource
 from segue.contract.model import ModelConfig
 from segue.data.batches import Window
 from segue.graph.tables import USER
-from segue.models.hg_gnn.memory.sources import MemorySource
 from segue.models.hg_gnn.session_encoder import Attention, Gate, Hidden
 from segue.nn.losses import Form
 from segue.settings import GraphSettings

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from segue.models.hg_gnn.memory.sources import TABLE, MemorySource
+from segue.contract.memory_sources import TABLE, WORDS, MemorySource
 from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder
 from segue.models.hg_gnn.terms import Terms
 from segue.nn.encoding import Encoding, ScoreParts
@@ -42,11 +42,8 @@ def take_apart(
     session = {name: part[:, :length] for name, part in session.items()}
     popularity = terms.encoding.vectors[0, dim:] * item_vectors[items, dim:]
     return ScoreParts(
-        session, user, popularity.sum(1), popularity=popularity.shape[1] > 0, everybody=everybody, words=_WORDS
+        session, user, popularity.sum(1), popularity=popularity.shape[1] > 0, everybody=everybody, words=WORDS
     )
-
-
-_WORDS = {prefix + name: source.words for name, source in TABLE.items() for prefix in ("", "pointer_")}
 
 
 def _memory_parts(terms: Terms, item_vectors: Tensor, items: Tensor) -> Iterator[tuple[MemorySource, str, Tensor]]:

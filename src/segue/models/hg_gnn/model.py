@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segue.contract.memory_sources import FACTS, MemorySource
 from segue.contract.model import Need, Overrides, SessionEncoder, SessionModel
 from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
@@ -26,9 +27,7 @@ from segue.models.hg_gnn.config import HGGNNConfig
 from segue.models.hg_gnn.explain import take_apart
 from segue.models.hg_gnn.layers import HGNN, Propagated, Tables
 from segue.models.hg_gnn.memory.entries import Recalled
-from segue.models.hg_gnn.memory.facts import FACTS
 from segue.models.hg_gnn.memory.recall import Recall
-from segue.models.hg_gnn.memory.sources import MemorySource
 from segue.models.hg_gnn.memory.weights import AddedMemory, PointerMemory, constant_linear
 from segue.models.hg_gnn.presets import PRESETS, SPACE, SPACES
 from segue.models.hg_gnn.session_encoder import PersonalisedSessionEncoder, Reading

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from segue.contract.memory_sources import SOURCES, MemorySource
 from segue.contract.model import Overrides
 from segue.contract.paper_schedule import PAPER_SCHEDULE
-from segue.models.hg_gnn.memory.sources import POINTED, SOURCES
 from segue.settings.search_space import Between, Choice, Space
 
+POINTED: tuple[MemorySource, ...] = (
+    "session", "recent_history", "own_sessions", "transition", "order", "basket", "recent",
+)  # fmt: skip
+"""Sources that point in preset `segue`."""
 _EVERY_THIRD = {"learning_rate": 1e-3, "decay": 0.1, **PAPER_SCHEDULE}
 _FALLING = {"schedule": "step", "decay": 0.3, "decay_every": 1, "patience": 2, "pass_steps": 100}
 """Few passes at a rate that falls: counts need few events to be weighed, and vectors soon learn train by heart."""

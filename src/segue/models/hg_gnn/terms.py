@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from segue.contract.memory_sources import MemorySource
 from segue.data.batches import Prefixes
 from segue.models.hg_gnn.memory.entries import Recalled
-from segue.models.hg_gnn.memory.sources import MemorySource
 from segue.models.hg_gnn.session_encoder import Reading
 from segue.nn.encoding import Encoding
 

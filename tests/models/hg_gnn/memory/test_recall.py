@@ -11,6 +11,7 @@ import torch
 import worlds
 from worlds import DAY, corpus_of
 
+from segue.contract.memory_sources import BASKET_ENTRIES, SOURCES
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
@@ -18,7 +19,6 @@ from segue.graph.half_lives import HalfLives
 from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.memory.entries import Entries, Recalled, lookup
 from segue.models.hg_gnn.memory.facts import facts_of
-from segue.models.hg_gnn.memory.sources import BASKET_ENTRIES, SOURCES
 from segue.models.hg_gnn.memory.tables import PopularityByPeriod
 from segue.settings.units import HOUR
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import BEGINNING, DAY
 
+from segue.contract.memory_sources import OWN_SESSIONS, SOURCES, TABLE, MemorySource
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.models.hg_gnn import HGGNN
-from segue.models.hg_gnn.memory.sources import OWN_SESSIONS, SOURCES, TABLE, MemorySource
 from segue.settings.units import HOUR
 
 N_ITEMS, WINDOW, HALF_LIFE = 6, 4, 12 * HOUR

@@ -12,13 +12,14 @@ import worlds
 from torch import Tensor
 from worlds import TEST, TRAIN
 
+from segue.contract.memory_sources import SOURCES, MemorySource
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
 from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.memory.entries import Entries, Recalled
-from segue.models.hg_gnn.memory.sources import POINTED, SOURCES, MemorySource
 from segue.models.hg_gnn.memory.weights import AddedMemory, PointerMemory
+from segue.models.hg_gnn.presets import POINTED
 from segue.settings import TrainingSettings
 
 LENGTH = 5

@@ -9,9 +9,6 @@ from segue.models.hg_gnn.memory.entries import lookup
 from segue.models.hg_gnn.memory.question import Question
 from segue.settings.units import HOUR
 
-FACTS = 8
-"""Number of facts."""
-
 
 def facts_of(asked: Question, transitions: Tensor, support: Tensor) -> Tensor:
     """The facts of each event as they are, float64 [events, 8].

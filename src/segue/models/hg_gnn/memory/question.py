@@ -9,7 +9,7 @@ from torch import Tensor
 
 from segue.data.batches import Batch, History, Prefixes
 from segue.data.tensors import spans
-from segue.graph.order import FARTHEST, UNIT
+from segue.graph.tables import FARTHEST, UNIT
 from segue.models.hg_gnn.memory.entries import lookup
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from segue.contract.memory_sources import FACTS, FARTHEST_FACT, PAIR_TABLES, PERIOD_TABLES, SOURCES, TABLE, MemorySource
 from segue.data.batches import Batch, Prefixes, Window
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
@@ -17,19 +18,15 @@ from segue.data.stored import Layout, check_rows
 from segue.graph.half_lives import HalfLives
 from segue.graph.tables import EdgeTables, closeness
 from segue.models.hg_gnn.memory.entries import Entries, Recalled
-from segue.models.hg_gnn.memory.facts import FACTS, facts_of
+from segue.models.hg_gnn.memory.facts import facts_of
 from segue.models.hg_gnn.memory.question import Question
-from segue.models.hg_gnn.memory.sources import SOURCES, TABLE, Counts, MemorySource
+from segue.models.hg_gnn.memory.sources import RECALL, Counts
 from segue.models.hg_gnn.memory.tables import LARGEST_COUNT, PairTable, PopularityByPeriod
 
 logger = logging.getLogger("segue")
 
-_PAIRS = ("transition", "predecessor", "order", "basket")
-_PERIODS = ("recent", "trend")
 _SAMPLED_EVENTS = 20_000
 """Train events that the centre and spread of the facts are taken from."""
-_FARTHEST = 3.0
-"""Largest standardised fact: a request years after train must not be judged by how weights would go on in a line."""
 _CONSTANT = 1e-6
 """A fact that spreads no further than this is the same for all events and is left as it is."""
 
@@ -93,14 +90,16 @@ class Recall(nn.Module):
     @classmethod
     def like(cls, state: Mapping[str, Tensor], n_items: int, history: int) -> Self:
         """An empty memory with the shapes that the stored `state` holds."""
-        pairs = {name: PairTable.like(state, f"recall.pairs.{name}.") for name in _PAIRS}
-        periods = {name: PopularityByPeriod.like(state, f"recall.periods.{name}.") for name in _PERIODS}
+        pairs = {name: PairTable.like(state, f"recall.pairs.{name}.") for name in PAIR_TABLES}
+        periods = {name: PopularityByPeriod.like(state, f"recall.periods.{name}.") for name in PERIOD_TABLES}
         return cls(pairs, periods, torch.zeros(n_items, dtype=torch.int64), 1.0, history)
 
     @staticmethod
     def layouts(n_items: int) -> dict[str, Layout]:
         """The form of every stored array of the memory."""
-        kinds = {f"pairs.{name}": PairTable for name in _PAIRS} | {f"periods.{n}": PopularityByPeriod for n in _PERIODS}
+        kinds = {f"pairs.{name}": PairTable for name in PAIR_TABLES} | {
+            f"periods.{n}": PopularityByPeriod for n in PERIOD_TABLES
+        }
         tables = {
             f"recall.{place}.{field}": layout
             for place, kind in kinds.items()
@@ -118,9 +117,9 @@ class Recall(nn.Module):
     @staticmethod
     def check_rows(state: Mapping[str, Tensor]) -> None:
         """Check the lists of the stored tables, after their layouts; raises ValueError."""
-        for name in _PAIRS:
+        for name in PAIR_TABLES:
             check_rows(state, *(f"recall.pairs.{name}.{field}" for field in PairTable.FIELDS[:3]))
-        for name in _PERIODS:
+        for name in PERIOD_TABLES:
             check_rows(state, *(f"recall.periods.{name}.{field}" for field in PopularityByPeriod.FIELDS[2:]))
 
     @property
@@ -139,7 +138,7 @@ class Recall(nn.Module):
         entries = {name: self._entries(asked, name) for name in needed}
         found = {name: Recalled.of(entries[name], len(asked), self.n_items, sums=TABLE[name].sums) for name in sources}
         facts = (facts_of(asked, entries["transition"].event, self.support) - self.centre) / self.spread
-        return found, facts.clamp(-_FARTHEST, _FARTHEST)
+        return found, facts.clamp(-FARTHEST_FACT, FARTHEST_FACT)
 
     def _asked(self, batch: Batch, prefixes: Prefixes) -> Question:
         return Question(batch, prefixes, self.n_items, self.half_life, self.history_items)
@@ -148,7 +147,7 @@ class Recall(nn.Module):
         """What a source suggests; nothing where it is off."""
         if not self.speaks[SOURCES.index(name)]:
             return Entries.none(self.support.device)
-        return TABLE[name].recall(asked, self.counts)
+        return RECALL[name](asked, self.counts)
 
     @torch.no_grad()
     def _measure(self, loader: Loader) -> None:

@@ -1,4 +1,5 @@
-"""The sources of the memory: one function with its equation each, and the table of them.
+"""The sources of the memory: one function with its equation each; what else is known of them stands in
+:mod:`segue.contract.memory_sources`.
 
 C, T, O: sessions that hold both items, direct transitions, order by distance, of train sessions *but the running one*;
 n: number of train sessions that hold an item, the running one left out; v_l ... v_1: the prefix, v_l the last item.
@@ -8,27 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from segue.graph.order import UNIT
-from segue.graph.tables import SHRINKAGE, closeness
+from segue.contract.memory_sources import BASKET_ENTRIES, OWN_SESSIONS, MemorySource
+from segue.graph.tables import CUT_ROUNDING, SHRINKAGE, closeness
 from segue.models.hg_gnn.memory.entries import Entries
 from segue.models.hg_gnn.memory.question import Question
 from segue.models.hg_gnn.memory.tables import PairTable, PopularityByPeriod
-
-MemorySource = Literal[
-    "session", "history", "recent_history", "last_session", "own_sessions", "transition", "predecessor", "order",
-    "order_before", "companion", "basket", "recent", "trend",
-]  # fmt: skip
-BASKET_ENTRIES = 800
-"""Most companions looked up for a prefix, shared out among its items."""
-OWN_SESSIONS = 60
-"""The user's last sessions that are compared with the running one."""
-_ROUNDING = 1e-12
-"""Share by which a closeness must exceed the cut: equal ones may differ in their last bits."""
 
 
 @dataclass(frozen=True)
@@ -183,48 +172,23 @@ def _closeness(
         least = least * ((n_source + SHRINKAGE) / (n_source + SHRINKAGE - of_source).double()) ** 0.5
         own, own_source = asked.counted_once(event, item), of_source.index_select(0, owner)
         value = closeness(shared - own * own_source, n_item - own, n_source.index_select(0, owner) - own_source)
-    value = value * (value > least.index_select(0, owner) * (1 + _ROUNDING))
+    value = value * (value > least.index_select(0, owner) * (1 + CUT_ROUNDING))
     return Entries.present(event, item, value, cells.index_select(0, owner))
 
 
-@dataclass(frozen=True)
-class Source:
-    """A source of the memory.
-
-    Attributes:
-        recall: its values f(i) for the events of a batch.
-        scale: c in log(1 + c f(i)): about 1 / f where f is just worth believing.
-        words: what it says of an item that it recommends; "{item}" is the item of the session it comes from.
-        speaks_for: whose habits it tells, for explanations: the prefix's items, the user, everybody.
-        sums: whether an item can be suggested to an event more than once; then the values add up.
-    """
-
-    recall: Callable[[Question, Counts], Entries]
-    words: str
-    scale: float = 1.0
-    speaks_for: Literal["session", "user", "everybody"] = "session"
-    sums: bool = False
-
-
-TABLE: Mapping[MemorySource, Source] = {
-    "session": Source(session, "is among the last items taken", sums=True),
-    "history": Source(history, "from this user's earlier sessions", speaks_for="user"),
-    "recent_history": Source(recent_history, "what this user has taken lately", speaks_for="user"),
-    "last_session": Source(last_session, "was in this user's last session", speaks_for="user"),
-    "own_sessions": Source(
-        own_sessions, "this user has taken it in sessions like this one", speaks_for="user", sums=True
-    ),
-    "transition": Source(transition, "often comes right after {item}"),
-    "predecessor": Source(predecessor, "often comes right before {item}"),
-    "order": Source(order, "often comes soon after {item}", scale=1 / UNIT),
-    "order_before": Source(order_before, "often comes soon after {item}", scale=1 / UNIT),
-    "companion": Source(companion, "often shares sessions with {item}", scale=SHRINKAGE),
-    "basket": Source(basket, "others who took these items also took it", scale=SHRINKAGE, sums=True),
-    "recent": Source(recent, "many took it most recently", speaks_for="everybody"),
-    "trend": Source(trend, "many have taken it lately", speaks_for="everybody"),
+RECALL: Mapping[MemorySource, Callable[[Question, Counts], Entries]] = {
+    "session": session,
+    "history": history,
+    "recent_history": recent_history,
+    "last_session": last_session,
+    "own_sessions": own_sessions,
+    "transition": transition,
+    "predecessor": predecessor,
+    "order": order,
+    "order_before": order_before,
+    "companion": companion,
+    "basket": basket,
+    "recent": recent,
+    "trend": trend,
 }
-SOURCES: tuple[MemorySource, ...] = get_args(MemorySource)
-POINTED: tuple[MemorySource, ...] = (
-    "session", "recent_history", "own_sessions", "transition", "order", "basket", "recent",
-)  # fmt: skip
-"""Sources that point in preset `segue`."""
+"""Source → its values f(i) for the events of a batch."""

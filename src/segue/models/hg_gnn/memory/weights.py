@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from segue.contract.memory_sources import TABLE, MemorySource
 from segue.models.hg_gnn.memory.entries import Recalled
-from segue.models.hg_gnn.memory.sources import TABLE, MemorySource
 from segue.nn.encoding import Mixture
 
 _START = 0.1
