@@ -6,12 +6,15 @@ import json
 import re
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import httpx
 import served
 import servers
 import small_logs
 from served import KNOWN
+
+from segue.server.evaluations import evaluations_of
 
 
 def test_an_item_has_its_name_attributes_and_neighbours(http: httpx.Client) -> None:
@@ -115,3 +118,13 @@ def test_the_page_of_the_api_needs_no_network(http: httpx.Client) -> None:
     assert not re.search(r"(src|href)=\"https?:|@import|url\(", page)
     for path in http.get("/openapi.json").json()["paths"]:
         assert f"</span> {path}</h2>" in page
+
+
+def test_only_what_was_measured_is_a_metric(tmp_path: Path) -> None:
+    """A comparison notes the cost of a fit beside its evaluation, and a file may be damaged."""
+    folder = tmp_path / "evaluation"
+    folder.mkdir()
+    (folder / "test.json").write_text('{"metrics": {"HR@10": 0.5}, "events": 3}')
+    (folder / "cost.json").write_text('{"training": 1.0}')
+    (folder / "validation.json").write_text('{"metrics": ')
+    assert evaluations_of(tmp_path) == {"test": {"metrics": {"HR@10": 0.5}, "events": 3}}

@@ -330,5 +330,5 @@ def test_wrong_settings_and_tokens_are_one_line(model: Path, tmp_path: Path, ref
     ):
         given.write_text(text)
         assert said in refused(model, option, given)
-    assert "cannot read the server's settings" in refused(model, "--config", tmp_path / "none")
+    assert "cannot read the settings file" in refused(model, "--config", tmp_path / "none")
     assert "--store is sqlite or redis://HOST:PORT/DB, found mysql" in refused(model, "--store", "mysql")

@@ -14,7 +14,7 @@ import numpy as np
 from segue.artifact.arrays import Form, StoredArrays
 from segue.data.arrays import FloatArray, IntArray
 from segue.errors import RequestError
-from segue.lean.model import Floats, Parts, WithoutAttention, window_of
+from segue.lean.model import Floats, Parts, WithoutAttention, WithoutGraph, window_of
 from segue.lean.request import Asked
 from segue.lean.sparse_rows import SparseRows
 
@@ -28,7 +28,7 @@ class Clicks(NamedTuple):
     past_weights: FloatArray
 
 
-class LeanItemRows:
+class LeanItemRows(WithoutGraph):
     """score(j) = Σ over the known clicks of weight · B[i, j]; a subclass says what other items have."""
 
     term = "similar"
@@ -72,10 +72,6 @@ class LeanItemRows:
     def parts_of(self, session: FloatArray, past: FloatArray, base: FloatArray) -> Parts:
         """The parts of a score under the names of the model."""
         return Parts({self.term: session}, {"history": past}, base)
-
-    def relations_to(self, item: int, sources: IntArray) -> list[str | None]:
-        """No relation: the model has no graph."""
-        return [None] * len(sources)
 
     def similar(self, item: int) -> Floats:
         """The row of the item: what a click of it adds to the score of every item."""

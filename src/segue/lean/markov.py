@@ -11,12 +11,12 @@ import numpy as np
 from segue.artifact.arrays import Form, StoredArrays
 from segue.data.arrays import FloatArray, IntArray
 from segue.errors import RequestError
-from segue.lean.model import Floats, Parts, WithoutAttention, window_of
+from segue.lean.model import Floats, Parts, WithoutAttention, WithoutGraph, window_of
 from segue.lean.request import Asked
 from segue.lean.sparse_rows import SparseRows
 
 
-class LeanMarkov:
+class LeanMarkov(WithoutGraph):
     """score(j) = T[v_l, j] + fill(j)."""
 
     def __init__(
@@ -34,10 +34,6 @@ class LeanMarkov:
             items, values = self.rows.row(int(each.items[-1]))
             row[items] += values
         return ScoredByMarkov(self, asked, scores)
-
-    def relations_to(self, item: int, sources: IntArray) -> list[str | None]:
-        """No relation: the model has no graph."""
-        return [None] * len(sources)
 
     def similar(self, item: int) -> Floats:
         """Raises RequestError: the model has no vectors."""

@@ -95,6 +95,14 @@ class WithoutAttention:
         return None
 
 
+class WithoutGraph:
+    """What a model without a graph says of it."""
+
+    def relations_to(self, item: int, sources: IntArray) -> list[str | None]:
+        """No relation, whatever the items."""
+        return [None] * len(sources)
+
+
 class Answering(Protocol):
     """A model that answers requests.
 

@@ -11,7 +11,7 @@ import numpy as np
 from segue.artifact.arrays import Form, StoredArrays
 from segue.data.arrays import FloatArray, IntArray
 from segue.errors import RequestError
-from segue.lean.model import Floats, Parts, WithoutAttention, window_of
+from segue.lean.model import Floats, Parts, WithoutAttention, WithoutGraph, window_of
 from segue.lean.request import Asked
 from segue.settings.units import milliseconds
 from segue.system.json_files import typed
@@ -27,7 +27,7 @@ class _Options:
     half_life: str | None
 
 
-class LeanPopularity:
+class LeanPopularity(WithoutGraph):
     """score(i) = popularity of i + session_weight · clicks in the session + history_weight · clicks in the history."""
 
     def __init__(
@@ -72,10 +72,6 @@ class LeanPopularity:
             if self.options.history_weight:
                 np.add.at(row, *self.of_history(each))
         return ScoredByPopularity(self, asked, scores)
-
-    def relations_to(self, item: int, sources: IntArray) -> list[str | None]:
-        """No relation: the model has no graph."""
-        return [None] * len(sources)
 
     def similar(self, item: int) -> Floats:
         """Raises RequestError: the model has no vectors."""

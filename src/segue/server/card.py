@@ -8,8 +8,9 @@ from typing import Any
 from segue.errors import first_line
 from segue.server.answers import ModelCard
 from segue.server.engine import Engine, version_of
+from segue.server.evaluations import evaluations_of
 from segue.server.log import line
-from segue.system.json_files import parse_object, read_object, read_text
+from segue.system.json_files import parse_object, read_text
 
 _MEASURED = (
     "split", "protocol", "history", "events", "sessions", "users", "metrics", "metrics_by_session", "metrics_by_user",
@@ -27,7 +28,11 @@ def card_of(engine: Engine) -> ModelCard:
     artifact, facts = engine.recommender.artifact, engine.facts
     times = artifact.history.times
     folder = artifact.folder
-    evaluations, epochs = _evaluations(folder), _epochs(folder)
+    evaluations = {
+        part: {key: measured[key] for key in _MEASURED if measured.get(key) is not None}
+        for part, measured in evaluations_of(folder).items()
+    }
+    epochs = _epochs(folder)
     ours = version_of(folder) == engine.version
     return ModelCard(
         model_version=engine.version,
@@ -40,21 +45,6 @@ def card_of(engine: Engine) -> ModelCard:
         evaluations=evaluations if ours else {},
         epochs=epochs if ours else [],
     )
-
-
-def _evaluations(folder: Path) -> dict[str, dict[str, Any]]:
-    """Part → what was measured on it; a file that cannot be read is left out, and the log says so."""
-    found = {}
-    for path in sorted((folder / "evaluation").glob("*.json")):
-        try:
-            measured = read_object(path)
-        except (OSError, ValueError) as error:
-            line("error", "card", why=f"cannot read {path}: {first_line(error)}")
-            continue
-        if "metrics" not in measured:  # what a comparison notes beside the evaluation, such as the cost
-            continue
-        found[path.stem] = {key: measured[key] for key in _MEASURED if measured.get(key) is not None}
-    return found
 
 
 def _epochs(folder: Path) -> list[dict[str, Any]]:

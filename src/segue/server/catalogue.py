@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
+from typing import cast
 
 import numpy as np
 
@@ -36,11 +37,10 @@ class Catalogue:
         artifact = recommender.artifact
         self._history = artifact.history
         self.items, self.users = recommender.known_items, recommender.known_users
-        self._item_name = recommender.name
+        self._item_name, self._history_of = recommender.name, recommender.history_of
         table = artifact.users
         names = table.column("name").to_pylist() if "name" in table.column_names else self.users.ids
         self._user_names = {user: name or user for user, name in zip(self.users.ids, names, strict=True)}
-        self._user_sessions = np.searchsorted(self._history.user, np.arange(len(self.users) + 1))
         self.support = np.bincount(self._history.items, minlength=len(self.items))
 
     @property
@@ -70,17 +70,10 @@ class Catalogue:
         new = [user for user in others if user not in self.users]
         return [Named(id=user, name=self.user_name(user)) for user in (*known, *new)][:limit]
 
-    def trained_sessions(self, user: str | None) -> list[tuple[list[str], int]]:
+    def trained_sessions(self, user: str) -> list[tuple[Sequence[str], int]]:
         """Items of each train session of a user, oldest session first, with the time of its last event."""
-        row = self.users.number(user) if user is not None else None
-        if row is None:
-            return []
-        history, ids = self._history, self.items.ids
-        found = []
-        for session in range(int(self._user_sessions[row]), int(self._user_sessions[row + 1])):
-            start, end = int(history.offsets[session]), int(history.offsets[session + 1])
-            found.append(([ids[item] for item in history.items[start:end]], int(history.times[end - 1])))
-        return found
+        sessions = self._history_of(user)
+        return [(session.items, cast("Sequence[int]", session.times)[-1]) for session in sessions]
 
     def relations(self, item: str) -> list[Relation]:
         """The strongest neighbours of a known item by each relation that it has some of."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from segue.server.answers import Gate, Weighed
 from segue.server.bodies import Recommend
 from segue.server.catalogue import Catalogue
 from segue.server.counting import LiveCounts
+from segue.server.evaluations import evaluations_of
 from segue.server.filters import Attributes
 from segue.server.problems import Refusal
 from segue.serving.answer import Answer
@@ -178,9 +178,8 @@ class Engine:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """Part → what its evaluation wrote, where the model was measured."""
-        folder = self.recommender.artifact.folder / "evaluation"
-        found = {path.stem: json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))}
-        return {part: {"metrics": each.get("metrics"), "events": each.get("events")} for part, each in found.items()}
+        found = evaluations_of(self.recommender.artifact.folder)
+        return {part: {"metrics": each["metrics"], "events": each.get("events")} for part, each in found.items()}
 
 
 def version_of(folder: Path) -> str:

@@ -8,11 +8,8 @@ from pydantic import Field
 
 from segue.errors import ConfigError
 from segue.settings.base import Config
-from segue.settings.toml import from_toml
+from segue.settings.toml import read_toml
 from segue.settings.units import Duration, Size
-from segue.system.reading import read_text
-
-_LARGEST = 1 << 16
 
 
 class ServerSettings(Config):
@@ -46,15 +43,8 @@ def read_settings(path: Path | None) -> ServerSettings:
     """The settings of a TOML file, whose keys stand in a table ``[server]``. Raises ConfigError for a mistake."""
     if path is None:
         return ServerSettings()
-    try:
-        nested = from_toml(read_text(path, _LARGEST))
-    except OSError as error:
-        raise ConfigError(f"cannot read the server's settings {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"the server's settings {path} are not UTF-8 text") from None
-    except ValueError as error:
-        raise ConfigError(f"the server's settings {path} are not valid TOML: {error}") from None
+    nested = read_toml(path)
     others = sorted(nested.keys() - {"server"})
-    if others or not isinstance(nested.get("server", {}), dict):
-        raise ConfigError(f"{path}: '{others[0] if others else 'server'}' is no table of the server; write [server]")
+    if others:
+        raise ConfigError(f"{path}: '{others[0]}' is no table of the server; write [server]")
     return ServerSettings.parse(nested.get("server", {}), "server")

@@ -135,7 +135,7 @@ class Recommender:
 
     def answer(self, request: Request, running: Running) -> Answer:
         """The answer to a request of a live session."""
-        return self._answers([self._reader.understand(request, running)])[0]
+        return self.answer_all([(request, running)])[0]
 
     def answer_all(self, requests: Sequence[tuple[Request, Running]]) -> list[Answer]:
         """The answers to several requests of live sessions, scored together.

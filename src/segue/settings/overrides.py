@@ -10,11 +10,7 @@ from typing import Any
 from segue.errors import ConfigError
 from segue.settings.base import nearest, shortened
 from segue.settings.sections import Nested, Settings, merged
-from segue.settings.toml import DEPTH, from_toml, value_as_toml
-from segue.system.reading import read_text
-
-_LARGEST = 1 << 20
-"""Most bytes of a settings file; all keys with all their values take some kilobytes."""
+from segue.settings.toml import DEPTH, from_toml, read_toml, value_as_toml
 
 
 def read_overrides(config: Path | None = None, assignments: Sequence[str] = ()) -> Nested:
@@ -22,7 +18,7 @@ def read_overrides(config: Path | None = None, assignments: Sequence[str] = ()) 
 
     Raises ConfigError for a missing file, broken TOML, or an assignment without section or value.
     """
-    nested: Nested = _read_toml(config) if config else {}
+    nested: Nested = read_toml(config) if config else {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         keys = path.strip().split(".")
@@ -99,21 +95,6 @@ def _assign(nested: dict[str, Any], keys: Sequence[str], value: Any) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"--set {'.'.join(keys)}: '{'.'.join(keys[:depth])}' has a value already, it is no table")
     table[keys[-1]] = value
-
-
-def _read_toml(path: Path) -> Nested:
-    try:
-        nested = from_toml(read_text(path, _LARGEST))
-    except OSError as error:
-        raise ConfigError(f"cannot read the settings file {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"the settings file {path} is not UTF-8 text") from None
-    except ValueError as error:
-        raise ConfigError(f"the settings file {path} is not valid TOML: {error}") from None
-    for section, values in nested.items():
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path}: '{section}' stands outside a section; write it under [section]")
-    return nested
 
 
 def _toml_value(text: str) -> Any:

@@ -6,8 +6,14 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from segue.errors import ConfigError
+from segue.system.reading import read_text
+
+_LARGEST = 1 << 20
+"""Most bytes of a settings file; all keys with all their values take some kilobytes."""
 DEPTH = 20
 """Most names that a key may join by dots; Python's reader takes minutes for thousands."""
 _PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
@@ -24,6 +30,22 @@ def from_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise ValueError("its brackets are nested too deeply") from None
+
+
+def read_toml(path: Path) -> dict[str, dict[str, Any]]:
+    """The tables of a settings file. Raises ConfigError for a file that is none, or a value outside of a table."""
+    try:
+        nested = from_toml(read_text(path, _LARGEST))
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the settings file {path} is not UTF-8 text") from None
+    except ValueError as error:
+        raise ConfigError(f"the settings file {path} is not valid TOML: {error}") from None
+    for section, values in nested.items():
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: '{section}' stands outside a section; write it under [section]")
+    return nested
 
 
 def as_toml(nested: Mapping[str, Mapping[str, Any]], comment: str = "") -> str:
