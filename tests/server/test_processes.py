@@ -325,8 +325,9 @@ def test_wrong_settings_and_tokens_are_one_line(model: Path, tmp_path: Path, ref
         ("--config", "[server]\nretention = 3\n", "unknown setting 'server.retention': did you mean 'retention_days'?"),
         ("--config", "[server]\nsession_gap = '3'\n", "setting 'server.session_gap': expected a duration"),
         ("--config", "[sessions]\ngap = '3h'\n", "'sessions' is no table of the server; write [server]"),
-        ("--config", "server = 3\n", "'server' is no table of the server; write [server]"),
-        ("--config", "[server", "are not valid TOML"),
+        ("--config", "retention_days = 3\n", "'retention_days' stands outside a section; write it under [server]"),
+        ("--config", "server = 3\n", "'server' stands outside a section; write it under [server]"),
+        ("--config", "[server", "is not valid TOML"),
     ):
         given.write_text(text)
         assert said in refused(model, option, given)

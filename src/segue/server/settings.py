@@ -43,7 +43,7 @@ def read_settings(path: Path | None) -> ServerSettings:
     """The settings of a TOML file, whose keys stand in a table ``[server]``. Raises ConfigError for a mistake."""
     if path is None:
         return ServerSettings()
-    nested = read_toml(path)
+    nested = read_toml(path, "server")
     others = sorted(nested.keys() - {"server"})
     if others:
         raise ConfigError(f"{path}: '{others[0]}' is no table of the server; write [server]")

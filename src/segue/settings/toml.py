@@ -32,8 +32,12 @@ def from_toml(text: str) -> dict[str, Any]:
         raise ValueError("its brackets are nested too deeply") from None
 
 
-def read_toml(path: Path) -> dict[str, dict[str, Any]]:
-    """The tables of a settings file. Raises ConfigError for a file that is none, or a value outside of a table."""
+def read_toml(path: Path, section: str = "section") -> dict[str, dict[str, Any]]:
+    """The tables of a settings file. Raises ConfigError for a file that is none, or a value outside of a table.
+
+    Args:
+        section: where a value that stands outside belongs, for that message.
+    """
     try:
         nested = from_toml(read_text(path, _LARGEST))
     except OSError as error:
@@ -42,9 +46,9 @@ def read_toml(path: Path) -> dict[str, dict[str, Any]]:
         raise ConfigError(f"the settings file {path} is not UTF-8 text") from None
     except ValueError as error:
         raise ConfigError(f"the settings file {path} is not valid TOML: {error}") from None
-    for section, values in nested.items():
+    for name, values in nested.items():
         if not isinstance(values, dict):
-            raise ConfigError(f"{path}: '{section}' stands outside a section; write it under [section]")
+            raise ConfigError(f"{path}: '{name}' stands outside a section; write it under [{section}]")
     return nested
 
 
