@@ -11,7 +11,6 @@ they helped to choose. All models are trained on the train part, with one seed; 
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor
 
 import machine
-from comparison import drawn_corpus, facts_of_first_start
+from drawing import draw, parser_of
 from segue.artifact.model_folder import load_model
 from segue.artifact.names import MANIFEST
 from segue.compare import named_models
@@ -42,7 +41,6 @@ from segue.report import markdown
 from segue.report.numbers import percent
 from segue.report.table import Cell, Table
 from segue.settings import Nested
-from segue.settings.overrides import read_overrides
 
 BASE = "hg_gnn/memory"
 OTHERS = (
@@ -158,32 +156,18 @@ def run(corpus: Path, folder: Path, base: str, others: Sequence[str]) -> tuple[f
 
 def main() -> None:
     """Prepare or take up the corpus, train, blend, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", help="name of the data; the page is complements-NAME in docs/benchmarks")
-    parser.add_argument("log", help="a log that segue prepare reads")
-    parser.add_argument("--users", type=int)
-    parser.add_argument("--draw", type=int, default=0, help="the seed that users are drawn by")
+    parser = parser_of(__doc__, "name of the data; the page is complements-NAME in docs/benchmarks")
     parser.add_argument("--base", default=BASE)
     parser.add_argument("--others", nargs="+", default=list(OTHERS))
-    parser.add_argument("--out", type=Path, default=Path("runs"))
-    parser.add_argument("--set", action="append", default=[], help="SECTION.KEY=VALUE for the corpus")
     chosen = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    folder: Path = chosen.out / f"complements-{chosen.name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    began_on = facts_of_first_start(folder)
-    corpus = drawn_corpus(chosen.log, chosen.users, chosen.draw, folder, read_overrides(None, chosen.set))
-    alone, blends = run(corpus, folder, chosen.base, chosen.others)
-    users = f" --users {chosen.users} --draw {chosen.draw}" if chosen.users else ""
-    drawn = f"{chosen.users:,} users drawn by seed {chosen.draw}." if chosen.users else "All users."
-    own = "".join(f" --set {text}" for text in chosen.set)
-    own += f" --base {chosen.base}" if chosen.base != BASE else ""
+    drawn = draw(chosen, f"complements-{chosen.name}")
+    alone, blends = run(drawn.corpus, drawn.folder, chosen.base, chosen.others)
+    own = f" --base {chosen.base}" if chosen.base != BASE else ""
     own += " --others " + " ".join(chosen.others) if chosen.others != list(OTHERS) else ""
-    text = page(
-        chosen.name, drawn, f"benchmarks/complements.py {chosen.name} LOG{users}{own}", chosen.base, alone, blends
-    )
+    command = f"benchmarks/complements.py {chosen.name} LOG{drawn.arguments}{own}"
+    text = page(chosen.name, drawn.words, command, chosen.base, alone, blends)
     results = {"base": chosen.base, "HR@10": alone, "blends": {label: vars(found) for label, found in blends.items()}}
-    machine.write(f"complements-{chosen.name}", results, text, measured_on=began_on)
+    machine.write(f"complements-{chosen.name}", results, text, measured_on=drawn.began_on)
     print(text)
 
 

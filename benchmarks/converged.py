@@ -12,14 +12,12 @@ and the same command again go on where it stopped, and `nohup ... &` runs it in 
 
 from __future__ import annotations
 
-import argparse
-import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import machine
-from comparison import drawn_corpus, facts_of_first_start
+from drawing import draw, parser_of
 from segue import models
 from segue.compare import named_models, standing
 from segue.compare.entrant import Entrant, fit_seeds, search, seeds_of
@@ -32,7 +30,7 @@ from segue.report import markdown
 from segue.report.numbers import percent, setting
 from segue.report.table import MISSING, Cell, Table
 from segue.settings import Nested, merged
-from segue.settings.overrides import dotted_keys, read_overrides
+from segue.settings.overrides import dotted_keys
 from segue.tuning import Budget
 
 DEFAULT = ("hg_gnn/paper",)
@@ -120,31 +118,18 @@ def run(corpus: Path, folder: Path, names: Iterable[str], shared: Nested, seeds:
 
 def main() -> None:
     """Prepare or take up the corpus, train the models to their end, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", help="name of the comparison; the page is NAME-converged in docs/benchmarks")
-    parser.add_argument("log", help="a log that segue prepare reads")
-    parser.add_argument("--users", type=int)
-    parser.add_argument("--draw", type=int, default=0, help="the seed that users are drawn by")
+    parser = parser_of(__doc__, "name of the comparison; the page is NAME-converged in docs/benchmarks")
     parser.add_argument("--models", nargs="+", default=list(DEFAULT))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("runs"))
-    parser.add_argument("--set", action="append", default=[], help="SECTION.KEY=VALUE for every model and the corpus")
     chosen = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    folder: Path = chosen.out / chosen.name
-    folder.mkdir(parents=True, exist_ok=True)
-    began_on = facts_of_first_start(folder)
-    overrides = read_overrides(None, chosen.set)
-    corpus = drawn_corpus(chosen.log, chosen.users, chosen.draw, folder, overrides)
-    shared = {section: values for section, values in overrides.items() if section in ("training", "evaluation")}
-    rows, equal = run(corpus, folder, chosen.models, shared, chosen.seeds), equal_budget(folder)
-    users = f"--users {chosen.users} " if chosen.users else ""
-    drawn = f"{chosen.users:,} users drawn by seed {chosen.draw}." if chosen.users else "All users."
-    own = "".join(f" --set {text}" for text in chosen.set)
-    command = f"benchmarks/converged.py {chosen.name} LOG {users}--seeds {chosen.seeds}{own}"
-    text = page(chosen.name, drawn, command, table(rows, equal))
+    drawn = draw(chosen, chosen.name)
+    rows = run(drawn.corpus, drawn.folder, chosen.models, drawn.shared, chosen.seeds)
+    equal = equal_budget(drawn.folder)
+    models = "" if chosen.models == list(DEFAULT) else " --models " + " ".join(chosen.models)
+    command = f"benchmarks/converged.py {chosen.name} LOG{drawn.arguments} --seeds {chosen.seeds}{models}"
+    text = page(chosen.name, drawn.words, command, table(rows, equal))
     results = {"converged": as_results(rows), "equal budget": as_results({k: equal[k] for k in rows if k in equal})}
-    machine.write(f"{chosen.name}-converged", results, text, measured_on=began_on)
+    machine.write(f"{chosen.name}-converged", results, text, measured_on=drawn.began_on)
     print(text)
 
 
