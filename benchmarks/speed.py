@@ -43,7 +43,8 @@ def train_steps(corpus_folder: Path, overrides: Nested, steps: int) -> dict[str,
     from segue import models
     from segue.contract.model import SessionEncoder
     from segue.data.corpus import Part, load
-    from segue.training.trainer import Progress, Trainer
+    from segue.training.state import Progress
+    from segue.training.trainer import Trainer
 
     torch.set_num_threads(machine.cores())
     settings = models.with_preset(overrides)

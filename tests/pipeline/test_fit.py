@@ -26,7 +26,7 @@ from segue.graph import relations
 from segue.pipeline import measurement as measuring
 from segue.pipeline.fit import Options
 from segue.settings import Nested, PreparationSettings
-from segue.training.trainer import Progress
+from segue.training.state import Progress
 
 ONE_EPOCH = small_logs.with_settings(training={"max_epochs": 1})
 POPULARITY: Nested = {**small_logs.SMALL, "model": {"name": "popularity"}}

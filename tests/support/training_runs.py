@@ -17,8 +17,9 @@ from segue.contract.model import SessionEncoder
 from segue.data.corpus import Corpus
 from segue.evaluation.measurement import Measurement
 from segue.settings import EvaluationSettings, TrainingSettings
-from segue.training import trainer as training
-from segue.training.trainer import EpochPlan, Trainer
+from segue.training import validation
+from segue.training.state import EpochPlan
+from segue.training.trainer import Trainer
 
 
 def busy(*parts: worlds.Part) -> Corpus:
@@ -46,7 +47,7 @@ def scripted(
     monkeypatch: pytest.MonkeyPatch, hits: list[float], ranks: list[float] | None = None
 ) -> list[dict[str, torch.Tensor]]:
     """Validation gives these HR@10 (and MRR@10) one after another; returns the weights each was measured with."""
-    real, seen = training.evaluate, []
+    real, seen = validation.evaluate, []
 
     def evaluate(model: SessionEncoder, *args: Any, **how: Any) -> Any:
         measured = real(model, *args, **how)
@@ -55,7 +56,7 @@ def scripted(
         seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return _Measured(measured.rank, replace(whole, metrics={**whole.metrics, **scripted_metrics}))
 
-    monkeypatch.setattr(training, "evaluate", evaluate)
+    monkeypatch.setattr(validation, "evaluate", evaluate)
     return seen
 
 

@@ -21,8 +21,8 @@ from segue.artifact.checkpoint import load_checkpoint
 from segue.errors import ArtifactError
 from segue.pipeline.fit import Options
 from segue.settings import Nested
-from segue.training import trainer as training
-from segue.training.trainer import Progress
+from segue.training import validation
+from segue.training.state import Progress
 
 # With dropout and hidden users the random state matters; a checkpoint is written after every step.
 RANDOM = small_logs.with_settings(
@@ -193,13 +193,13 @@ def test_ctrl_c_saves_the_step_it_came_in(tmp_path: Path, whole: tuple[Path, int
 
 
 def test_ctrl_c_during_validation_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = training.evaluate
+    real = validation.evaluate
 
     def evaluate(*args: Any, **how: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
         return real(*args, **how)
 
-    monkeypatch.setattr(training, "evaluate", evaluate)
+    monkeypatch.setattr(validation, "evaluate", evaluate)
     run = trainer(tmp_path, max_epochs=1)
     with pytest.raises(KeyboardInterrupt):
         run.run()

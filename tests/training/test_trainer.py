@@ -18,7 +18,9 @@ from segue.errors import ConfigError
 from segue.pipeline.fit import Options
 from segue.settings import Nested
 from segue.training import trainer as training
-from segue.training.trainer import EpochPlan, Progress, Trainer
+from segue.training import validation
+from segue.training.state import EpochPlan, Progress
+from segue.training.trainer import Trainer
 
 
 def test_the_loss_goes_down(tmp_path: Path) -> None:
@@ -201,14 +203,14 @@ def test_max_minutes_cuts_an_epoch_short(tmp_path: Path) -> None:
 
 def test_validation_counts_towards_max_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run whose steps take no time at all is out of time after its first validation."""
-    clock, real = [0.0], training.evaluate
+    clock, real = [0.0], validation.evaluate
 
     def evaluate(*args: Any, **how: Any) -> Any:
         clock[0] += 120.0
         return real(*args, **how)
 
     monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    monkeypatch.setattr(training, "evaluate", evaluate)
+    monkeypatch.setattr(validation, "evaluate", evaluate)
     run = trainer(tmp_path, max_minutes=1.0)
     run.run()
     assert len(records(tmp_path)) == 1

@@ -22,7 +22,7 @@ from segue.report.text import in_one_line, printable
 from segue.system.streams import drop_stdout
 
 if TYPE_CHECKING:  # both come with torch, which a command that answers does without
-    from segue.training.trainer import Progress
+    from segue.training.state import Progress
     from segue.tuning import SearchProgress
 
 READER_GONE = 141

@@ -27,7 +27,8 @@ from segue.settings import Settings
 from segue.settings.overrides import changed, selected
 from segue.system.atomic import write_text
 from segue.training.epochs import flattened, read_epochs, training_facts
-from segue.training.trainer import SELECTED_BY, EpochPlan, Progress
+from segue.training.state import EpochPlan, Progress
+from segue.training.validation import SELECTED_BY
 from segue.tuning import Budget, SearchProgress, tune
 
 TUNING = "tuning"

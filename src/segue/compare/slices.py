@@ -21,7 +21,7 @@ from segue.evaluation.metrics import METRICS
 from segue.evaluation.significance import FEWEST, cluster_bootstrap
 from segue.evaluation.slices import SLICES
 from segue.pipeline.measurement import read_ranks, read_slices
-from segue.training.trainer import SELECTED_BY
+from segue.training.validation import SELECTED_BY
 
 
 @dataclass(frozen=True)

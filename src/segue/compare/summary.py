@@ -11,7 +11,7 @@ from segue.compare.row import EntrantRow, is_measured, read_keys, read_row
 from segue.compare.slices import Standing, by_slice
 from segue.evaluation.measurement import Measurement, check_same_events
 from segue.evaluation.significance import Difference, differences, verdict
-from segue.training.trainer import SELECTED_BY
+from segue.training.validation import SELECTED_BY
 
 FAILED = "failed.json"
 POPULARITY = "popularity/global"

@@ -12,7 +12,7 @@ from segue.paper.printed_numbers import METRICS
 from segue.paper.rows import Row, Rows, measured, metric_table
 from segue.report.numbers import points
 from segue.report.table import Table
-from segue.training.trainer import SELECTED_BY
+from segue.training.validation import SELECTED_BY
 
 POPULARITY = "popularity"
 """Label of the row that ranks by the support of an item, whoever asks."""

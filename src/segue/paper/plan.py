@@ -16,7 +16,8 @@ from segue.data.preparation.subsample import few_users
 from segue.errors import ConfigError
 from segue.evaluation.measurement import Measurement
 from segue.settings import Nested
-from segue.training.trainer import SELECTED_BY, Progress
+from segue.training.state import Progress
+from segue.training.validation import SELECTED_BY
 
 Protocol = Literal["preset", "tuned", "paper"]
 """The source of the settings of Table 2: unchanged presets, one search for every model, or the paper's grid."""

@@ -31,7 +31,8 @@ from segue.system.atomic import write_text, writing
 from segue.system.json_files import read_object, typed
 from segue.system.torch_runtime import threads
 from segue.training.epochs import EpochRecord, read_epochs, write_epochs
-from segue.training.trainer import SELECTED_BY, EpochPlan
+from segue.training.state import EpochPlan
+from segue.training.validation import SELECTED_BY
 
 logger = logging.getLogger("segue")
 

@@ -33,7 +33,8 @@ from segue.settings import Settings
 from segue.system.folders import refuse_inputs_inside, refuse_nameless
 from segue.system.torch_runtime import enough_memory, pick_device, threads
 from segue.training.epochs import EpochRecord, read_epochs, training_facts
-from segue.training.trainer import EpochPlan, Progress, Trainer
+from segue.training.state import EpochPlan, Progress
+from segue.training.trainer import Trainer
 from segue.version import __version__
 
 logger = logging.getLogger("segue")

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,64 +17,22 @@ from torch import Tensor
 from segue.artifact.checkpoint import load_checkpoint, save_checkpoint, unusable
 from segue.artifact.names import CHECKPOINT
 from segue.contract.model import SessionEncoder
-from segue.data.arrays import IntArray
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
 from segue.data.stored import Layout, check_arrays
 from segue.errors import ConfigError, ModelError, first_line
-from segue.evaluation.full_ranking import evaluate
 from segue.settings import EvaluationSettings, TrainingSettings
 from segue.system.interrupts import noted
 from segue.system.json_files import typed
 from segue.system.torch_runtime import deterministic, keep_large_buffers, pick_device, tensorboard
 from segue.training.epochs import Ended, EpochRecord, write_epochs
-from segue.training.judges import judges
 from segue.training.optimizers import optimizer_of, slot_layouts
 from segue.training.pace import Pace
-
-SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
-"""Validation metrics that choose the epoch; the second one decides where the first is equal, as on tiny catalogues."""
+from segue.training.state import EpochPlan, Progress, TrainingState
+from segue.training.validation import SELECTED_BY, TIES_BY, Validation
 
 logger = logging.getLogger("segue")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The progress of a run, reported after every step."""
-
-    epoch: int
-    max_epochs: int
-    step: int
-    steps: int
-    events: int
-    seconds: float
-    loss: float
-
-
-@dataclass(frozen=True)
-class EpochPlan:
-    """One epoch of a refit: its learning rate, and the share of the epoch that was played when it was selected."""
-
-    learning_rate: float
-    share: float
-
-
-@dataclass
-class TrainingState:
-    """The state of a run beside its tensors; saved with every checkpoint."""
-
-    learning_rate: float
-    epoch: int = 1
-    step: int = 0
-    loss_sum: float = 0.0
-    events: int = 0
-    seconds: float = 0.0
-    elapsed: float = 0.0
-    best: tuple[float, float] = (-1.0, -1.0)
-    best_epoch: int = 0
-    finished: bool = False
-    records: list[EpochRecord] = field(default_factory=list)
 
 
 class Trainer:
@@ -121,7 +79,7 @@ class Trainer:
             shuffle=training.shuffle, order=model.order, device=self.device,
         )  # fmt: skip
         self.pace = Pace(training, self.loader)
-        self.judges = judges(corpus, training.validation_events) if plan is None else None
+        self.validation = Validation(corpus, evaluation, self.device, training.validation_events if plan is None else 0)
         self.optimizer = optimizer_of(model.parameter_groups(), training)
         self.state = TrainingState(training.learning_rate)
         self.best_weights: dict[str, Tensor] = {}
@@ -218,7 +176,7 @@ class Trainer:
         """Validate the epoch, record it, decide whether to go on, and save."""
         state = self.state
         started = time.monotonic()
-        validation, measured_on = self._validate(self.judges) if self.plan is None else ({}, 0)
+        validation, measured_on = self._measured(whole=False) if self.plan is None else ({}, 0)
         better = self._keep_best(validation)
         record = EpochRecord(
             epoch=state.epoch,
@@ -228,7 +186,7 @@ class Trainer:
             learning_rate=self._learning_rate,
             validation=validation,
             best=better,
-            validation_events=measured_on if self.judges is not None else 0,
+            validation_events=measured_on if self.validation.judges is not None else 0,
         )
         state.elapsed += time.monotonic() - started
         if self.pace.falls(state.epoch, state.best_epoch, stuck=bool(validation) and not better):
@@ -245,33 +203,22 @@ class Trainer:
 
     def _measure_best(self) -> None:
         """Measure the best epoch on all of validation, where the epochs were compared on a sample of it."""
-        if self.judges is None:
+        if self.validation.judges is None:
             return
         place = self.state.best_epoch - 1
-        validation, measured_on = self._validate(None)
+        validation, measured_on = self._measured(whole=True)
         best = replace(self.state.records[place], validation=validation, validation_events=measured_on)
         self.state.records[place] = best
         logger.info("epoch %d on all of validation: %s", best.epoch, _validated(best))
         write_epochs(self.folder, self.state.records, self.name)
 
-    def _validate(self, users: IntArray | None) -> tuple[dict[str, float], int]:
-        """Metrics on the validation part, of some users or of all, and its events; empty where it holds none."""
-        how = self.evaluation
+    def _measured(self, *, whole: bool) -> tuple[dict[str, float], int]:
+        """Metrics of the model as it is now, and the number of events they are of."""
         try:
-            measured = evaluate(
-                self.model,
-                self.corpus,
-                Part.VALIDATION,
-                history=how.history,
-                mask_session=how.mask_session,
-                device=self.device,
-                users=users,
-            )
+            return self.validation.measure(self.model, whole=whole)
         except ModelError as error:
             found = f"{self._learning_rate:g}"
             raise ConfigError(f"training diverged: {error}; lower training.learning_rate, found {found}") from None
-        events = len(measured.rank)
-        return (dict(measured.measurement().metrics) if events else {}), events
 
     def _keep_best(self, validation: dict[str, float]) -> bool:
         """Whether this epoch is the best so far; if so, remember its weights."""

@@ -20,7 +20,7 @@ from segue.pipeline.fit import Selection
 from segue.system.atomic import writing
 from segue.system.json_files import check_regular, typed
 from segue.training.epochs import EpochRecord
-from segue.training.trainer import EpochPlan
+from segue.training.state import EpochPlan
 
 JOURNAL = "study.journal"
 

@@ -34,7 +34,8 @@ from segue.system.folders import clear
 from segue.system.holding import held, sweep
 from segue.system.torch_runtime import pick_device
 from segue.training.epochs import EpochRecord, write_epochs
-from segue.training.trainer import SELECTED_BY, EpochPlan, Progress
+from segue.training.state import EpochPlan, Progress
+from segue.training.validation import SELECTED_BY
 from segue.tuning.journal import JOURNAL, epochs_of, keep_epochs, open_study, plan_of, quiet, row, settled
 from segue.tuning.ranges import Point, Search, all_points, distributions, preset_point, searched, with_point
 

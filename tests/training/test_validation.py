@@ -1,4 +1,4 @@
-"""The users whose validation sessions compare the passes."""
+"""The events that epochs are compared on, and what the best epoch is measured on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from worlds import TRAIN, VALIDATION
 
 from segue.data.corpus import Part
 from segue.evaluation.full_ranking import evaluate, evaluation_sessions
-from segue.training.judges import judges
 from segue.training.trainer import Trainer
+from segue.training.validation import judges
 
 
 def validation_events(users: np.ndarray) -> int:
@@ -48,8 +48,8 @@ def test_only_the_best_pass_is_measured_on_all_of_validation(
     run = trainer(folder, max_epochs=3, validation_events=1)
     with caplog.at_level("INFO", "segue"):
         run.run()
-    assert run.judges is not None
-    every, sample = len(evaluate(run.model, corpus, Part.VALIDATION).rank), validation_events(run.judges)
+    assert run.validation.judges is not None
+    every, sample = len(evaluate(run.model, corpus, Part.VALIDATION).rank), validation_events(run.validation.judges)
     assert 0 < sample < every
     seen, best = records(folder), run.state.best_epoch
     assert [record["validation_events"] for record in seen] == [
@@ -83,6 +83,6 @@ def test_a_run_stopped_while_its_best_pass_is_measured_ends_as_if_it_had_not_bee
 def test_a_refit_asks_no_judges(tmp_path_factory: pytest.TempPathFactory) -> None:
     plan = trainer(tmp_path_factory.mktemp("m"), max_epochs=2, validation_events=1).run()
     again = trainer(tmp_path_factory.mktemp("again"), plan=plan, validation_events=1)
-    assert again.judges is None
+    assert again.validation.judges is None
     again.run()
     assert not any(record["validation"] for record in records(again.folder))

@@ -1,0 +1,60 @@
+"""How good an epoch is: its metrics on the validation part, or on a sample of it while epochs are compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from segue.contract.model import SessionEncoder
+from segue.data.arrays import IntArray
+from segue.data.corpus import Corpus, Part
+from segue.evaluation.full_ranking import evaluate, evaluation_sessions
+from segue.settings import EvaluationSettings
+
+SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
+"""Validation metrics that choose the epoch; the second one decides where the first is equal, as on tiny catalogues."""
+
+
+class Validation:
+    """The validation part of a corpus, as a training measures on it.
+
+    Args:
+        most_events: approximate most events of the sample that epochs are compared on; 0: all are measured.
+
+    Attributes:
+        judges: the users of that sample; None where it is everybody.
+    """
+
+    def __init__(
+        self, corpus: Corpus, evaluation: EvaluationSettings, device: torch.device, most_events: int = 0
+    ) -> None:
+        self._corpus, self._how, self._device = corpus, evaluation, device
+        self.judges = judges(corpus, most_events)
+
+    def measure(self, model: SessionEncoder, *, whole: bool) -> tuple[dict[str, float], int]:
+        """Metrics of a model and the number of events they are of, on the sample or the `whole` part; no metric where
+        that holds no event. Raises ModelError for scores that are not finite."""
+        measured = evaluate(
+            model,
+            self._corpus,
+            Part.VALIDATION,
+            history=self._how.history,
+            mask_session=self._how.mask_session,
+            device=self._device,
+            users=None if whole else self.judges,
+        )
+        events = len(measured.rank)
+        return (dict(measured.measurement().metrics) if events else {}), events
+
+
+def judges(corpus: Corpus, most_events: int) -> IntArray | None:
+    """Users drawn at random, always the same ones, who have about `most_events` events in validation together; None
+    where everybody has no more than that, and where `most_events` is 0."""
+    if not most_events:
+        return None
+    played, _ = evaluation_sessions(corpus, Part.VALIDATION)
+    events = np.bincount(played.user, weights=played.lengths - 1)
+    drawn = np.random.default_rng(0).permutation(np.flatnonzero(events))
+    before = np.cumsum(events[drawn]) - events[drawn]
+    enough = before >= most_events
+    return np.sort(drawn[~enough]) if enough.any() else None
