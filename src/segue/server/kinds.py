@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema
 
-_LATEST = 9_223_372_036_854
+from segue.serving.request import LATEST
+
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIMES: TypeAdapter[datetime] = TypeAdapter(datetime)
 
@@ -31,7 +32,7 @@ def _value(given: Any) -> str | float:
 def _moment(given: Any) -> int | datetime:
     """Epoch milliseconds, or a time of ISO 8601. Digits as text are neither: nobody knows which unit they have."""
     number = _whole(given)
-    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= _LATEST:
+    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= LATEST:
         return number
     if isinstance(given, str) and _DATE.match(given):
         try:
@@ -55,7 +56,7 @@ Moment = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "integer", "minimum": 0, "maximum": _LATEST},
+                {"type": "integer", "minimum": 0, "maximum": LATEST},
                 {"type": "string", "format": "date-time"},
             ]
         }

@@ -17,7 +17,7 @@ Seen = Literal["session", "history"]
 _IN_ORDER = ("items", "history")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = np.datetime64("0001-01-01"), np.datetime64("9999-12-31")
-_LATEST = 9_223_372_036_854
+LATEST = 9_223_372_036_854
 """The last millisecond that nanoseconds of 64 bits can hold, in the year 2262; later numbers count finer."""
 _SECONDS = range(100_000_000, 100_000_000_000)
 """Numbers that are epoch seconds (1973 to 5138) where the model was trained on times after this range."""
@@ -130,7 +130,7 @@ def time_of(time: Any, trained_until: int) -> int:
     if isinstance(time, bool) or not isinstance(time, int | float | np.number) or not _is_finite(time):
         raise RequestError(f"time is epoch milliseconds or a datetime, found {_shown(time)}")
     milliseconds = int(time)
-    if abs(milliseconds) > _LATEST:
+    if abs(milliseconds) > LATEST:
         raise RequestError(f"time is epoch milliseconds, found {_shown(time)}, which is beyond the year 2262")
     if milliseconds in _SECONDS and trained_until >= _SECONDS.stop:
         raise RequestError(
@@ -162,7 +162,7 @@ def _shown(value: Any) -> str:
     kind = type(value).__name__
     if _is_table(value) or bool(getattr(value, "ndim", 0)):
         return f"a {kind} of {len(value)}" if hasattr(value, "__len__") else f"a {kind}"
-    if isinstance(value, int) and abs(value) > _LATEST:
-        return f"a number beyond {_LATEST:,}"
+    if isinstance(value, int) and abs(value) > LATEST:
+        return f"a number beyond {LATEST:,}"
     text = " ".join(repr(value).split())
     return f"{text if len(text) <= 60 else text[:57] + '…'} ({kind})"
