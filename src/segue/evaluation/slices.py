@@ -130,8 +130,12 @@ def popularity_thirds(support: IntArray) -> IntArray:
 def _in_history(corpus: Corpus, events: Events) -> BoolArray:
     """Whether the target of each event occurs in a train session of the user, [events]."""
     train = corpus.train
+    asked = np.zeros(corpus.users.num_rows, dtype=np.bool_)
+    asked[events.user] = True
     owner = np.repeat(train.user.astype(np.int64), train.lengths)
-    return np.isin(events.user * corpus.n_items + events.target, owner * corpus.n_items + train.items)
+    of_asked = asked[owner]  # few of the users of a large log are asked about in a sample of its events
+    known = owner[of_asked] * corpus.n_items + train.items[of_asked]
+    return np.isin(events.user * corpus.n_items + events.target, known)
 
 
 def _item_age(corpus: Corpus, events: Events) -> IntArray:
