@@ -18,8 +18,9 @@ from segue.lean.model import Answering
 
 COUNTING = [
     (name, preset)
-    for name in ("markov", "popularity", "item_knn", "ease", "slis", "slist")
+    for name in ("markov", "popularity", "item_knn", "ease", "slis", "slist", "session_knn")
     for preset in models.load(name).presets
+    if not preset.endswith("_ebr")  # reminders are answered through torch
 ]
 
 

@@ -20,7 +20,8 @@ from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.errors import ConfigError
 from segue.models.session_knn import model as session_knn
-from segue.models.session_knn.config import item_weight, match_weight
+from segue.nn.neighbours import scoring
+from segue.nn.neighbours.weights import item_weight, match_weight
 
 PLAIN = {"preset": "v_sknn", "weighting": "same", "match_weighting": "same", "idf": 0.0}
 HISTORY = {"length": 20, "history": 50}
@@ -252,7 +253,7 @@ def test_small_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
         batch = worlds.events_of(model, corpus)
         whole = worlds.scores_of(model, batch)
         with monkeypatch.context() as patch:
-            patch.setattr(session_knn, "CELLS_PER_BLOCK", 3)
+            patch.setattr(scoring, "CELLS_PER_BLOCK", 3)
             assert torch.equal(worlds.scores_of(model, batch), whole)
 
 

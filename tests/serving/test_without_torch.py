@@ -90,7 +90,7 @@ def test_the_command_imports_no_torch() -> None:
 
 
 def test_a_model_without_a_form_of_its_own_is_answered_through_torch() -> None:
-    assert isinstance(counting("session_knn", "v_sknn").model, ThroughTorch)
+    assert isinstance(counting("session_knn", "vsknn_ebr").model, ThroughTorch)  # with reminders
 
 
 def copied(folder: Path) -> Path:

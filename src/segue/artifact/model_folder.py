@@ -90,10 +90,10 @@ def write_model(
 
 def write_answers(path: Path, model: SessionModel) -> None:
     """Write what answers without torch need beside the model's arrays, where the model has such a form."""
-    if model.lean_form is None:
+    if model.answering_form is None:
         path.unlink(missing_ok=True)
         return
-    texts = {"format": ANSWERS_FORMAT, "form": model.lean_form, "options": model.config.model_dump_json()}
+    texts = {"format": ANSWERS_FORMAT, "form": model.answering_form, "options": model.config.model_dump_json()}
     with aside(path) as new:
         save_file(_on_cpu(model.derived()), new, metadata=texts)
 

@@ -62,6 +62,11 @@ class SessionModel(ABC):
     lean_form: ClassVar[str | None] = None
     """Form of :mod:`segue.lean` that answers for this model without torch; None: torch answers."""
 
+    @property
+    def answering_form(self) -> str | None:
+        """The lean form that answers for this configuration; a model whose form lacks an option says None for it."""
+        return self.lean_form
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

@@ -15,6 +15,7 @@ FORMS = {
     "item_weights": "segue.lean.item_rows:LeanItemWeights",
     "markov": "segue.lean.markov:LeanMarkov",
     "popularity": "segue.lean.popularity:LeanPopularity",
+    "session_knn": "segue.lean.session_knn:LeanSessionKNN",
 }
 """Name of the form → module and class."""
 

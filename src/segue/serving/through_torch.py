@@ -29,7 +29,7 @@ def answering_of(contents: Contents) -> Answering:
     """The model of a folder, whose seal is checked already. One that could answer without torch, but was stored before
     it could, does so from now on: what its folder lacks is formed here."""
     model = read_model(contents.folder).model
-    if model.lean_form is not None:
+    if model.answering_form is not None:
         with tempfile.TemporaryDirectory(prefix="segue-answers-") as scratch:
             write_answers(Path(scratch) / ANSWERS, model)
             return folder.answering(contents, StoredArrays(Path(scratch) / ANSWERS))

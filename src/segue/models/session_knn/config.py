@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from segue.contract.model import ModelConfig, Overrides
-from segue.data.arrays import FloatArray, IntArray
 from segue.data.batches import Window
+from segue.nn.neighbours.weights import Shape
 from segue.nn.reminders import Reminding
 from segue.settings.search_space import Between, Choice, Space
 from segue.settings.units import Duration, Places
-
-Shape = Literal["same", "div", "quadratic", "log", "exp"]
 
 
 class SessionKNNConfig(ModelConfig):
@@ -68,42 +65,6 @@ class SessionKNNConfig(ModelConfig):
         if asked and "window" in info.data and not info.data["window"].history:
             raise ValueError("the user's earlier items are looked at with window.history above 0")
         return asked
-
-
-def item_weight(shape: Shape, scale: float, place: IntArray, length: IntArray) -> FloatArray:
-    """Weight of each item of a running session of `length` items; `place` from 1. Shapes: all [n]."""
-    share: FloatArray = place / length
-    match shape:
-        case "div":
-            return share
-        case "quadratic":
-            return share * share
-        case _:
-            return _by_distance(shape, scale, length - place)
-
-
-def match_weight(shape: Shape, scale: float, place: IntArray, length: IntArray) -> FloatArray:
-    """Weight of a neighbour whose last shared item is at position `place`, from 1, of `length`. Shapes: all [n]."""
-    distance = length - place
-    inverse: FloatArray = 1 / (distance + 1)
-    match shape:
-        case "div":
-            return inverse
-        case "quadratic":
-            return inverse * inverse
-        case "log":
-            return _by_distance(shape, scale, distance + 1)
-        case _:
-            return _by_distance(shape, scale, distance)
-
-
-def _by_distance(shape: Shape, scale: float, distance: IntArray) -> FloatArray:
-    weight: FloatArray = np.ones(len(distance))
-    if shape == "log":
-        weight = 1 / np.log10(distance + 1.7)
-    elif shape == "exp":
-        weight = np.exp(-distance / scale)
-    return weight
 
 
 _V_SKNN: dict[str, Any] = {"k": 100, "sample": 1000, "idf": 1.0}

@@ -5,35 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from segue.contract.model import Need, Overrides, SessionModel
-from segue.data import arrays, tensors
-from segue.data.arrays import FloatArray, IntArray, blocks, offsets_of
+from segue.data import tensors
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
 from segue.data.stored import Layout
-from segue.models.session_knn.config import (
-    PRESETS,
-    SPACE,
-    SPACES,
-    SessionKNNConfig,
-    item_weight,
-    match_weight,
-)
-from segue.models.session_knn.index import Running, SessionIndex, Shared
+from segue.models.session_knn.config import PRESETS, SPACE, SPACES, SessionKNNConfig
 from segue.models.session_knn.reminders import reminders_by_age
+from segue.models.session_knn.stored import index_of, stored
 from segue.nn.encoding import Added, ScoreParts
+from segue.nn.neighbours.index import Running, SessionIndex
+from segue.nn.neighbours.scoring import Neighbours, Rules
 from segue.nn.popularity import relative_popularity
 from segue.nn.reminders import added_reminders, parts_of
 from segue.settings.search_space import Space
-from segue.settings.units import milliseconds
-
-DIGITS = 12
-CELLS_PER_BLOCK = 2**19
-"""Bound on the items of sessions that are processed together; each takes about 100 bytes."""
+from segue.system.json_files import typed
 
 
 class SessionKNN(SessionModel):
@@ -60,13 +49,18 @@ class SessionKNN(SessionModel):
     presets: ClassVar[Mapping[str, Overrides]] = PRESETS
     space: ClassVar[Space] = SPACE
     spaces: ClassVar[Mapping[str, Space]] = SPACES
+    lean_form: ClassVar[str | None] = "session_knn"
 
     def __init__(self, config: SessionKNNConfig) -> None:
         super().__init__(config)
-        self._index: SessionIndex
-        self._item_factor: FloatArray
+        self._neighbours: Neighbours
         self._fill = torch.zeros(0, dtype=torch.float64)
         self._support: dict[str, Tensor] = {}
+
+    @property
+    def answering_form(self) -> str | None:
+        """None with reminders, which only torch computes."""
+        return self.lean_form if self.config.remind is None else None
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -82,7 +76,7 @@ class SessionKNN(SessionModel):
         index = SessionIndex.of(corpus.train, corpus.n_items)
         counted = self.config.idf_counts == "events"
         events = {"events": torch.from_numpy(corpus.item_support)} if counted else {}
-        self.restore({**index.arrays(), "fill": fill, **events}, corpus.n_items, corpus.n_users)
+        self.restore({**stored(index), "fill": fill, **events}, corpus.n_items, corpus.n_users)
 
     def scores(self, batch: Batch) -> Tensor:
         """Scores of all items, [events, items] float64."""
@@ -104,34 +98,29 @@ class SessionKNN(SessionModel):
 
     def arrays(self) -> dict[str, Tensor]:
         """The sessions, the fill, and the events of each item where they count."""
-        return {**self._index.arrays(), "fill": self._fill, **self._support}
+        return {**stored(self._neighbours.index), "fill": self._fill, **self._support}
 
     def restore(self, arrays: Mapping[str, Tensor], n_items: int, n_users: int) -> None:
         """Take back what :meth:`arrays` returned."""
         counted = self.config.idf_counts == "events"
         events = {"events": Layout(torch.int64, (n_items,), 0)} if counted else {}
-        self._index = SessionIndex.from_arrays(arrays, n_items, fill=Layout(torch.float64, (n_items,)), **events)
+        index = index_of(arrays, n_items, fill=Layout(torch.float64, (n_items,)), **events)
         self._fill = arrays["fill"]
         self.n_items, self.n_users = n_items, n_users
         self._support = {name: arrays[name] for name in events}
-        counts = [events.numpy() for events in self._support.values()]
-        frequency = counts[0] if counts else np.bincount(self._index.item, minlength=n_items)
-        self._item_factor = 1 + self.config.idf * np.log(len(self._index) / np.maximum(frequency, 1))
+        support = arrays["events"].numpy() if counted else None
+        rules = typed(Rules, self.config.model_dump())
+        self._neighbours = Neighbours.of(index, rules, support, n_items, n_users)
 
     def statistics(self) -> dict[str, Any]:
         """Number of sessions that can be neighbours, and of the items they hold."""
-        return {"sessions": len(self._index), "items_in_sessions": len(self._index.item)}
+        index = self._neighbours.index
+        return {"sessions": len(index), "items_in_sessions": len(index.item)}
 
     def _of_neighbours(self, batch: Batch) -> Tensor:
         """Scores from the neighbours alone, [events, items] float64 on the CPU."""
         time, user = batch.time.cpu().numpy(), batch.user[batch.row].cpu().numpy()
-        scores = torch.zeros(len(batch), self.n_items, dtype=torch.float64)
-        running = self._running(batch)
-        for shared in self._index.shared(running, time, self.config.sample, CELLS_PER_BLOCK):
-            sim = self._similarity(running, shared, time, user)
-            near = _largest(shared.event, sim, self.config.k)
-            self._add(scores, running, shared.take(near), sim[near])
-        return scores
+        return torch.from_numpy(self._neighbours.scores(self._running(batch), time, user))
 
     def _running(self, batch: Batch) -> Running:
         """The prefixes, the short ones preceded by the user's last items."""
@@ -146,45 +135,7 @@ class SessionKNN(SessionModel):
         source = torch.where(place < 0, behind[event] + cell, (batch.row * batch.items.shape[1])[event] + place)
         item = torch.cat([batch.items.flatten(), history.items])[source]
         length = (before + own)[event]
-        columns = [column.cpu().numpy() for column in (event, item, cell + 1, length)]
-        once = np.unique((columns[0] * self.n_items + columns[1])[::-1], return_index=True)[1]
-        last = np.sort(len(cell) - 1 - once)
-        of_event, which, at, whole = (column[last] for column in columns)
-        weight = item_weight(self.config.weighting, self.config.spw, at, whole)
-        return Running(of_event, which, at, whole, weight)
-
-    def _similarity(self, running: Running, shared: Shared, time: IntArray, user: IntArray) -> FloatArray:
-        """Similarity of every pair, [n]."""
-        config, index = self.config, self._index
-        squared = np.square(running.weight) if config.cosine else np.ones(len(running.event))
-        norm = np.bincount(running.event, weights=squared, minlength=len(time))
-        sim = shared.weight / (np.sqrt(norm) if config.cosine else norm)[shared.event]
-        if config.cosine:
-            sim /= np.sqrt(index.lengths)[shared.session]
-        sim = _rounded(sim)
-        if config.boost:
-            whose = user[shared.event]
-            sim[(whose < self.n_users) & (index.user[shared.session] == whose)] *= 1 + config.boost
-        if config.snh is not None:
-            sim *= np.exp((index.end[shared.session] - time[shared.event]) / milliseconds(config.snh))
-        return sim
-
-    def _add(self, scores: Tensor, running: Running, near: Shared, sim: FloatArray) -> None:
-        """Add, in place, what each neighbour gives to its items."""
-        config, index = self.config, self._index
-        place, length = running.place[near.last], running.length[near.last]
-        given = sim * match_weight(config.match_weighting, config.ipw, place, length)
-        for part in blocks(index.lengths[near.session], CELLS_PER_BLOCK):
-            session = near.session[part]
-            cell, pair = arrays.spans(index.offsets[session], index.lengths[session])
-            item, value = index.item[cell], given[part][pair]
-            if config.inh is not None:
-                anchor = near.furthest if config.anchor == "neighbour" else near.place
-                value *= np.exp(-np.abs(index.place[cell] - anchor[part][pair]) / config.inh)
-            if config.idf:
-                value *= self._item_factor[item]
-            cells = torch.from_numpy(near.event[part][pair] * self.n_items + item)
-            scores.view(-1).index_add_(0, cells, torch.from_numpy(value))
+        return self._neighbours.running(*(column.cpu().numpy() for column in (event, item, cell + 1, length)))
 
     def _normalise(self, scores: Tensor) -> None:
         """Divide, in place, by the largest score of each event, and multiply by the weight of the base."""
@@ -197,35 +148,6 @@ class SessionKNN(SessionModel):
         if self.config.remind_by == "age":
             return reminders_by_age(batch, self._running(batch), self.config, self.n_items)
         return added_reminders(batch, self.config.remind, self.config.window.history, self.n_items)
-
-
-def _rounded(values: FloatArray) -> FloatArray:
-    """Round to DIGITS significant digits: equal fractions must be equal floats, or the last bit breaks their tie."""
-    mantissa, exponent = np.frexp(values)
-    rounded: FloatArray = np.ldexp(np.round(mantissa, DIGITS), exponent)
-    return rounded
-
-
-def _largest(event: IntArray, sim: FloatArray, k: int) -> IntArray:
-    """Indices of the k largest pairs of each event, ties to the later one; `event` ascending."""
-    count = np.bincount(event)
-    place = np.arange(len(event)) - offsets_of(count)[event]
-    crowded = np.flatnonzero(count > k)
-    smallest = np.zeros(len(count))  # of those that stay
-    if len(crowded):
-        row = np.full(len(count), -1)
-        row[crowded] = np.arange(len(crowded))
-        inside = row[event] >= 0
-        dense = np.zeros((len(crowded), int(count.max())))
-        dense[row[event[inside]], place[inside]] = sim[inside]
-        smallest[crowded] = np.partition(dense, -k, axis=1)[:, -k]
-    above = sim > smallest[event]
-    tied = np.flatnonzero(sim == smallest[event])
-    room = k - np.bincount(event[above], minlength=len(count))
-    whose = event[tied]
-    behind = np.cumsum(np.bincount(whose, minlength=len(count)))[whose] - np.arange(len(tied))
-    above[tied[behind <= room[whose]]] = True
-    return np.flatnonzero(above)
 
 
 Model = SessionKNN

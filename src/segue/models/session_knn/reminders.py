@@ -13,8 +13,8 @@ from torch import Tensor
 from segue.data.batches import Batch, History
 from segue.data.tensors import find, spans
 from segue.models.session_knn.config import SessionKNNConfig
-from segue.models.session_knn.index import Running
 from segue.nn.encoding import Added
+from segue.nn.neighbours.index import Running
 from segue.settings.units import milliseconds
 
 

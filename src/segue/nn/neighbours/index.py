@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from segue.data.arrays import FloatArray, IntArray, blocks, offsets_of, spans
-from segue.data.checks import LATEST
 from segue.data.corpus import Sessions
-from segue.data.stored import Layout, check_arrays, check_rows
 
 
 class Running(NamedTuple):
@@ -80,34 +76,13 @@ class SessionIndex:
             user=sessions.user,
         )
 
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Tensor], n_items: int, **beside: Layout) -> Self:
-        """Take back what :meth:`arrays` returned.
-
-        Args:
-            beside: the arrays that stand beside these.
-
-        Raises ValueError when an array has another form, or there are others.
-        """
-        own = {
-            "offsets": Layout(torch.int64, (None,)),
-            "item": Layout(torch.int32, (None,), 0, n_items - 1),
-            "place": Layout(torch.int32, (None,), 1),
-            "end": Layout(torch.int64, (None,), -LATEST, LATEST),
-            "user": Layout(torch.int32, (None,), 0),
-        }
-        check_arrays(arrays, {**own, **beside})
-        check_rows(arrays, "offsets", "item", "place")
-        sessions = len(arrays["offsets"]) - 1
-        if not (len(arrays["end"]) == len(arrays["user"]) == sessions):
+    def check(self) -> None:
+        """Raises ValueError where the arrays, whoever wrote them, are not of the same sessions in order."""
+        sessions = len(self.offsets) - 1
+        if not (len(self.end) == len(self.user) == sessions):
             raise ValueError(f"the arrays 'end' and 'user' are not of the {sessions:,} sessions in 'offsets'")
-        if bool((arrays["end"].diff() < 0).any()):
+        if (np.diff(self.end) < 0).any():
             raise ValueError("the sessions are not in the order of their ends")
-        return cls(*(arrays[name].numpy() for name in cls.__annotations__))
-
-    def arrays(self) -> dict[str, Tensor]:
-        """Everything that has to be stored, as tensors."""
-        return {name: torch.from_numpy(getattr(self, name)) for name in type(self).__annotations__}
 
     def __len__(self) -> int:
         return len(self.end)

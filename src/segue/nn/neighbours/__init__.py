@@ -1,0 +1,1 @@
+"""Past sessions as neighbours of a running one, without torch: training and answers read the same definition."""
