@@ -130,8 +130,8 @@ def main() -> None:
 {drawn.words} Made by `benchmarks/predecessor.py {command}`.
 
 {events:,} test events of {users:,} users, the same for both commits. Each trained with the defaults that preset `segue`
-had at its time, on train + validation; % over events, mean of {chosen.seeds} seeds; the intervals are of 95 %, whole users drawn
-with replacement. The last columns are processor seconds of the whole command, on one thread.
+had at its time, on train + validation; % over events, mean of {chosen.seeds} seeds; the intervals are of 95 %, whole
+users drawn with replacement. The last columns are processor seconds of the whole command, on one thread.
 
 {markdown.table(shown)}
 """
