@@ -150,8 +150,8 @@ class Service:
         if asked.session is not None:
             going_on = current(cut.of(self.store.of_session(asked.session, limit), now), asked.session)
             about = [] if going_on else [f"session '{asked.session}' has no live events, or has ended"]
-        own = counts.own(going_on.name) if counts is not None and going_on else ()
-        running = Running(own, going_on.start if going_on else None, past, bool(of_user))
+        own = counts.own(going_on.name) if counts is not None and going_on else ((), ())
+        running = Running(*own, going_on.start if going_on else None, past, bool(of_user))
         items: Sequence[str] = going_on.items if going_on else ()
         time = going_on.end if going_on else now if past or counts is not None else None
         if asked.items is not None:

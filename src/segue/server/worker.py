@@ -58,6 +58,7 @@ class Specification(Config):
     token_file: Path | None = None
     settings: ServerSettings = ServerSettings()
     live: bool = False
+    live_weights: Path | None = None
     number: int = 0
     listening: int
     line: int
@@ -70,6 +71,7 @@ class _Models:
     folder: Path
     service: Service
     live: bool
+    live_weights: Path | None
     loaded: Engine | None = None
 
     async def load(self) -> str:
@@ -78,7 +80,7 @@ class _Models:
         return self.loaded.version
 
     def _loaded(self) -> Engine:
-        engine = Engine(self.folder, live=self.live)
+        engine = Engine(self.folder, live=self.live, live_weights=self.live_weights)
         self.service.begin(engine)
         return engine
 
@@ -119,7 +121,7 @@ async def _work(given: Specification) -> None:
         line.send(say="failed", why=str(error))
         await line.hang_up()
         sys.exit(2)
-    models = _Models(given.model, service, given.live)
+    models = _Models(given.model, service, given.live, given.live_weights)
     ending = asyncio.Event()
     control = Control(line, models.load, models.swap, models.drop, ending.set)
     answering, writer = Answering(service), Writer(service.store)
@@ -147,7 +149,7 @@ async def _work(given: Specification) -> None:
 
 def _opened(given: Specification) -> tuple[Service, Tokens]:
     """The model, the store and the tokens. Raises UserMistake."""
-    engine = Engine(given.model, live=given.live)
+    engine = Engine(given.model, live=given.live, live_weights=given.live_weights)
     store = MeasuredStore(open_store(given.store, given.state, given.settings))
     metrics.model(engine.version)
     gc.collect()

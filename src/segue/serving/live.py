@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from segue.errors import ConfigError
 from segue.lean.hg_gnn import LeanHGGNN
 from segue.lean.live.model import LiveHGGNN
+from segue.lean.live.weights import LiveWeights
 from segue.lean.model import Floats
 from segue.serving.recommender import Recommender
 
@@ -19,10 +21,13 @@ MOST_NEW = 20_000
 class LiveRecommender(Recommender):
     """A recommender over a memory of its own; the model that it was made from stays as it is.
 
-    Raises ConfigError for a model without a memory of counts.
+    Args:
+        weights: file of what earlier live events have taught, see :class:`segue.lean.live.weights.LiveWeights`.
+
+    Raises ConfigError for a model without a memory of counts, and for weights that do not fit it.
     """
 
-    def __init__(self, base: Recommender) -> None:
+    def __init__(self, base: Recommender, weights: Path | None = None) -> None:
         if not isinstance(base.model, LeanHGGNN) or base.model.counts is None:
             title = base.artifact.settings.model.name
             raise ConfigError(
@@ -30,6 +35,8 @@ class LiveRecommender(Recommender):
                 " train a model of preset segue or memory"
             )
         self.live: LiveHGGNN = LiveHGGNN(base.model, base.artifact.history)
+        if weights is not None:
+            self.live.weigh(LiveWeights.read(weights, self.live.options))
         super().__init__(base.artifact, self.live)
 
     def number(self, item: str) -> int | None:

@@ -1,8 +1,9 @@
-"""What is popular at a time, where the log goes on: the periods of train, and those since."""
+"""What is popular at a time, where the log goes on: the periods of train, those since, and the one that goes on."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ class _Standing:
 
 
 class LivePeriods:
-    """Decayed counts of train and live events, closed period by period.
+    """Decayed counts of train and live events, closed period by period; and with the period that goes on.
 
     R(t, i) is that of :class:`segue.models.hg_gnn.memory.tables.PopularityByPeriod`. It follows from the events and the
     time alone, whatever was asked before; counts of some times are kept, so that another one is reached from the one
@@ -78,6 +79,27 @@ class LivePeriods:
         if standing.largest is None:
             standing.largest = largest(standing.state, self._top)
         return standing.largest
+
+    def with_open(self, time: int, own: Iterable[tuple[int, int]] = ()) -> tuple[npt.NDArray[Any], FloatArray]:
+        """Items popular at `time` (epoch ms), the live events of the period that it lies in included.
+
+        R'(t, i) = R(t, i) 2^(-(t - b) / half-life) + live events of i in the period, which began at b: so R' becomes R
+        when the period is closed. `own`: item and time of the events of a running session, which do not count here.
+        """
+        period, (items, values) = self._period_of(time), self.at(time)
+        happened = self._since.get(period)
+        if happened is None:
+            return items, values
+        others = happened - Counter(item for item, at in own if self._period_of(at) == period)
+        if not others:
+            return items, values
+        passed = min(max(time / self._period - self._start - period, 0.0), 1.0)
+        # What is among the first then was so before, or is among what happened: closed counts all decay alike.
+        both = np.union1d(items, np.array(list(others), dtype=np.int64))
+        state = np.array([others[item] for item in both.tolist()], dtype=np.float64)
+        state[both.searchsorted(items)] += values * self._decay**passed
+        places, counts = largest(state, self._top)
+        return both[places], counts
 
     def _period_of(self, time: int) -> int:
         return max(time // self._period - self._start, 0)
