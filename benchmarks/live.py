@@ -209,7 +209,8 @@ def page(results: dict[str, Any]) -> str:
         parts.append(
             f"## {result['title']}\n\n{result['users']:,} users were drawn; trained on {result['trained_events']:,}"
             f" events, then {result['played_events']:,} events of {days:.1f} days were played;"
-            f" {result['weights']['events']:,} events before had taught the live weights. Made by `{result['command']}` at"
+            f" {result['weights']['events']:,} events before had taught the live weights. Made by"
+            f" `{result['command']}` at"
             f" commit {result['commit']}.\n\n" + "\n".join(lines) + f"\n\n![{METRIC} over time](live-{name}.svg)"
         )
     return "\n\n".join(parts)
