@@ -92,9 +92,11 @@ class LiveHGGNN(LeanHGGNN):
         for periods in self._periods.values():
             periods.add(item, time, sign)
 
-    def view(self, own: IntArray, own_times: IntArray) -> View:
-        """The counts without those of a running session: its items, and when each happened, epoch ms."""
-        return View(self._stored, self._overlay, self._periods, own, own_times, self.options.memory_items)
+    def view(self, own: IntArray, own_times: IntArray | None = None) -> View:
+        """The counts without those of a running session: its items, and when each happened, epoch ms; without times
+        popularity holds them."""
+        happened = list(zip(own.tolist(), own_times.tolist(), strict=True)) if own_times is not None else []
+        return View(self._stored, self._overlay, self._periods, own, happened, self.options.memory_items)
 
     def relations_to(self, item: int, sources: IntArray) -> list[str | None]:
         """The first relation of the graph that leads from each of `sources` to `item`; none to a new item."""

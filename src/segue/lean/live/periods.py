@@ -86,20 +86,18 @@ class LivePeriods:
         R'(t, i) = R(t, i) 2^(-(t - b) / half-life) + live events of i in the period, which began at b: so R' becomes R
         when the period is closed. `own`: item and time of the events of a running session, which do not count here.
         """
-        period, (items, values) = self._period_of(time), self.at(time)
-        happened = self._since.get(period)
-        if happened is None:
-            return items, values
+        period, closed = self._period_of(time), self.at(time)
+        happened = self._since.get(period, Counter())
         others = happened - Counter(item for item, at in own if self._period_of(at) == period)
         if not others:
-            return items, values
+            return closed
         passed = min(max(time / self._period - self._start - period, 0.0), 1.0)
-        # What is among the first then was so before, or is among what happened: closed counts all decay alike.
-        both = np.union1d(items, np.array(list(others), dtype=np.int64))
-        state = np.array([others[item] for item in both.tolist()], dtype=np.float64)
-        state[both.searchsorted(items)] += values * self._decay**passed
-        places, counts = largest(state, self._top)
-        return both[places], counts
+        # Closed counts all decay alike, so what is among the largest now was among them or is among what happened.
+        items = np.union1d(closed[0], np.array(list(others), dtype=np.int64))
+        state = self._standing(period).state
+        before = np.where(items < len(state), state[np.minimum(items, len(state) - 1)], 0.0)
+        places, counts = largest(before * self._decay**passed + [others[item] for item in items.tolist()], self._top)
+        return items[places], counts
 
     def _period_of(self, time: int) -> int:
         return max(time // self._period - self._start, 0)

@@ -57,18 +57,18 @@ class View:
     """The counts for one request; its attributes are those of :class:`segue.lean.hg_gnn.tables.Counts`.
 
     Args:
-        own, own_times: items of the running session as they were counted, oldest first, and when (epoch ms).
+        own: items of the running session as they were counted, oldest first. happened: these, each with its time (epoch
+            ms); popularity holds those that are left out here.
         top: items that each item may suggest, and the first one beyond them bounds the others.
     """
 
     def __init__(
-        self, stored: Counts, overlay: Overlay, periods: Mapping[str, LivePeriods], own: IntArray, own_times: IntArray,
-        top: int,
+        self, stored: Counts, overlay: Overlay, periods: Mapping[str, LivePeriods], own: IntArray,
+        happened: Sequence[tuple[int, int]], top: int,
     ) -> None:  # fmt: skip
         self.half_life, self.centre, self.spread = stored.half_life, stored.centre, stored.spread
         self.on: frozenset[MemorySource] = stored.on
         self.top, self._overlay, self._own = top, overlay, own.tolist()
-        happened = list(zip(self._own, own_times.tolist(), strict=True))
         self.periods = {name: _Popular(each, happened) for name, each in periods.items()}
         self.pairs = {name: _Table(self, name) for name in stored.pairs}
 
