@@ -438,9 +438,11 @@ def test_a_server_answers_with_weights_that_live_events_have_taught(tmp_path: Pa
     file.write_text(json.dumps(weights.as_dict()))
 
     def listed(*options: str | Path) -> str:
-        with servers.serving(model, "--live", "--state", tmp_path / "state", *options) as server:
-            with servers.client(server.url) as http:
-                return str(http.post("/v1/recommend", json=asked).json()["items"])
+        with (
+            servers.serving(model, "--live", "--state", tmp_path / "state", *options) as server,
+            servers.client(server.url) as http,
+        ):
+            return str(http.post("/v1/recommend", json=asked).json()["items"])
 
     assert listed("--live-weights", file) != listed()
 
