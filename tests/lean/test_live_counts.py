@@ -201,3 +201,24 @@ def test_scores_are_those_of_the_recounted_model(preset: str) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
     stored = live_worlds.lean(world.model).score(asked).scores
     assert np.abs(found - stored).max() > 0.01  # the live sessions have changed something
+
+
+def test_a_new_item_has_the_vector_of_its_kin_until_a_trained_item_is_beside_it() -> None:
+    world = live_worlds.world("segue")
+    live = LiveHGGNN(live_worlds.lean(world.model), world.corpus.train)
+    own = live_worlds.lean(world.model).vectors[:-1]  # without log share
+
+    def vector() -> IntArray:
+        live.score([request(np.array([1]), 0, BEGINNING)])
+        return live.vectors_of(np.array([ITEMS]))[:-1, 0]
+
+    live.add([ITEMS])
+    assert not vector().any()
+    live.resembles(ITEMS, np.array([3, 5]), np.array([0.25, 0.75], dtype=np.float32))
+    live.add([ITEMS, ITEMS], 1)
+    np.testing.assert_allclose(vector(), 0.25 * own[:, 3] + 0.75 * own[:, 5], rtol=1e-5)
+    live.add([ITEMS, 7])
+    np.testing.assert_allclose(vector(), own[:, 7], rtol=1e-5)
+    live.forget()
+    live.add([ITEMS])
+    assert not vector().any()

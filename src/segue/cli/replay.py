@@ -26,6 +26,9 @@ def replay(
     live_weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What an earlier --learn has learned, for --live.")
     ] = None,
+    live_items: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Names and attributes of items, new ones too, for --live.")
+    ] = None,
     learn: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="With --live, let each event teach the live weights, and write them here."),
@@ -54,9 +57,10 @@ def replay(
     from segue.server.engine import Engine
 
     refuse_unless_live(live, "--live-weights", live_weights)
+    refuse_unless_live(live, "--live-items", live_items)
     refuse_unless_live(live, "--learn", learn)
     overrides = overrides_of(config, set_)
-    engine = Engine(model, live=live, live_weights=live_weights)
+    engine = Engine(model, live=live, live_weights=live_weights, live_items=live_items)
     settings = engine.settings
     policy: Literal["frozen", "rolling"] = history or (
         "rolling" if live or log is not None else settings.evaluation.history

@@ -34,6 +34,9 @@ def serve(
     live_weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What `segue replay --learn` has learned, for --live.")
     ] = None,
+    live_items: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Names and attributes of items, new ones too, for --live.")
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="File of tokens, one per line; events, reload and deletion need one then.")
     ] = None,
@@ -53,6 +56,7 @@ def serve(
     from segue.server.tokens import exposed, read_tokens
 
     refuse_unless_live(live, "--live-weights", live_weights)
+    refuse_unless_live(live, "--live-items", live_items)
     check_store(store)
     settings = read_settings(config)
     read_tokens(token_file)
@@ -65,4 +69,4 @@ def serve(
         plural = "" if workers == 1 else "s"
         out.print(in_one_line(f"{at.address} serves {model}, version {at.version}, {workers} worker{plural}"))
 
-    run(Plan(model, host, port, workers, folder, store, token_file, settings, live, live_weights), ready)
+    run(Plan(model, host, port, workers, folder, store, token_file, settings, live, live_weights, live_items), ready)

@@ -61,16 +61,20 @@ class Engine:
             a model without one.
         live_weights: file of what earlier live events have taught, see :class:`segue.lean.live.weights.LiveWeights`.
             Raises ConfigError where it does not fit.
+        live_items: file with names and attributes of new items, see :class:`segue.serving.kin.Kin`. Raises LogError
+            where it cannot be read.
 
     Attributes:
         counts: what keeps a live memory level with a store, once :meth:`segue.server.service.Service.begin` was called.
     """
 
-    def __init__(self, folder: Path, *, live: bool = False, live_weights: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, live: bool = False, live_weights: Path | None = None, live_items: Path | None = None
+    ) -> None:
         # Taken before the model is read: when the folder is replaced meanwhile, reading notices or a reload follows.
         self.version = version_of(folder)
         loaded = Recommender.load(folder)
-        self.live = LiveRecommender(loaded, live_weights) if live else None
+        self.live = LiveRecommender(loaded, live_weights, live_items) if live else None
         self.counts: LiveCounts | None = None
         self.recommender = self.live or loaded
         artifact = self.recommender.artifact

@@ -59,6 +59,7 @@ class Specification(Config):
     settings: ServerSettings = ServerSettings()
     live: bool = False
     live_weights: Path | None = None
+    live_items: Path | None = None
     number: int = 0
     listening: int
     line: int
@@ -68,10 +69,8 @@ class Specification(Config):
 class _Models:
     """The model that answers, and the one that was loaded to take its place."""
 
-    folder: Path
+    given: Specification
     service: Service
-    live: bool
-    live_weights: Path | None
     loaded: Engine | None = None
 
     async def load(self) -> str:
@@ -80,7 +79,7 @@ class _Models:
         return self.loaded.version
 
     def _loaded(self) -> Engine:
-        engine = Engine(self.folder, live=self.live, live_weights=self.live_weights)
+        engine = _engine(self.given)
         self.service.begin(engine)
         return engine
 
@@ -121,7 +120,7 @@ async def _work(given: Specification) -> None:
         line.send(say="failed", why=str(error))
         await line.hang_up()
         sys.exit(2)
-    models = _Models(given.model, service, given.live, given.live_weights)
+    models = _Models(given, service)
     ending = asyncio.Event()
     control = Control(line, models.load, models.swap, models.drop, ending.set)
     answering, writer = Answering(service), Writer(service.store)
@@ -147,9 +146,14 @@ async def _work(given: Specification) -> None:
         gc.unfreeze()  # libraries written in C++ complain of what is left over
 
 
+def _engine(given: Specification) -> Engine:
+    """The model that is in the folder now."""
+    return Engine(given.model, live=given.live, live_weights=given.live_weights, live_items=given.live_items)
+
+
 def _opened(given: Specification) -> tuple[Service, Tokens]:
     """The model, the store and the tokens. Raises UserMistake."""
-    engine = Engine(given.model, live=given.live, live_weights=given.live_weights)
+    engine = _engine(given)
     store = MeasuredStore(open_store(given.store, given.state, given.settings))
     metrics.model(engine.version)
     gc.collect()

@@ -75,6 +75,7 @@ class LiveHGGNN(LeanHGGNN):
             for name, stored in self._stored.periods.items()
         }
         self._changed: set[int] = set()
+        self._kin: dict[int, tuple[IntArray, Floats]] = {}
 
     def add(self, items: Sequence[int], first: int = 0) -> None:
         """Count the events of a session from place `first` on; those before it were counted. A number from
@@ -86,6 +87,10 @@ class LiveHGGNN(LeanHGGNN):
         """Take a session out of the counts of pairs, which it was added to."""
         self._overlay.take_out(items)
         self._heard(items)
+
+    def resembles(self, item: int, rows: IntArray, weights: Floats) -> None:
+        """Give a new item the weighted mean of trained ones as its vector, until a trained one is beside it."""
+        self._kin[item] = rows, weights
 
     def happened(self, item: int, time: int, sign: int = 1) -> None:
         """Count an event of an item where popularity is counted, or take one out with `sign` -1."""
@@ -136,6 +141,7 @@ class LiveHGGNN(LeanHGGNN):
             return
         items = np.array(sorted(self._changed))
         means = {item: neighbours(self._overlay, item, self.trained_items) for item in items.tolist()}
+        means |= {item: self._kin[item] for item, (rows, _) in means.items() if not len(rows) and item in self._kin}
         for table in self._grown.values():
             table.set(items, means)
         if self.options.popularity:
