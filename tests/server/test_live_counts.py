@@ -223,6 +223,9 @@ def test_an_answer_does_not_rest_on_its_own_session_but_on_all_others() -> None:
     others, _ = engine.scores(asked, as_another)
     numbers = [engine.live.number(item) for item in known.running.own]
     engine.live.take_out([number for number in numbers if number is not None])
+    for number, at in zip(numbers, known.running.own_times, strict=True):
+        assert number is not None
+        engine.live.happened(number, at, -1)
     without, _ = engine.scores(asked, as_another)
     np.testing.assert_allclose(found, without, rtol=1e-6)
     assert np.abs(found - others).max() > 0.01

@@ -26,6 +26,16 @@ class _Standing:
     largest: tuple[npt.NDArray[Any], FloatArray] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Open:
+    """A period that goes on: items in ascending order, their counts when it began, and their events in it."""
+
+    period: int
+    items: IntArray
+    closed: FloatArray
+    counts: FloatArray
+
+
 class LivePeriods:
     """Decayed counts of train and live events, closed period by period; and with the period that goes on.
 
@@ -53,6 +63,7 @@ class LivePeriods:
         # may go on after it, so the counts before it are always kept: no later event changes them.
         self._kept: dict[int, _Standing] = {}
         self._trained = self._train.periods - 1
+        self._open: _Open | None = None  # of the period that was asked for last, until something happens
 
     def add(self, item: int, time: int, sign: int = 1) -> None:
         """Count one event; with `sign` -1 take one out that was counted."""
@@ -65,7 +76,7 @@ class LivePeriods:
             del self._since[period]
         if len(found) <= 1:  # the period may have come, or gone
             self._span = (min(self._since, default=0), max(self._since, default=-1) + 1)
-        self._n_items = max(self._n_items, item + 1)
+        self._n_items, self._open = max(self._n_items, item + 1), None
         for closed in [closed for closed in self._kept if closed > period]:
             del self._kept[closed]
 
@@ -86,18 +97,30 @@ class LivePeriods:
         R'(t, i) = R(t, i) 2^(-(t - b) / half-life) + live events of i in the period, which began at b: so R' becomes R
         when the period is closed. `own`: item and time of the events of a running session, which do not count here.
         """
-        period, closed = self._period_of(time), self.at(time)
-        happened = self._since.get(period, Counter())
-        others = happened - Counter(item for item, at in own if self._period_of(at) == period)
-        if not others:
-            return closed
+        period = self._period_of(time)
+        if period not in self._since:
+            return self.at(time)
+        if self._open is None or self._open.period != period:
+            self._open = self._opened(time, period)
+        items, counts = self._open.items, self._open.counts.copy()
+        for item in [item for item, at in own if self._period_of(at) == period and item in self._since[period]]:
+            counts[items.searchsorted(item)] -= 1
+        if not counts.any():
+            return self.at(time)
         passed = min(max(time / self._period - self._start - period, 0.0), 1.0)
-        # Closed counts all decay alike, so what is among the largest now was among them or is among what happened.
-        items = np.union1d(closed[0], np.array(list(others), dtype=np.int64))
+        places, values = largest(self._open.closed * self._decay**passed + counts, self._top)
+        return items[places], values
+
+    def _opened(self, time: int, period: int) -> _Open:
+        """What can be among the largest in a period: closed counts all decay alike, so it was so before or happened."""
+        happened = self._since[period]
+        new = np.fromiter(happened, dtype=np.int64, count=len(happened))
+        items = np.union1d(self.at(time)[0], new)
+        counts = np.zeros(len(items))
+        counts[items.searchsorted(new)] = np.fromiter(happened.values(), dtype=np.float64, count=len(happened))
         state = self._standing(period).state
-        before = np.where(items < len(state), state[np.minimum(items, len(state) - 1)], 0.0)
-        places, counts = largest(before * self._decay**passed + [others[item] for item in items.tolist()], self._top)
-        return items[places], counts
+        closed = np.where(items < len(state), state[np.minimum(items, len(state) - 1)], 0.0)
+        return _Open(period, items, closed, counts)
 
     def _period_of(self, time: int) -> int:
         return max(time // self._period - self._start, 0)
