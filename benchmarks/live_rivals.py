@@ -116,15 +116,16 @@ RIVALS: dict[str, Callable[[float], Rival]] = {
 
 def play_rival(
     rival: Rival, before: Stream, stream: Stream, gap: int, *, masked: bool, drop_repeats: bool
-) -> tuple[IntArray, IntArray]:
-    """Ranks and times of the measured events, as :func:`segue.replay.run.play` gives them.
+) -> tuple[IntArray, IntArray, int]:
+    """Ranks and times of the measured events, as :func:`segue.replay.run.play` gives them; and how many were of an item
+    that had not been seen.
 
     The events of `before` are taken without being measured. Equal scores count against the rival; items that it does
     not score tie behind all others with each other but for their popularity.
     """
     running: dict[str, tuple[int, Session]] = {}
     popularity: Counter[str] = Counter()
-    ranks, times = [], []
+    ranks, times, unseen = [], [], 0
     for part, counts in ((before, False), (stream, True)):
         running.clear()  # a session that goes on at that moment begins anew, as in a server that starts then
         for event in part.events:
@@ -138,11 +139,12 @@ def play_rival(
                 barred = session if masked else []
                 ranks.append(_rank(rival.scores(session, event.time), popularity, event.item, barred))
                 times.append(event.time)
+                unseen += event.item not in popularity
             rival.take(session, event.item, event.time)
             popularity[event.item] += 1
             session.append(event.item)
             running[event.session] = (event.time, session)
-    return np.array(ranks), np.array(times)
+    return np.array(ranks), np.array(times), unseen
 
 
 def _rank(scores: dict[str, float], popularity: Counter[str], target: str, barred: Session) -> int:

@@ -4,7 +4,7 @@
 
 Every request has the time that it was due; its latency counts from then, so that a server which falls behind cannot
 hide it. The generator is a process of its own on the same machine; its share of a processor is printed. `healthz` at
-the same rates is the floor: what HTTP costs here without a model.
+the same rates is the floor: what HTTP costs here without a model. The last rows are of a server with ``--live``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ KINDS = {
     "healthz": "GET /healthz",
     "recommend": "POST /v1/recommend",
     "both": "half recommendations, half events",
+    "live": "half recommendations, half events, --live",
 }
+LIVE = ("live",)
+"""Kinds that are offered to a server that counts live; the others to one that does not."""
 WANTED = {("recommend", 500): "p50 3, p99 10", ("recommend", 1_000): "p99 25", ("both", 1_000): "p99 25"}
 _LATE = 5.0
 """Seconds after the last due time when what is not answered counts as an error."""
@@ -112,7 +115,7 @@ def requests_of(kind: str, model: Path) -> list[bytes]:
         user = loaded.known_users.ids[found.user[session]]
         asked = {"user": user, "items": items[: int(random.integers(1, len(items) + 1))]}
         bodies.append(_post("/v1/recommend", asked))
-        if kind == "both":
+        if kind in ("both", "live"):
             bodies.append(_post("/v1/events", {"user": user, "session": f"s{session}", "item": items[-1]}))
     return bodies
 
@@ -144,11 +147,11 @@ def resident_mib(processes: Sequence[int]) -> float:
 
 
 def measured(
-    address: str, supervisor: int, model: Path, seconds: float, note: Callable[[str], None]
+    address: str, supervisor: int, model: Path, seconds: float, kinds: Sequence[str], note: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """All kinds at all rates."""
+    """Some kinds at all rates."""
     processes, rows = workers_of(supervisor), []
-    for kind in KINDS:
+    for kind in kinds:
         machine.measure(offered, address, kind, 50, 2.0, str(model))  # warm
         for rate in RATES:
             before = processor_seconds(processes)
@@ -176,38 +179,35 @@ def picture(rows: list[dict[str, Any]]) -> str:
     return charts.svg(chart.properties(width=520, height=260).to_dict())
 
 
-def main() -> None:
-    """Start the server, offer requests, write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--workers", type=int, default=1)
-    chosen = parser.parse_args()
+def served(model: Path, workers: int, seconds: float, kinds: Sequence[str], *options: str) -> tuple[float, list[Any]]:
+    """Start a server with some options and offer it requests of some kinds: seconds until it was ready, and rows."""
     with tempfile.TemporaryDirectory(prefix="segue-bench-") as state:
         began = time.perf_counter()
         config = Path(state) / "server.toml"
         config.write_text("[server]\nlog_requests = false\n", encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "segue",
-            "serve",
-            str(chosen.model),
-            "--port",
-            "0",
-            "--state",
-            f"{state}/state",
-        ]
-        command += ["--workers", str(chosen.workers), "--config", str(config)]
+        command = [sys.executable, "-m", "segue", "serve", str(model), "--port", "0", "--state", f"{state}/state"]
+        command += ["--workers", str(workers), "--config", str(config), *options]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             line = server.stdout.readline()
             ready = time.perf_counter() - began
             try:
                 note = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
-                rows = measured(line.split()[0], server.pid, chosen.model, chosen.seconds, note)
+                return ready, measured(line.split()[0], server.pid, model, seconds, kinds, note)
             finally:
                 server.terminate()
+
+
+def main() -> None:
+    """Start the servers, offer requests, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--workers", type=int, default=1)
+    chosen = parser.parse_args()
+    frozen = [kind for kind in KINDS if kind not in LIVE]
+    ready, rows = served(chosen.model, chosen.workers, chosen.seconds, frozen)
+    rows += served(chosen.model, chosen.workers, chosen.seconds, LIVE, "--live")[1]
     columns = {
         "kind": "", "rate": ",.0f", "answered": ",.0f", "p50_ms": ".1f", "p90_ms": ".1f", "p99_ms": ".1f",
         "errors": ",.0f", "server": ".2f", "generator": ".2f", "mib": ",.0f", "wanted_ms": "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -105,6 +106,25 @@ def test_live_counts_learn_a_new_item_from_its_first_session_on() -> None:
     assert live.rank[0] > 20
     assert live.rank[11] <= live.rank[1:].min() <= 20
     assert kept.rank.min() > 20
+
+
+def test_a_replay_that_learns_measures_before_it_learns_and_what_was_learned_serves_another_engine(
+    tmp_path: Path,
+) -> None:
+    folder = model("memory", "global_time")
+    engine = Engine(folder, live=True)
+    stream = of_test_part(engine.recommender.artifact, with_validation=False)
+    plain = play(Engine(folder, live=True), stream)
+    learning = play(engine, stream, learn=True)
+    assert engine.live is not None
+    weights = engine.live.live.weights
+    assert weights.events == len(learning.rank) - learning.unknown > 100
+    order = np.argsort(learning.time, kind="stable")
+    assert learning.rank[order[0]] == plain.rank[order[0]]  # nothing was learned before the first
+    assert learning.rank.tolist() != plain.rank.tolist()
+    file = tmp_path / "weights.json"
+    file.write_text(json.dumps(weights.as_dict()))
+    assert play(Engine(folder, live=True, live_weights=file), stream).rank.tolist() != plain.rank.tolist()
 
 
 def test_rows_that_are_no_events_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,9 @@ import small_logs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segue.cli.options import refuse_unless_live
 from segue.errors import ConfigError
+from segue.lean.live.model import LiveHGGNN
 from segue.server.answers import Recommendation
 from segue.server.bodies import Recommend
 from segue.server.counting import LiveCounts, window_start
@@ -96,7 +100,7 @@ CLICKS = [
     click("far", "new3", 2), click("far", "new4", 3), click("near", "new2", 4), click("near", "new3", 5),
     click("v", "b7", 6), click("v", "new2", 7),
 ]  # fmt: skip
-"""`far` and `near` hold new items alone, which `v` makes known, one after the other."""
+"""`far` and `near` hold new items alone."""
 
 
 def test_all_readers_of_a_store_count_the_same_and_so_does_one_that_starts_later(opening: Opening) -> None:
@@ -116,8 +120,8 @@ def test_all_readers_of_a_store_count_the_same_and_so_does_one_that_starts_later
     assert seen(of_late)["transition first1"].get("b7") == wanted["transition first1"].get("b7", 0) + 2
     assert seen(of_late)["transition b7"]["new"] == 1
     assert seen(of_late)["transition new"] == {"first3": 1}
-    assert seen(of_late)["transition new3"] == {"new4": 1}  # known by way of two other sessions
-    assert "unheard" not in seen(of_late)["support"]  # nothing known is beside it
+    assert seen(of_late)["transition new3"] == {"new4": 1}  # both are new
+    assert seen(of_late)["support"]["unheard"] == 1  # nothing known is beside it
 
 
 def test_a_forgotten_user_leaves_no_count_and_new_items_go_with_them(opening: Opening) -> None:
@@ -215,10 +219,13 @@ def test_an_answer_does_not_rest_on_its_own_session_but_on_all_others() -> None:
     known = answering.known(engine, asked)
     assert known.running.own == ["first1", "b7", "first1"]
     found, _ = engine.scores(asked, known)
-    as_another = replace(known, running=replace(known.running, own=()))
+    as_another = replace(known, running=replace(known.running, own=(), own_times=()))
     others, _ = engine.scores(asked, as_another)
     numbers = [engine.live.number(item) for item in known.running.own]
     engine.live.take_out([number for number in numbers if number is not None])
+    for number, at in zip(numbers, known.running.own_times, strict=True):
+        assert number is not None
+        engine.live.happened(number, at, -1)
     without, _ = engine.scores(asked, as_another)
     np.testing.assert_allclose(found, without, rtol=1e-6)
     assert np.abs(found - others).max() > 0.01
@@ -228,8 +235,9 @@ def test_a_new_item_is_recommended_from_its_first_transition_on_and_explained() 
     time = now() + 60_000 * 10
     store = MemoryStore()
     answering = service(store, time)
-    store.append([[click("s", "fresh", 0)]])
     assert "fresh" not in scores(answering, items=["first1"])
+    store.append([[click("s", "fresh", 0)]])
+    assert "fresh" in scores(answering, items=["first1"])  # by its popularity alone
     store.append([[click("s", "first1", -1), click("t", "first1", 2), click("t", "fresh", 3)]])
     found = answer(answering, items=["first1"], k=100, explain=True)
     places = [each.item for each in found.items]
@@ -351,3 +359,100 @@ def test_a_store_that_goes_away_while_it_is_read_counts_nothing_twice(monkeypatc
     whole.append([CLICKS])
     _, wanted = counts_of(whole)
     assert seen(of) == seen(wanted)
+
+
+def test_requests_that_wait_together_are_scored_together_and_get_what_each_gets_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()
+    store.append([[event for event in CLICKS if event.time < now() + 60_000 * 60]])
+    answering = service(store, now() + 60_000 * 10)
+    asked = [Recommend(session=session) for session in ("s", "t", "u", "v")]
+    alone = [answering.recommend_all(answering.engine, [each])[0] for each in asked]
+    scored, score = [], LiveHGGNN.score
+    monkeypatch.setattr(LiveHGGNN, "score", lambda self, each: scored.append(len(each)) or score(self, each))
+    together = answering.recommend_all(answering.engine, asked)
+    assert scored == [4]
+    for one, other in zip(alone, together, strict=True):
+        assert isinstance(one, Recommendation)
+        assert isinstance(other, Recommendation)
+        assert [each.item for each in one.items] == [each.item for each in other.items]
+        assert [each.score for each in one.items] == pytest.approx([each.score for each in other.items], rel=1e-5)
+
+
+def test_an_event_that_comes_while_requests_are_read_does_not_vouch_for_itself() -> None:
+    """The session of the request holds it, the counts do not yet."""
+
+    class Busy(MemoryStore):
+        late: Event | None = click("s", "b7", 2)
+
+        def of_session(self, session: str, limit: int) -> list[Event]:
+            if self.late is not None:
+                self.late, event = None, self.late
+                self.append([[event]])
+            return super().of_session(session, limit)
+
+    store = Busy()
+    store.append([[click("s", "first1", 0)]])
+    answering = service(store, now() + 60_000 * 10)
+    found = scores(answering, session="s")
+    settled = MemoryStore()
+    settled.append([[click("s", "first1", 0), click("s", "b7", 2)]])
+    assert found == pytest.approx(scores(service(settled, now() + 60_000 * 10), session="s"), rel=1e-5)
+
+
+def held_bytes() -> int:
+    """Bytes that live counts hold: what was allocated in their files."""
+    files = ("*/segue/lean/live/*", "*/segue/server/counting.py", "*/segue/serving/live.py", "*/serving/vocabulary.py")
+    traces = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, file) for file in files])
+    return sum(each.size for each in traces.traces)
+
+
+def test_live_counts_need_no_more_memory_however_many_events_come() -> None:
+    """Every event has a new item, a new session begins with every third; an answer is given for each thirty."""
+    store, most = MemoryStore(), 400
+    answering = Service(engine(), store, ServerSettings(live_events=most), lambda: now() + 60_000 * 900)
+    tracemalloc.start()
+    try:
+        held = []
+        for number in range(3600):
+            item = f"new{number}" if number % 3 else "first1"
+            store.append([[click(f"s{number // 3}", item, number / 10)]])
+            if number % 30 == 29:
+                answer(answering, items=["first1", item])
+            if number % 1200 == 1199:  # the window stands at the same place each time
+                held.append(held_bytes())
+    finally:
+        tracemalloc.stop()
+    live = answering.engine.live
+    assert live is not None
+    assert len(live.known_items) - live.live.trained_items <= most
+    assert held[0] > 20_000
+    assert max(held[1:]) < 1.2 * held[0]
+
+
+def test_a_server_answers_with_weights_that_live_events_have_taught(tmp_path: Path) -> None:
+    model, asked = small_logs.fitted_model(), {"items": ["first1"], "k": 40}
+    taught = engine()
+    assert taught.live is not None
+    weights = taught.live.live.weights
+    weights.values[weights.names.index("count of transition")] = 3.0
+    file = tmp_path / "weights.json"
+    file.write_text(json.dumps(weights.as_dict()))
+
+    def listed(*options: str | Path) -> str:
+        with (
+            servers.serving(model, "--live", "--state", tmp_path / "state", *options) as server,
+            servers.client(server.url) as http,
+        ):
+            return str(http.post("/v1/recommend", json=asked).json()["items"])
+
+    assert listed("--live-weights", file) != listed()
+
+
+def test_weights_without_live_counts_or_of_another_model_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--live-weights is for live counts; add --live, or leave it out"):
+        refuse_unless_live(False, "--live-weights", tmp_path)
+    (tmp_path / "weights.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"weights\.json cannot be used"):
+        Engine(small_logs.fitted_model(), live=True, live_weights=tmp_path / "weights.json")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from segue.cli.console import err
+from segue.errors import ConfigError
 from segue.settings import Nested, compose
 from segue.settings.overrides import read_overrides
 from segue.system.paths import named_path
@@ -48,6 +49,12 @@ def overrides_of(config: Path | None, assignments: list[str] | None, drop_invali
     if drop_invalid:
         overrides.setdefault("preparation", {})["drop_invalid"] = True
     return overrides
+
+
+def refuse_unless_live(live: bool, name: str, given: object) -> None:
+    """Raise ConfigError where an option is given that live counts alone can use."""
+    if given is not None and not live:
+        raise ConfigError(f"{name} is for live counts; add --live, or leave it out")
 
 
 def note_unused(overrides: Nested, what: str) -> None:

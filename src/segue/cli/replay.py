@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from segue.cli.console import err, evaluation_bar, print_json, print_metrics, print_rows
-from segue.cli.options import Config, Json, Model, Set, note_unused, overrides_of
+from segue.cli.options import Config, Json, Model, Set, note_unused, overrides_of, refuse_unless_live
 from segue.report.text import in_one_line
 from segue.settings import merged
+from segue.system.atomic import write_text, writing
 
 
 def replay(
@@ -20,6 +23,16 @@ def replay(
     live: Annotated[
         bool, typer.Option("--live/--frozen", help="Whether every event is added to the counts of the model's memory.")
     ] = False,
+    live_weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What an earlier --learn has learned, for --live.")
+    ] = None,
+    live_items: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Names and attributes of items, new ones too, for --live.")
+    ] = None,
+    learn: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --live, let each event teach the live weights, and write them here."),
+    ] = None,
     history: Annotated[
         Literal["frozen", "rolling"] | None,
         typer.Option(
@@ -43,8 +56,11 @@ def replay(
     from segue.replay.run import play
     from segue.server.engine import Engine
 
+    refuse_unless_live(live, "--live-weights", live_weights)
+    refuse_unless_live(live, "--live-items", live_items)
+    refuse_unless_live(live, "--learn", learn)
     overrides = overrides_of(config, set_)
-    engine = Engine(model, live=live)
+    engine = Engine(model, live=live, live_weights=live_weights, live_items=live_items)
     settings = engine.settings
     policy: Literal["frozen", "rolling"] = history or (
         "rolling" if live or log is not None else settings.evaluation.history
@@ -57,8 +73,11 @@ def replay(
         stream = of_log(*settings_for_log(log, merged(reading, overrides)))
     with evaluation_bar() as progress:
         mask = settings.evaluation.mask_session
-        result = play(engine, stream, history=policy, mask_session=mask, progress=progress)
+        result = play(engine, stream, history=policy, mask_session=mask, learn=learn is not None, progress=progress)
     found = result.as_dict()
+    if learn is not None and engine.live is not None:
+        with writing(learn):
+            write_text(learn, json.dumps(engine.live.live.weights.as_dict(), indent=1) + "\n")
     for warning in result.warnings:
         err.print(in_one_line(f"warning: {warning}"))
     if as_json:

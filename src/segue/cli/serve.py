@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from segue.cli.console import err, out
-from segue.cli.options import Model
+from segue.cli.options import Model, refuse_unless_live
 from segue.errors import ConfigError
 from segue.report.text import in_one_line
 
@@ -31,6 +31,12 @@ def serve(
     live: Annotated[
         bool, typer.Option("--live", help="Add every event to the counts of the model's memory; new items with them.")
     ] = False,
+    live_weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `segue replay --learn` has learned, for --live.")
+    ] = None,
+    live_items: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Names and attributes of items, new ones too, for --live.")
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="File of tokens, one per line; events, reload and deletion need one then.")
     ] = None,
@@ -49,6 +55,8 @@ def serve(
     from segue.server.store.opening import check_store
     from segue.server.tokens import exposed, read_tokens
 
+    refuse_unless_live(live, "--live-weights", live_weights)
+    refuse_unless_live(live, "--live-items", live_items)
     check_store(store)
     settings = read_settings(config)
     read_tokens(token_file)
@@ -61,4 +69,4 @@ def serve(
         plural = "" if workers == 1 else "s"
         out.print(in_one_line(f"{at.address} serves {model}, version {at.version}, {workers} worker{plural}"))
 
-    run(Plan(model, host, port, workers, folder, store, token_file, settings, live), ready)
+    run(Plan(model, host, port, workers, folder, store, token_file, settings, live, live_weights, live_items), ready)

@@ -32,7 +32,8 @@ class Asked:
         time: epoch ms.
         past: the user's earlier sessions.
         fresh: whether `past` differs from what the model was fitted on: an unknown user, a given history.
-        own: items of the running session that live counts hold, oldest first; they are left out of these counts.
+        own, own_times: items of the running session that live counts hold, oldest first, and when each happened,
+            epoch ms; they are left out of these counts.
     """
 
     items: IntArray
@@ -41,3 +42,4 @@ class Asked:
     past: Past
     fresh: bool
     own: IntArray = field(default_factory=_no_items)
+    own_times: IntArray = field(default_factory=_no_items)

@@ -14,6 +14,7 @@ from segue.data.arrays import IntArray
 from segue.data.batches import HistoryPolicy
 from segue.errors import ArtifactError, UserMistake
 from segue.evaluation.metrics import CUTOFFS, averages, conservative_rank
+from segue.lean.hg_gnn.model import ScoredHGGNN
 from segue.replay.events import Stream
 from segue.server.bodies import Recommend
 from segue.server.engine import Engine
@@ -84,9 +85,9 @@ class _Player:
         self._sessions = self._service.sessions(engine)
         self.gap = self._sessions.gap
 
-    def rank(self, event: Event, *, masked: bool) -> int | None:
+    def rank(self, event: Event, *, masked: bool, learn: bool) -> int | None:
         """The rank of an event's item before it happens; 0 where its model does not know the item, None where its
-        session begins with it, or it is left out as a repeat."""
+        session begins with it, or it is left out as a repeat. With `learn` it then teaches the live weights."""
         self._now = event.time
         asked = Recommend(user=event.user, session=event.session, exclude_seen="session" if masked else None)
         known = self._service.known(self._engine, asked)
@@ -95,9 +96,11 @@ class _Player:
         target = self._engine.recommender.known_items.number(event.item)
         if target is None:
             return 0
-        scores, eligible = self._engine.scores(asked, known)
+        scored, scores, eligible = self._engine.scored(asked, known)
         if not np.isfinite(scores).all():
             raise ArtifactError("the model gives scores that are not finite; train it again")
+        if learn and self._engine.live is not None and isinstance(scored, ScoredHGGNN):
+            self._engine.live.live.learn(scored, target)
         missed = max(len(scores), max(CUTOFFS) + 1)
         if eligible is None:
             return _rank(scores, scores[target])
@@ -124,6 +127,7 @@ def play(
     *,
     history: HistoryPolicy = "rolling",
     mask_session: Literal["auto"] | bool = "auto",
+    learn: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Replay:
     """Play a stream against a model.
@@ -132,6 +136,7 @@ def play(
         engine: the model, with a memory that goes on counting or not.
         history: "rolling": sessions that have ended are history, as with the server; "frozen": that of training alone.
         mask_session: whether items of the running session are no candidates; auto: where no train session repeats one.
+        learn: whether each measured event, once it is measured, teaches the live weights.
         progress: called with (number of events done, number of all events).
     """
     masked = not engine.facts["repeats_in_sessions"] if mask_session == "auto" else mask_session
@@ -140,7 +145,7 @@ def play(
     for done, (event, measured, place) in enumerate(
         zip(stream.events, stream.measured.tolist(), stream.place.tolist(), strict=True), start=1
     ):
-        rank = player.rank(event, masked=masked) if measured and player.counts(event) else None
+        rank = player.rank(event, masked=masked, learn=learn) if measured and player.counts(event) else None
         if rank is not None:
             places.append(place)
             ranks.append(rank)

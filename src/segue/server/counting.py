@@ -32,14 +32,14 @@ class _Run:
     """A session as it is counted.
 
     Attributes:
-        events: by time. read: how many of them were counted. numbers: of the items that were counted; empty as long
-            as none of the items is known, so that nothing is beside them. waiting: events that wait for that.
+        events: by time. read: how many of them were counted. numbers, times: of the items that were counted, and when
+            each happened.
     """
 
     events: list[_Counted] = field(default_factory=list)
     read: int = 0
-    waiting: int = 0
     numbers: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
 
 
 class LiveCounts:
@@ -54,8 +54,6 @@ class LiveCounts:
         self._model, self._store, self._sessions, self._most, self._since = model, store, sessions, most, since
         self._at = Position(0, 0)
         self._runs: dict[str, list[_Run]] = {}
-        # Item that is unknown → sessions without any known item that hold it, in the order in which they came.
-        self._waiting: dict[str, dict[_Run, None]] = {}
 
     def catch_up(self) -> None:
         """Count what the store has got since the last time; from the beginning where something was removed from it."""
@@ -64,7 +62,6 @@ class LiveCounts:
         if position.removals != self._at.removals or first != window_start(self._at.newest, self._most):
             self._model.forget()
             self._runs.clear()
-            self._waiting.clear()
             self._at = Position(first, position.removals)
         seen = max(self._at.newest, first)
         while seen < position.newest:
@@ -74,10 +71,10 @@ class LiveCounts:
             seen = found[-1][0] if found else position.newest
             self._at = Position(seen, position.removals)  # the store may be away the next time
 
-    def own(self, session: str) -> Sequence[str]:
-        """The items of the newest session with that id, as far as they are counted."""
+    def own(self, session: str) -> tuple[Sequence[str], Sequence[int]]:
+        """The items of the newest session with that id, as far as they are counted, and when each happened."""
         runs = self._runs.get(session)
-        return [self._model.id(number) for number in runs[-1].numbers] if runs else ()
+        return ([self._model.id(number) for number in runs[-1].numbers], runs[-1].times) if runs else ((), ())
 
     def count(self, event: Event) -> None:
         """Count one event."""
@@ -88,7 +85,7 @@ class LiveCounts:
             self._insert(runs, _Counted(event.item, event.time))
             return
         self._append(runs, _Counted(event.item, event.time))
-        self._add(runs[-1])
+        self._count_rest(runs[-1])
 
     def _append(self, runs: list[_Run], event: _Counted) -> None:
         """Put an event behind those of its session, or begin another one."""
@@ -96,45 +93,26 @@ class LiveCounts:
             runs.append(_Run())
         runs[-1].events.append(event)
 
-    def _add(self, run: _Run) -> None:
-        """Count what a session has got since it was counted last, once one of its items is known; then the sessions
-        that waited for one of its items."""
-        ready = [run] if run.numbers or self._knows_one(run) else []
-        while ready:
-            for item in self._count_rest(ready.pop()):
-                ready += self._waiting.pop(item, ())
-
-    def _knows_one(self, run: _Run) -> bool:
-        """Whether an item is known of a session without counted ones; if not, it waits for all of them."""
-        late = [event.item for event in run.events[run.waiting :]]
-        if any(self._model.number(item) is not None for item in late):
-            return True
-        for item in late:
-            self._waiting.setdefault(item, {})[run] = None
-        run.waiting = len(run.events)
-        return False
-
-    def _count_rest(self, run: _Run) -> list[str]:
-        """Count the events that were not counted yet. Returns the items that are known from now on."""
-        first, learned = len(run.numbers), list[str]()
+    def _count_rest(self, run: _Run) -> None:
+        """Count the events of a session that were not counted yet."""
+        first = len(run.numbers)
         before = run.events[run.read - 1].item if run.read else None
         for event in run.events[run.read :]:
             repeats, before = before is not None and self._sessions.repeats(before, event.item), event.item
-            number = self._model.number(event.item)
             run.read += 1
+            number = self._model.number(event.item)
             if number is None:
                 number = self._model.learn(event.item)
-                if number is None:  # there are too many new items
-                    continue
-                learned.append(event.item)
+            if number is None:  # there are too many new items
+                continue
             if not repeats:
                 run.numbers.append(number)
+                run.times.append(event.time)
             if event.popular == repeats:  # an event that came late may make a repeat of another one, or undo it
                 event.popular = not repeats
                 self._model.happened(number, event.time, -1 if repeats else 1)
         if len(run.numbers) > first:
             self._model.add(run.numbers, first)
-        return learned
 
     def _insert(self, runs: list[_Run], late: _Counted) -> None:
         """Count an event that came late: the sessions with its id are cut anew."""
@@ -143,13 +121,11 @@ class LiveCounts:
         for run in runs:
             if run.numbers:
                 self._model.take_out(run.numbers)
-            for event in run.events[: run.waiting]:
-                self._waiting.get(event.item, {}).pop(run, None)
         runs.clear()
         for event in events:
             self._append(runs, event)
         for run in runs:
-            self._add(run)
+            self._count_rest(run)
 
 
 def window_start(newest: int, most: int) -> int:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from segue.artifact.names import MANIFEST
 from segue.errors import RequestError
-from segue.lean.model import Floats
+from segue.lean.model import Floats, Scored
 from segue.server.answers import Gate, Weighed
 from segue.server.bodies import Recommend
 from segue.server.catalogue import Catalogue
@@ -59,16 +59,22 @@ class Engine:
         folder: the model. Raises ArtifactError when it is missing or damaged.
         live: whether its memory goes on counting, see :class:`segue.server.counting.LiveCounts`. Raises ConfigError for
             a model without one.
+        live_weights: file of what earlier live events have taught, see :class:`segue.lean.live.weights.LiveWeights`.
+            Raises ConfigError where it does not fit.
+        live_items: file with names and attributes of new items, see :class:`segue.serving.kin.Kin`. Raises LogError
+            where it cannot be read.
 
     Attributes:
         counts: what keeps a live memory level with a store, once :meth:`segue.server.service.Service.begin` was called.
     """
 
-    def __init__(self, folder: Path, *, live: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, live: bool = False, live_weights: Path | None = None, live_items: Path | None = None
+    ) -> None:
         # Taken before the model is read: when the folder is replaced meanwhile, reading notices or a reload follows.
         self.version = version_of(folder)
         loaded = Recommender.load(folder)
-        self.live = LiveRecommender(loaded) if live else None
+        self.live = LiveRecommender(loaded, live_weights, live_items) if live else None
         self.counts: LiveCounts | None = None
         self.recommender = self.live or loaded
         artifact = self.recommender.artifact
@@ -103,6 +109,10 @@ class Engine:
     def scores(self, asked: Recommend, known: Known) -> tuple[Floats, npt.NDArray[np.bool_] | None]:
         """The scores of all items for a request, and which of them may be recommended; None: all."""
         return self.recommender.scores(self._request(asked, known), known.running)
+
+    def scored(self, asked: Recommend, known: Known) -> tuple[Scored | None, Floats, npt.NDArray[np.bool_] | None]:
+        """What the model found, None where there was nothing to ask it about; then as :meth:`scores`."""
+        return self.recommender.scored(self._request(asked, known), known.running)
 
     def _request(self, asked: Recommend, known: Known) -> Request:
         return Request(

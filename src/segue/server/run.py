@@ -42,6 +42,8 @@ class Plan:
     token_file: Path | None
     settings: ServerSettings
     live: bool = False
+    live_weights: Path | None = None
+    live_items: Path | None = None
 
 
 @dataclass
@@ -149,7 +151,8 @@ class _Supervisor:
             plan, descriptors = self._plan, (self._listening.fileno(), theirs.fileno())
             given = Specification(
                 model=plan.model, state=plan.state, store=plan.store, token_file=plan.token_file,
-                settings=plan.settings, live=plan.live, number=number, listening=descriptors[0], line=descriptors[1],
+                settings=plan.settings, live=plan.live, live_weights=plan.live_weights,
+                live_items=plan.live_items, number=number, listening=descriptors[0], line=descriptors[1],
             )  # fmt: skip
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "segue.server.worker", given.model_dump_json(),

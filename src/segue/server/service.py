@@ -79,9 +79,10 @@ class Service:
 
     def recommend_all(self, engine: Engine, asked: Sequence[Recommend]) -> list[answers.Recommendation | Exception]:
         """The answers to several requests by one model, or what each of them ends with instead."""
-        if engine.counts is not None and len(asked) > 1:
-            # Live counts move on with every request: what is known of one must not be older than the counts.
-            return [answer for each in asked for answer in self.recommend_all(engine, [each])]
+        try:
+            self._catch_up(engine)
+        except StoreUnavailable as failure:
+            return [failure] * len(asked)
         known = [self._tried(engine, each) for each in asked]
         able = [(each, its) for each, its in zip(asked, known, strict=True) if isinstance(its, Known)]
         given = iter(engine.recommend_all([each for each, _ in able], [its for _, its in able]))
@@ -93,7 +94,7 @@ class Service:
     def _tried(self, engine: Engine, asked: Recommend) -> Known | Exception:
         """What is known of a request, or why that cannot be found out: the matter of this request alone."""
         try:
-            return self.known(engine, asked)
+            return self._known(engine, asked)
         except Exception as failure:
             return failure
 
@@ -139,9 +140,17 @@ class Service:
 
     def known(self, engine: Engine, asked: Recommend) -> Known:
         """What live events say of whom a request is for."""
+        self._catch_up(engine)
+        return self._known(engine, asked)
+
+    def _catch_up(self, engine: Engine) -> None:
+        """Bring live counts level with the store. What is known of requests is read after it, so it is never older than
+        the counts: an event that they hold and a session lacks would vouch for itself."""
+        if engine.counts is not None:
+            engine.counts.catch_up()
+
+    def _known(self, engine: Engine, asked: Recommend) -> Known:
         counts = engine.counts
-        if counts is not None:
-            counts.catch_up()
         now, cut, limit = self.clock(), self.sessions(engine), self.settings.history_events
         of_user = cut.of(self.store.of_user(asked.user, limit), now) if asked.user is not None else []
         standing = self._replaying is not None and self._replaying.history == "frozen"
@@ -150,8 +159,8 @@ class Service:
         if asked.session is not None:
             going_on = current(cut.of(self.store.of_session(asked.session, limit), now), asked.session)
             about = [] if going_on else [f"session '{asked.session}' has no live events, or has ended"]
-        own = counts.own(going_on.name) if counts is not None and going_on else ()
-        running = Running(own, going_on.start if going_on else None, past, bool(of_user))
+        own = counts.own(going_on.name) if counts is not None and going_on else ((), ())
+        running = Running(*own, going_on.start if going_on else None, past, bool(of_user))
         items: Sequence[str] = going_on.items if going_on else ()
         time = going_on.end if going_on else now if past or counts is not None else None
         if asked.items is not None:

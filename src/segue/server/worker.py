@@ -58,6 +58,8 @@ class Specification(Config):
     token_file: Path | None = None
     settings: ServerSettings = ServerSettings()
     live: bool = False
+    live_weights: Path | None = None
+    live_items: Path | None = None
     number: int = 0
     listening: int
     line: int
@@ -67,9 +69,8 @@ class Specification(Config):
 class _Models:
     """The model that answers, and the one that was loaded to take its place."""
 
-    folder: Path
+    given: Specification
     service: Service
-    live: bool
     loaded: Engine | None = None
 
     async def load(self) -> str:
@@ -78,7 +79,7 @@ class _Models:
         return self.loaded.version
 
     def _loaded(self) -> Engine:
-        engine = Engine(self.folder, live=self.live)
+        engine = _engine(self.given)
         self.service.begin(engine)
         return engine
 
@@ -119,7 +120,7 @@ async def _work(given: Specification) -> None:
         line.send(say="failed", why=str(error))
         await line.hang_up()
         sys.exit(2)
-    models = _Models(given.model, service, given.live)
+    models = _Models(given, service)
     ending = asyncio.Event()
     control = Control(line, models.load, models.swap, models.drop, ending.set)
     answering, writer = Answering(service), Writer(service.store)
@@ -145,9 +146,14 @@ async def _work(given: Specification) -> None:
         gc.unfreeze()  # libraries written in C++ complain of what is left over
 
 
+def _engine(given: Specification) -> Engine:
+    """The model that is in the folder now."""
+    return Engine(given.model, live=given.live, live_weights=given.live_weights, live_items=given.live_items)
+
+
 def _opened(given: Specification) -> tuple[Service, Tokens]:
     """The model, the store and the tokens. Raises UserMistake."""
-    engine = Engine(given.model, live=given.live)
+    engine = _engine(given)
     store = MeasuredStore(open_store(given.store, given.state, given.settings))
     metrics.model(engine.version)
     gc.collect()

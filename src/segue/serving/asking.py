@@ -59,13 +59,15 @@ class Running:
     """What is known of a live session that is going on, beside the request.
 
     Attributes:
-        own: ids of its items as live counts hold them: they must not vouch for themselves.
+        own, own_times: ids of its items as live counts hold them, and when each happened, epoch ms: they must not vouch
+            for themselves.
         start: time of its first event, epoch ms; of the trained history only sessions that ended before it count.
         finished: the user's sessions since then, oldest first; they follow the trained history.
         named: whether live events name the user.
     """
 
     own: Sequence[str] = ()
+    own_times: Sequence[int] = ()
     start: int | None = None
     finished: Sequence[PastSession] = ()
     named: bool = False
@@ -132,8 +134,8 @@ class Reader:
             warnings.append(self._about_user(user, given, running))
         session = self._session(shown, past.items, given or known, warnings)
         eligible = self._eligible(ids_of(request.exclude, "exclude"), seen, request.candidates, shown, past, warnings)
-        own = self.items.numbers(running.own)[0]
-        asked = Asked(session, number, time, past, given or not known, own) if len(session) else None
+        own = self.items.numbers(running.own)[0], np.array(running.own_times, dtype=np.int64)
+        asked = Asked(session, number, time, past, given or not known, *own) if len(session) else None
         # An anonymous session gets a user term too, that of everybody unknown: it speaks of no earlier session.
         has_past = known or len(past.items) > 0
         return Understood(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from segue.errors import ConfigError
 from segue.lean.hg_gnn import LeanHGGNN
 from segue.lean.live.model import LiveHGGNN
+from segue.lean.live.weights import LiveWeights
 from segue.lean.model import Floats
+from segue.serving.kin import Kin, read_items
 from segue.serving.recommender import Recommender
 
 MOST_NEW = 20_000
@@ -19,10 +22,15 @@ MOST_NEW = 20_000
 class LiveRecommender(Recommender):
     """A recommender over a memory of its own; the model that it was made from stays as it is.
 
-    Raises ConfigError for a model without a memory of counts.
+    Args:
+        weights: file of what earlier live events have taught, see :class:`segue.lean.live.weights.LiveWeights`.
+        items: file with names and attributes of new items, see :class:`segue.serving.kin.Kin`.
+
+    Raises ConfigError for a model without a memory of counts, and for weights that do not fit it; LogError for items
+    that cannot be read.
     """
 
-    def __init__(self, base: Recommender) -> None:
+    def __init__(self, base: Recommender, weights: Path | None = None, items: Path | None = None) -> None:
         if not isinstance(base.model, LeanHGGNN) or base.model.counts is None:
             title = base.artifact.settings.model.name
             raise ConfigError(
@@ -30,7 +38,10 @@ class LiveRecommender(Recommender):
                 " train a model of preset segue or memory"
             )
         self.live: LiveHGGNN = LiveHGGNN(base.model, base.artifact.history)
+        if weights is not None:
+            self.live.weigh(LiveWeights.read(weights, self.live.options))
         super().__init__(base.artifact, self.live)
+        self._kin = Kin(read_items(items, base.artifact.settings), self.known_items) if items is not None else None
 
     def number(self, item: str) -> int | None:
         """The number of an item, trained or new; None for an unknown one."""
@@ -44,8 +55,11 @@ class LiveRecommender(Recommender):
         """A number for an item that is unknown so far; None where there are too many new ones."""
         if len(self.known_items) - self.live.trained_items >= MOST_NEW:
             return None
-        self._names[item] = item
-        return self.known_items.add(item)
+        self._names[item], number = item, self.known_items.add(item)
+        if self._kin is not None:
+            self._names[item] = self._kin.names.get(item, item)
+            self.live.resembles(number, *self._kin.of(item))
+        return number
 
     def add(self, items: Sequence[int], first: int = 0) -> None:
         """Count the events of a session from place `first` on; those before it were counted."""

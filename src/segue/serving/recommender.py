@@ -147,9 +147,14 @@ class Recommender:
     def scores(self, request: Request, running: Running) -> tuple[Floats, npt.NDArray[np.bool_] | None]:
         """The scores of all items for such a request, [items], and which may be recommended, bool [items] or None for
         all."""
+        _, scores, eligible = self.scored(request, running)
+        return scores, eligible
+
+    def scored(self, request: Request, running: Running) -> tuple[Scored | None, Floats, npt.NDArray[np.bool_] | None]:
+        """What :meth:`scores` gives, and before it what the model found, None without a question."""
         understood = self._reader.understand(request, running)
-        scored = self.model.score([understood.asked]).scores[0] if understood.asked is not None else self._popular()
-        return scored, understood.eligible
+        scored = self.model.score([understood.asked]) if understood.asked is not None else None
+        return scored, scored.scores[0] if scored is not None else self._popular(), understood.eligible
 
     def attention(self, request: Request, running: Running = NOTHING_LIVE) -> Attention | None:
         """How the model weighs the items of the session; None where it cannot tell."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import copy
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +28,12 @@ class Heads:
         self._maps = {name: _linear(model, name, options.features, rows) for name, rows in wanted.items() if rows}
         if options.user_term:
             self._user_map = model.read("user_map.weight", Form("float32", (options.dim, options.dim)))
+
+    def moved(self, biases: Mapping[str, Floats]) -> Heads:
+        """The same maps with something added to the biases of some."""
+        found = copy(self)
+        found._maps = {name: (weight, bias + biases.get(name, 0)) for name, (weight, bias) in self._maps.items()}
+        return found
 
     def _of(self, name: str, z: Floats) -> Floats:
         weight, bias = self._maps[name]

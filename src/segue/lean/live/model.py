@@ -18,6 +18,7 @@ from segue.lean.live.overlay import Overlay
 from segue.lean.live.periods import LivePeriods
 from segue.lean.live.train import TrainRows
 from segue.lean.live.view import View
+from segue.lean.live.weights import LiveWeights
 from segue.lean.model import Floats
 from segue.lean.request import Asked
 
@@ -51,7 +52,18 @@ class LiveHGGNN(LeanHGGNN):
             self._grown |= inputs
             self.users = copy(base.users)
             self.users.inputs = list(inputs.values())  # type: ignore[arg-type]
+        self.weigh(LiveWeights(options))
         self.forget()
+
+    def weigh(self, weights: LiveWeights) -> None:
+        """Add to the learned weights what live events have taught."""
+        self.weights, self._scale = weights, weights.scale
+        self.heads = self._base.heads.moved(weights.biases)
+
+    def learn(self, scored: ScoredHGGNN, target: int) -> None:
+        """Let the item that followed one request teach the live weights."""
+        self.weights.learn(scored, target)
+        self.weigh(self.weights)
 
     def forget(self) -> None:
         """Forget everything that was added."""
@@ -63,6 +75,7 @@ class LiveHGGNN(LeanHGGNN):
             for name, stored in self._stored.periods.items()
         }
         self._changed: set[int] = set()
+        self._kin: dict[int, tuple[IntArray, Floats]] = {}
 
     def add(self, items: Sequence[int], first: int = 0) -> None:
         """Count the events of a session from place `first` on; those before it were counted. A number from
@@ -75,14 +88,20 @@ class LiveHGGNN(LeanHGGNN):
         self._overlay.take_out(items)
         self._heard(items)
 
+    def resembles(self, item: int, rows: IntArray, weights: Floats) -> None:
+        """Give a new item the weighted mean of trained ones as its vector, until a trained one is beside it."""
+        self._kin[item] = rows, weights
+
     def happened(self, item: int, time: int, sign: int = 1) -> None:
         """Count an event of an item where popularity is counted, or take one out with `sign` -1."""
         for periods in self._periods.values():
             periods.add(item, time, sign)
 
-    def view(self, own: IntArray) -> View:
-        """The counts without those of a running session."""
-        return View(self._stored, self._overlay, self._periods, own, self.options.memory_items)
+    def view(self, own: IntArray, own_times: IntArray | None = None) -> View:
+        """The counts without those of a running session: its items, and when each happened, epoch ms; without times
+        popularity holds them."""
+        happened = list(zip(own.tolist(), own_times.tolist(), strict=True)) if own_times is not None else []
+        return View(self._stored, self._overlay, self._periods, own, happened, self.options.memory_items)
 
     def relations_to(self, item: int, sources: IntArray) -> list[str | None]:
         """The first relation of the graph that leads from each of `sources` to `item`; none to a new item."""
@@ -100,15 +119,16 @@ class LiveHGGNN(LeanHGGNN):
 
     def vectors_of(self, items: IntArray) -> Floats:
         """Vectors of some items, [coordinates, k]."""
-        return self._grown["vectors"][items].T
+        return (self._grown["vectors"][items] * self._scale).T
 
     def _dense(self, vectors: Floats) -> Floats:
+        vectors = vectors * self._scale
         trained = vectors @ self.vectors
         new = self.n_items - self.trained_items
         return np.concatenate([trained, vectors @ self._grown["vectors"].more[:new].T], 1) if new else trained
 
     def _counts_for(self, asked: Asked) -> View:  # type: ignore[override]
-        return self.view(asked.own)
+        return self.view(asked.own, asked.own_times)
 
     def _heard(self, items: Iterable[int]) -> None:
         new = {item for item in items if item >= self.trained_items}
@@ -121,6 +141,7 @@ class LiveHGGNN(LeanHGGNN):
             return
         items = np.array(sorted(self._changed))
         means = {item: neighbours(self._overlay, item, self.trained_items) for item in items.tolist()}
+        means |= {item: self._kin[item] for item, (rows, _) in means.items() if not len(rows) and item in self._kin}
         for table in self._grown.values():
             table.set(items, means)
         if self.options.popularity:

@@ -1,8 +1,9 @@
-"""What is popular at a time, where the log goes on: the periods of train, and those since."""
+"""What is popular at a time, where the log goes on: the periods of train, those since, and the one that goes on."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +26,18 @@ class _Standing:
     largest: tuple[npt.NDArray[Any], FloatArray] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Open:
+    """A period that goes on: items in ascending order, their counts when it began, and their events in it."""
+
+    period: int
+    items: IntArray
+    closed: FloatArray
+    counts: FloatArray
+
+
 class LivePeriods:
-    """Decayed counts of train and live events, closed period by period.
+    """Decayed counts of train and live events, closed period by period; and with the period that goes on.
 
     R(t, i) is that of :class:`segue.models.hg_gnn.memory.tables.PopularityByPeriod`. It follows from the events and the
     time alone, whatever was asked before; counts of some times are kept, so that another one is reached from the one
@@ -52,6 +63,7 @@ class LivePeriods:
         # may go on after it, so the counts before it are always kept: no later event changes them.
         self._kept: dict[int, _Standing] = {}
         self._trained = self._train.periods - 1
+        self._open: _Open | None = None  # of the period that was asked for last, until something happens
 
     def add(self, item: int, time: int, sign: int = 1) -> None:
         """Count one event; with `sign` -1 take one out that was counted."""
@@ -64,7 +76,7 @@ class LivePeriods:
             del self._since[period]
         if len(found) <= 1:  # the period may have come, or gone
             self._span = (min(self._since, default=0), max(self._since, default=-1) + 1)
-        self._n_items = max(self._n_items, item + 1)
+        self._n_items, self._open = max(self._n_items, item + 1), None
         for closed in [closed for closed in self._kept if closed > period]:
             del self._kept[closed]
 
@@ -78,6 +90,37 @@ class LivePeriods:
         if standing.largest is None:
             standing.largest = largest(standing.state, self._top)
         return standing.largest
+
+    def with_open(self, time: int, own: Iterable[tuple[int, int]] = ()) -> tuple[npt.NDArray[Any], FloatArray]:
+        """Items popular at `time` (epoch ms), the live events of the period that it lies in included.
+
+        R'(t, i) = R(t, i) 2^(-(t - b) / half-life) + live events of i in the period, which began at b: so R' becomes R
+        when the period is closed. `own`: item and time of the events of a running session, which do not count here.
+        """
+        period = self._period_of(time)
+        if period not in self._since:
+            return self.at(time)
+        if self._open is None or self._open.period != period:
+            self._open = self._opened(time, period)
+        items, counts = self._open.items, self._open.counts.copy()
+        for item in [item for item, at in own if self._period_of(at) == period and item in self._since[period]]:
+            counts[items.searchsorted(item)] -= 1
+        if not counts.any():
+            return self.at(time)
+        passed = min(max(time / self._period - self._start - period, 0.0), 1.0)
+        places, values = largest(self._open.closed * self._decay**passed + counts, self._top)
+        return items[places], values
+
+    def _opened(self, time: int, period: int) -> _Open:
+        """What can be among the largest in a period: closed counts all decay alike, so it was so before or happened."""
+        happened = self._since[period]
+        new = np.fromiter(happened, dtype=np.int64, count=len(happened))
+        items = np.union1d(self.at(time)[0], new)
+        counts = np.zeros(len(items))
+        counts[items.searchsorted(new)] = np.fromiter(happened.values(), dtype=np.float64, count=len(happened))
+        state = self._standing(period).state
+        closed = np.where(items < len(state), state[np.minimum(items, len(state) - 1)], 0.0)
+        return _Open(period, items, closed, counts)
 
     def _period_of(self, time: int) -> int:
         return max(time // self._period - self._start, 0)

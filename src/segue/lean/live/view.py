@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from segue.contract.memory_sources import MemorySource
 from segue.data.arrays import FloatArray, IntArray
@@ -20,6 +22,18 @@ from segue.lean.live.train import Row
 
 _STEPS = 2.0**30
 """Steps of closeness that order companions, as where they are counted: a tie is not decided by rounding."""
+
+
+@dataclass(frozen=True)
+class _Popular:
+    """What is popular at a time, the period that goes on included, but for the running session's events in it."""
+
+    periods: LivePeriods
+    own: Sequence[tuple[int, int]]
+
+    def at(self, time: int) -> tuple[npt.NDArray[Any], FloatArray]:
+        """Items popular at `time` (epoch ms) with their decayed counts."""
+        return self.periods.with_open(time, self.own)
 
 
 @dataclass(frozen=True)
@@ -43,15 +57,19 @@ class View:
     """The counts for one request; its attributes are those of :class:`segue.lean.hg_gnn.tables.Counts`.
 
     Args:
-        own: items of the running session as they were counted, oldest first.
+        own: items of the running session as they were counted, oldest first. happened: these, each with its time (epoch
+            ms); popularity holds those that are left out here.
         top: items that each item may suggest, and the first one beyond them bounds the others.
     """
 
-    def __init__(self, stored: Counts, overlay: Overlay, periods: Mapping[str, LivePeriods], own: IntArray, top: int):
+    def __init__(
+        self, stored: Counts, overlay: Overlay, periods: Mapping[str, LivePeriods], own: IntArray,
+        happened: Sequence[tuple[int, int]], top: int,
+    ) -> None:  # fmt: skip
         self.half_life, self.centre, self.spread = stored.half_life, stored.centre, stored.spread
         self.on: frozenset[MemorySource] = stored.on
-        self.periods, self.top = periods, top
-        self._overlay, self._own = overlay, own.tolist()
+        self.top, self._overlay, self._own = top, overlay, own.tolist()
+        self.periods = {name: _Popular(each, happened) for name, each in periods.items()}
         self.pairs = {name: _Table(self, name) for name in stored.pairs}
 
     @cached_property
