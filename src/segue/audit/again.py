@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from segue.audit.finding import Finding, some
-from segue.audit.parts import Parts, ends, starts
+from segue.audit.parts import Parts, owners
 from segue.audit.rebuild import scratch
 from segue.audit.times import share
 from segue.data import engine
@@ -20,11 +18,15 @@ from segue.data.corpus import Part
 from segue.data.log.read import read_log
 from segue.data.preparation.prepare import prepare
 from segue.data.sources import raw_log
-from segue.errors import CorpusError, LogError
+from segue.errors import CorpusError, LogError, first_line
 from segue.pipeline.settings import settings_for_log
 from segue.settings import Settings, compose, merged
 
 _MARKER = "segue-marker-"
+_OF_TEST = """
+EXISTS (FROM test_events AS e
+        WHERE e.item_id = log.item_id AND e.time = log.time AND e.user_id IS NOT DISTINCT FROM log.user_id)
+"""
 _AGAIN, _MARKED, _FILTERS = "corpus from its log", "markers in the log", "filters, measured"
 
 
@@ -40,7 +42,7 @@ def from_log(parts: Parts, log: Any) -> list[Finding]:
         rows, expected = manifest["log"]["rows_read"], parts.manifest["log"]["rows_read"]
         if rows != expected:
             raise LogError(
-                f"{log} has {rows:,} rows, the corpus {parts.folder} was prepared from a log of {expected:,}"
+                f"{log} has {rows:,} rows; the corpus {parts.folder} was prepared from a log of {expected:,}"
             )
         again = Parts.read(folder / "again")
         findings = [_compared(parts, again)]
@@ -91,9 +93,9 @@ def _filters(again: Parts, source: Any, settings: Settings, folder: Path) -> Fin
     alone = merged(settings.model_dump(mode="json"), {"filters": {"scope": "train"}})
     try:
         prepare(source, folder / "alone", compose(alone))
+        without = Parts.read(folder / "alone")
     except CorpusError as error:
-        return Finding(_FILTERS, checked, "share", f"nothing would be left: {error}")
-    without = Parts.read(folder / "alone")
+        return Finding(_FILTERS, checked, "cannot", f"without test no corpus comes of the log: {first_line(error)}")
     gone = sorted(set(again.any.item_ids) - set(without.any.item_ids))
     fewer = len(again.train.items) - len(without.train.items)
     users = len(set(_known(again)) - set(_known(without)))
@@ -139,18 +141,12 @@ def _planted(again: Parts, source: Any, settings: Settings, folder: Path) -> tup
             allow_missing_user=settings.filters.rare_users == "train",
             allow_missing_session=settings.sessions.missing == "gap",
         )  # fmt: skip
-        after = _after(again)
-        connection.register("bounds", after.by_user)
-        late = (
-            f"time > {after.everybody}"
-            if after.everybody is not None
-            else "time > (SELECT after FROM bounds WHERE bounds.user_id = log.user_id)"
-        )
-        (planted,) = engine.one_row(connection, f"SELECT count(*) FROM log WHERE {late}")
+        connection.register("test_events", _test_events(again))
+        (planted,) = engine.one_row(connection, f"SELECT count(*) FROM log WHERE {_OF_TEST}")
         frame = engine.table_of(
             connection,
             f"""
-            SELECT user_id, CASE WHEN {late} THEN '{_MARKER}' || item_id ELSE item_id END AS item_id,
+            SELECT user_id, CASE WHEN {_OF_TEST} THEN '{_MARKER}' || item_id ELSE item_id END AS item_id,
                    make_timestamp_ms(time) AS timestamp, session_id, event_type, event_row
             FROM log ORDER BY event_row
             """,
@@ -159,28 +155,14 @@ def _planted(again: Parts, source: Any, settings: Settings, folder: Path) -> tup
     return frame.drop_columns(empty), int(planted)
 
 
-@dataclass(frozen=True)
-class _After:
-    """Where test begins: for everybody (epoch ms), or by user in a table of user_id and after."""
-
-    everybody: int | None
-    by_user: pa.Table
-
-
-def _after(parts: Parts) -> _After:
-    """Events later than this are test events and nothing else."""
-    before = [parts.of(part) for part in (Part.TRAIN, Part.VALIDATION)]
-    test = parts.of(Part.TEST)
-    if parts.settings.split.protocol == "global_time":
-        return _After(max(int(own.times.max()) for own in before if len(own)), _bounds({}))
-    last = np.full(len(parts.any.users), np.iinfo(np.int64).min)
-    for own in before:
-        np.maximum.at(last, own.user, ends(own))
-    first = np.full(len(last), np.iinfo(np.int64).max)
-    np.minimum.at(first, test.user, starts(test) - 1)
-    users = np.unique(test.user).tolist()
-    return _After(None, _bounds({parts.any.user_ids[user]: int(max(last[user], first[user])) for user in users}))
-
-
-def _bounds(after: Mapping[str, int]) -> pa.Table:
-    return pa.table({"user_id": pa.array(after.keys(), pa.string()), "after": pa.array(after.values(), pa.int64())})
+def _test_events(parts: Parts) -> pa.Table:
+    """User, item and time of every test event, by ids. The user of sessions without one is null."""
+    test, corpus = parts.of(Part.TEST), parts.any
+    users, items = (corpus.users.column("user_id"), corpus.items.column("item_id"))
+    return pa.table(
+        {
+            "user_id": users.take(pa.array(owners(test))),
+            "item_id": items.take(pa.array(test.items)),
+            "time": pa.array(test.times),
+        }
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -80,7 +81,7 @@ def _first_item(name: str, found: Arrays, expected: Arrays, n_items: int) -> int
         return None
     if a.shape == b.shape and a.dim() and len(a) == n_items:
         return int(_apart(a, b).reshape(n_items, -1).any(1).nonzero()[0])
-    offsets = name[: name.rindex(".") + 1] + "offsets" if "." in name else "offsets"
+    offsets = re.sub(r"\w+$", "offsets", name)
     if name == offsets or not all(offsets in each and len(each[offsets]) == n_items + 1 for each in (found, expected)):
         return None
     return next(_rows_apart(a, b, found[offsets], expected[offsets]), None)

@@ -52,8 +52,9 @@ def _by_time(parts: Parts) -> Finding:
             f"train and validation end at {moment(last)}, the preparation left them ending at {moment(recorded)}"
         )
     if type(bound) is not int or type(recorded) is not int:
-        if found:
-            return Finding(_NAME, checked, "leak", "; ".join(found), {"events": late})
+        if found or not len(parts.of(Part.TEST)):
+            clean = f"train and validation end at {moment(last)}, test holds no session"
+            return Finding(_NAME, checked, "leak" if found else "clean", "; ".join(found) or clean, {"events": late})
         return Finding(_NAME, checked, "cannot", "the manifest does not say when test began; prepare the corpus again")
     beyond = sum(int((parts.of(part).times > bound).sum()) for part in (Part.TRAIN, Part.VALIDATION))
     if beyond and not found and parts.settings.filters.scope == "train" and recorded > bound:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
@@ -65,17 +66,21 @@ def tables(
     apart = differences(found, expected, corpus.n_items)
     if not apart:
         return Finding(TABLES, checked, "clean", f"{_names(found)}: equal but for the rounding of sums", numbers)
-    told = ", ".join(each.words(corpus.item_ids) for each in apart[:3])
-    more = f" and {len(apart) - 3} more" if len(apart) > 3 else ""
+    names = [each.name for each in apart]
+    example = next((each for each in apart if each.item is not None), apart[0]).words(corpus.item_ids)
     source = _source(found, settings, corpus, trained_on)
-    return Finding(
-        TABLES, checked, "leak", f"not what {of} gives: {told}{more}; {source}", {**numbers, "differ": len(apart)}
-    )
+    told = f"not what {of} gives: {', '.join(_tables(names))}; for example {example}; {source}"
+    return Finding(TABLES, checked, "leak", told, {**numbers, "differ": names})
 
 
 def _names(arrays: Arrays) -> str:
-    groups = sorted({name.rpartition(".")[0] or name for name in arrays})
+    groups = _tables(arrays)
     return f"{len(arrays)} arrays ({', '.join(groups[:4])}{', …' if len(groups) > 4 else ''})"
+
+
+def _tables(arrays: Iterable[str]) -> list[str]:
+    """The tables that arrays belong to: ``graph.similar`` of ``graph.similar/offsets``."""
+    return sorted({re.sub(r"[./]\w+$", "", name) for name in arrays})
 
 
 def _source(found: Arrays, settings: Settings, corpus: Corpus, trained_on: Sequence[Part]) -> str:

@@ -61,7 +61,7 @@ def retrained(stored: SessionEncoder, settings: Settings, corpus: Corpus, traine
             NAME, _CHECKED, "leak", f"markers in validation changed {', '.join(apart[:3])}", {"arrays": apart}
         )
     same = identical(weights, stored.arrays())
-    found = f"trained twice for {len(plan)} epochs, the second time beside markers in validation: no bit differs; " + (
+    found = f"trained twice, epochs: {len(plan)}; markers stood in validation the second time, and no bit differs; " + (
         "and the stored weights are these, bit by bit" if same else _OTHERS
     )
     return Finding(NAME, _CHECKED, "clean" if same else "cannot", found, {"epochs": len(plan), "as_stored": same})
