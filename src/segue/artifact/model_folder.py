@@ -16,7 +16,7 @@ What is computed later (evaluation/) is not sealed. Unfinished runs: ``partial_r
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from segue.artifact.names import ANSWERS, ANSWERS_FORMAT, FORMAT, is_model_file
 from segue.artifact.seal import check_seal, refuse_unless_model
 from segue.contract.model import SessionModel
 from segue.data.corpus import Corpus, Sessions
+from segue.data.origin import MADE_FROM, Origin
 from segue.errors import ArtifactError, ConfigError, UserMistake, first_line
 from segue.settings import Settings
 from segue.system.atomic import aside, write_text, writing
@@ -63,7 +64,11 @@ class Artifact:
 def write_model(
     folder: Path, model: SessionModel, corpus: Corpus, settings: Settings, facts: Mapping[str, Any]
 ) -> None:
-    """Write the model's own files into `folder`. `corpus.train` becomes the history of its users."""
+    """Write the model's own files into `folder`. `corpus.train` becomes the history of its users.
+
+    Args:
+        facts: among them ``trained_on``, the names of the parts that `corpus.train` holds.
+    """
     with writing(folder):
         with aside(folder / "model.safetensors") as new:
             save_file(_on_cpu(model.arrays()), new)
@@ -83,9 +88,20 @@ def write_model(
             "protocol": corpus.manifest["settings"]["split"]["protocol"],
             "repeats_in_sessions": corpus.repeats_in_sessions,
             "statistics": model.statistics(),
+            MADE_FROM: _origins(folder, corpus, facts["trained_on"]),
             **facts,
         }
         write_text(folder / "config.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+
+
+def _origins(folder: Path, corpus: Corpus, trained_on: Sequence[str]) -> dict[str, Any]:
+    """File → the origin of what is in it; that of the vocabularies is the corpus's own record, where it has one."""
+    newest = int(corpus.train.times.max()) if len(corpus.train) else None
+    own = Origin(tuple(trained_on), newest).as_dict()
+    files = [name for name in ("model.safetensors", ANSWERS, "history.safetensors") if (folder / name).exists()]
+    recorded = corpus.manifest.get(MADE_FROM, {})
+    names = [name for name in ("items.parquet", "users.parquet") if name in recorded]
+    return {**dict.fromkeys(files, own), **{name: recorded[name] for name in names}}
 
 
 def write_answers(path: Path, model: SessionModel) -> None:

@@ -1,7 +1,7 @@
 """The command line. Results go to stdout (with --json as JSON), everything else to stderr.
 
-Exit codes: 0 for success; 2 with one clear line for a user's mistake; 130 on Ctrl-C, 143 on SIGTERM, 129 on SIGHUP; 141
-when the reader of the result has gone (``| head``).
+Exit codes: 0 for success; 1 for a leak that ``segue audit`` found; 2 with one clear line for a user's mistake; 130 on
+Ctrl-C, 143 on SIGTERM, 129 on SIGHUP; 141 when the reader of the result has gone (``| head``).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ COMMANDS = {
     "recommend": "segue.cli.recommend",
     "serve": "segue.cli.serve",
     "replay": "segue.cli.replay",
+    "audit": "segue.cli.audit",
     "fit": "segue.cli.train",
     "tune": "segue.cli.compare",
     "compare": "segue.cli.compare",

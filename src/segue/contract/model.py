@@ -111,6 +111,12 @@ class SessionModel(ABC):
     def arrays(self) -> dict[str, Tensor]:
         """Everything that has to be stored, as tensors."""
 
+    @property
+    def learned(self) -> frozenset[str]:
+        """Names of those :meth:`arrays` that training moves. All others follow from the train part by counting, so that
+        a second :meth:`fit` on it gives them again (``segue audit`` compares them)."""
+        return frozenset()
+
     def derived(self) -> dict[str, Tensor]:
         """What its lean form needs beside :meth:`arrays`: what is constant in every answer."""
         return {}
@@ -170,6 +176,14 @@ class SessionEncoder(SessionModel, nn.Module):
     def bounds(self) -> Mapping[str, tuple[float, float]]:
         """Least and most of those parameters and buffers whose values are not free: numbers of items, counts."""
         return {}
+
+    @property
+    def learned(self) -> frozenset[str]:
+        """Names of the parameters, and of the statistics that normalisation takes of the batches."""
+        kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+        norms = [(name, module) for name, module in self.named_modules() if isinstance(module, kinds)]
+        taken = {f"{name}.{buffer}" for name, module in norms for buffer, _ in module.named_buffers(recurse=False)}
+        return frozenset(taken | {name for name, _ in self.named_parameters()})
 
     def _layouts(self) -> dict[str, Layout]:
         """The form of every parameter and buffer, as it has been built."""

@@ -152,6 +152,11 @@ class Reminder(SessionEncoder):
         """Relation that the inner model names."""
         return self.inner.relation(source, item)
 
+    @property
+    def learned(self) -> frozenset[str]:
+        """What training moves in the inner model."""
+        return self.inner.learned
+
     def arrays(self) -> dict[str, Tensor]:
         """Arrays of the inner model: the reminders come from the history."""
         return self.inner.arrays()

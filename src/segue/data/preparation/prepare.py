@@ -19,11 +19,12 @@ from segue.data.corpus_folder import CHECKSUMS, FILES, FORMAT, checksums, recogn
 from segue.data.log.attributes import check_attributes, read_attributes
 from segue.data.log.read import read_log
 from segue.data.log.warnings import log_warnings
+from segue.data.origin import MADE_FROM, PARTS_OF_FILES, Origin
 from segue.data.preparation.descriptions import description_warnings
 from segue.data.preparation.filters import apply_filters
 from segue.data.preparation.sessions import form_sessions
 from segue.data.preparation.split import split
-from segue.data.preparation.write import CorpusWriter, number_users_and_sessions, sizes
+from segue.data.preparation.write import CorpusWriter, newest_events, number_users_and_sessions, sizes
 from segue.data.sources import Source, raw_log
 from segue.errors import CorpusError
 from segue.settings import Settings
@@ -128,6 +129,7 @@ def _prepare(
     for part in Part:
         with engine.guarded(f"writing {part.file}"):
             writer.write_part(part)
+    newest = newest_events(connection)
     return {
         "format": FORMAT,
         "segue": version("segue"),
@@ -136,6 +138,7 @@ def _prepare(
         "steps": ledger.as_dicts(),
         "split": removed,
         "sizes": sizes(connection),
+        MADE_FROM: {file: Origin.of(parts, newest).as_dict() for file, parts in PARTS_OF_FILES.items()},
         "has_names": item_attributes is not None and "name" in item_attributes.column_names,
         "described": described,
         "settings": settings.model_dump(mode="json", include=_SECTIONS),

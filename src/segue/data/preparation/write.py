@@ -170,6 +170,12 @@ def sizes(connection: DuckDBPyConnection) -> dict[str, int]:
     return counts
 
 
+def newest_events(connection: DuckDBPyConnection) -> dict[Part, int | None]:
+    """The time of the newest event of each part, epoch ms; None for a part without sessions."""
+    query = "SELECT max(finish) FROM sessions WHERE part = ?"
+    return {part: one_row(connection, query, [int(part)])[0] for part in Part}
+
+
 def _with_attributes(table: pa.Table, attributes: pa.Table | None) -> tuple[pa.Table, int]:
     """The vocabulary with a name column (null where nothing is known) and the categorical columns."""
     if attributes is None:

@@ -89,6 +89,11 @@ class HRNN(SessionEncoder):
         """Bounds of what is stored beside the parameters."""
         return {"n_sessions": (-1, math.inf)}
 
+    @property
+    def learned(self) -> frozenset[str]:
+        """The parameters, and the users' states, which follow from them."""
+        return super().learned | {"end_state", "n_sessions"}
+
     def arrays(self) -> dict[str, Tensor]:
         """All parameters and buffers; the users' states are those of these parameters."""
         self._remember_users()

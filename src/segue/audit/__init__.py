@@ -1,0 +1,1 @@
+"""The audit: whether anything from after the cut reached a corpus, a model, or the files of another library."""
