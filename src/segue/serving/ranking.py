@@ -7,19 +7,19 @@ import numpy as np
 from segue.data.arrays import IntArray
 from segue.lean.model import Floats
 
-_BLOCK = 64
-"""Items of which only the best is looked at first."""
+_ROWS = 64
+"""Scores of which only the best is looked at first: those of one column, where all stand in so many rows."""
 
 
 def best(scores: Floats, k: int) -> IntArray:
     """Numbers of the k largest of `scores` [items], best first; of all items where there are no more.
 
-    The k-th largest of the blocks' maxima is a bound that at least k scores reach and few others do: so nearly all
-    scores are read twice and not sorted.
+    The k-th largest of the columns' maxima is a bound that at least k scores reach and few others do: so nearly all
+    scores are read twice and not sorted. The maxima of columns are formed many at a time, those of rows one by one.
     """
-    blocks = len(scores) // _BLOCK
-    if blocks <= k:
+    columns = len(scores) // _ROWS
+    if columns <= k:
         return np.argsort(-scores, kind="stable")[:k]
-    tops = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(1)
-    reached = np.flatnonzero(scores >= np.partition(tops, blocks - k)[blocks - k])
+    tops = scores[: columns * _ROWS].reshape(_ROWS, columns).max(0)
+    reached = np.flatnonzero(scores >= np.partition(tops, columns - k)[columns - k])
     return np.asarray(reached[np.argsort(-scores[reached], kind="stable")[:k]])

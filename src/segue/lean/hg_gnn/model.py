@@ -21,6 +21,7 @@ from segue.lean.hg_gnn.relations import Relations
 from segue.lean.hg_gnn.tables import Counts
 from segue.lean.hg_gnn.terms import Believed, Entries, Recalled, Terms, add_memory, fold_pointer
 from segue.lean.hg_gnn.users import Users
+from segue.lean.item_vectors import ItemVectors
 from segue.lean.model import Attention, Floats, Parts, cosines
 from segue.lean.request import Asked
 
@@ -34,7 +35,6 @@ class LeanHGGNN:
         self.options = HGGNNOptions.of(options)
         self.n_items, self.n_users, self.length = n_items, n_users, self.options.window.length
         self.vectors = self._item_vectors(model)
-        """Vectors of all items, [coordinates, items]: a product with it reads memory in order."""
         of_items = Form("float32", (n_items, self.options.dim))
         refined = derived.read("refined.item", of_items) if self.options.embeddings else None
         self.encoder = Encoder(model, refined, self.options) if refined is not None else None
@@ -44,14 +44,14 @@ class LeanHGGNN:
         self.heads = Heads(model, self.options)
         self.relations = Relations.read(model, n_items)
 
-    def _item_vectors(self, model: StoredArrays) -> Floats:
+    def _item_vectors(self, model: StoredArrays) -> ItemVectors:
         """P⁰, and log share as a further coordinate."""
-        rows: list[Floats] = []
+        columns: list[Floats] = []
         if self.options.embeddings:
-            rows.append(model.read("hgnn.embedding.item", Form("float32", (self.n_items, self.options.dim))).T)
+            columns.append(model.read("hgnn.embedding.item", Form("float32", (self.n_items, self.options.dim))))
         if self.options.popularity:
-            rows.append(model.read("log_share", Form("float32", (self.n_items,)))[None])
-        return np.ascontiguousarray(np.concatenate(rows))
+            columns.append(model.read("log_share", Form("float32", (self.n_items,)))[:, None])
+        return ItemVectors(*columns)
 
     def relations_to(self, item: int, sources: IntArray) -> list[str | None]:
         """The first of adjacent_in, adjacent_out, similar that leads from each of `sources` to `item`."""
@@ -81,11 +81,11 @@ class LeanHGGNN:
 
     def vectors_of(self, items: IntArray) -> Floats:
         """Vectors of some items, [coordinates, k]."""
-        return self.vectors[:, items]
+        return self.vectors[items].T
 
     def _dense(self, vectors: Floats) -> Floats:
         """The product of vectors of requests [requests, coordinates] with those of all items, [requests, items]."""
-        return np.asarray(vectors @ self.vectors)
+        return self.vectors.products(vectors)
 
     def _counts_for(self, asked: Asked) -> Counts:
         """The counts that a request may see."""

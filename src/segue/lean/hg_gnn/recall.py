@@ -188,18 +188,15 @@ _FUNCTIONS: Mapping[MemorySource, Callable[[Question], Suggested]] = {
     "trend": _popular("trend"),
 }
 
-_CELLS_PER_VALUE = 64
-"""Items per value up to which values are added up in a grid of all items; beyond it they are sorted."""
-
 
 def _summed(entries: Entries, n_items: int) -> Suggested:
     """The sum of the entries of each item."""
-    if n_items > _CELLS_PER_VALUE * len(entries.items):
-        items, place = np.unique(entries.items, return_inverse=True)
-        return Suggested(items, sums(place, entries.values, len(items)), entries=entries)
-    grid = sums(entries.items, entries.values, n_items)
-    items = np.flatnonzero(grid)
-    return Suggested(items, grid[items], entries=entries)
+    number = np.arange(len(entries.items))
+    entry_of = np.empty(n_items, dtype=np.int64)  # one of the entries of each item that has some; nothing else is read
+    entry_of[entries.items] = number
+    place = entry_of[entries.items]
+    one = place == number
+    return Suggested(entries.items[one], sums(place, entries.values, len(number))[one], entries=entries)
 
 
 def _present(items: Items, values: FloatArray) -> Suggested:

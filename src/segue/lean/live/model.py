@@ -43,7 +43,7 @@ class LiveHGGNN(LeanHGGNN):
         options = base.options
         lives = HalfLives.of(train, options.history_half_life, options.trend_half_life)
         self._half_lives = {"recent": lives.recent, "trend": lives.trend}
-        self._grown: dict[str, Grown] = {"vectors": Grown(base.vectors.T)}
+        self._grown: dict[str, Grown] = {"vectors": Grown(base.vectors)}
         if base.encoder is not None:
             self._grown["refined"] = Grown(base.encoder.refined)
             self.encoder = _reading(base.encoder, self._grown["refined"])
@@ -123,7 +123,7 @@ class LiveHGGNN(LeanHGGNN):
 
     def _dense(self, vectors: Floats) -> Floats:
         vectors = vectors * self._scale
-        trained = vectors @ self.vectors
+        trained = self.vectors.products(vectors)
         new = self.n_items - self.trained_items
         return np.concatenate([trained, vectors @ self._grown["vectors"].more[:new].T], 1) if new else trained
 
