@@ -31,6 +31,7 @@ COMMANDS = {
     "recommend": "segue.cli.recommend",
     "serve": "segue.cli.serve",
     "replay": "segue.cli.replay",
+    "export": "segue.cli.export",
     "fit": "segue.cli.train",
     "tune": "segue.cli.compare",
     "compare": "segue.cli.compare",
