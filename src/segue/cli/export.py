@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from segue.cli.console import err, out, print_json
-from segue.cli.options import Json, Model
+from segue.cli.options import Config, Json, Model, Set, note_unused, overrides_of
 
 
 def export(
     model: Model,
     onnx: Annotated[Path, typer.Option(metavar="DIR", help="The new folder for the ONNX graphs and their manifest.")],
+    config: Config = None,
+    set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """Write a trained model as ONNX graphs: a session encoder and a scorer, with a manifest of what they read.
@@ -22,6 +24,7 @@ def export(
     """
     from segue.export.folder import export as write
 
+    note_unused(overrides_of(config, set_), "a trained model")
     exported = write(model, onnx)
     err.print(f"not in the graphs: {'; '.join(exported.manifest['left_out'])}")
     if as_json:

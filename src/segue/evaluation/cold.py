@@ -73,9 +73,9 @@ def hold_out(corpus: Corpus, draw: Draw) -> Cold:
     """
     rng = np.random.default_rng(draw.seed)
     known = np.arange(corpus.n_users)
-    held_users = _marks(_drawn(rng, known, draw.users, "users") if len(known) else known, corpus.users.num_rows)
+    held_users = _marks(_drawn(rng, known, draw.users, "--cold-users") if len(known) else known, corpus.users.num_rows)
     in_train = np.flatnonzero(corpus.item_support)
-    held_items = _marks(_drawn(rng, in_train, draw.items, "items"), corpus.n_items)
+    held_items = _marks(_drawn(rng, in_train, draw.items, "--cold-items"), corpus.n_items)
     order = np.argsort(np.where(np.arange(len(held_users)) < corpus.n_users, held_users, 2), kind="stable")
     sessions, part = _left(corpus, held_users, held_items, np.argsort(order))
     held_users = held_users[order]
@@ -95,12 +95,13 @@ def hold_out(corpus: Corpus, draw: Draw) -> Cold:
     return Cold(training, measuring, held_users, held_items, gone_sessions, gone_events)
 
 
-def _drawn(rng: np.random.Generator, among: IntArray, share: float, what: str) -> IntArray:
+def _drawn(rng: np.random.Generator, among: IntArray, share: float, option: str) -> IntArray:
     count = round(share * len(among))
     if not 0 < count < len(among):
         found = "nothing" if not count else "everything"
+        what = option.rpartition("-")[2]
         raise CorpusError(
-            f"--cold-{what} {share:g} of {len(among):,} {what} in train holds out {found}; choose another share"
+            f"{option} {share:g} of {len(among):,} {what} in train holds out {found}; choose another share"
         )
     return rng.choice(among, count, replace=False)
 
@@ -131,7 +132,5 @@ def check_measurable(groups: dict[str, Marks], names: Sequence[str]) -> None:
     """Raise CorpusError where a group that was asked for has no event in the test part."""
     for name in names:
         if not groups[name].any():
-            what = "users" if name == UNKNOWN else "items"
-            raise CorpusError(
-                f"no test event is of a held-out {what[:-1]}; raise --cold-{what}, or choose another --cold-seed"
-            )
+            what, option = ("user", "--cold-users") if name == UNKNOWN else ("item", "--cold-items")
+            raise CorpusError(f"no test event is of a held-out {what}; raise {option}, or choose another --cold-seed")
