@@ -26,8 +26,8 @@ from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement as measuring
 
 COMMANDS = (
-    "check", "prepare", "stats", "train", "evaluate", "recommend", "serve", "replay", "fit", "tune", "compare", "study",
-    "demo",
+    "check", "prepare", "stats", "train", "evaluate", "recommend", "serve", "replay", "export", "fit", "tune",
+    "compare", "study", "demo",
 )  # fmt: skip
 ROWS = small_logs.rows()
 SETTINGS = small_logs.as_arguments(small_logs.LEARNED)

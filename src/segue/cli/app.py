@@ -32,6 +32,7 @@ COMMANDS = {
     "serve": "segue.cli.serve",
     "replay": "segue.cli.replay",
     "audit": "segue.cli.audit",
+    "export": "segue.cli.export",
     "fit": "segue.cli.train",
     "tune": "segue.cli.compare",
     "compare": "segue.cli.compare",

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from segue.artifact.names import CORPUS
+from segue.cli.cold import draw_of, evaluate_cold
 from segue.cli.console import err, evaluation_bar, print_json, print_metrics, print_rows, training_bar
 from segue.cli.options import Config, Corpus, Drop, Items, Json, Log, Model, Overwrite, Set, Users, overrides_of
 from segue.data.corpus import Part
@@ -67,6 +68,17 @@ def evaluate(
         float | None,
         typer.Option(metavar="SHARE", help="Also measure lists with this share of places for items new to the user."),
     ] = None,
+    cold: Annotated[
+        bool,
+        typer.Option("--cold", help="Measure users and items that a new training of the settings has never met."),
+    ] = False,
+    cold_users: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="With --cold: share of the users held out, 0.2.")
+    ] = None,
+    cold_items: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="With --cold: share of the items held out, 0.1.")
+    ] = None,
+    cold_seed: Annotated[int | None, typer.Option(help="With --cold: seed of the draw, 0.")] = None,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,
@@ -75,6 +87,7 @@ def evaluate(
 
     Example: `segue evaluate model --split test --json`
     """
+    draw = draw_of(cold, cold_users, cold_items, cold_seed)
     overrides = overrides_of(config, set_)
     if history:
         overrides.setdefault("evaluation", {})["history"] = history
@@ -86,6 +99,9 @@ def evaluate(
         err.print(
             "note: a trained model carries its own settings; of --config and --set, only [evaluation] counts here"
         )
+    if draw is not None:
+        evaluate_cold(model, corpus, draw, split, how, as_json=as_json)
+        return
     with evaluation_bar() as progress:
         evaluation = measurement.evaluate_model(model, corpus, Part[split.upper()], progress=progress, **how)
     result = measurement.write_evaluation(model, evaluation)

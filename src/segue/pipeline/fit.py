@@ -106,6 +106,12 @@ def select(corpus: Corpus, folder: Path, settings: Settings, options: Options = 
     return Selection(measured.measurement().metrics, plan, epochs)
 
 
+def fitted(corpus: Corpus, folder: Path, settings: Settings, options: Options = Options()) -> SessionModel:
+    """The model itself, trained like :func:`select` does; `folder` is for the run's own files, and of no use later."""
+    pick_device(settings.training.device)
+    return _stage("metrics", corpus, settings, folder, options, None)[0]
+
+
 def fit(
     log: Any,
     out: Path,

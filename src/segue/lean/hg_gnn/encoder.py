@@ -53,14 +53,14 @@ class Encoder:
         if options.current_preference and options.general_preference:
             scalar = {"w_s.weight": Form("float32", (1, 2 * dim)), "w_s.bias": Form("float32", (1,))}
             forms |= {"w_s.weight": wide} if options.gate == "vector" else scalar
-        self._weights = {name: model.read(f"encoder.{name}", form) for name, form in forms.items()}
+        self.weights = {name: model.read(f"encoder.{name}", form) for name, form in forms.items()}
         if options.current_preference:
-            self._by_item, by_position = (np.ascontiguousarray(w.T) for w in np.split(self._w("w_c"), 2, axis=1))
-            self._position = self._w("position") @ by_position
-            self._hidden_item, self._hidden_position = (m @ self._w("w_0").T for m in (self._by_item, self._position))
+            self.by_item, by_position = (np.ascontiguousarray(w.T) for w in np.split(self._w("w_c"), 2, axis=1))
+            self.position = self._w("position") @ by_position
+            self.hidden_item, self.hidden_position = (m @ self._w("w_0").T for m in (self.by_item, self.position))
 
     def _w(self, name: str, part: str = "weight") -> Floats:
-        return self._weights[f"{name}.{part}"]
+        return self.weights[f"{name}.{part}"]
 
     def read(self, sessions: Sequence[IntArray], q: Floats) -> Reading:
         """Read some sessions [items each, the oldest first] of users with vectors q [requests, d]."""
@@ -85,16 +85,16 @@ class Encoder:
     def _current(self, p: Floats, mask: Mask, count: Floats) -> tuple[Floats, Floats]:
         """Attention α and current preference C, eq. (9)-(13)."""
         length = mask.shape[1]
-        position, mean = self._position[:length], _weighted(mask / count, p)
+        position, mean = self.position[:length], _weighted(mask / count, p)
         if self.options.hidden == "linear":
-            hidden = p @ self._hidden_item + self._hidden_position[:length]
-            mean = mean @ self._by_item + (mask / count) @ position
+            hidden = p @ self.hidden_item + self.hidden_position[:length]
+            mean = mean @ self.by_item + (mask / count) @ position
         else:
-            hidden = np.tanh((p @ self._by_item + position) * mask[..., None]) @ self._w("w_0").T
+            hidden = np.tanh((p @ self.by_item + position) * mask[..., None]) @ self._w("w_0").T
         hidden += (mean @ self._w("w_1").T + self._w("w_1", "bias"))[:, None]
         alpha = self._weigh(sigmoid(hidden) @ self._w("v_0")[0], mask)
         total = _weighted(alpha, p)
-        return alpha, total @ self._by_item + alpha @ position if self.options.hidden == "linear" else total
+        return alpha, total @ self.by_item + alpha @ position if self.options.hidden == "linear" else total
 
     def _general(self, p: Floats, q: Floats, mask: Mask) -> tuple[Floats, Floats]:
         """Attention γ and general preference O, eq. (14)-(16)."""
@@ -115,7 +115,7 @@ class Encoder:
 
     def summed(self, p: Floats) -> Floats:
         """Summands of eq. (13) for the cells of one session, [length, d]: p', or p itself with `hidden` "tanh"."""
-        return p @ self._by_item + self._position[: len(p)] if self.options.hidden == "linear" else p
+        return p @ self.by_item + self.position[: len(p)] if self.options.hidden == "linear" else p
 
 
 def _weighted(weights: Floats, p: Floats) -> Floats:

@@ -25,9 +25,9 @@ class Heads:
             "memory.weight": 2 * len(options.memory),
             "pointer.gate": 1 + len(options.pointer) if options.pointer else 0,
         }
-        self._maps = {name: _linear(model, name, options.features, rows) for name, rows in wanted.items() if rows}
+        self.maps = {name: _linear(model, name, options.features, rows) for name, rows in wanted.items() if rows}
         if options.user_term:
-            self._user_map = model.read("user_map.weight", Form("float32", (options.dim, options.dim)))
+            self.user_map = model.read("user_map.weight", Form("float32", (options.dim, options.dim)))
 
     def moved(self, biases: Mapping[str, Floats]) -> Heads:
         """The same maps with something added to the biases of some."""
@@ -36,12 +36,12 @@ class Heads:
         return found
 
     def _of(self, name: str, z: Floats) -> Floats:
-        weight, bias = self._maps[name]
+        weight, bias = self.maps[name]
         return np.asarray(z @ weight.T + bias)
 
     def user_term(self, z: Floats, q: Floats) -> Floats:
         """g * (W_u q), [requests, d]."""
-        return np.asarray(sigmoid(self._of("user_gate", z)) * (q @ self._user_map.T))
+        return np.asarray(sigmoid(self._of("user_gate", z)) * (q @ self.user_map.T))
 
     def popularity(self, z: Floats) -> Floats:
         """k, [requests, 1]."""

@@ -24,12 +24,12 @@ class Users:
         table = Form("float32", (n_users + 1, dim))
         self.options, self.unknown = options, n_users
         self.refined = derived.read("refined.user", table)
-        self._start = model.read("hgnn.embedding.user", table)
+        self.start = model.read("hgnn.embedding.user", table)
         of_items = Form("float32", (n_items, dim))
         later = [derived.read(f"input.{layer}.item", of_items) for layer in range(1, options.layers)]
         self.inputs = [model.read("hgnn.embedding.item", of_items), *later][: options.layers]
-        self._layers = [_weights(model, layer, options) for layer in range(options.layers)]
-        self._hears_items = "graph.interact/offsets" in model.names
+        self.layers = [_weights(model, layer, options) for layer in range(options.layers)]
+        self.hears_items = "graph.interact/offsets" in model.names
 
     def vectors(self, asked: Sequence[Asked]) -> Floats:
         """Vectors q of the users of some requests, [requests, d]."""
@@ -43,9 +43,9 @@ class Users:
         """The vector of a user known by a list of items, from a propagated graph."""
         items = items[max(len(items) - self.options.window.history, 0) :]
         heard = items if self.options.multiplicity else np.unique(items)
-        user: Floats = self._start[start]
+        user: Floats = self.start[start]
         total = self.options.alphas[0] * user
-        for inputs, weights, alpha in zip(self.inputs, self._layers, self.options.alphas[1:], strict=True):
+        for inputs, weights, alpha in zip(self.inputs, self.layers, self.options.alphas[1:], strict=True):
             mean = inputs[heard].sum(0) / np.float32(max(len(heard), 1))
             user = self._layer(weights, mean, user, len(heard))
             total = total + np.float32(alpha) * user
@@ -57,7 +57,7 @@ class Users:
             return own
         silent = np.zeros_like(mean)
         if self.options.homogeneous:
-            heard *= self._hears_items
+            heard *= self.hears_items
             mean = (own + np.float32(heard) * mean) / np.float32(1 + heard)
         messages = [
             np.maximum(weight @ np.concatenate([mean if by_items else silent, own]) + bias, 0)

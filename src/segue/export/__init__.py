@@ -1,0 +1,1 @@
+"""Trained models as ONNX graphs, for runtimes that know nothing of Segue."""
