@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from segue.cli.console import err, evaluation_bar, print_json, print_metrics, print_rows
+from segue.cli.console import err, print_json, print_metrics, print_rows
 from segue.cli.options import Config, Json, Model, Set, note_unused, overrides_of
-from segue.report.text import in_one_line
+from segue.cli.progress import evaluation_bar
 from segue.settings import merged
 
 
@@ -60,12 +60,12 @@ def replay(
         result = play(engine, stream, history=policy, mask_session=mask, progress=progress)
     found = result.as_dict()
     for warning in result.warnings:
-        err.print(in_one_line(f"warning: {warning}"))
+        err.say(f"warning: {warning}", "warning")
     if as_json:
         print_json(found)
         return
     for reason, rows in result.dropped.items():
-        err.print(in_one_line(f"{rows:,} rows left out: {reason}"))
+        err.say(f"{rows:,} rows left out: {reason}", "warning", rows=rows, reason=reason)
     print_metrics({f"{result.model}, {result.mode}": found["metrics"]})
     shown = ("source", "history", "masked", "events", "measured", "unknown")
     print_rows({name: found[name] for name in shown})

@@ -20,9 +20,9 @@ from prometheus_client import multiprocess
 
 from segue.errors import ConfigError, UserMistake
 from segue.server.control import Line, Message
-from segue.server.log import line as log
 from segue.server.settings import ServerSettings
 from segue.system.limits import asked_for
+from segue.system.log_lines import line as log
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 """Seconds before a worker that died is replaced: the first time, and at most."""
