@@ -39,6 +39,7 @@ COMMANDS = {
     "compare": "segue.cli.compare",
     "study": "segue.cli.paper",
     "demo": "segue.cli.demo",
+    "doctor": "segue.cli.doctor",
 }
 """Name of a command → the module that has it as a function of this name."""
 

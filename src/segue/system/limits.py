@@ -47,6 +47,11 @@ def memory_limit() -> int:
     return min(physical_memory(), *_resource_limits(), *cgroup_memory_limits(_CGROUPS, _MEMBERSHIP))
 
 
+def group_memory_limit() -> int | None:
+    """Bytes of memory that the control groups grant to this process; None without a limit."""
+    return min(cgroup_memory_limits(_CGROUPS, _MEMBERSHIP), default=None)
+
+
 def physical_memory() -> int:
     """Bytes of memory that the machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
