@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
+import math
 import platform
 import resource
 import subprocess
@@ -23,6 +23,10 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
+
+from segue.doctor.machine import processor
+from segue.doctor.speed import torch_speed
+from segue.system.limits import cores
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "benchmarks"
@@ -76,24 +80,13 @@ def peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def floors(threads: int | None = None) -> dict[str, float]:
     """What the machine can do at best: f32 matrix product in GFLOP/s, memory read in GB/s, with `threads` threads."""
     import torch
 
     with _torch_threads(threads or cores()):
-        left, right = torch.rand(MATRIX, MATRIX), torch.rand(MATRIX, MATRIX)
-        product = torch.empty(MATRIX, MATRIX)
-        memory = torch.ones(READ_BYTES // 4)
-        return {
-            "threads": torch.get_num_threads(),
-            "matmul_f32_gflops": 2 * MATRIX**3 / _fastest(lambda: torch.mm(left, right, out=product)) / 1e9,
-            "memory_read_gb_per_s": READ_BYTES / _fastest(memory.sum) / 1e9,
-        }
+        speed = torch_speed(MATRIX, READ_BYTES, REPEATS, seconds=math.inf)
+        return {"threads": torch.get_num_threads(), **speed._asdict()}
 
 
 @contextmanager
@@ -108,16 +101,6 @@ def _torch_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _fastest(call: Callable[[], object]) -> float:
-    call()
-    seconds = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
-
-
 def facts() -> dict[str, Any]:
     """Date, commit, versions and machine, as they are printed with every benchmark."""
     return {
@@ -126,7 +109,7 @@ def facts() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor() or "unknown",
         "cores": cores(),
     }
 
@@ -144,13 +127,6 @@ def commit() -> str:
 def _git(*arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def _processor() -> str:
-    models = Path("/proc/cpuinfo")
-    lines = models.read_text().splitlines() if models.exists() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or "unknown"
 
 
 def write(

@@ -28,6 +28,7 @@ from segue.data.corpus import Corpus, Part
 from segue.evaluation.full_ranking import evaluate
 from segue.evaluation.metrics import averages
 from segue.settings import Nested, Settings
+from segue.system.limits import cores
 from segue.training.trainer import Trainer
 
 PAGE = "parity-trained"
@@ -100,7 +101,7 @@ def main() -> int:
     parser.add_argument("--set", dest="data", choices=sorted(PUBLISHED), default="tmall")
     parser.add_argument("--models", nargs="+", choices=ASKED, default=["narm", "sr_gnn", "sasrec"])
     parser.add_argument("--minutes", type=float, default=20.0, help="minutes of training steps to choose the epochs in")
-    parser.add_argument("--threads", type=int, default=machine.cores())
+    parser.add_argument("--threads", type=int, default=cores())
     chosen = parser.parse_args()
     kept = machine.RESULTS / f"{PAGE}.json"
     results = json.loads(kept.read_text(encoding="utf-8"))["results"] if kept.exists() else {}

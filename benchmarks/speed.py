@@ -21,6 +21,7 @@ from typing import Any
 import machine
 from generate import generate
 from segue.settings import Nested
+from segue.system.limits import cores
 
 GIB = 2**30
 DIM = 128
@@ -46,7 +47,7 @@ def train_steps(corpus_folder: Path, overrides: Nested, steps: int) -> dict[str,
     from segue.training.state import Progress
     from segue.training.trainer import Trainer
 
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(cores())
     settings = models.with_preset(overrides)
     corpus = load(corpus_folder, (Part.TRAIN, Part.VALIDATION))
     model = models.build(settings)
@@ -111,7 +112,7 @@ def train_memory(corpus_folder: Path, threads: int) -> dict[str, float]:
 
 def memory_run(corpus: Path) -> dict[str, Any]:
     """Measure preset `memory` from the corpus to the model; the corpus is read once more to count its events."""
-    measured = machine.measure(train_memory, corpus, machine.cores())
+    measured = machine.measure(train_memory, corpus, cores())
     return {
         "preset": "memory",
         **measured.value,
@@ -154,7 +155,7 @@ def evaluation_runs(corpus: Path, gflops: float) -> list[dict[str, Any]]:
     rows = []
     for preset in ("paper", "segue"):
         overrides: Nested = {"model": {"preset": preset, "dim": DIM}}
-        measured = machine.measure(evaluate_test, corpus, overrides, EVALUATED_SESSIONS, machine.cores())
+        measured = machine.measure(evaluate_test, corpus, overrides, EVALUATED_SESSIONS, cores())
         rate, items = measured.value["events_per_second"], measured.value["items"]
         floor = gflops * 1e9 / (2 * items * DIM)
         rows.append(

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from segue.errors import ArtifactError, ConfigError, CorpusError, LogError, RequestError, SegueError, UserMistake
+from segue.system.limits import keep_to_quota
 
 if TYPE_CHECKING:
     from segue.api import fit, load
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # Before torch starts its threads: let waiting threads sleep. The default, spinning, costs nothing on idle cores, but
 # where others use the machine too it made training several times slower (docs/decisions/0006).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+keep_to_quota()  # before the threads of any library, too
 
 __all__ = [
     "Answer",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from types import FrameType
 
+from segue.cli.first_words import first_words
 from segue.system.interrupts import STOPS, exit_code, stop
+from segue.system.log_lines import text
 from segue.system.streams import open_closed_streams
 
 
@@ -32,8 +35,11 @@ def main() -> None:
 
 def _leave(number: int | None = None, frame: FrameType | None = None) -> None:
     """End the process without unwinding: an import may turn an exception into another, and nothing needs cleanup."""
-    os.write(2, b"interrupted; nothing is half-written\n")
-    os._exit(exit_code() if number is None else 128 + number)
+    code, said = exit_code() if number is None else 128 + number, "interrupted; nothing is half-written"
+    if first_words(sys.argv[1:], os.environ).json_log:
+        said = text("error", "interrupted", logger="segue", message=said, exit_code=code)
+    os.write(2, f"{said}\n".encode())
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def test_unknown_options_and_commands(refused: Refused, arguments: tuple[str, ..
 def test_more_items_than_memory_holds_pairs_of_and_the_remedy(
     tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(item_weights, "available_memory", lambda: 4 * 8 * 20**2)
+    monkeypatch.setattr(item_weights, "memory_limit", lambda: 4 * 8 * 20**2)
     said = refused("train", small_logs.corpus(), "--out", tmp_path / "m", "--set", "model.name=ease")
     assert re.match(r"EASE solves for all pairs of 32 items, which takes 32,768 bytes of memory, .* 12,800;", said)
     (remedy,) = re.findall(r"prepare the corpus with (--set \S+),", said)

@@ -14,7 +14,7 @@ import small_logs
 
 import segue
 from segue.cli import app as cli
-from segue.cli.console import READER_GONE
+from segue.system.exit_codes import Exit
 from segue.system.streams import _Messages
 
 COMMAND = " ".join([sys.executable, "-m", "segue"])
@@ -54,7 +54,7 @@ def test_messages_that_cannot_be_written_stop_no_work() -> None:
 
 def test_a_reader_that_has_seen_enough_ends_the_command() -> None:
     done = shell("$SEGUE recommend $MODEL --items first3 --json | true")
-    assert done.returncode == READER_GONE
+    assert done.returncode == Exit.READER_GONE
     assert not done.stderr.count("Broken")
 
 

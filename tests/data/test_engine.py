@@ -19,13 +19,13 @@ def test_the_engine_keeps_to_its_memory_limit_and_its_folder(tmp_path: Path) -> 
     connection = engine.connect(PreparationSettings(memory_limit="64MiB"), tmp_path / "scratch")
     assert setting(connection, "memory_limit") == "64.0 MiB"
     assert Path(setting(connection, "temp_directory")).parent == tmp_path / "scratch"
-    assert setting(connection, "threads") == str(engine.usable_processors())
+    assert setting(connection, "threads") == str(engine.cores())
     assert setting(connection, "autoinstall_known_extensions") == "False"
     assert setting(connection, "autoload_known_extensions") == "False"
 
 
 def test_the_limit_is_half_of_what_the_process_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "available_memory", lambda: 6 * 2**30)
+    monkeypatch.setattr(engine, "memory_limit", lambda: 6 * 2**30)
     assert setting(engine.connect(PreparationSettings(), tmp_path), "memory_limit") == "3.0 GiB"
 
 

@@ -94,7 +94,7 @@ def test_a_session_without_a_user_is_a_row_of_its_own() -> None:
 
 
 def test_too_many_items_for_the_memory_are_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(item_weights, "available_memory", lambda: 100)
+    monkeypatch.setattr(item_weights, "memory_limit", lambda: 100)
     for name in ("ease", "slis", "slist"):
         with pytest.raises(CorpusError, match=r"^\w+ solves for all pairs of 4 items, .*filters\.top_items=1, or use"):
             worlds.fitted({"model": {"name": name}}, world())

@@ -96,7 +96,7 @@ def test_small_blocks_keep_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_many_items_are_refused_in_one_line_with_a_number_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(item_weights, "available_memory", lambda: 320_000)
+    monkeypatch.setattr(item_weights, "memory_limit", lambda: 320_000)
     check_memory("EASE", 100)
     with pytest.raises(CorpusError) as refused:
         check_memory("EASE", 101)

@@ -1,24 +1,27 @@
 """The command line. Results go to stdout (with --json as JSON), everything else to stderr.
 
-Exit codes: 0 for success; 1 for a leak that ``segue audit`` found; 2 with one clear line for a user's mistake; 130 on
-Ctrl-C, 143 on SIGTERM, 129 on SIGHUP; 141 when the reader of the result has gone (``| head``).
+Exit codes are those of :class:`segue.system.exit_codes.Exit`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
 from segue.cli.command import RequestCommand
 from segue.cli.console import err, show_messages
+from segue.cli.first_words import LOG_VARIABLE, LogForm, first_words
 from segue.cli.options import with_named_paths
 from segue.errors import SegueError, UserMistake
+from segue.system.exit_codes import Exit
 from segue.system.interrupts import exit_code
+from segue.system.log_lines import show_defect, take_over
 from segue.system.streams import show_everything
 
-_INTERRUPTED = 130
 _LONGEST = 2000
 """Most characters of a message, which may repeat what somebody has made as long as a file."""
 
@@ -38,6 +41,7 @@ COMMANDS = {
     "compare": "segue.cli.compare",
     "study": "segue.cli.paper",
     "demo": "segue.cli.demo",
+    "doctor": "segue.cli.doctor",
 }
 """Name of a command → the module that has it as a function of this name."""
 
@@ -58,23 +62,37 @@ def application(wanted: str | None = None) -> typer.Typer:
     return app
 
 
-def _every_command() -> None:
-    """Without a callback of its own, a command line with one command would not ask for its name."""
+def _every_command(
+    log: Annotated[
+        LogForm,
+        typer.Option(envvar=LOG_VARIABLE, help="Form of messages and progress on stderr; json: one object per line."),
+    ] = "text",
+) -> None:
+    """Options before the command. `first_words` has obeyed them by now; here they are checked."""
 
 
 def main() -> None:
     """Run the command line, and turn every mistake into one line and an exit code."""
     show_everything()
     show_messages()
-    sys.exit(run(sys.argv[1:]))
+    as_json = first_words(sys.argv[1:], os.environ).json_log
+    if as_json:
+        take_over()
+    try:
+        code = run(sys.argv[1:])
+    except Exception as error:
+        if not as_json:
+            raise
+        show_defect(error)
+        code = Exit.DEFECT
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
+    command, err.as_json = first_words(arguments, os.environ)
     try:
-        result = application(next(iter(arguments), None))(
-            arguments or ["--help"], prog_name="segue", standalone_mode=False
-        )
+        result = application(command)(arguments or ["--help"], prog_name="segue", standalone_mode=False)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         return _mistake(
@@ -86,17 +104,18 @@ def run(arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _mistake(f"input or output failed: {where}{error.strerror or error}")
     except SegueError as error:
-        err.print(f"segue: defect: {error}")
-        return 1
-    if result == _INTERRUPTED:
-        err.print(f"interrupted; nothing is half-written: {_goes_on(arguments)}")
+        err.say(f"segue: defect: {error}", "critical", event="defect")
+        return Exit.DEFECT
+    if result == Exit.INTERRUPTED:  # what the library of the command line makes of KeyboardInterrupt
+        said = f"interrupted; nothing is half-written: {_goes_on(command)}"
+        err.say(said, "error", event="interrupted", exit_code=exit_code())
         return exit_code()
-    return result if isinstance(result, int) else 0
+    return result if isinstance(result, int) else Exit.DONE
 
 
-def _goes_on(arguments: list[str]) -> str:
+def _goes_on(command: str | None) -> str:
     """What to do after an interrupt: few commands keep what they have done so far."""
-    if next(iter(arguments), None) == "recommend":
+    if command == "recommend":
         return "the same command starts again"
     return "the same command goes on, a training run with --resume"
 
@@ -104,5 +123,5 @@ def _goes_on(arguments: list[str]) -> str:
 def _mistake(message: str) -> int:
     if len(message) > _LONGEST:
         message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 2 :]}"
-    err.print(f"segue: {message}")
-    return 2
+    err.say(f"segue: {message}", "error", event="mistake", exit_code=Exit.MISTAKE)
+    return Exit.MISTAKE

@@ -12,8 +12,9 @@ import typer
 
 from segue import compare as comparison
 from segue import tuning
-from segue.cli.console import err, out, print_json, print_rows, search_bars
+from segue.cli.console import err, out, print_json, print_rows
 from segue.cli.options import Config, Corpus, Json, Set, overrides_of
+from segue.cli.progress import search_bars
 from segue.compare.summary import POPULARITY, Summary
 from segue.data.corpus_folder import read_manifest
 from segue.data.preparation.subsample import few_users
@@ -73,7 +74,7 @@ def tune(
         return
     rows = {"validation HR@10": f"{result.value:.4f}", **result.point, "trials": len(result.trials)}
     print_rows({**rows, "seconds": f"{result.seconds:.0f}"})
-    err.print(f"settings: {to / 'best.toml'}")
+    err.say(f"settings: {to / 'best.toml'}")
 
 
 def compare(
@@ -132,7 +133,7 @@ def compare(
         return
     out.print(comparison.markdown(summary), end="")
     if not show:
-        err.print(f"report: {to / 'report.html'}")
+        err.say(f"report: {to / 'report.html'}")
 
 
 def _few_users(corpus: Path, to: Path) -> Path:

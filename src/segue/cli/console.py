@@ -1,17 +1,14 @@
-"""What the command line shows: progress and messages on stderr, results on stdout."""
+"""What the command line shows: messages on stderr, results on stdout."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -19,14 +16,9 @@ from segue.errors import UserMistake
 from segue.evaluation.measurement import Metrics
 from segue.report.numbers import figure, flattened, percent
 from segue.report.text import in_one_line, printable
+from segue.system.exit_codes import Exit
+from segue.system.log_lines import JsonLines, message
 from segue.system.streams import drop_stdout
-
-if TYPE_CHECKING:  # both come with torch, which a command that answers does without
-    from segue.training.state import Progress
-    from segue.tuning import SearchProgress
-
-READER_GONE = 141
-"""Exit code when the reader of stdout has ended (``| head``): that of a process which SIGPIPE ends."""
 
 
 class _Screen(Console):
@@ -41,7 +33,22 @@ class _Screen(Console):
 
 
 class _Messages(_Screen):
-    """Stderr, where a message is one line whatever is named in it."""
+    """Stderr, where a message is one line whatever is named in it, and one JSON object where programs read the log."""
+
+    as_json = False
+    """Whether every message is a line for programs (``--log json``)."""
+
+    @property
+    def has_bars(self) -> bool:
+        """Whether somebody watches: bars and their control characters are for a terminal, whatever FORCE_COLOR says."""
+        return self.is_interactive and sys.stderr.isatty() and not self.as_json
+
+    def say(self, said: str, level: str = "info", **told: Any) -> None:
+        """Show a message; programs get its level, and what else it tells them."""
+        if self.as_json:
+            message(in_one_line(said), level, **told)
+        else:
+            self.print(said)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """The text for a line."""
@@ -62,7 +69,7 @@ class _Results(_Screen):
     def on_broken_pipe(self) -> None:
         """End the command."""
         drop_stdout()
-        raise SystemExit(READER_GONE)
+        raise SystemExit(Exit.READER_GONE)
 
 
 # Into a file or a pipe, a table is as wide as its rows need, not as a terminal of long ago.
@@ -74,7 +81,10 @@ class _Lines(logging.Handler):
     """Log records as plain lines that do not tear a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        err.print(record.getMessage())
+        if err.as_json:
+            JsonLines().emit(record)
+        else:
+            err.print(record.getMessage())
 
 
 def show_messages() -> None:
@@ -84,83 +94,6 @@ def show_messages() -> None:
         logger.addHandler(_Lines())
     logger.setLevel(logging.INFO)
     logger.propagate = False
-
-
-@contextmanager
-def training_bar() -> Iterator[Callable[[Progress], None]]:
-    """A bar for the steps of the running epoch, with an estimate for this epoch and for all that may follow.
-
-    Only a terminal shows the bar; elsewhere the messages, one line per epoch, report the progress.
-    """
-    with _bars() as bars:
-        yield _epoch_bar(bars)
-
-
-@contextmanager
-def search_bars() -> Iterator[tuple[Callable[[Progress], None], Callable[[str, SearchProgress], None]]]:
-    """Two bars: the trials of a search under the model's label, and the steps of the running epoch."""
-    with _bars() as bars:
-        trials = bars.add_task("", total=None, left="", visible=False)
-
-        def advance(label: str, at: SearchProgress) -> None:
-            best = "" if at.best is None else f", best HR@10 {at.best:.4f}"
-            bars.update(
-                trials,
-                description=f"{label}: trials",
-                completed=at.trials,
-                total=at.of,
-                left=f"{_duration(at.seconds)} spent{best}",
-                visible=True,
-            )
-
-        yield _epoch_bar(bars), advance
-
-
-def _bars() -> Bars:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"),
-    )
-    return Bars(*columns, console=err, transient=True, disable=not err.is_interactive)
-
-
-def _epoch_bar(bars: Bars) -> Callable[[Progress], None]:
-    task = bars.add_task("starting", total=None, left="")
-
-    def advance(at: Progress) -> None:
-        each = at.seconds / max(at.step, 1)
-        left = each * (at.steps - at.step)
-        most = left + each * at.steps * (at.max_epochs - at.epoch)
-        bars.update(
-            task,
-            description=f"epoch {at.epoch}/{at.max_epochs}, loss {at.loss:.3f}",
-            completed=at.step,
-            total=at.steps,
-            left=f"{_duration(left)} left in this epoch, at most {_duration(most)} in all",
-        )
-
-    return advance
-
-
-@contextmanager
-def evaluation_bar() -> Iterator[Callable[[int, int], None]]:
-    """A bar for the events measured so far; only a terminal shows it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=err, transient=True, disable=not err.is_interactive) as bars:
-        task = bars.add_task("events measured", total=None)
-        yield lambda done, events: bars.update(task, completed=done, total=events)
-
-
-@contextmanager
-def request_bar() -> Iterator[Callable[[int], None]]:
-    """A count of the requests answered so far; only a terminal shows it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=err, transient=True, disable=not err.is_interactive) as bars:
-        task = bars.add_task("requests answered", total=None)
-        yield lambda done: bars.update(task, completed=done)
 
 
 def print_json(result: Any) -> None:
@@ -183,8 +116,3 @@ def print_metrics(metrics: Mapping[str, Metrics]) -> None:
     for label, values in metrics.items():
         table.add_row(label, *map(percent, values.values()))
     out.print(table)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -61,4 +61,4 @@ def note_unused(overrides: Nested, what: str) -> None:
     """Say which settings a command checks like every other but does not use."""
     compose(overrides)
     if overrides:
-        err.print(f"note: {what} carries its own settings; --config and --set change nothing here")
+        err.say(f"note: {what} carries its own settings; --config and --set change nothing here")

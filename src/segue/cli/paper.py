@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from segue.cli.console import err, out, print_json, training_bar
+from segue.cli.console import err, out, print_json
 from segue.cli.options import Config, Corpus, Json, Set, overrides_of
+from segue.cli.progress import training_bar
 from segue.errors import ConfigError, UserMistake
 from segue.paper.plan import QUICK_MINUTES, QUICK_USERS, RUNS, Plan, Protocol
 from segue.system.holding import held, sweep
@@ -71,4 +72,4 @@ def study(
         return
     for sheet in sheets:
         out.print(sheet.markdown())
-    err.print(f"written: {to / (PAGE if name == 'all' else f'{name}.html')}")
+    err.say(f"written: {to / (PAGE if name == 'all' else f'{name}.html')}")

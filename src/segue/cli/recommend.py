@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from segue.cli.console import err, out, print_json, request_bar
+from segue.cli.console import err, out, print_json
 from segue.cli.id_file import read_ids
 from segue.cli.options import Config, Json, Model, Overwrite, Set, note_unused, overrides_of
+from segue.cli.progress import request_bar
 from segue.errors import RequestError
 from segue.report.text import in_one_line
 from segue.serving.batch import write_lists
@@ -77,9 +78,9 @@ def recommend(
         print_json(answer.as_dict())
         return
     for warning in answer.warnings:
-        err.print(warning)
+        err.say(warning, "warning")
     if answer.skipped:
-        err.print(f"unknown to the model, skipped: {known.in_words(answer.skipped)}")
+        err.say(f"unknown to the model, skipped: {known.in_words(answer.skipped)}", "warning")
     for rank, entry in enumerate(answer, start=1):
         line = f"{rank:3d}  {entry.score:8.3f}  {recommender.name(entry.item)}  ({entry.because['text']})"
         line += "  new to the user" if entry.discovery else ""
@@ -108,7 +109,7 @@ def _answer_all(recommender: Recommender, batch: Path, place: Path, k: int, *, a
         print_json(counted.as_dict())
         return
     for row in (*counted.named, *counted.noted):
-        err.print(row)
+        err.say(row, "warning")
     for count, of, what in (
         (counted.bad, counted.requests, "rows are no request and have no list"),
         (counted.with_unknown_items, counted.lists, "requests hold items that the model does not know"),
@@ -116,5 +117,5 @@ def _answer_all(recommender: Recommender, batch: Path, place: Path, k: int, *, a
         (counted.empty, counted.lists, "lists are empty: none of their items was eligible"),
     ):
         if count:
-            err.print(f"{count:,} of {of:,} {what}")
+            err.say(f"{count:,} of {of:,} {what}", "warning")
     out.print(f"{counted.lists:,} lists in {place}")

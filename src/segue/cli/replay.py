@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from segue.cli.console import err, evaluation_bar, print_json, print_metrics, print_rows
+from segue.cli.console import err, print_json, print_metrics, print_rows
 from segue.cli.options import Config, Json, Model, Set, note_unused, overrides_of, refuse_unless_live
-from segue.report.text import in_one_line
+from segue.cli.progress import evaluation_bar
 from segue.settings import merged
 from segue.system.atomic import write_text, writing
 
@@ -79,12 +79,12 @@ def replay(
         with writing(learn):
             write_text(learn, json.dumps(engine.live.live.weights.as_dict(), indent=1) + "\n")
     for warning in result.warnings:
-        err.print(in_one_line(f"warning: {warning}"))
+        err.say(f"warning: {warning}", "warning")
     if as_json:
         print_json(found)
         return
     for reason, rows in result.dropped.items():
-        err.print(in_one_line(f"{rows:,} rows left out: {reason}"))
+        err.say(f"{rows:,} rows left out: {reason}", "warning", rows=rows, reason=reason)
     print_metrics({f"{result.model}, {result.mode}": found["metrics"]})
     shown = ("source", "history", "masked", "events", "measured", "unknown")
     print_rows({name: found[name] for name in shown})

@@ -61,7 +61,7 @@ def serve(
     settings = read_settings(config)
     read_tokens(token_file)
     if token_file is not None and (warning := exposed(token_file)) is not None:
-        err.print(warning)
+        err.say(warning, "warning")
     place = Path(os.path.abspath(model))  # a link keeps its state when it leads to another model
     folder = state or place.parent / f"{place.name}.state"
 

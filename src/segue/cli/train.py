@@ -9,8 +9,9 @@ import typer
 
 from segue.artifact.names import CORPUS
 from segue.cli.cold import draw_of, evaluate_cold
-from segue.cli.console import err, evaluation_bar, print_json, print_metrics, print_rows, training_bar
+from segue.cli.console import err, print_json, print_metrics, print_rows
 from segue.cli.options import Config, Corpus, Drop, Items, Json, Log, Model, Overwrite, Set, Users, overrides_of
+from segue.cli.progress import evaluation_bar, training_bar
 from segue.data.corpus import Part
 from segue.data.corpus_folder import log_warnings_of
 from segue.evaluation.measurement import Discovery, Measurement, Metrics
@@ -96,9 +97,7 @@ def evaluate(
     if discover is not None:
         how["discover"] = share_of(discover, "--discover")
     if set(overrides) - {"evaluation"}:
-        err.print(
-            "note: a trained model carries its own settings; of --config and --set, only [evaluation] counts here"
-        )
+        err.say("note: a trained model carries its own settings; of --config and --set, only [evaluation] counts here")
     if draw is not None:
         evaluate_cold(model, corpus, draw, split, how, as_json=as_json)
         return
@@ -163,4 +162,4 @@ def fit(
         print_json({**facts, "evaluation": result.as_dict(), "warnings": warnings})
         return
     print_metrics({result.model: result.metrics})
-    err.print(f"model: {folder}   report: {folder / 'report.html'}")
+    err.say(f"model: {folder}   report: {folder / 'report.html'}")

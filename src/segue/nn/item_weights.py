@@ -12,7 +12,7 @@ from torch import Tensor
 from segue.data.arrays import FloatArray
 from segue.errors import ConfigError, CorpusError
 from segue.nn.sparse_rows import SparseRows
-from segue.system.limits import available_memory
+from segue.system.limits import memory_limit
 
 DENSE = 4
 """Matrices of items x items in float64 that are in memory at the same time while a regression is solved."""
@@ -23,7 +23,7 @@ _CELLS_PER_BLOCK = 2**22
 
 def check_memory(title: str, n_items: int) -> None:
     """Raise CorpusError when the dense matrices of so many items exceed the memory that this process may use."""
-    needed, available = DENSE * 8 * n_items**2, available_memory()
+    needed, available = DENSE * 8 * n_items**2, memory_limit()
     if needed <= available:
         return
     most = math.isqrt(available // (DENSE * 8))

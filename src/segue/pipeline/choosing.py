@@ -29,6 +29,7 @@ from segue.settings import Settings, TrainingSettings
 from segue.settings.overrides import changed, nested_from
 from segue.system.atomic import write_text, writing
 from segue.system.json_files import read_object, typed
+from segue.system.log_lines import telling
 from segue.system.torch_runtime import threads
 from segue.training.epochs import EpochRecord, read_epochs, write_epochs
 from segue.training.state import EpochPlan
@@ -212,4 +213,4 @@ def _parsed(values: dict[str, object]) -> list[Choice]:
 
 def _say(choices: Sequence[Choice]) -> None:
     for choice in choices:
-        logger.info("%s", choice.line)
+        logger.info("%s", choice.line, extra=telling("choice", **choice.as_dict()))

@@ -31,6 +31,7 @@ from segue.pipeline.measurement import measure, write_evaluation
 from segue.report.evaluation_page import write_report
 from segue.settings import Settings
 from segue.system.folders import refuse_inputs_inside, refuse_nameless
+from segue.system.log_lines import telling
 from segue.system.torch_runtime import enough_memory, pick_device, threads
 from segue.training.epochs import EpochRecord, read_epochs, training_facts
 from segue.training.state import EpochPlan, Progress
@@ -187,7 +188,8 @@ def _stage(
     name: str, corpus: Corpus, settings: Settings, partial: Path, options: Options, plan: list[EpochPlan] | None
 ) -> tuple[SessionModel, list[EpochPlan]]:
     """Build a model on the train part of `corpus` and train it: selecting when `plan` is None, else playing `plan`."""
-    logger.info("%s: %s", {"refit": "refit", "final": "final fit"}.get(name, "training"), models.label(settings))
+    stage, label = {"refit": "refit", "final": "final fit"}.get(name, "training"), models.label(settings)
+    logger.info("%s: %s", stage, label, extra=telling("stage", stage=stage, model=label))
     torch.manual_seed(settings.training.seed)
     model = models.build(settings)
     check_needs(model, corpus)

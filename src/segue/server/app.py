@@ -18,7 +18,6 @@ from starlette.types import Receive, Scope, Send
 
 from segue.server import metrics, problems
 from segue.server.limits import ClientGone, check_origin, read_body, read_query
-from segue.server.log import line
 from segue.server.problems import Refusal
 from segue.server.route import Context, Plain, Route
 from segue.server.routes import ROUTES
@@ -26,6 +25,7 @@ from segue.server.settings import ServerSettings
 from segue.server.store.event import StoreUnavailable
 from segue.server.tokens import Tokens
 from segue.settings.units import size_in_bytes
+from segue.system.log_lines import line
 
 _NOWHERE = "(none)"
 """Route of requests that belong to none, in metrics and log."""

@@ -9,8 +9,8 @@ from segue.errors import first_line
 from segue.server.answers import ModelCard
 from segue.server.engine import Engine, version_of
 from segue.server.evaluations import evaluations_of
-from segue.server.log import line
 from segue.system.json_files import parse_object, read_text
+from segue.system.log_lines import line
 
 _MEASURED = (
     "split", "protocol", "history", "events", "sessions", "users", "metrics", "metrics_by_session", "metrics_by_user",

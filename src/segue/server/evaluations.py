@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import first_line
-from segue.server.log import line
 from segue.system.json_files import read_object
+from segue.system.log_lines import line
 
 
 def evaluations_of(folder: Path) -> dict[str, dict[str, Any]]:

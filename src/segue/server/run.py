@@ -20,8 +20,9 @@ from prometheus_client import multiprocess
 
 from segue.errors import ConfigError, UserMistake
 from segue.server.control import Line, Message
-from segue.server.log import line as log
 from segue.server.settings import ServerSettings
+from segue.system.limits import asked_for
+from segue.system.log_lines import line as log
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 """Seconds before a worker that died is replaced: the first time, and at most."""
@@ -233,7 +234,7 @@ class _Supervisor:
 
     def _environment(self) -> dict[str, str]:
         threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} if self._plan.workers > 1 else {}
-        return {**threads, **os.environ, "PROMETHEUS_MULTIPROC_DIR": self._figures}
+        return {**os.environ, **threads, **asked_for(), "PROMETHEUS_MULTIPROC_DIR": self._figures}
 
     def _address(self) -> str:
         host, port = self._listening.getsockname()[:2]

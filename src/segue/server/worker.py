@@ -21,7 +21,7 @@ import uvicorn
 import uvloop
 
 from segue.errors import UserMistake
-from segue.server import log, metrics
+from segue.server import metrics
 from segue.server.answering import Answering
 from segue.server.app import App
 from segue.server.control import Control, Line
@@ -36,6 +36,8 @@ from segue.server.store.opening import open_store
 from segue.server.store.writer import Writer
 from segue.server.tokens import Tokens, read_tokens
 from segue.settings.base import Config
+from segue.system import log_lines
+from segue.system.exit_codes import Exit
 
 _PRUNE_EVERY = 3600.0
 """Seconds between two removals of old events."""
@@ -105,7 +107,7 @@ class _Server(uvicorn.Server):
 def main() -> None:
     """Work as the specification in the first argument says."""
     given = Specification.model_validate_json(sys.argv[1])
-    log.take_over()
+    log_lines.take_over()
     # A terminal sends its signals to all processes of the command: the one that started this worker answers them.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -119,7 +121,7 @@ async def _work(given: Specification) -> None:
     except UserMistake as error:
         line.send(say="failed", why=str(error))
         await line.hang_up()
-        sys.exit(2)
+        sys.exit(Exit.MISTAKE)
     models = _Models(given, service)
     ending = asyncio.Event()
     control = Control(line, models.load, models.swap, models.drop, ending.set)
@@ -190,9 +192,9 @@ async def _prune(service: Service) -> None:
             before = service.kept_from(now_ms())
             count = await asyncio.to_thread(service.store.prune, before)
             if count:
-                log.line("info", "pruned", events=count)
+                log_lines.line("info", "pruned", events=count)
         except StoreUnavailable as error:
-            log.line("error", "store", why=str(error))
+            log_lines.line("error", "store", why=str(error))
         await asyncio.sleep(_PRUNE_EVERY)
 
 

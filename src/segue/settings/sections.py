@@ -292,7 +292,8 @@ class TrainingSettings(Config):
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the first parameters, of dropout, of sampled items and of the order of the batches."""
     threads: int = Field(0, ge=0, le=1024)
-    """Processor threads that PyTorch computes with. 0: as many as PyTorch would take by itself."""
+    """Processor threads that PyTorch computes with. 0: as many as PyTorch would take by itself, but no more than the
+    process has cores."""
     device: Annotated[str, AfterValidator(_device), Words('"auto", "cpu", "cuda" or "cuda:N"')] = "auto"
     """Device that computes: "cpu", "cuda", or one GPU such as "cuda:1". "auto" takes the GPU where there is one."""
     shuffle: Literal["sessions", "events"] = "sessions"

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from segue.errors import ConfigError, UserMistake, first_line
+from segue.system.limits import cores
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -33,9 +34,9 @@ def pick_device(name: str) -> torch.device:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute with `count` threads inside the block; 0 is as many as before."""
+    """Compute with `count` threads inside the block; 0 is as many as before, within the cores of this process."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+    torch.set_num_threads(count or min(before, cores()))
     try:
         yield
     finally:

@@ -25,6 +25,7 @@ from segue.errors import ConfigError, ModelError, first_line
 from segue.settings import EvaluationSettings, TrainingSettings
 from segue.system.interrupts import noted
 from segue.system.json_files import typed
+from segue.system.log_lines import telling
 from segue.system.torch_runtime import deterministic, keep_large_buffers, pick_device, tensorboard
 from segue.training.epochs import Ended, EpochRecord, write_epochs
 from segue.training.optimizers import optimizer_of, slot_layouts
@@ -196,7 +197,7 @@ class Trainer:
         state.records.append(record)
         state.finished = bool(ended)
         state.epoch, state.step, state.loss_sum, state.events, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
-        logger.info("%s", _summary(record))
+        logger.info("%s", _summary(record), extra=telling("epoch", **record.as_dict()))
         log(record.as_dict())
         self._save()
         self._on_epoch(record)
@@ -209,7 +210,8 @@ class Trainer:
         validation, measured_on = self._measured(whole=True)
         best = replace(self.state.records[place], validation=validation, validation_events=measured_on)
         self.state.records[place] = best
-        logger.info("epoch %d on all of validation: %s", best.epoch, _validated(best))
+        told = telling("best_epoch", **best.as_dict())
+        logger.info("epoch %d on all of validation: %s", best.epoch, _validated(best), extra=told)
         write_epochs(self.folder, self.state.records, self.name)
 
     def _measured(self, *, whole: bool) -> tuple[dict[str, float], int]:

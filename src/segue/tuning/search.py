@@ -32,6 +32,7 @@ from segue.settings.toml import as_toml
 from segue.system.atomic import write_text, writing
 from segue.system.folders import clear
 from segue.system.holding import held, sweep
+from segue.system.log_lines import telling
 from segue.system.torch_runtime import pick_device
 from segue.training.epochs import EpochRecord, write_epochs
 from segue.training.state import EpochPlan, Progress
@@ -206,7 +207,8 @@ class _Search:
         self.study.tell(trial, value, state=state)
         point = ", ".join(f"{key.partition('.')[2]} {value}" for key, value in trial.params.items())
         outcome = f"{SELECTED_BY} {value:.4f}" if value is not None else state.name.lower()
-        logger.info("trial %d of %d: %s (%s)", len(before) + 1, self._most(), outcome, point or "as it is")
+        told = telling("trial", trial=len(before) + 1, trials=self._most(), value=value, settings=trial.params)
+        logger.info("trial %d of %d: %s (%s)", len(before) + 1, self._most(), outcome, point or "as it is", extra=told)
 
     def _measure(self, trial: optuna.Trial, left: float) -> tuple[float | None, TrialState]:
         def watch(record: EpochRecord) -> None:

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from segue.cli.console import err, out, print_metrics, training_bar
+from segue.cli.console import err, out, print_metrics
 from segue.cli.demo import lists
+from segue.cli.progress import training_bar
 from segue.compare import Callbacks, ComparisonPlan, compare
 from segue.data.corpus import Corpus, load
 from segue.data.corpus_folder import read_manifest
@@ -119,7 +120,7 @@ def refuse_foreign_folder(to: Path, planned: Sequence[Stage]) -> None:
 def prepared(folder: Path) -> Path:
     """The corpus of all households in `folder`, prepared unless it is there."""
     if not folder.exists():
-        err.print("preparing a year of real grocery baskets (Complete Journey, 84.51°)")
+        err.say("preparing a year of real grocery baskets (Complete Journey, 84.51°)")
         with _without_details():
             source, settings = settings_for_log(SOURCE, {})
             prepare(source, folder, settings)

@@ -31,6 +31,7 @@ from segue.settings import Settings
 from segue.system.folders import FolderKind, refuse_inputs_inside, refuse_nameless
 from segue.system.holding import held
 from segue.system.interrupts import interruptible, undisturbed
+from segue.system.log_lines import telling
 from segue.system.replacing import followed, publish, under_construction
 
 logger = logging.getLogger("segue")
@@ -83,7 +84,8 @@ def prepare(
             _CORPUS_FOLDER.refuse_existing(place, overwrite=overwrite)  # again: it has been a while
             with undisturbed():
                 publish(folder, place)
-    logger.info("corpus %s: %s", out, ", ".join(f"{count:,} {name}" for name, count in manifest["sizes"].items()))
+    sizes = ", ".join(f"{count:,} {name}" for name, count in manifest["sizes"].items())
+    logger.info("corpus %s: %s", out, sizes, extra=telling("corpus", sizes=manifest["sizes"]))
     return manifest
 
 
