@@ -14,6 +14,7 @@ from segue.errors import ArtifactError, ConfigError, CorpusError, LogError, Requ
 if TYPE_CHECKING:
     from segue.api import fit, load
     from segue.serving.answer import Answer, Recommendation
+    from segue.serving.index import IndexSettings
     from segue.serving.past_sessions import PastSession
     from segue.serving.recommender import Recommender
     from segue.version import __version__
@@ -27,6 +28,7 @@ __all__ = [
     "ArtifactError",
     "ConfigError",
     "CorpusError",
+    "IndexSettings",
     "LogError",
     "PastSession",
     "Recommendation",
@@ -44,6 +46,7 @@ _HOMES = {
     "load": "segue.api",
     "Answer": "segue.serving.answer",
     "Recommendation": "segue.serving.answer",
+    "IndexSettings": "segue.serving.index",
     "PastSession": "segue.serving.past_sessions",
     "Recommender": "segue.serving.recommender",
     "__version__": "segue.version",

@@ -24,6 +24,7 @@ from segue.server.filters import Attributes
 from segue.server.problems import Refusal
 from segue.serving.answer import Answer
 from segue.serving.asking import NOTHING_LIVE, Request, Running
+from segue.serving.index import IndexSettings
 from segue.serving.live import LiveRecommender
 from segue.serving.recommender import Recommender
 from segue.settings.units import milliseconds
@@ -59,15 +60,16 @@ class Engine:
         folder: the model. Raises ArtifactError when it is missing or damaged.
         live: whether its memory goes on counting, see :class:`segue.server.counting.LiveCounts`. Raises ConfigError for
             a model without one.
+        index: when an index finds the best items; None: all are scored for every answer.
 
     Attributes:
         counts: what keeps a live memory level with a store, once :meth:`segue.server.service.Service.begin` was called.
     """
 
-    def __init__(self, folder: Path, *, live: bool = False) -> None:
+    def __init__(self, folder: Path, *, live: bool = False, index: IndexSettings | None = None) -> None:
         # Taken before the model is read: when the folder is replaced meanwhile, reading notices or a reload follows.
         self.version = version_of(folder)
-        loaded = Recommender.load(folder)
+        loaded = Recommender.load(folder, index=index)
         self.live = LiveRecommender(loaded) if live else None
         self.counts: LiveCounts | None = None
         self.recommender = self.live or loaded

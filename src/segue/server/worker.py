@@ -35,6 +35,7 @@ from segue.server.store.measured import MeasuredStore
 from segue.server.store.opening import open_store
 from segue.server.store.writer import Writer
 from segue.server.tokens import Tokens, read_tokens
+from segue.serving.index import IndexSettings
 from segue.settings.base import Config
 
 _PRUNE_EVERY = 3600.0
@@ -67,9 +68,8 @@ class Specification(Config):
 class _Models:
     """The model that answers, and the one that was loaded to take its place."""
 
-    folder: Path
+    given: Specification
     service: Service
-    live: bool
     loaded: Engine | None = None
 
     async def load(self) -> str:
@@ -78,7 +78,7 @@ class _Models:
         return self.loaded.version
 
     def _loaded(self) -> Engine:
-        engine = Engine(self.folder, live=self.live)
+        engine = _engine(self.given)
         self.service.begin(engine)
         return engine
 
@@ -119,7 +119,7 @@ async def _work(given: Specification) -> None:
         line.send(say="failed", why=str(error))
         await line.hang_up()
         sys.exit(2)
-    models = _Models(given.model, service, given.live)
+    models = _Models(given, service)
     ending = asyncio.Event()
     control = Control(line, models.load, models.swap, models.drop, ending.set)
     answering, writer = Answering(service), Writer(service.store)
@@ -147,12 +147,21 @@ async def _work(given: Specification) -> None:
 
 def _opened(given: Specification) -> tuple[Service, Tokens]:
     """The model, the store and the tokens. Raises UserMistake."""
-    engine = Engine(given.model, live=given.live)
+    engine = _engine(given)
     store = MeasuredStore(open_store(given.store, given.state, given.settings))
     metrics.model(engine.version)
     gc.collect()
     gc.freeze()  # what was loaded is not looked at again by every collection
     return Service(engine, store, given.settings), read_tokens(given.token_file)
+
+
+def _engine(given: Specification) -> Engine:
+    """The model that is in the folder now. Raises ArtifactError when it is missing or damaged."""
+    settings = given.settings
+    index = IndexSettings(settings.index_above, settings.index_breadth, settings.index_recall, given.state)
+    engine = Engine(given.model, live=given.live, index=index)
+    log.line("info", "index", version=engine.version, **engine.recommender.index_facts)
+    return engine
 
 
 async def _say_ready(server: uvicorn.Server, line: Line, version: str) -> None:

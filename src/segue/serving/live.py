@@ -31,6 +31,7 @@ class LiveRecommender(Recommender):
             )
         self.live: LiveHGGNN = LiveHGGNN(base.model, base.artifact.history)
         super().__init__(base.artifact, self.live)
+        self.index, self.index_facts = base.index.over(self.live) if base.index else None, base.index_facts
 
     def number(self, item: str) -> int | None:
         """The number of an item, trained or new; None for an unknown one."""
@@ -44,7 +45,6 @@ class LiveRecommender(Recommender):
         """A number for an item that is unknown so far; None where there are too many new ones."""
         if len(self.known_items) - self.live.trained_items >= MOST_NEW:
             return None
-        self._names[item] = item
         return self.known_items.add(item)
 
     def add(self, items: Sequence[int], first: int = 0) -> None:
@@ -61,8 +61,7 @@ class LiveRecommender(Recommender):
 
     def forget(self) -> None:
         """Forget all that was added, new items too."""
-        for item in self.known_items.cut(self.live.trained_items):
-            del self._names[item]
+        self.known_items.cut(self.live.trained_items)
         self.live.forget()
 
     def _popular(self) -> Floats:

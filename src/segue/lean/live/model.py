@@ -18,7 +18,7 @@ from segue.lean.live.overlay import Overlay
 from segue.lean.live.periods import LivePeriods
 from segue.lean.live.train import TrainRows
 from segue.lean.live.view import View
-from segue.lean.model import Floats
+from segue.lean.model import Floats, Index, Shortlist
 from segue.lean.request import Asked
 
 
@@ -42,7 +42,7 @@ class LiveHGGNN(LeanHGGNN):
         options = base.options
         lives = HalfLives.of(train, options.history_half_life, options.trend_half_life)
         self._half_lives = {"recent": lives.recent, "trend": lives.trend}
-        self._grown: dict[str, Grown] = {"vectors": Grown(base.vectors.T)}
+        self._grown: dict[str, Grown] = {"vectors": Grown(base.vectors)}
         if base.encoder is not None:
             self._grown["refined"] = Grown(base.encoder.refined)
             self.encoder = _reading(base.encoder, self._grown["refined"])
@@ -98,12 +98,21 @@ class LiveHGGNN(LeanHGGNN):
         self._give_vectors()
         return super().score(asked)
 
+    def shortlists(self, asked: Sequence[Asked], index: Index, most: int) -> list[Shortlist]:
+        """The items that may be among the best of each request, scored; all new items are among them."""
+        self._give_vectors()
+        return super().shortlists(asked, index, most)
+
+    def products(self, vector: Floats, items: IntArray) -> Floats:
+        """The products of the vector of a request [coordinates] with those of some items, [k]."""
+        return np.asarray(self._grown["vectors"][items] @ vector)
+
     def vectors_of(self, items: IntArray) -> Floats:
         """Vectors of some items, [coordinates, k]."""
         return self._grown["vectors"][items].T
 
     def _dense(self, vectors: Floats) -> Floats:
-        trained = vectors @ self.vectors
+        trained = self.vectors.product(vectors)
         new = self.n_items - self.trained_items
         return np.concatenate([trained, vectors @ self._grown["vectors"].more[:new].T], 1) if new else trained
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.data.arrays import IntArray
+from segue.lean.hg_gnn.item_vectors import ItemVectors
 from segue.lean.live.overlay import Overlay
 from segue.lean.model import Floats
 
@@ -17,7 +18,7 @@ from segue.lean.model import Floats
 class Grown:
     """A table of trained vectors [items, d], which stays as it is, and rows for new items behind it."""
 
-    def __init__(self, table: Floats) -> None:
+    def __init__(self, table: Floats | ItemVectors) -> None:
         self.table = table
         self._more: Floats = np.zeros((0, table.shape[1]), dtype=table.dtype)
 
