@@ -24,6 +24,7 @@ from segue.lean.index.plan import Plan
 from segue.serving.asking import Request, Running, Understood
 from segue.serving.ranking import best
 from segue.serving.shortlisting import Shortlisting
+from segue.system.paths import named_path
 
 if TYPE_CHECKING:
     from segue.serving.recommender import Recommender
@@ -41,7 +42,7 @@ _SESSIONS, _LEARNED_FROM = 1_000, 500
 """Sessions of train that an index is measured with, and others that it is learned from."""
 _SAMPLE = 8_192
 """Items that are sampled for the sum over all items."""
-_TOGETHER = 8
+_TOGETHER = 32
 _TIED = 1e-6
 """Largest relative difference of two scores that are equal but for rounding."""
 
@@ -63,7 +64,7 @@ class IndexSettings:
     above: int = ABOVE
     breadth: float = 0.02
     recall: float = RECALL
-    folder: Path | None = None
+    folder: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.above < 0 or not 0 < self.breadth <= 1 or not 0 <= self.recall <= 1:
@@ -83,9 +84,8 @@ def open_index(recommender: Recommender, settings: IndexSettings) -> tuple[Short
         logger.warning(why)
         return None, {"kind": "exact", "why": why}
     began = perf_counter()
-    sessions = _sessions(recommender, _SESSIONS + _LEARNED_FROM)
-    measured, others = sessions[:_SESSIONS], sessions[_SESSIONS:] or sessions
-    plan, kept = _plan(recommender, settings.folder, measured, others)
+    measured = sessions_of(recommender, slice(_SESSIONS))
+    plan, kept = _plan(recommender, named_path(settings.folder) if settings.folder else None, measured)
     found = Lists(plan, model.vectors)
     found.breadth = max(1, round(settings.breadth * found.lists))
     opened = Shortlisting(model, found, {})
@@ -106,12 +106,13 @@ def open_index(recommender: Recommender, settings: IndexSettings) -> tuple[Short
     return opened, opened.facts
 
 
-def _sessions(recommender: Recommender, most: int) -> list[Understood]:
-    """Sessions of train as they were while they went on, cut at a random place and asked for K items."""
+def sessions_of(recommender: Recommender, which: slice) -> list[Understood]:
+    """Some sessions of train, in an order that chance has made, as they were while they went on: cut at a random place
+    and asked for K items."""
     history, random = recommender.artifact.history, np.random.default_rng(0)
     items, users = recommender.known_items.ids, recommender.known_users.ids
     found = []
-    for session in random.permutation(len(history))[:most].tolist():
+    for session in random.permutation(len(history))[which].tolist():
         first, last = int(history.offsets[session]), int(history.offsets[session + 1])
         end, user = int(random.integers(first, last)) + 1, int(history.user[session])
         request = Request(
@@ -122,9 +123,7 @@ def _sessions(recommender: Recommender, most: int) -> list[Understood]:
     return found
 
 
-def _plan(
-    recommender: Recommender, folder: Path | None, measured: Sequence[Understood], others: Sequence[Understood]
-) -> tuple[Plan, bool]:
+def _plan(recommender: Recommender, folder: Path | None, measured: Sequence[Understood]) -> tuple[Plan, bool]:
     """The plan that is kept, or a new one, which is kept from now on; and whether it was there."""
     model, of = recommender.model, _fingerprint(recommender)
     assert isinstance(model, LeanHGGNN)
@@ -136,6 +135,7 @@ def _plan(
                 pass
             except (OSError, ValueError) as error:
                 logger.warning("the index in %s is made anew: %s", folder / FILE, first_line(error))
+        others = sessions_of(recommender, slice(_SESSIONS, _SESSIONS + _LEARNED_FROM)) or measured
         plan = _made(model, measured, others)
         if folder is not None:
             try:
