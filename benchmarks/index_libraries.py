@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,16 +37,20 @@ CONNECTIONS, CONSTRUCTION = 16, 64
 Search = Callable[[Floats], IntArray]
 
 
-def vectors_of(folder: Path, items: int) -> tuple[ItemVectors, Floats, Floats]:
-    """Vectors of the first items of a model, and of sessions to measure with and to learn from."""
+def write_vectors(folder: Path, items: int, out: Path) -> None:
+    """Write the vectors of the first items of a model, and of sessions to measure with and to learn from."""
     recommender = Recommender.load(folder)
     model = recommender.model
     assert isinstance(model, LeanHGGNN)
     asked = [each.asked for each in sessions_of(recommender, slice(2 * SESSIONS)) if each.asked is not None]
-    rows, sessions = model.vectors[:items], np.concatenate([model.session_vectors([each]) for each in asked])
-    popularity = np.ascontiguousarray(rows[:, -1]) if model.options.popularity else None
-    embedding = np.ascontiguousarray(rows[:, : model.options.dim])
-    return ItemVectors(embedding, popularity), sessions[:SESSIONS], sessions[SESSIONS:]
+    np.save(out / "items.npy", model.vectors[:items])
+    np.save(out / "sessions.npy", np.concatenate([model.session_vectors([each]) for each in asked]))
+
+
+def read_vectors(folder: Path) -> tuple[ItemVectors, Floats, Floats]:
+    """The vectors that were written: of items, of sessions to measure with, and of others to learn from."""
+    sessions: Floats = np.load(folder / "sessions.npy")
+    return ItemVectors(np.load(folder / "items.npy"), None), sessions[:SESSIONS], sessions[SESSIONS:]
 
 
 def ways(items: ItemVectors, learned_from: Floats) -> Iterator[tuple[str, Callable[[], Iterator[tuple[str, Search]]]]]:
@@ -101,12 +106,13 @@ def usearch_graph(items: ItemVectors, scale: Floats) -> Iterator[tuple[str, Sear
         yield f"expansion {expansion}", search
 
 
-def measured(folder: Path, items: int, number: int) -> list[dict[str, Any]]:
+def measured(folder: Path, number: int) -> list[dict[str, Any]]:
     """The figures of one way, in a process of its own: its memory is that beyond the vectors."""
-    vectors, sessions, learned_from = vectors_of(folder, items)
+    vectors, sessions, learned_from = read_vectors(folder)
     best = np.argpartition(-vectors.product(sessions), BEST)[:, :BEST]
     name, build = list(ways(vectors, learned_from))[number]
-    before, began, rows = machine.peak_rss_bytes(), time.process_time(), []
+    rows: list[dict[str, Any]] = []
+    before, began = machine.peak_rss_bytes(), time.process_time()
     for breadth, search in build():
         built = rows[0]["build_s"] if rows else time.process_time() - began
         peak = rows[0]["mib"] if rows else (machine.peak_rss_bytes() - before) / 2**20
@@ -125,7 +131,9 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     chosen = parser.parse_args()
     count = 3 + (importlib.util.find_spec("usearch") is not None)
-    found = [machine.measure(measured, chosen.model, chosen.items, number).value for number in range(count)]
+    with tempfile.TemporaryDirectory(prefix="segue-bench-") as scratch:
+        machine.measure(write_vectors, chosen.model, chosen.items, Path(scratch))
+        found = [machine.measure(measured, Path(scratch), number).value for number in range(count)]
     rows = [row for each in found for row in each]
     columns = {"index": "", "breadth": "", "build_s": ",.1f", "mib": ",.0f", "recall": ".4f", "ms": ".2f"}
     text = "\n\n".join(

@@ -140,9 +140,9 @@ def processor_seconds(processes: Sequence[int]) -> float:
 
 
 def resident_mib(processes: Sequence[int]) -> float:
-    """Resident memory of some processes together."""
-    texts = (Path(f"/proc/{each}/status").read_text(encoding="utf-8") for each in processes)
-    return sum(int(text.partition("VmRSS:")[2].split()[0]) / 1024 for text in texts)
+    """Resident memory of some processes together; what they share with others is divided among all."""
+    texts = (Path(f"/proc/{each}/smaps_rollup").read_text(encoding="utf-8") for each in processes)
+    return sum(int(text.partition("\nPss:")[2].split()[0]) / 1024 for text in texts)
 
 
 def measured(
@@ -250,7 +250,8 @@ def main() -> None:
             f" generator on one machine. Start to ready: {ready:.1f} s.",
             table(rows, columns),
             "rate: requests offered per second; answered: per second; latencies in ms from the time that a request was"
-            " due; server, generator: processors that they used; mib: resident memory of the workers. `GET /healthz` is"
+            " due; server, generator: processors that they used; mib: memory of the workers, shared pages divided"
+            " among those that read them. `GET /healthz` is"
             " the floor. What others publish of theirs: Serenade (session kNN in Rust), p90 under 7 ms at 1,000"
             " per second on two virtual processors.",
             said_of(index),

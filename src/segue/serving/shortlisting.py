@@ -16,7 +16,7 @@ from segue.serving.ranking import best
 
 MOST = 200
 """Longest list, and most barred items, for which a shortlist is made; all items are scored for more."""
-_BESIDE = 80
+_BESIDE = 300
 """Items that are looked for beyond those of the list: as many may be suggested by the memory as well."""
 _Listed = Callable[[Understood, IntArray, Floats], Answer]
 
