@@ -1,8 +1,9 @@
 """Speed of answers: processor time of one, answers per processor second, start of the command; one thread.
 
-python benchmarks/serving.py [--keep FOLDER]
+python benchmarks/serving.py [--keep FOLDER] [--million]
 
-With --keep the models stay in a folder, and a later run takes those that it finds there.
+With --keep the models stay in a folder, and a later run takes those that it finds there. With --million a catalogue of
+a million items is measured in place of the others, with an index and without: to train takes half an hour and 10 GB.
 
 The model is trained for a moment on a generated log: its answers cost what those of a good one do.
 """
@@ -33,7 +34,23 @@ from speed import table
 DIM = 128
 CATALOGUES = {3_000: 40_000, 38_615: 385_135}
 """Items → sessions of the log."""
+MILLION = 1_050_000
+"""Items of the log of a million: the rarest do not occur in it."""
+LARGE: dict[int, dict[str, int]] = {MILLION: {"users": 20_000, "sessions": 2_000_000}}
+"""Items → users and sessions of a log so large that its model is trained with fewer events, and that no item is left
+out of it."""
 TRAINING: Nested = {"model": {"dim": DIM}, "training": {"max_epochs": 1, "pass_events": 20_000, "batch_events": 2_048}}
+FEW_EVENTS: Nested = {
+    "model": {"dim": DIM},
+    "training": {
+        "max_epochs": 1,
+        "pass_events": 9_216,
+        "batch_events": 512,
+        "pass_steps": 0,
+        "validation_events": 1_000,
+    },
+}
+ALL_ITEMS: Nested = {"filters": {"min_item_support": 1}, "split": {"validation": 0.02, "test": 0.02}}
 REQUESTS, REPEATS, TOGETHER = 256, 7, 64
 MIB = 2**20
 WANTED = {
@@ -52,10 +69,12 @@ def train(folder: Path, items: int) -> Path:
     log, corpus, out = folder / f"log-{items}.parquet", folder / f"corpus-{items}", folder / f"model-{items}"
     if out.exists():
         return out
-    generate(log, items=items, sessions=CATALOGUES[items])
-    source, settings = settings_for_log(log, {})
+    large = items in LARGE
+    generate(log, items=items, **(LARGE[items] if large else {"sessions": CATALOGUES[items]}))
+    source, settings = settings_for_log(log, ALL_ITEMS if large else {})
     prepare(source, corpus, settings)
-    return pipeline.train(corpus, out, settings_for_corpus(corpus, TRAINING), pipeline.Options())
+    training = FEW_EVENTS if large else TRAINING
+    return pipeline.train(corpus, out, settings_for_corpus(corpus, training), pipeline.Options())
 
 
 def fastest(call: Callable[[], object], repeats: int = REPEATS) -> float:
@@ -69,14 +88,15 @@ def fastest(call: Callable[[], object], repeats: int = REPEATS) -> float:
     return min(seconds)
 
 
-def answers(folder: Path) -> dict[str, float]:
-    """Processor time of answers to sessions of train, cut at a random place."""
+def answers(folder: Path, kept: Path | None = None) -> dict[str, Any]:
+    """Processor time of answers to sessions of train, cut at a random place. kept: folder of an index, if any."""
     import numpy as np
 
+    from segue.serving.index import IndexSettings
     from segue.serving.recommender import Recommender
 
     began = time.process_time()
-    model = Recommender.load(folder)
+    model = Recommender.load(folder, index=IndexSettings(folder=kept) if kept is not None else None)
     load, found = time.process_time() - began, model.artifact.history
     random, requests = np.random.default_rng(0), []
     for session in random.integers(0, len(found), REQUESTS):
@@ -93,6 +113,7 @@ def answers(folder: Path) -> dict[str, float]:
     vectors, event = random.random((DIM + 1, len(model.known_items)), np.float32), random.random(DIM + 1, np.float32)
     return {
         "items": len(model.known_items),
+        "index": model.index_facts,
         "load_s": load,
         "plain_ms": statistics.median(one(request, False) for request in requests[:64]),
         "explained_ms": statistics.median(one(request, True) for request in requests[:64]),
@@ -152,13 +173,46 @@ def row(folder: Path, items: int) -> dict[str, Any]:
     return {**found, "wanted": ", ".join(f"{UNITS[name]} {value:,g}" for name, value in WANTED[items].items())}
 
 
+def million(folder: Path) -> None:
+    """Measure a million items without an index and with one, write the page."""
+    model, rows = train(folder, MILLION), []
+    for name, kept in (("every item is scored", None), ("index", folder / "kept")):
+        if kept is not None:
+            machine.measure(answers, model, kept)  # makes the index
+        measured = machine.measure(answers, model, kept)
+        rows.append({"how": name, **measured.value, "peak_mib": measured.peak_rss_bytes / MIB})
+    index = rows[-1]["index"]
+    columns = {
+        "how": "", "items": ",.0f", "plain_ms": ".2f", "explained_ms": ".2f", "many_per_second": ",.0f",
+        "floor_ms": ".2f", "load_s": ".2f", "peak_mib": ",.0f",
+    }  # fmt: skip
+    text = "\n\n".join(
+        [
+            "# Speed of answers with a million items",
+            "`python benchmarks/serving.py --million` trains preset `segue` (d = 128) for a moment on a generated log"
+            " and answers sessions of it. All times are processor time on one thread, the least of several.",
+            table(rows, columns),
+            "Columns are those of [speed of answers](serving.md); peak holds the files of the model that were read,"
+            " which workers share. Answers with reasons score every item in both rows.",
+            f"Index: {index}",
+        ]
+    )
+    machine.write("serving-million", {"answers": rows}, text)
+    print(text)
+
+
 def main() -> None:
     """Train the models, measure, write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", type=Path)
-    keep = parser.parse_args().keep
+    parser.add_argument("--million", action="store_true")
+    chosen = parser.parse_args()
+    keep = chosen.keep
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory(prefix="segue-bench-") as scratch:
+        if chosen.million:
+            million(keep or Path(scratch))
+            return
         rows = [row(keep or Path(scratch), items) for items in CATALOGUES]
     columns = {
         "items": ",.0f", "plain_ms": ".2f", "explained_ms": ".2f", "many_per_second": ",.0f", "torch_ms": ".2f",

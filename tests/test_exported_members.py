@@ -13,6 +13,7 @@ def test_the_public_names_are_these() -> None:
         "ArtifactError",
         "ConfigError",
         "CorpusError",
+        "IndexSettings",
         "LogError",
         "PastSession",
         "Recommendation",
@@ -36,7 +37,7 @@ def test_every_public_name_is_documented() -> None:
 def test_fit_and_recommend_are_called_like_this() -> None:
     """As promised: ``segue.fit(log, settings)`` and ``recommend(user, items, k, exclude, candidates)``."""
     assert list(inspect.signature(segue.fit).parameters)[:2] == ["log", "settings"]
-    assert list(inspect.signature(segue.load).parameters) == ["folder"]
+    assert list(inspect.signature(segue.load).parameters) == ["folder", "index"]
     recommend = inspect.signature(segue.Recommender.recommend).parameters
     assert list(recommend)[:6] == ["self", "user", "items", "k", "exclude", "candidates"]
     assert (recommend["k"].default, recommend["exclude"].default, recommend["candidates"].default) == (10, (), None)

@@ -15,6 +15,7 @@ from segue.system.limits import keep_to_quota
 if TYPE_CHECKING:
     from segue.api import fit, load
     from segue.serving.answer import Answer, Recommendation
+    from segue.serving.index import IndexSettings
     from segue.serving.past_sessions import PastSession
     from segue.serving.recommender import Recommender
     from segue.version import __version__
@@ -29,6 +30,7 @@ __all__ = [
     "ArtifactError",
     "ConfigError",
     "CorpusError",
+    "IndexSettings",
     "LogError",
     "PastSession",
     "Recommendation",
@@ -46,6 +48,7 @@ _HOMES = {
     "load": "segue.api",
     "Answer": "segue.serving.answer",
     "Recommendation": "segue.serving.answer",
+    "IndexSettings": "segue.serving.index",
     "PastSession": "segue.serving.past_sessions",
     "Recommender": "segue.serving.recommender",
     "__version__": "segue.version",

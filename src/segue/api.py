@@ -5,13 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segue.errors import ConfigError
 from segue.serving.recommender import Recommender
 from segue.settings import Nested
 from segue.settings.overrides import read_overrides
 from segue.system.paths import named_path
+
+if TYPE_CHECKING:
+    from segue.serving.index import IndexSettings
 
 Settings = Mapping[str, Mapping[str, Any]] | str | Path | None
 
@@ -61,9 +64,14 @@ def fit(
     return Recommender.load(folder, keep_alive=scratch)
 
 
-def load(folder: str | Path) -> Recommender:
-    """Load a trained model. Raises ArtifactError when it is missing, damaged or of another format."""
-    return Recommender.load(folder)
+def load(folder: str | Path, *, index: IndexSettings | None = None) -> Recommender:
+    """Load a trained model. Raises ArtifactError when it is missing, damaged or of another format.
+
+    Args:
+        index: when an index finds the best items of a large catalogue, in place of scoring every item for every answer.
+            Unset: never.
+    """
+    return Recommender.load(folder, index=index)
 
 
 def _named(source: Any) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segue.cli.console import err, out, print_json, print_metrics, print_rows, training_bar
+from segue.cli.console import err, out, print_json, print_metrics, print_rows
+from segue.cli.progress import training_bar
 from segue.errors import RequestError
 from segue.evaluation.cold import ITEMS, LIVE, OTHERS, UNKNOWN, Draw
 from segue.pipeline.cold import How, measure_cold

@@ -87,6 +87,39 @@ class Scored(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Shortlist:
+    """Some items with their scores for one request, the best of all items among them.
+
+    Attributes:
+        items: ascending, [c]. scores: [c].
+        plain: whether the score of an item is that of its vectors alone, bool [c]. Every item that is left out is plain
+            and scores below all plain ones, as far as the index is right.
+    """
+
+    items: IntArray
+    scores: Floats
+    plain: npt.NDArray[np.bool_]
+
+
+class Index(Protocol):
+    """Finds the items whose vectors have the largest products with that of a request.
+
+    Attributes:
+        n_items: items that it knows, those with numbers below.
+    """
+
+    n_items: int
+
+    def search(self, vectors: Floats, most: int) -> IntArray:
+        """For each vector [requests, coordinates] the items found, [requests, most]; -1 where there are fewer."""
+        ...
+
+    def log_rest(self, vector: Floats, items: IntArray) -> float:
+        """Log of the sum of e^product of a vector [coordinates] over all items but some (ascending), estimated."""
+        ...
+
+
 class WithoutAttention:
     """What scored requests of a model without attention say of it."""
 

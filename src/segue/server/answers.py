@@ -236,7 +236,8 @@ class Model(_Answer):
     sizes: dict[str, int]
     """Items, users, train sessions and events."""
     index: dict[str, Any]
-    """How the best items are found."""
+    """How the best items are found: `kind` "exact" scores every item, "lists" those that an index finds; with the
+    share of the exact best that it found when the model was loaded, `recall_at_20`."""
     settings: dict[str, Any]
     """Settings of the run."""
     metrics: dict[str, Any]

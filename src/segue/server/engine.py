@@ -24,6 +24,7 @@ from segue.server.filters import Attributes
 from segue.server.problems import Refusal
 from segue.serving.answer import Answer
 from segue.serving.asking import NOTHING_LIVE, Request, Running
+from segue.serving.index import IndexSettings
 from segue.serving.live import LiveRecommender
 from segue.serving.recommender import Recommender
 from segue.settings.units import milliseconds
@@ -63,17 +64,24 @@ class Engine:
             Raises ConfigError where it does not fit.
         live_items: file with names and attributes of new items, see :class:`segue.serving.kin.Kin`. Raises LogError
             where it cannot be read.
+        index: when an index finds the best items; None: all are scored for every answer.
 
     Attributes:
         counts: what keeps a live memory level with a store, once :meth:`segue.server.service.Service.begin` was called.
     """
 
     def __init__(
-        self, folder: Path, *, live: bool = False, live_weights: Path | None = None, live_items: Path | None = None
+        self,
+        folder: Path,
+        *,
+        live: bool = False,
+        live_weights: Path | None = None,
+        live_items: Path | None = None,
+        index: IndexSettings | None = None,
     ) -> None:
         # Taken before the model is read: when the folder is replaced meanwhile, reading notices or a reload follows.
         self.version = version_of(folder)
-        loaded = Recommender.load(folder)
+        loaded = Recommender.load(folder, index=index)
         self.live = LiveRecommender(loaded, live_weights, live_items) if live else None
         self.counts: LiveCounts | None = None
         self.recommender = self.live or loaded

@@ -267,7 +267,7 @@ class Service:
             name=engine.title,
             fingerprint=engine.facts["corpus_fingerprint"],
             sizes=engine.catalogue.sizes,
-            index={"kind": "exact"},
+            index=dict(engine.recommender.index_facts),
             settings=engine.settings.model_dump(mode="json"),
             metrics=engine.metrics,
             live=live,

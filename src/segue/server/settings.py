@@ -25,6 +25,13 @@ class ServerSettings(Config):
     live_events: int = Field(100_000, ge=100, le=10_000_000)
     """Most events that live counts hold (`segue serve --live`): the newest ones; between three quarters of this number
     and all of it."""
+    index_above: int = Field(300_000, ge=0, le=1_000_000_000)
+    """Items above which an index finds those that are scored (`pip install 'segue[index]'`); else all are scored."""
+    index_breadth: float = Field(0.02, gt=0, le=1)
+    """Share of the index that a search looks through at least; it is doubled until `index_recall` is reached."""
+    index_recall: float = Field(0.98, ge=0, le=1)
+    """Least share of the exact 20 best that the index must find, as measured when the model is loaded; where it does
+    not, all items are scored."""
     body_size: Size = "4MiB"
     """Largest body of a request."""
     body_seconds: float = Field(10.0, gt=0, le=3600)

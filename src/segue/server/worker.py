@@ -35,6 +35,7 @@ from segue.server.store.measured import MeasuredStore
 from segue.server.store.opening import open_store
 from segue.server.store.writer import Writer
 from segue.server.tokens import Tokens, read_tokens
+from segue.serving.index import IndexSettings
 from segue.settings.base import Config
 from segue.system import log_lines
 from segue.system.exit_codes import Exit
@@ -148,11 +149,6 @@ async def _work(given: Specification) -> None:
         gc.unfreeze()  # libraries written in C++ complain of what is left over
 
 
-def _engine(given: Specification) -> Engine:
-    """The model that is in the folder now."""
-    return Engine(given.model, live=given.live, live_weights=given.live_weights, live_items=given.live_items)
-
-
 def _opened(given: Specification) -> tuple[Service, Tokens]:
     """The model, the store and the tokens. Raises UserMistake."""
     engine = _engine(given)
@@ -161,6 +157,16 @@ def _opened(given: Specification) -> tuple[Service, Tokens]:
     gc.collect()
     gc.freeze()  # what was loaded is not looked at again by every collection
     return Service(engine, store, given.settings), read_tokens(given.token_file)
+
+
+def _engine(given: Specification) -> Engine:
+    """The model that is in the folder now. Raises ArtifactError when it is missing or damaged."""
+    settings = given.settings
+    index = IndexSettings(settings.index_above, settings.index_breadth, settings.index_recall, given.state)
+    of_live = {"live": given.live, "live_weights": given.live_weights, "live_items": given.live_items}
+    engine = Engine(given.model, **of_live, index=index)
+    log_lines.line("info", "index", version=engine.version, **engine.recommender.index_facts)
+    return engine
 
 
 async def _say_ready(server: uvicorn.Server, line: Line, version: str) -> None:

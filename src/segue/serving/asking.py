@@ -77,6 +77,32 @@ NOTHING_LIVE = Running()
 
 
 @dataclass(frozen=True)
+class Eligible:
+    """Which items may be recommended.
+
+    Attributes:
+        allowed: numbers of the only items that may; None: all.
+        barred: numbers of items that may not.
+        n_items: of all items.
+    """
+
+    allowed: IntArray | None
+    barred: IntArray
+    n_items: int
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_] | None:
+        """Whether each item may be recommended, bool [items]; None: all may."""
+        if self.allowed is None and not len(self.barred):
+            return None
+        eligible = np.full(self.n_items, self.allowed is None)
+        if self.allowed is not None:
+            eligible[self.allowed] = True
+        eligible[self.barred] = False
+        return eligible
+
+
+@dataclass(frozen=True)
 class Understood:
     """A request in the model's numbers.
 
@@ -86,7 +112,7 @@ class Understood:
         session: items that the recommendations follow, cut to the model's window.
         shown: known items of the running session, empty where `session` starts from the history.
         past: items of the user's history.
-        eligible: whether each item may be recommended, bool [items]; None: all may.
+        eligible: which items may be recommended.
         skipped: ids of the request that the model does not know.
         warnings: what has to be said about the request; answering it may add more.
     """
@@ -97,7 +123,7 @@ class Understood:
     shown: IntArray
     past: IntArray
     has_past: bool
-    eligible: npt.NDArray[np.bool_] | None
+    eligible: Eligible
     k: int
     discover: float
     explain: bool
@@ -202,19 +228,16 @@ class Reader:
         shown: IntArray,
         past: Past,
         warnings: list[str],
-    ) -> npt.NDArray[np.bool_] | None:
-        """Whether each item may be recommended; None where nothing is masked."""
+    ) -> Eligible:
+        """Which items may be recommended."""
         barred = [self._known(exclude, "excluded items are unknown to the model and exclude nothing", warnings)]
         barred += [shown] if seen else []
         barred += [past.items] if seen == "history" else []
-        if candidates is None and not any(map(len, barred)):
-            return None
-        eligible = np.full(len(self.items), candidates is None)
+        allowed = None
         if candidates is not None:
             wanted = ids_of(candidates, "candidates")
-            eligible[self._known(wanted, "candidates are unknown to the model", warnings)] = True
-        eligible[np.concatenate(barred)] = False
-        return eligible
+            allowed = self._known(wanted, "candidates are unknown to the model", warnings)
+        return Eligible(allowed, np.unique(np.concatenate(barred)), len(self.items))
 
     def _known(self, ids: Sequence[str], what: str, warnings: list[str]) -> IntArray:
         """The numbers of the known ids; of others is warned."""

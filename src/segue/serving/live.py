@@ -41,6 +41,7 @@ class LiveRecommender(Recommender):
         if weights is not None:
             self.live.weigh(LiveWeights.read(weights, self.live.options))
         super().__init__(base.artifact, self.live)
+        self.index, self.index_facts = base.index.over(self.live) if base.index else None, base.index_facts
         self._kin = Kin(read_items(items, base.artifact.settings), self.known_items) if items is not None else None
 
     def number(self, item: str) -> int | None:
@@ -55,7 +56,7 @@ class LiveRecommender(Recommender):
         """A number for an item that is unknown so far; None where there are too many new ones."""
         if len(self.known_items) - self.live.trained_items >= MOST_NEW:
             return None
-        self._names[item], number = item, self.known_items.add(item)
+        number = self.known_items.add(item)
         if self._kin is not None:
             self._names[item] = self._kin.names.get(item, item)
             self.live.resembles(number, *self._kin.of(item))
@@ -75,8 +76,7 @@ class LiveRecommender(Recommender):
 
     def forget(self) -> None:
         """Forget all that was added, new items too."""
-        for item in self.known_items.cut(self.live.trained_items):
-            del self._names[item]
+        self.known_items.cut(self.live.trained_items)
         self.live.forget()
 
     def _popular(self) -> Floats:

@@ -28,7 +28,7 @@ class Reasons:
 
     Args:
         item_ids: id of each item.
-        names: id → name for people.
+        names: id → name for people, of those that have another one.
     """
 
     def __init__(self, model: Answering, item_ids: Sequence[str], names: Mapping[str, str]) -> None:
@@ -72,7 +72,10 @@ class Reasons:
         at_top = {name: part[:, top] for name, part in columns.parts.session.items()}
         relation = f"{_RELATIONS.get(by_item[top]['relation'], 'goes with')} {{item}}"
         words = _strongest(columns.parts, at_top, row, relation)
-        return by_item[top]["contribution"], words.replace("{item}", self.names[by_item[top]["item"]])
+        return by_item[top]["contribution"], words.replace("{item}", self._name(by_item[top]["item"]))
+
+    def _name(self, item: str) -> str:
+        return self.names.get(item, item)
 
 
 class _Columns:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,10 @@ from segue.system.holding import held
 from segue.system.paths import named_path
 from segue.system.replacing import followed, under_construction
 
+if TYPE_CHECKING:
+    from segue.serving.index import IndexSettings
+    from segue.serving.shortlisting import Shortlisting
+
 _BLOCK_SCORES = 2**20
 """Scores that are formed at a time where there are many requests: they stay near the processor."""
 _MOST_TOGETHER = 64
@@ -47,6 +51,10 @@ class Recommender:
         compute_after_forks()
         self.artifact = artifact
         self.model = model
+        self.index: Shortlisting | None = None
+        """What finds the best items of a large catalogue; None: all items are scored for every answer."""
+        self.index_facts: Mapping[str, Any] = {"kind": "exact"}
+        """What has to be said of how the best items are found."""
         self._keep_alive: object = None
         self._reader = Reader(artifact, model)
         self.known_items, self.known_users = self._reader.items, self._reader.users
@@ -55,10 +63,12 @@ class Recommender:
         self._support = np.bincount(artifact.history.items, minlength=model.n_items).astype(np.float32)
 
     @classmethod
-    def load(cls, folder: str | Path, keep_alive: object = None) -> Recommender:
+    def load(cls, folder: str | Path, keep_alive: object = None, *, index: IndexSettings | None = None) -> Recommender:
         """Read a trained model. Raises ArtifactError when it is missing or damaged.
 
-        `keep_alive` is an object that lives as long as the model, such as a temporary folder that is removed after it.
+        Args:
+            keep_alive: an object that lives as long as the model, such as a temporary folder that is removed after it.
+            index: when an index finds the best items; None: every item is scored for every answer.
         """
         artifact, answering = lean_folder.load(named_path(folder))
         if answering is None:
@@ -67,6 +77,10 @@ class Recommender:
             answering = answering_of(artifact)
         model = cls(artifact, answering)
         model._keep_alive = keep_alive
+        if index is not None:
+            from segue.serving.index import open_index
+
+            model.index, model.index_facts = open_index(model, index)
         return model
 
     def save(self, folder: str | Path) -> None:
@@ -154,7 +168,7 @@ class Recommender:
         """What :meth:`scores` gives, and before it what the model found, None without a question."""
         understood = self._reader.understand(request, running)
         scored = self.model.score([understood.asked]) if understood.asked is not None else None
-        return scored, scored.scores[0] if scored is not None else self._popular(), understood.eligible
+        return scored, scored.scores[0] if scored is not None else self._popular(), understood.eligible.mask
 
     def attention(self, request: Request, running: Running = NOTHING_LIVE) -> Attention | None:
         """How the model weighs the items of the session; None where it cannot tell."""
@@ -167,12 +181,12 @@ class Recommender:
         ids, cells = self.known_items.ids, list(pairwise(past.offsets.tolist()))
         return [PastSession([ids[i] for i in past.items[a:b]], past.times[a:b].tolist()) for a, b in cells]
 
-    def understand(self, request: Request | Mapping[str, Any]) -> Understood:
+    def understand(self, request: Request | Mapping[str, Any], running: Running = NOTHING_LIVE) -> Understood:
         """A request for :meth:`recommend_many`, read and checked before it is answered.
 
         Raises RequestError for a request that cannot be understood.
         """
-        return self._reader.understand(Request.of(request))
+        return self._reader.understand(Request.of(request), running)
 
     def recommend_many(self, requests: Iterable[Request | Mapping[str, Any] | Understood]) -> Iterator[Answer]:
         """Answer many requests, in their order and as :meth:`recommend` answers each; some are scored together.
@@ -210,6 +224,13 @@ class Recommender:
 
     def _answers(self, requests: Sequence[Understood]) -> list[Answer]:
         """The answers to some requests, scored together."""
+        answers = self.index.answers(requests, self._listed) if self.index is not None else {}
+        others = [number for number in range(len(requests)) if number not in answers]
+        answers.update(zip(others, self._exact([requests[number] for number in others]), strict=True))
+        return [answers[number] for number in range(len(requests))]
+
+    def _exact(self, requests: Sequence[Understood]) -> list[Answer]:
+        """The answers to some requests for which all items are scored."""
         asked = [request.asked for request in requests if request.asked is not None]
         scored = self.model.score(asked) if asked else None
         answers, row = [], 0
@@ -227,24 +248,34 @@ class Recommender:
 
     def _answer(self, request: Understood, scores: Floats, scored: Scored | None, row: int) -> Answer:
         """The answer to one request, from its scores [items]."""
+        self._check_finite(scores)
+        chosen, new = self._chosen(request, scores)
+        reasons = self._reasons(request, chosen, scores, scored, row) if request.explain else [{}] * len(chosen)
+        marks = new[chosen].tolist() if new is not None else [False] * len(chosen)
+        return self._listed(request, chosen, scores[chosen], zip(reasons, marks, strict=True))
+
+    def _listed(
+        self, request: Understood, items: IntArray, scores: Floats, more: Iterable[tuple[Any, ...]] | None = None
+    ) -> Answer:
+        """The answer with these items, best first; `more` has what else is to be said of each."""
+        self._check_finite(scores)
+        ids, marked = self.known_items.ids, more if more is not None else [()] * len(items)
+        found = [
+            Recommendation(ids[item], score, *each)
+            for item, score, each in zip(items.tolist(), scores.tolist(), marked, strict=True)
+        ]
+        return Answer(tuple(found), request.skipped, request.user_known, tuple(request.warnings))
+
+    def _check_finite(self, scores: Floats) -> None:
         if not np.isfinite(scores).all():
             raise ArtifactError(
                 f"the model {self.artifact.folder} gives scores that are not finite; train it again, with a lower"
                 " training.learning_rate"
             )
-        chosen, new = self._chosen(request, scores)
-        reasons = self._reasons(request, chosen, scores, scored, row) if request.explain else [{}] * len(chosen)
-        ids, values = self.known_items.ids, scores[chosen].tolist()
-        marks = new[chosen].tolist() if new is not None else [False] * len(chosen)
-        items = [
-            Recommendation(ids[item], *entry)
-            for item, *entry in zip(chosen.tolist(), values, reasons, marks, strict=True)
-        ]
-        return Answer(tuple(items), request.skipped, request.user_known, tuple(request.warnings))
 
     def _chosen(self, request: Understood, scores: Floats) -> tuple[IntArray, npt.NDArray[np.bool_] | None]:
         """Numbers of the recommended items, best first; and whether each item is new to the user, where that counts."""
-        k, eligible, count = request.k, request.eligible, len(scores)
+        k, eligible, count = request.k, request.eligible.mask, len(scores)
         if eligible is not None:
             scores, count = np.where(eligible, scores, -np.inf), int(eligible.sum())
         if count < k:
@@ -266,7 +297,8 @@ class Recommender:
 
 
 def _names(items: pa.Table) -> dict[str, str]:
-    """Item id → name for people; the id itself where an item has no name."""
-    ids = items.column("item_id").to_pylist()
-    names = items.column("name").to_pylist() if "name" in items.column_names else ids
-    return {item: name or item for item, name in zip(ids, names, strict=True)}
+    """Item id → name for people, of the items that have a name beside their id."""
+    if "name" not in items.column_names:
+        return {}
+    pairs = zip(items.column("item_id").to_pylist(), items.column("name").to_pylist(), strict=True)
+    return {item: name for item, name in pairs if name and name != item}

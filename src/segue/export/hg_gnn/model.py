@@ -38,7 +38,9 @@ def encoder_graph(model: LeanHGGNN, history: Sessions, rows: int) -> onnx.ModelP
     vector, candidates = _encoded(asked, model)
     something = asked.session.mask.any(1).column(1)
     vector = where(something, vector, np.nan)
-    outputs: dict[str, tuple[Value, Sequence[str | int]]] = {"session_vector": (vector, ("batch", len(model.vectors)))}
+    outputs: dict[str, tuple[Value, Sequence[str | int]]] = {
+        "session_vector": (vector, ("batch", model.vectors.shape[1]))
+    }
     found = {} if candidates is None else dict(zip(_SHAPES, candidates, strict=True))
     outputs |= {name: (value, _SHAPES[name]) for name, value in found.items() if value is not None}
     return graph.model(outputs)
@@ -67,8 +69,8 @@ def _encoded(asked: Asked, model: LeanHGGNN) -> tuple[Value, Candidates | None]:
 def scorer_graph(model: LeanHGGNN) -> onnx.ModelProto:
     """The graph from what the encoder gives to the scores of all items, [batch, items]."""
     graph, options = Graph("scorer"), model.options
-    vector = graph.input("session_vector", np.float32, ("batch", len(model.vectors)))
-    scores = vector @ graph.stored("items", model.vectors)
+    vector = graph.input("session_vector", np.float32, ("batch", model.vectors.shape[1]))
+    scores = vector @ graph.stored("items", model.vectors[:].T)
     if options.sources:
         at = graph.input("memory_at", np.int64, _SHAPES["memory_at"])
         added = graph.input("memory_added", np.float32, _SHAPES["memory_added"])

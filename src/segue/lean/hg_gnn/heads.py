@@ -32,7 +32,7 @@ class Heads:
     def moved(self, biases: Mapping[str, Floats]) -> Heads:
         """The same maps with something added to the biases of some."""
         found = copy(self)
-        found._maps = {name: (weight, bias + biases.get(name, 0)) for name, (weight, bias) in self._maps.items()}
+        found.maps = {name: (weight, bias + biases.get(name, 0)) for name, (weight, bias) in self.maps.items()}
         return found
 
     def _of(self, name: str, z: Floats) -> Floats:

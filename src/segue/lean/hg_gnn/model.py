@@ -18,11 +18,12 @@ from segue.lean.hg_gnn.parts import take_apart
 from segue.lean.hg_gnn.past import Histories
 from segue.lean.hg_gnn.recall import ask
 from segue.lean.hg_gnn.relations import Relations
+from segue.lean.hg_gnn.shortlists import shortlists
 from segue.lean.hg_gnn.tables import Counts
-from segue.lean.hg_gnn.terms import Believed, Entries, Recalled, Terms, add_memory, fold_pointer
+from segue.lean.hg_gnn.terms import Believed, Cells, Entries, Recalled, Terms, add_memory, fold_pointer
 from segue.lean.hg_gnn.users import Users
 from segue.lean.item_vectors import ItemVectors
-from segue.lean.model import Attention, Floats, Parts, cosines
+from segue.lean.model import Attention, Floats, Index, Parts, Shortlist, cosines
 from segue.lean.request import Asked
 
 
@@ -34,7 +35,8 @@ class LeanHGGNN:
     ) -> None:
         self.options = HGGNNOptions.of(options)
         self.n_items, self.n_users, self.length = n_items, n_users, self.options.window.length
-        self.vectors = self._item_vectors(model)
+        dim = self.options.dim if self.options.embeddings else None
+        self.vectors = ItemVectors.read(model, n_items, dim, popularity=self.options.popularity)
         of_items = Form("float32", (n_items, self.options.dim))
         refined = derived.read("refined.item", of_items) if self.options.embeddings else None
         self.encoder = Encoder(model, refined, self.options) if refined is not None else None
@@ -43,15 +45,6 @@ class LeanHGGNN:
         self.histories = Histories(self.options.window.history)
         self.heads = Heads(model, self.options)
         self.relations = Relations.read(model, n_items)
-
-    def _item_vectors(self, model: StoredArrays) -> ItemVectors:
-        """P⁰, and log share as a further coordinate."""
-        columns: list[Floats] = []
-        if self.options.embeddings:
-            columns.append(model.read("hgnn.embedding.item", Form("float32", (self.n_items, self.options.dim))))
-        if self.options.popularity:
-            columns.append(model.read("log_share", Form("float32", (self.n_items,)))[:, None])
-        return ItemVectors(*columns)
 
     def relations_to(self, item: int, sources: IntArray) -> list[str | None]:
         """The first of adjacent_in, adjacent_out, similar that leads from each of `sources` to `item`."""
@@ -72,20 +65,47 @@ class LeanHGGNN:
         """Score all items for each request."""
         terms, entries = self._terms(asked)
         scores = self._dense(terms.vectors)
-        believed = terms.believed
-        if believed is not None and entries is not None:
-            add_memory(scores, entries, believed, self.options.sources)
-            if believed.gates is not None and believed.log_dense is not None:
-                fold_pointer(scores, entries, believed.gates, believed.log_dense)
+        if entries is not None:
+            self.remember(scores.reshape(-1), Cells.of_all_items(entries, scores.shape[1]), terms, entries)
         return ScoredHGGNN(self, terms, scores)
+
+    def shortlists(self, asked: Sequence[Asked], index: Index, most: int) -> list[Shortlist]:
+        """The items that may be among the best of each request, scored: `most` that an index finds by their vectors,
+        and all that it does not know or that the memory suggests. All others have the score of their vectors alone."""
+        terms, entries = self._terms(asked)
+        queries = self.queries(terms)
+        return shortlists(self, terms, queries, entries, index.search(queries, most), index)
+
+    def queries(self, terms: Terms) -> Floats:
+        """The vectors whose products with those of the items are scores without the memory, [requests, coordinates]."""
+        return terms.vectors
+
+    def session_vectors(self, asked: Sequence[Asked]) -> Floats:
+        """The :meth:`queries` of some requests."""
+        return self.queries(self._terms(asked)[0])
+
+    def products(self, vector: Floats, items: IntArray) -> Floats:
+        """The products of the vector of a request [coordinates] with those of some items, [k]."""
+        return self.vectors.products(vector, items)
 
     def vectors_of(self, items: IntArray) -> Floats:
         """Vectors of some items, [coordinates, k]."""
         return self.vectors[items].T
 
+    def remember(
+        self, scores: Floats, cells: Cells, terms: Terms, entries: Entries, rest: Floats | None = None
+    ) -> None:
+        """Add the memory to scores [cells], in place. rest: log sum of e^score over the items without a cell."""
+        believed = terms.believed
+        if believed is None:
+            return
+        add_memory(scores, cells, entries, believed, self.options.sources)
+        if believed.gates is not None and believed.log_dense is not None:
+            fold_pointer(scores, cells, entries, believed.gates, believed.log_dense, rest)
+
     def _dense(self, vectors: Floats) -> Floats:
         """The product of vectors of requests [requests, coordinates] with those of all items, [requests, items]."""
-        return self.vectors.products(vectors)
+        return self.vectors.product(vectors)
 
     def _counts_for(self, asked: Asked) -> Counts:
         """The counts that a request may see."""

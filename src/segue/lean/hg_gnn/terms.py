@@ -78,33 +78,61 @@ class Entries:
         return np.repeat(of_sources.ravel(), self.lengths.ravel())
 
 
-def add_memory(scores: Floats, entries: Entries, believed: Believed, sources: Sequence[MemorySource]) -> None:
-    """Add Σ_f [w_f log(1 + c_f f(i)) + w'_f 1[f(i) > 0]] to scores [requests, items], in place."""
-    scales = np.array([[TABLE[source].scale for source in sources]] * len(scores))
+@dataclass(frozen=True)
+class Cells:
+    """Scores of several requests end to end, and which of them the entries of the memory speak of.
+
+    Attributes:
+        bounds: the scores of a request are those from ``bounds[request]`` to ``bounds[request + 1]``.
+        places: among all scores, the one of the item of each entry, [n].
+    """
+
+    bounds: IntArray
+    places: IntArray
+
+    @classmethod
+    def of_all_items(cls, entries: Entries, n_items: int) -> Cells:
+        """The cells where every request has a score for every item."""
+        bounds = np.arange(len(entries.lengths) + 1) * n_items
+        return cls(bounds, np.repeat(bounds[:-1], entries.lengths.sum(1)) + entries.items)
+
+
+def add_memory(
+    scores: Floats, cells: Cells, entries: Entries, believed: Believed, sources: Sequence[MemorySource]
+) -> None:
+    """Add Σ_f [w_f log(1 + c_f f(i)) + w'_f 1[f(i) > 0]] to scores [cells], in place."""
+    scales = np.array([[TABLE[source].scale for source in sources]] * len(entries.lengths))
     logs = np.log1p(entries.spread(scales) * entries.values).astype(scores.dtype)
-    values = entries.spread(believed.by_count) * logs + entries.spread(believed.by_presence)
-    first = np.repeat(np.arange(len(scores)) * scores.shape[1], entries.lengths.sum(1))
-    np.add.at(scores.reshape(-1), first + entries.items, values)
+    np.add.at(scores, cells.places, entries.spread(believed.by_count) * logs + entries.spread(believed.by_presence))
 
 
-def fold_pointer(scores: Floats, entries: Entries, gates: Floats, log_dense: Floats) -> None:
-    """Fold the pointer into scores [requests, items], in place: logaddexp(s, logsumexp(s) + log M - log_dense)."""
+def fold_pointer(
+    scores: Floats, cells: Cells, entries: Entries, gates: Floats, log_dense: Floats, log_rest: Floats | None = None
+) -> None:
+    """Fold the pointer into scores [cells], in place: logaddexp(s, logsumexp(s) + log M - log_dense).
+
+    log_rest [requests]: log of the sum of e^s over the items that have no cell; None: all have one.
+    """
     shares = gates / np.where(entries.totals > 0, entries.totals, 1.0)
     probability = (entries.spread(shares) * entries.values).astype(scores.dtype)
-    mass = np.empty(scores.shape[1], dtype=scores.dtype)
+    mass = np.empty(np.diff(cells.bounds).max(), dtype=scores.dtype)
     first = 0
     for row, last in enumerate(np.cumsum(entries.lengths.sum(1)).tolist()):
-        log_sum = _log_sum_exp(scores[row], mass)
-        mass.fill(0)
-        items = entries.items[first:last]
-        np.add.at(mass, items, probability[first:last])
-        items = items[probability[first:last] > 0]
-        pointed = np.log(mass[items]) + (log_sum - log_dense[row])
-        scores[row, items] = np.logaddexp(scores[row, items], pointed)  # an item that comes twice gets the same twice
+        start, end = cells.bounds[row : row + 2].tolist()
+        own, room = scores[start:end], mass[: end - start]
+        log_sum = log_sum_exp(own, room)
+        if log_rest is not None:
+            log_sum = float(np.logaddexp(log_sum, log_rest[row]))
+        room.fill(0)
+        at = cells.places[first:last] - start
+        np.add.at(room, at, probability[first:last])
+        at = at[probability[first:last] > 0]
+        pointed = np.log(room[at]) + (log_sum - log_dense[row])
+        own[at] = np.logaddexp(own[at], pointed)  # an item that comes twice gets the same twice
         first = last
 
 
-def _log_sum_exp(scores: Floats, room: Floats) -> float:
+def log_sum_exp(scores: Floats, room: Floats) -> float:
     """Log of the sum of e^score; `room` [items] is overwritten."""
     top = scores.max()
     np.exp(np.subtract(scores, top, out=room), out=room)

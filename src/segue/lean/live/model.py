@@ -13,13 +13,14 @@ from segue.data.corpus import Sessions
 from segue.graph.half_lives import HalfLives
 from segue.lean.hg_gnn.encoder import Encoder
 from segue.lean.hg_gnn.model import LeanHGGNN, ScoredHGGNN
+from segue.lean.hg_gnn.terms import Terms
 from segue.lean.live.new_items import Grown, neighbours
 from segue.lean.live.overlay import Overlay
 from segue.lean.live.periods import LivePeriods
 from segue.lean.live.train import TrainRows
 from segue.lean.live.view import View
 from segue.lean.live.weights import LiveWeights
-from segue.lean.model import Floats
+from segue.lean.model import Floats, Index, Shortlist
 from segue.lean.request import Asked
 
 
@@ -117,13 +118,26 @@ class LiveHGGNN(LeanHGGNN):
         self._give_vectors()
         return super().score(asked)
 
+    def shortlists(self, asked: Sequence[Asked], index: Index, most: int) -> list[Shortlist]:
+        """The items that may be among the best of each request, scored; all new items are among them."""
+        self._give_vectors()
+        return super().shortlists(asked, index, most)
+
+    def queries(self, terms: Terms) -> Floats:
+        """The vectors of some requests, with what live events have taught, [requests, coordinates]."""
+        return terms.vectors * self._scale
+
+    def products(self, vector: Floats, items: IntArray) -> Floats:
+        """The products of the vector of a request [coordinates] with those of some items, [k]."""
+        return np.asarray(self._grown["vectors"][items] @ vector)
+
     def vectors_of(self, items: IntArray) -> Floats:
         """Vectors of some items, [coordinates, k]."""
         return (self._grown["vectors"][items] * self._scale).T
 
     def _dense(self, vectors: Floats) -> Floats:
         vectors = vectors * self._scale
-        trained = self.vectors.products(vectors)
+        trained = self.vectors.product(vectors)
         new = self.n_items - self.trained_items
         return np.concatenate([trained, vectors @ self._grown["vectors"].more[:new].T], 1) if new else trained
 

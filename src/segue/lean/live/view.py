@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,20 @@ class _Table:
         return items[counts > least], counts[counts > least]
 
 
+class _Without:
+    """Counts of all items, less 1 for some (ascending); what is not asked for is not copied."""
+
+    def __init__(self, counts: IntArray, less: IntArray) -> None:
+        self._counts, self._less = counts, less
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def __getitem__(self, items: IntArray) -> IntArray:
+        at = np.minimum(self._less.searchsorted(items), len(self._less) - 1)
+        return np.asarray(self._counts[items] - (self._less[at] == items))
+
+
 class View:
     """The counts for one request; its attributes are those of :class:`segue.lean.hg_gnn.tables.Counts`.
 
@@ -72,14 +86,14 @@ class View:
         self.periods = {name: _Popular(each, happened) for name, each in periods.items()}
         self.pairs = {name: _Table(self, name) for name in stored.pairs}
 
-    @cached_property
+    @property
     def support(self) -> IntArray:
         """Sessions that hold each item, the running one left out."""
-        if not self._own:
-            return self._overlay.support
-        support = self._overlay.support.copy()
-        support[list(set(self._own))] -= 1
-        return support
+        return (
+            cast(IntArray, _Without(self._overlay.support, np.unique(self._own)))
+            if self._own
+            else self._overlay.support
+        )
 
     @cached_property
     def _own_rows(self) -> Mapping[tuple[str, int], Counter[int]]:

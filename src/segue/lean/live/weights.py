@@ -18,7 +18,7 @@ from segue.data.arrays import FloatArray
 from segue.errors import ConfigError, first_line
 from segue.lean.hg_gnn.model import ScoredHGGNN
 from segue.lean.hg_gnn.options import HGGNNOptions
-from segue.lean.hg_gnn.terms import Entries, add_memory
+from segue.lean.hg_gnn.terms import Cells, Entries, add_memory
 from segue.lean.model import Floats
 from segue.system.json_files import read_object
 
@@ -118,7 +118,7 @@ class LiveWeights:
         s = np.asarray(model._dense(terms.vectors), dtype=np.float32)
         popularity = model._dense(np.eye(len(terms.vectors[0]), dtype=np.float32)[-1:])[0]
         of_vectors = s[0] - terms.vectors[0, -1] * popularity if options.popularity else s[0].copy()
-        add_memory(s, entries, believed, options.sources)
+        add_memory(s.reshape(-1), Cells.of_all_items(entries, s.shape[1]), entries, believed, options.sources)
         sigma = np.exp(s[0].astype(np.float64) - s[0].max())
         sigma /= sigma.sum()
         softmax = float(np.exp(believed.log_dense[0])) if believed.log_dense is not None else 1.0
