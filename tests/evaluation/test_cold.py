@@ -155,3 +155,11 @@ def test_without_known_users_items_alone_are_held_out() -> None:
     assert not found.held_users.any()
     assert found.held_items.any()
     assert found.training.n_users == 0
+
+
+@pytest.mark.parametrize(("name", "what"), [(UNKNOWN, "user"), (ITEMS, "item")])
+def test_a_group_that_test_does_not_ask_about_is_refused(name: str, what: str) -> None:
+    groups = {UNKNOWN: np.ones(3, dtype=np.bool_), ITEMS: np.ones(3, dtype=np.bool_)}
+    cold.check_measurable(groups, [UNKNOWN, ITEMS])
+    with pytest.raises(CorpusError, match=f"no test event is of a held-out {what}; raise --cold-{what}s, or choose"):
+        cold.check_measurable({**groups, name: ~groups[name]}, [UNKNOWN, ITEMS])

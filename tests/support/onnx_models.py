@@ -53,7 +53,7 @@ def exported(model: SessionModel, history: Sessions) -> Exported:
     """The graphs of a model in memory, checked as graphs."""
     lean = lean_of(model)
     assert isinstance(lean, LeanHGGNN)
-    graphs = encoder_graph(lean, history, model.n_users), scorer_graph(lean)
+    graphs = encoder_graph(lean, history, model.n_users).model(), scorer_graph(lean).model()
     for graph in graphs:
         onnx.checker.check_model(graph, full_check=True)
     return Exported(*map(session_of, graphs))

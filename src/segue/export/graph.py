@@ -6,7 +6,7 @@ The operators are those of https://onnx.ai/onnx/operators/, opset 18; NumPy arra
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -132,6 +132,7 @@ class Graph:
     def __init__(self, name: str) -> None:
         self.name = name
         self.inputs: list[onnx.ValueInfoProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes] | str, tuple[Value, npt.NDArray[Any]]] = {}
 
@@ -168,13 +169,23 @@ class Graph:
         first = Value(self, names[0], given[0].dtype if dtype is None else dtype)
         return [first, *(Value(self, name, np.int64) for name in names[1:])]
 
-    def model(self, outputs: Mapping[str, tuple[Value, Sequence[str | int]]]) -> onnx.ModelProto:
-        """The finished model; each output with its shape. Raises onnx.checker.ValidationError for a broken graph."""
-        for name, (value, _) in outputs.items():
+    def finish(self, outputs: Mapping[str, tuple[Value, Sequence[str | int]]]) -> Self:
+        """The graph with its outputs, each with its shape."""
+        for name, (value, shape) in outputs.items():
             self._nodes.append(helper.make_node("Identity", [value.name], [name]))
-        infos = [_info(name, value.dtype, shape) for name, (value, shape) in outputs.items()]
-        constants = [numpy_helper.from_array(array, value.name) for value, array in self._constants.values()]
-        graph = helper.make_graph(self._nodes, self.name, self.inputs, infos, constants)
+            self.outputs.append(_info(name, value.dtype, shape))
+        return self
+
+    @property
+    def weights(self) -> dict[str, npt.NDArray[Any]]:
+        """The constants and tables by their names."""
+        return {value.name: array for value, array in self._constants.values()}
+
+    def model(self, weights: Sequence[onnx.TensorProto] | None = None) -> onnx.ModelProto:
+        """The finished graph as a model, with :attr:`weights` in it or given in another form."""
+        if weights is None:
+            weights = [numpy_helper.from_array(array, name) for name, array in self.weights.items()]
+        graph = helper.make_graph(self._nodes, self.name, self.inputs, self.outputs, weights)
         return helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="segue"
         )

@@ -10,7 +10,7 @@ import onnx
 
 from segue.artifact.contents import Contents
 from segue.data.present import present
-from segue.export.graph import IR_VERSION, OPSET, dtype_of, shape_of
+from segue.export.graph import IR_VERSION, OPSET, Graph, dtype_of, shape_of
 from segue.lean.hg_gnn import LeanHGGNN
 from segue.version import __version__
 
@@ -43,7 +43,7 @@ LEFT_OUT = (
 
 
 def described(
-    contents: Contents, model: LeanHGGNN, graphs: Mapping[str, onnx.ModelProto], hashes: Mapping[str, str]
+    contents: Contents, model: LeanHGGNN, graphs: Mapping[str, Graph], hashes: Mapping[str, str]
 ) -> dict[str, Any]:
     """The manifest of an export."""
     settings = contents.settings.model
@@ -57,8 +57,8 @@ def described(
         "graphs": {
             name: {
                 "file": f"{name}.onnx",
-                "inputs": [_tensor(each) for each in graph.graph.input],
-                "outputs": [_tensor(each) for each in graph.graph.output],
+                "inputs": [_tensor(each) for each in graph.inputs],
+                "outputs": [_tensor(each) for each in graph.outputs],
             }
             for name, graph in graphs.items()
         },

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import onnx
 
 from segue.data.corpus import Sessions
 from segue.export.functions import joined, larger, smaller, where, zeros
@@ -24,7 +23,7 @@ _SHAPES: dict[str, Sequence[str | int]] = {
 }
 
 
-def encoder_graph(model: LeanHGGNN, history: Sessions, rows: int) -> onnx.ModelProto:
+def encoder_graph(model: LeanHGGNN, history: Sessions, rows: int) -> Graph:
     """The graph from requests to session vectors and, where there is a memory, to its candidates.
 
     Args:
@@ -43,7 +42,7 @@ def encoder_graph(model: LeanHGGNN, history: Sessions, rows: int) -> onnx.ModelP
     }
     found = {} if candidates is None else dict(zip(_SHAPES, candidates, strict=True))
     outputs |= {name: (value, _SHAPES[name]) for name, value in found.items() if value is not None}
-    return graph.model(outputs)
+    return graph.finish(outputs)
 
 
 def _encoded(asked: Asked, model: LeanHGGNN) -> tuple[Value, Candidates | None]:
@@ -66,7 +65,7 @@ def _encoded(asked: Asked, model: LeanHGGNN) -> tuple[Value, Candidates | None]:
     return vector, believer.candidates()
 
 
-def scorer_graph(model: LeanHGGNN) -> onnx.ModelProto:
+def scorer_graph(model: LeanHGGNN) -> Graph:
     """The graph from what the encoder gives to the scores of all items, [batch, items]."""
     graph, options = Graph("scorer"), model.options
     vector = graph.input("session_vector", np.float32, ("batch", model.vectors.shape[1]))
@@ -79,7 +78,7 @@ def scorer_graph(model: LeanHGGNN) -> onnx.ModelProto:
         pointed = graph.input("memory_pointed", np.float32, _SHAPES["memory_pointed"])
         log_dense = graph.input("log_dense", np.float32, _SHAPES["log_dense"])
         scores = _pointed(scores, at, pointed, log_dense)
-    return graph.model({"scores": (scores, ("batch", model.n_items))})
+    return graph.finish({"scores": (scores, ("batch", model.n_items))})
 
 
 def _pointed(scores: Value, at: Value, pointed: Value, log_dense: Value) -> Value:
