@@ -15,9 +15,7 @@ from segue.data.corpus_folder import recognise
 from segue.errors import CorpusError, UserMistake
 from segue.report.text import in_one_line
 from segue.settings import Nested, compose
-
-LEAK = 1
-"""Exit code when a leak was found."""
+from segue.system.exit_codes import Exit
 
 File = Path | None
 
@@ -53,7 +51,7 @@ def audit(
         write_page(found, to)
     print_json(found.as_dict()) if as_json else _show(found)
     if found.leaks:
-        raise typer.Exit(LEAK)
+        raise typer.Exit(Exit.DEFECT)
 
 
 def _audit(

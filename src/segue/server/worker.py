@@ -163,8 +163,9 @@ def _engine(given: Specification) -> Engine:
     """The model that is in the folder now. Raises ArtifactError when it is missing or damaged."""
     settings = given.settings
     index = IndexSettings(settings.index_above, settings.index_breadth, settings.index_recall, given.state)
-    of_live = {"live": given.live, "live_weights": given.live_weights, "live_items": given.live_items}
-    engine = Engine(given.model, **of_live, index=index)
+    engine = Engine(
+        given.model, live=given.live, live_weights=given.live_weights, live_items=given.live_items, index=index
+    )
     log_lines.line("info", "index", version=engine.version, **engine.recommender.index_facts)
     return engine
 
