@@ -206,7 +206,7 @@ def test_scores_are_those_of_the_recounted_model(preset: str) -> None:
 def test_a_new_item_has_the_vector_of_its_kin_until_a_trained_item_is_beside_it() -> None:
     world = live_worlds.world("segue")
     live = LiveHGGNN(live_worlds.lean(world.model), world.corpus.train)
-    own = live_worlds.lean(world.model).vectors[:-1]  # without log share
+    own = live_worlds.lean(world.model).vectors_of(np.arange(ITEMS))[:-1]  # without log share
 
     def vector() -> IntArray:
         live.score([request(np.array([1]), 0, BEGINNING)])
