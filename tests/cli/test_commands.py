@@ -19,7 +19,7 @@ from rich.console import Console
 
 import segue
 from segue.cli import app as cli
-from segue.cli import console
+from segue.cli import console, progress
 from segue.data.corpus import load
 from segue.evaluation.metrics import METRICS
 from segue.pipeline import fit as pipeline
@@ -27,7 +27,7 @@ from segue.pipeline import measurement as measuring
 
 COMMANDS = (
     "check", "prepare", "stats", "train", "evaluate", "recommend", "serve", "replay", "fit", "tune", "compare", "study",
-    "demo",
+    "demo", "doctor",
 )  # fmt: skip
 ROWS = small_logs.rows()
 SETTINGS = small_logs.as_arguments(small_logs.LEARNED)
@@ -314,7 +314,8 @@ def test_evaluate_names_the_settings_it_does_not_use(capsys: Capture) -> None:
 def test_evaluate_shows_how_far_it_is(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """To a terminal, on stderr, and nothing of it stays."""
     shown = io.StringIO()
-    monkeypatch.setattr(console, "err", Console(file=shown, force_terminal=True, width=100))
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr(progress, "err", console._Messages(file=shown, force_terminal=True, width=100))
     model = small_logs.counting_model("popularity", "global")
     out, _ = run(capsys, "evaluate", model, "--json")
     events = json.loads(out)["events"]
