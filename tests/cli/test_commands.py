@@ -19,15 +19,15 @@ from rich.console import Console
 
 import segue
 from segue.cli import app as cli
-from segue.cli import console
+from segue.cli import console, progress
 from segue.data.corpus import load
 from segue.evaluation.metrics import METRICS
 from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement as measuring
 
 COMMANDS = (
-    "check", "prepare", "stats", "train", "evaluate", "recommend", "serve", "replay", "export", "fit", "tune",
-    "compare", "study", "demo",
+    "check", "prepare", "stats", "train", "evaluate", "recommend", "serve", "replay", "audit", "export", "fit", "tune",
+    "compare", "study", "demo", "doctor",
 )  # fmt: skip
 ROWS = small_logs.rows()
 SETTINGS = small_logs.as_arguments(small_logs.LEARNED)
@@ -55,9 +55,9 @@ def test_every_command_has_help_with_an_example(capsys: Capture, command: str) -
     assert err == ""
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in ("demo", "serve")])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in ("demo", "doctor", "serve")])
 def test_every_command_takes_settings_and_answers_in_json(capsys: Capture, command: str) -> None:
-    """The demo is for people alone, a server has settings of its own."""
+    """The demo is for people alone, a server has settings of its own, and the doctor looks at the machine."""
     out, _ = run(capsys, command, "--help")
     assert "--json" in out
     assert "--config" in out
@@ -314,7 +314,8 @@ def test_evaluate_names_the_settings_it_does_not_use(capsys: Capture) -> None:
 def test_evaluate_shows_how_far_it_is(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """To a terminal, on stderr, and nothing of it stays."""
     shown = io.StringIO()
-    monkeypatch.setattr(console, "err", Console(file=shown, force_terminal=True, width=100))
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr(progress, "err", console._Messages(file=shown, force_terminal=True, width=100))
     model = small_logs.counting_model("popularity", "global")
     out, _ = run(capsys, "evaluate", model, "--json")
     events = json.loads(out)["events"]

@@ -41,7 +41,7 @@ class _Messages(_Screen):
     @property
     def has_bars(self) -> bool:
         """Whether somebody watches: bars and their control characters are for a terminal, whatever FORCE_COLOR says."""
-        return self.is_interactive and sys.stderr.isatty() and not self.as_json
+        return self.is_interactive and self.file.isatty() and not self.as_json
 
     def say(self, said: str, level: str = "info", **told: Any) -> None:
         """Show a message; programs get its level, and what else it tells them."""

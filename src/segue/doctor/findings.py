@@ -63,7 +63,7 @@ def of_packages(packages: Iterable[Package]) -> Iterator[Finding]:
 def of_cores(cores: Cores, used: Iterable[Blas]) -> Iterator[Finding]:
     """More threads than cores, which wait for each other, or fewer, which leave cores idle."""
     if cores.quota is not None and cores.quota < cores.affinity:
-        what = f"the control group grants the time of {cores.quota:g} of {cores.affinity} cores: {cores.usable} threads"
+        what = f"control groups grant the time of {cores.quota:g} of {cores.affinity} cores: Segue uses {cores.usable}"
         yield Finding("ok", what)
     for blas in used:
         if blas.threads is not None and blas.threads > cores.usable:
