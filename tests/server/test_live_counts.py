@@ -212,7 +212,7 @@ def scores(of: Service, **asked: Any) -> dict[str, float]:
 def test_an_answer_does_not_rest_on_its_own_session_but_on_all_others() -> None:
     """A running session is answered as if it had been taken out of the counts; anybody else's answer rests on it."""
     store = MemoryStore()
-    store.append([[click("s", "first1", 0), click("s", "b7", 1), click("s", "first1", 2)]])
+    store.append([[click("s", "first1", 0), click("s", "b7", 1), click("s", "first1", 2), click("other", "b2", 1)]])
     answering = service(store, now() + 60_000 * 10)
     engine, asked = answering.engine, Recommend(session="s")
     assert engine.live is not None
@@ -409,18 +409,18 @@ def held_bytes() -> int:
 
 
 def test_live_counts_need_no_more_memory_however_many_events_come() -> None:
-    """Every event has a new item, a new session begins with every third; an answer is given for each thirty."""
-    store, most = MemoryStore(), 400
+    """Every event has a new item, a new session begins with every third; an answer is given for each forty."""
+    store, most = MemoryStore(), 200
     answering = Service(engine(), store, ServerSettings(live_events=most), lambda: now() + 60_000 * 900)
     tracemalloc.start()
     try:
         held = []
-        for number in range(3600):
+        for number in range(1200):
             item = f"new{number}" if number % 3 else "first1"
             store.append([[click(f"s{number // 3}", item, number / 10)]])
-            if number % 30 == 29:
+            if number % 40 == 39:
                 answer(answering, items=["first1", item])
-            if number % 1200 == 1199:  # the window stands at the same place each time
+            if number % 400 == 399:  # the window stands at the same place each time
                 held.append(held_bytes())
     finally:
         tracemalloc.stop()
