@@ -166,7 +166,9 @@ def _engine(given: Specification) -> Engine:
     engine = Engine(
         given.model, live=given.live, live_weights=given.live_weights, live_items=given.live_items, index=index
     )
-    log_lines.line("info", "index", version=engine.version, **engine.recommender.index_facts)
+    facts = engine.recommender.index_facts
+    if facts != {"kind": "exact"}:  # of the usual case there is nothing to say
+        log_lines.line("info", "index", version=engine.version, **facts)
     return engine
 
 
