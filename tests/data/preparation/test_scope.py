@@ -164,3 +164,33 @@ def test_sessions_without_a_user_are_never_test_by_user(tmp_path: Path) -> None:
     sizes = prepare(log_of(rows), tmp_path / "corpus", asked)["sizes"]
     assert sizes["train_sessions"] + sizes["validation_sessions"] == 4 + 4 + 5
     assert sizes["test_sessions"] == 2
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    clicks=st.lists(
+        st.tuples(st.sampled_from("uv"), st.sampled_from("abc"), st.integers(0, 300), st.integers(0, 7)),
+        min_size=60,
+        max_size=120,
+    ),
+    protocol=st.sampled_from(["user_80_20", "global_time"]),
+    support=st.integers(1, 15),
+)
+def test_sessions_side_by_side_that_lose_their_first_events_stay_in_order(
+    tmp_path_factory: pytest.TempPathFactory, clicks: list[Row], protocol: str, support: int
+) -> None:
+    folder = tmp_path_factory.mktemp("scope") / "corpus"
+    asked = small(
+        filters={"scope": "train", "min_user_sessions": 1, "min_item_support": support},
+        split={"protocol": protocol, "test": 0.4},
+        sessions={"max_length": 3, "keep": "last"},
+    )
+    try:
+        prepare(log_of([(user, item, at, f"{user}{session}") for user, item, at, session in clicks]), folder, asked)
+    except CorpusError:
+        reject()
+    whole = load(folder).with_train(tuple(Part)).train  # as a final model learns from it
+    starts = whole.times[whole.offsets[:-1]]
+    behind = list(zip(whole.user.tolist(), starts.tolist(), strict=True))
+    assert behind == sorted(behind)
+    assert (whole.number[1:] > whole.number[:-1]).all()

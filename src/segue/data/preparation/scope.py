@@ -31,7 +31,7 @@ def set_test_apart(connection: DuckDBPyConnection, scope: Scope, split: SplitSet
 
     Under "train" they are those sessions, the short ones included, that follow the first floor((1 - test) n) of n: of
     the user, or under ``global_time`` of the log. Sessions without a user are then never test, unless the log is split
-    by time. The table ``places`` keeps the place of every session among those of its user.
+    by time. The table ``places`` keeps all sessions as they were formed, with their users.
 
     Args:
         named_users: number of users with an id; see ``Ledger``.
@@ -41,10 +41,8 @@ def set_test_apart(connection: DuckDBPyConnection, scope: Scope, split: SplitSet
         return
     connection.execute("""
         CREATE TABLE places AS
-        SELECT *, row_number() OVER (PARTITION BY user_key ORDER BY first_event) - 1 AS place FROM (
-            SELECT session_key, min(user_key) AS user_key, min(event) AS first_event, max(time) AS finish
-            FROM events GROUP BY session_key
-        )
+        SELECT session_key, min(user_key) AS user_key, min(event) AS first_event, max(time) AS finish
+        FROM events GROUP BY session_key
     """)
     partition, order = WINDOWS[split.protocol]
     connection.execute(f"""

@@ -124,8 +124,8 @@ def number_users_and_sessions(connection: DuckDBPyConnection, scope: Scope = "al
     Known users, those with regular train or validation sessions, come first, each group in byte order of the ids. Each
     session without a user is a user row of its own at the end, without an id, so that it is nobody's history.
 
-    Under `filters.scope` "train" numbers do not depend on what is left of test: users of test alone come last, and a
-    session that was left out leaves its number free.
+    Under `filters.scope` "train" numbers do not depend on what is left of test: users of test alone come last, and
+    before every session that is not test there is room for all test sessions that its user had when they were formed.
     """
     others = "" if scope == "all" else "in_train DESC,"
     connection.execute(f"""
@@ -139,22 +139,39 @@ def number_users_and_sessions(connection: DuckDBPyConnection, scope: Scope = "al
         )
         JOIN user_codes AS c USING (user_key)
     """)
-    number = 'row_number() OVER (ORDER BY o."user", s.first_event) - 1' if scope == "all" else "p.place + f.first"
-    free = "" if scope == "all" else _FREE_NUMBERS
     connection.execute(f"""
         CREATE TABLE numbered AS
-        SELECT s.session_key, s.part, s.length, o."user", i.session_id, {number} AS session
-        FROM sessions AS s JOIN owners AS o USING (user_key) LEFT JOIN session_ids AS i USING (session_key) {free}
+        WITH owned AS (
+            SELECT s.session_key, s.part, s.part = {int(Part.TEST)} AS test, s.length, s.first_event, s.user_key,
+                   o."user", i.session_id
+            FROM sessions AS s JOIN owners AS o USING (user_key) LEFT JOIN session_ids AS i USING (session_key)
+        )
+        SELECT session_key, part, length, "user", session_id, CAST(session AS BIGINT) AS session
+        FROM ({_CLOSE_TOGETHER if scope == "all" else _WITH_ROOM})
     """)
 
 
-_FREE_NUMBERS = """
-    JOIN places AS p USING (session_key) JOIN (
-        SELECT user_key, CAST(sum(formed) OVER (ORDER BY "user") - formed AS BIGINT) AS first
-        FROM owners JOIN (SELECT user_key, count(*) AS formed FROM places GROUP BY user_key) USING (user_key)
-    ) AS f ON f.user_key = s.user_key
+_CLOSE_TOGETHER = 'SELECT *, row_number() OVER (ORDER BY "user", first_event) - 1 AS session FROM owned'
+"""One number after another, in the order of users and starts."""
+
+_WITH_ROOM = """
+    WITH formed AS (
+        SELECT user_key, count(t.session_key) AS tests, count(*) - tests AS others
+        FROM places LEFT JOIN test_sessions AS t USING (session_key) GROUP BY user_key
+    ), rooms AS (
+        SELECT user_key, tests, (others + 1) * (tests + 1) AS room, sum(room) OVER (ORDER BY "user") - room AS first
+        FROM owners JOIN formed USING (user_key)
+    ), placed AS (
+        SELECT *, count(*) FILTER (WHERE NOT test) OVER (PARTITION BY user_key ORDER BY first_event) AS before
+        FROM owned
+    )
+    SELECT *, first + before * (tests + 1) - 1 + CASE
+        WHEN test THEN row_number() OVER (PARTITION BY user_key, before, test ORDER BY first_event) ELSE 0
+    END AS session
+    FROM placed JOIN rooms USING (user_key)
 """
-"""The number of every session as it was formed: its place, behind all that the users before its own had."""
+"""The same order with room: of t test sessions that a user had when sessions were formed, each may start before,
+between or after the user's other sessions, whose numbers are t + 1 apart."""
 
 
 def sizes(connection: DuckDBPyConnection) -> dict[str, int]:
