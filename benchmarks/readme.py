@@ -30,6 +30,7 @@ PAGES = {
     "final-products": "Baskets of 5,000 products",
     "final-wikipedia": "Wikipedia edits",
     "final-easybuild": "Commits to EasyBuild",
+    "final-diginetica": "Anonymous sessions (Diginetica)",
 }
 """The comparisons of today's presets, of which the README shows the gist."""
 ALL_MODELS = {"complete-journey": "Grocery baskets", "globo": "News clicks"}

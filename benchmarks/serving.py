@@ -208,6 +208,8 @@ def main() -> None:
     parser.add_argument("--million", action="store_true")
     chosen = parser.parse_args()
     keep = chosen.keep
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory(prefix="segue-bench-") as scratch:
         if chosen.million:
