@@ -43,7 +43,8 @@ def test_a_split_in_time_is_clean(tmp_path: Path) -> None:
 
 def test_a_split_per_user_is_clean_and_its_own_leak_is_a_share(tmp_path: Path) -> None:
     checks = found(tmp_path, [("a", "x", 1), ("b", "y", 9), ("b", "x", 10)], [("a", "y", 3), ("b", "x", 11)])
-    assert checks["events after the cut"].found == "each user's train events come before their test events"
+    said = "each user's train events come before their test events; 2 users are in both files"
+    assert checks["events after the cut"].found == said
     share = checks["others' train after a test session"]
     assert (share.verdict, share.numbers["events"], share.numbers["of"]) == ("share", 1, 2)
 
@@ -60,6 +61,26 @@ def test_a_split_at_random_is_a_leak(tmp_path: Path) -> None:
     cut = checks["events after the cut"]
     assert (cut.verdict, cut.numbers) == ("leak", {"events": 1, "users": 1})
     assert "1 of 3 train events (33.3 %), of 1 users, are later than the same user's first test event" in cut.found
+
+
+@pytest.mark.parametrize("user", ["", "u"])
+def test_train_that_goes_on_after_test_is_a_leak_where_no_user_is_in_both_files(tmp_path: Path, user: str) -> None:
+    """Of held-out users and of anonymous sessions there is no user whose own order could excuse it."""
+    days = [(user and f"{user}{day}", "x", day, f"s{day}") for day in range(1, 9) for _ in range(2)]
+    cut = found(tmp_path, days[::4] + days[1::4], days[2::4] + days[3::4], NAMES)["events after the cut"]
+    assert (cut.verdict, cut.numbers["events"]) == ("leak", 6)
+    assert "no user is in both files" in cut.found
+
+
+def test_files_of_which_one_names_users_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match=r"train\.csv names no user and .*test\.csv does"):
+        found(tmp_path, [("", "x", 1, "s1")], [("a", "x", 1, "s1")], NAMES)
+
+
+def test_items_that_the_files_write_in_two_ways_are_no_clean_check(tmp_path: Path) -> None:
+    later = found(tmp_path, [("a", "1", 1)], [("a", "1.0", 1)])["items that exist only later"]
+    assert later.verdict == "cannot"
+    assert "'1.0', where train has '1'" in later.found
 
 
 def test_an_event_in_both_files_is_a_leak_unless_times_are_dates(tmp_path: Path) -> None:
@@ -87,7 +108,7 @@ def test_parquet_with_other_names(tmp_path: Path) -> None:
     columns = {"user_id": "uid", "item_id": "iid", "timestamp": "t"}
     audit = audit_files(tmp_path / "train.parquet", tmp_path / "test.parquet", compose({"columns": columns}))
     assert audit.leaks == []
-    assert audit.limits[0] == "Whether whole sessions repeat: the files have no session ids."
+    assert "of session ids; another is named with --set columns.session_id=NAME" in audit.limits[0]
 
 
 def test_a_missing_column_is_refused_with_the_way_to_name_it(tmp_path: Path) -> None:

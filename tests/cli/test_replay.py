@@ -64,3 +64,12 @@ def test_mistakes_end_in_one_line(refused: Refused, tmp_path: Path) -> None:
     alone = small_logs.write_csv(tmp_path / "a.csv", [("u", "first1", "2025-01-01T09:00:00Z")])
     told = refused("replay", small_logs.fitted_model(), alone, "--json")
     assert told == f"{alone}: no event follows another of its session; there is nothing to measure"
+
+
+def test_what_is_learned_needs_a_place_before_anything_is_played(
+    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue.replay.run.play", None)  # whatever is played fails
+    asked = ("replay", small_logs.fitted_model(), "--live", "--learn")
+    assert "there is no folder" in refused(*asked, tmp_path / "none" / "weights.json")
+    assert "is a folder; name a file" in refused(*asked, tmp_path)

@@ -17,6 +17,7 @@ from segue.data import engine
 from segue.data.arrays import offsets_of
 from segue.data.corpus import Sessions
 from segue.data.log.read import LogFacts, read_log
+from segue.errors import LogError
 from segue.settings import Settings
 
 _LIMITS = (
@@ -38,6 +39,7 @@ def audit_files(train: Path, test: Path, settings: Settings) -> Audit:
     """
     with scratch() as folder, closing(engine.connect(settings.preparation, folder)) as connection:
         facts = [_read(connection, path, name, settings) for path, name in ((train, "train"), (test, "test"))]
+        _refuse_users_of_one_file(connection, train, test)
         dates = all(fact.dates_only for fact in facts)
         sessions = all(fact.has_session_id for fact in facts)
         findings = [
@@ -48,7 +50,11 @@ def audit_files(train: Path, test: Path, settings: Settings) -> Audit:
             _only_later(connection, "item"),
             _only_later(connection, "user"),
         ]
-    unread = () if sessions else ("Whether whole sessions repeat: the files have no session ids.",)
+    column = settings.columns.session_id
+    unread = () if sessions else (
+        f"Whether whole sessions repeat: the files have no column '{column}' of session ids; another is named with"
+        " --set columns.session_id=NAME.",
+    )  # fmt: skip
     return Audit("files", f"{train} and {test}", findings, (*unread, *_LIMITS))
 
 
@@ -59,9 +65,22 @@ def _read(connection: DuckDBPyConnection, path: Path, name: str, settings: Setti
     )  # fmt: skip
     connection.execute(f"""
         CREATE TABLE {name} AS
-        SELECT coalesce(user_id, 'session ' || session_id) AS user_id, item_id, time, session_id, event_row FROM log
-    """)
+        SELECT coalesce(user_id, chr(0) || session_id) AS user_id, user_id IS NOT NULL AS named,
+               item_id, time, session_id, event_row
+        FROM log
+    """)  # a session of nobody has a user of its own, under an id that no file can hold
     return found.facts
+
+
+def _refuse_users_of_one_file(connection: DuckDBPyConnection, train: Path, test: Path) -> None:
+    """Events and sessions are compared by user: files of which one alone names users cannot be."""
+    named = [engine.one_row(connection, f"SELECT count(*) FROM {name} WHERE named")[0] for name in ("train", "test")]
+    if bool(named[0]) != bool(named[1]):
+        without, with_users = (train, test) if named[1] else (test, train)
+        raise LogError(
+            f"{without} names no user and {with_users} does, so that nothing can be compared; give both files their"
+            " users, or empty the user column of both"
+        )
 
 
 def _cut(connection: DuckDBPyConnection, *, sessions: bool) -> Finding:
@@ -70,26 +89,30 @@ def _cut(connection: DuckDBPyConnection, *, sessions: bool) -> Finding:
     last, first = engine.one_row(connection, "SELECT (SELECT max(time) FROM train), (SELECT min(time) FROM test)")
     if last <= first:
         return Finding(name, checked, "clean", f"train ends at {moment(last)}, test begins at {moment(first)}")
-    users, events = engine.one_row(connection, _late("user_id"))
-    if not events:
-        return Finding(name, checked, "clean", "each user's train events come before their test events")
+    (shared,) = engine.one_row(connection, _SHARED_USERS)
+    users, events = engine.one_row(connection, _LATER_THAN_THEIR_TEST)
+    if shared and not events:
+        said = f"each user's train events come before their test events; {shared:,} users are in both files"
+        return Finding(name, checked, "clean", said)
     if sessions and not engine.one_row(connection, _BY_SESSION_ENDS)[0]:
         return Finding(name, checked, "clean", "no train session ends later than test's first, and none is in both")
     (total,) = engine.one_row(connection, "SELECT count(*) FROM train")
-    return Finding(
-        name, checked, "leak",
-        f"{events:,} of {total:,} train events ({share(events, total)}), of {users:,} users, are later than the same"
-        " user's first test event",
-        {"events": events, "users": users},
-    )  # fmt: skip
+    if shared:
+        by = f", of {users:,} users, are later than the same user's first test event"
+    else:
+        (events,) = engine.one_row(connection, "SELECT count(*) FROM train WHERE time > (SELECT min(time) FROM test)")
+        by = " are later than test's first event, and no user is in both files"
+    found = f"{events:,} of {total:,} train events ({share(events, total)}){by}"
+    return Finding(name, checked, "leak", found, {"events": events, "users": users})
 
 
-def _late(key: str) -> str:
-    return f"""
-        SELECT count(DISTINCT t.{key}), count(*) FROM train AS t
-        JOIN (SELECT {key}, min(time) AS first FROM test GROUP BY {key}) AS f USING ({key}) WHERE t.time > f.first
-    """
-
+_SHARED_USERS = """
+    SELECT count(*) FROM (SELECT DISTINCT user_id FROM train WHERE named) SEMI JOIN test USING (user_id)
+"""
+_LATER_THAN_THEIR_TEST = """
+    SELECT count(DISTINCT user_id), count(*) FROM train
+    JOIN (SELECT user_id, min(time) AS first FROM test GROUP BY user_id) USING (user_id) WHERE named AND time > first
+"""
 
 _BY_SESSION_ENDS = """
     WITH ends AS (
@@ -179,9 +202,18 @@ def _only_later(connection: DuckDBPyConnection, kind: str) -> Finding:
     number, events = engine.one_row(
         connection, f"SELECT count(DISTINCT {kind}_id), count(*) FROM test ANTI JOIN train USING ({kind}_id)"
     )
+    (total,) = engine.one_row(connection, "SELECT count(*) FROM test")
+    name, checked = f"{kind}s that exist only later", f"how many test events are of {kind}s that train does not hold"
+    if kind == "item" and events == total:
+        ids = engine.one_row(connection, "SELECT (SELECT min(item_id) FROM train), (SELECT min(item_id) FROM test)")
+        found = (
+            f"all {total:,} events, such as of item '{ids[1]:.40}', where train has '{ids[0]:.40}': the files may write"
+            " the same item in two ways, and then no check above has compared anything"
+        )
+        return Finding(name, checked, "cannot", found, {"events": events, "items": number})
     return Finding(
-        f"{kind}s that exist only later",
-        f"how many test events are of {kind}s that train does not hold",
+        name,
+        checked,
         "share" if events else "clean",
         f"{events:,} events of {number:,} {kind}s" if events else "none",
         {"events": events, f"{kind}s": number},

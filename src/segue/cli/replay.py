@@ -11,6 +11,7 @@ import typer
 from segue.cli.console import err, print_json, print_metrics, print_rows
 from segue.cli.options import Config, Json, Model, Set, note_unused, overrides_of, refuse_unless_live
 from segue.cli.progress import evaluation_bar
+from segue.errors import UserMistake
 from segue.settings import merged
 from segue.system.atomic import write_text, writing
 
@@ -59,6 +60,8 @@ def replay(
     refuse_unless_live(live, "--live-weights", live_weights)
     refuse_unless_live(live, "--live-items", live_items)
     refuse_unless_live(live, "--learn", learn)
+    if learn is not None:
+        _check_place(learn)
     overrides = overrides_of(config, set_)
     engine = Engine(model, live=live, live_weights=live_weights, live_items=live_items)
     settings = engine.settings
@@ -88,3 +91,11 @@ def replay(
     print_metrics({f"{result.model}, {result.mode}": found["metrics"]})
     shown = ("source", "history", "masked", "events", "measured", "unknown")
     print_rows({name: found[name] for name in shown})
+
+
+def _check_place(learn: Path) -> None:
+    """Refuse a file that cannot be written before the replay, not after it."""
+    if learn.is_dir():
+        raise UserMistake(f"--learn {learn} is a folder; name a file")
+    if not learn.parent.is_dir():
+        raise UserMistake(f"--learn {learn}: there is no folder {learn.parent}; make it, or choose another file")
