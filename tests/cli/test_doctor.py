@@ -71,7 +71,7 @@ def test_a_broken_package_is_a_problem_and_hides_nothing_else(tmp_path: Path, mo
     assert "memory " in done.stdout
     if module != "duckdb":
         assert re.search(
-            rf"^blas +{module}: library not known, threads not known, speed not known", done.stdout, re.MULTILINE
+            rf"^blas +{module}: implementation not known, threads not known, speed not known", done.stdout, re.MULTILINE
         )
 
 

@@ -83,7 +83,7 @@ def test_disks(change: dict[str, object], grade: str, said: str) -> None:
 
 
 def test_a_slow_library() -> None:
-    slow = replace(TORCH, library=None, speed=Speed(8.0, 20.0))
+    slow = replace(TORCH, implementation=None, speed=Speed(8.0, 20.0))
     assert "1.0 GFLOP/s per thread" in the_one(findings.of_blas([slow])).what
     assert not list(findings.of_blas([replace(slow, speed=None), replace(slow, threads=None)]))
 

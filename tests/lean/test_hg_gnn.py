@@ -12,9 +12,8 @@ import torch
 import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lean_models import asked_of, assert_equal, lean_of, requests
+from lean_models import asked_of, assert_equal, lean_of, requests, switches
 
-from segue.contract import memory_sources as sources
 from segue.contract.model import SessionModel
 from segue.lean.hg_gnn.options import HGGNNOptions
 from segue.lean.hg_gnn.past import Histories
@@ -23,27 +22,6 @@ from segue.lean.request import Asked, Past
 from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.config import HGGNNConfig
 from segue.models.hg_gnn.presets import PRESETS
-
-chosen = st.lists(st.sampled_from(sources.SOURCES), unique=True).map(tuple)
-switches = st.fixed_dictionaries(
-    {
-        "layers": st.integers(0, 3),
-        "preferences": st.sampled_from([(True, True), (True, False), (False, True)]),
-        "user_nodes": st.booleans(),
-        "user_term": st.booleans(),
-        "popularity": st.booleans(),
-        "memory": chosen,
-        "pointer": chosen,
-        "accumulate": st.sampled_from(["mean", "sum"]),
-        "homogeneous": st.booleans(),
-        "multiplicity": st.booleans(),
-        "hidden": st.sampled_from(["linear", "tanh"]),
-        "attention": st.sampled_from(["softmax", "raw"]),
-        "gate": st.sampled_from(["vector", "scalar"]),
-        "add_user": st.booleans(),
-        "window": st.sampled_from([{"length": 20, "history": 1000}, {"length": 4, "history": 7}]),
-    }
-)
 
 
 @cache

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from segue.artifact.arrays import StoredArrays
+from segue.contract.memory_sources import SOURCES
 from segue.contract.model import SessionModel
 from segue.data.batches import Batch
 from segue.data.batches import Past as BatchPast
@@ -27,15 +28,40 @@ from segue.nn.encoding import ScoreParts
 NOW = worlds.BEGINNING + 900 * worlds.DAY
 TOLERANCE = 1e-5
 
+ITEM = st.integers(0, 11)  # item 11 occurs nowhere
+USER = st.integers(0, 6)  # user 6 is the unknown one
+sessions = st.lists(st.lists(ITEM, min_size=1, max_size=6), max_size=70)
 requests = st.fixed_dictionaries(
     {
-        "items": st.lists(st.integers(0, 11), min_size=1, max_size=25),  # item 11 occurs nowhere
-        "user": st.integers(0, 6),  # user 6 is the unknown one
-        "sessions": st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=6), max_size=70),
+        "items": st.lists(ITEM, min_size=1, max_size=25),
+        "user": USER,
+        "sessions": sessions,
         "time": st.integers(-1000, 1000).map(lambda days: NOW + days * worlds.DAY),
     }
 )
 """Requests in the busy world: sessions, users, given histories, times before train and long after it."""
+
+chosen = st.lists(st.sampled_from(SOURCES), unique=True).map(tuple)
+switches = st.fixed_dictionaries(
+    {
+        "layers": st.integers(0, 3),
+        "preferences": st.sampled_from([(True, True), (True, False), (False, True)]),
+        "user_nodes": st.booleans(),
+        "user_term": st.booleans(),
+        "popularity": st.booleans(),
+        "memory": chosen,
+        "pointer": chosen,
+        "accumulate": st.sampled_from(["mean", "sum"]),
+        "homogeneous": st.booleans(),
+        "multiplicity": st.booleans(),
+        "hidden": st.sampled_from(["linear", "tanh"]),
+        "attention": st.sampled_from(["softmax", "raw"]),
+        "gate": st.sampled_from(["vector", "scalar"]),
+        "add_user": st.booleans(),
+        "window": st.sampled_from([{"length": 20, "history": 1000}, {"length": 4, "history": 7}]),
+    }
+)
+"""Options of HG-GNN, at random."""
 
 
 def lean_of(model: SessionModel) -> Answering:

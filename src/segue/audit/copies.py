@@ -42,7 +42,7 @@ def _sessions(parts: Parts) -> Finding:
 
 
 def _events(parts: Parts) -> Finding:
-    """The same user, item and time on both sides. Where times are only dates that need not be one event."""
+    """Events of one user, item and time on both sides. Where times are only dates that need not be one event."""
     train = np.unique(_event_hashes(parts.train))
     number = {
         part.name.lower(): int(np.isin(_event_hashes(parts.of(part)), train).sum())

@@ -125,7 +125,7 @@ _BY_SESSION_ENDS = """
 
 
 def _copied(connection: DuckDBPyConnection, *, dates: bool) -> Finding:
-    """The same user, item and time in both files."""
+    """Events of one user, item and time in both files."""
     both = "SELECT count(*) FROM test SEMI JOIN train USING (user_id, item_id, time)"
     (number,) = engine.one_row(connection, both)
     (total,) = engine.one_row(connection, "SELECT count(*) FROM test")

@@ -98,7 +98,7 @@ def _blas(blas: Blas) -> str:
     speed = f"speed {UNKNOWN}"
     if blas.speed is not None:
         speed = f"{blas.speed.matmul_f32_gflops:.1f} GFLOP/s, reads {blas.speed.memory_read_gb_per_s:.1f} GB/s"
-    return f"{blas.used_by}: library {_or(blas.library)}, threads {_or(blas.threads)}, {speed}"
+    return f"{blas.used_by}: implementation {_or(blas.implementation)}, threads {_or(blas.threads)}, {speed}"
 
 
 def _or(value: Any) -> str:

@@ -18,12 +18,12 @@ class Blas:
 
     Attributes:
         used_by: "numpy", whose products answer requests, or "torch", which trains.
-        library: its name and version. threads: how many it takes.
+        implementation: its name and version. threads: how many it takes.
         speed: in GFLOP/s and GB/s; None where it could not be measured.
     """
 
     used_by: str
-    library: str | None
+    implementation: str | None
     threads: int | None
     speed: Speed | None
 
@@ -51,8 +51,8 @@ def blas_of_numpy() -> Blas:
         found = [each for each in threadpool_info() if each["user_api"] == "blas"]
         of_numpy = next((each for each in found if "numpy" in each["filepath"]), found[0] if found else {})
         name, version = of_numpy.get("internal_api"), of_numpy.get("version")
-        library = f"{name} {version}" if name and version else name
-        return Blas("numpy", library, of_numpy.get("num_threads"), numpy_speed(_ROWS, _READ_BYTES, _REPEATS, _SECONDS))
+        named = f"{name} {version}" if name and version else name
+        return Blas("numpy", named, of_numpy.get("num_threads"), numpy_speed(_ROWS, _READ_BYTES, _REPEATS, _SECONDS))
     except Exception:
         return Blas("numpy", None, None, None)
 
@@ -63,8 +63,8 @@ def blas_of_torch() -> Blas:
         import torch
 
         mkl: Any = torch.backends.mkl  # its functions have no types
-        library = "mkl" if mkl.is_available() else None
-        return Blas("torch", library, torch.get_num_threads(), torch_speed(_ROWS, _READ_BYTES, _REPEATS, _SECONDS))
+        named = "mkl" if mkl.is_available() else None
+        return Blas("torch", named, torch.get_num_threads(), torch_speed(_ROWS, _READ_BYTES, _REPEATS, _SECONDS))
     except Exception:
         return Blas("torch", None, None, None)
 

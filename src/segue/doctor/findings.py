@@ -121,7 +121,7 @@ def of_blas(used: Iterable[Blas]) -> Iterator[Finding]:
         if each < _SLOW_GFLOPS_PER_THREAD:
             what = (
                 f"{blas.used_by} multiplies at {each:.1f} GFLOP/s per thread: other processes use the cores, or its "
-                f"library ({blas.library or 'not known'}) has no code for this processor"
+                f"library ({blas.implementation or 'not known'}) has no code for this processor"
             )
             yield Finding(
                 "note", what, f"repeat on an idle machine; then install {blas.used_by} from PyPI or conda-forge"

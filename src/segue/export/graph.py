@@ -88,7 +88,7 @@ class Value:
         return self.graph.op("Not", self)
 
     def to(self, dtype: npt.DTypeLike) -> Value:
-        """The same values in another type."""
+        """These values in another type."""
         if self.dtype == np.dtype(dtype):
             return self
         return self.graph.op("Cast", self, dtype=dtype, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))

@@ -37,7 +37,8 @@ class Kin:
                 if value is None:
                     continue
                 if column == "name":
-                    self.names[item] = value
+                    if number is None:  # of a trained item the model has the name
+                        self.names[item] = value
                 elif number is None:
                     self._values[item].append((column, value))
                 else:

@@ -43,6 +43,8 @@ class LiveRecommender(Recommender):
         super().__init__(base.artifact, self.live)
         self.index, self.index_facts = base.index.over(self.live) if base.index else None, base.index_facts
         self._kin = Kin(read_items(items, base.artifact.settings), self.known_items) if items is not None else None
+        if self._kin is not None:
+            self._names.update(self._kin.names)
 
     def number(self, item: str) -> int | None:
         """The number of an item, trained or new; None for an unknown one."""
@@ -58,7 +60,6 @@ class LiveRecommender(Recommender):
             return None
         number = self.known_items.add(item)
         if self._kin is not None:
-            self._names[item] = self._kin.names.get(item, item)
             self.live.resembles(number, *self._kin.of(item))
         return number
 

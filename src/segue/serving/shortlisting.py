@@ -32,7 +32,7 @@ class Shortlisting:
         self.model, self.index, self.facts = model, index, dict(facts)
 
     def over(self, model: LeanHGGNN) -> Shortlisting:
-        """The same index for another model with the same vectors, and items that came later."""
+        """Shortlists by this index for another model with the same vectors, and items that came later."""
         return Shortlisting(model, self.index, self.facts)
 
     def answers(self, requests: Sequence[Understood], listed: _Listed) -> dict[int, Answer]:

@@ -84,8 +84,8 @@ def prepare(
             _CORPUS_FOLDER.refuse_existing(place, overwrite=overwrite)  # again: it has been a while
             with undisturbed():
                 publish(folder, place)
-    sizes = ", ".join(f"{count:,} {name}" for name, count in manifest["sizes"].items())
-    logger.info("corpus %s: %s", out, sizes, extra=telling("corpus", sizes=manifest["sizes"]))
+    counts = ", ".join(f"{count:,} {name}" for name, count in manifest["sizes"].items())
+    logger.info("corpus %s: %s", out, counts, extra=telling("corpus", sizes=manifest["sizes"]))
     return manifest
 
 

@@ -170,8 +170,8 @@ _WITH_ROOM = """
     END AS session
     FROM placed JOIN rooms USING (user_key)
 """
-"""The same order with room: of t test sessions that a user had when sessions were formed, each may start before,
-between or after the user's other sessions, whose numbers are t + 1 apart."""
+"""Numbers in the order of users and starts, with room: of t test sessions that a user had when sessions were formed,
+each may start before, between or after the user's other sessions, whose numbers are t + 1 apart."""
 
 
 def sizes(connection: DuckDBPyConnection) -> dict[str, int]:

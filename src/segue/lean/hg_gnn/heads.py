@@ -30,7 +30,7 @@ class Heads:
             self.user_map = model.read("user_map.weight", Form("float32", (options.dim, options.dim)))
 
     def moved(self, biases: Mapping[str, Floats]) -> Heads:
-        """The same maps with something added to the biases of some."""
+        """Heads whose maps are these, with something added to the biases of some."""
         found = copy(self)
         found.maps = {name: (weight, bias + biases.get(name, 0)) for name, (weight, bias) in self.maps.items()}
         return found

@@ -64,7 +64,7 @@ class LeanHGGNN:
     def score(self, asked: Sequence[Asked]) -> ScoredHGGNN:
         """Score all items for each request."""
         terms, entries = self._terms(asked)
-        scores = self._dense(terms.vectors)
+        scores = self._dense(self.queries(terms))
         if entries is not None:
             self.remember(scores.reshape(-1), Cells.of_all_items(entries, scores.shape[1]), terms, entries)
         return ScoredHGGNN(self, terms, scores)

@@ -37,8 +37,10 @@ def shortlists(
     scores = np.concatenate([model.products(vector, each) for vector, each in zip(queries, items, strict=True)])
     plain = np.ones(len(scores), dtype=np.bool_)
     if entries is not None:
-        places = [start + own.searchsorted(of_memory)
-                  for start, own, of_memory in zip(bounds, items, suggested, strict=False)]  # fmt: skip
+        places = [
+            start + own.searchsorted(of_memory)
+            for start, own, of_memory in zip(bounds[:-1], items, suggested, strict=True)
+        ]
         cells = Cells(bounds, np.concatenate(places))
         plain[cells.places] = False
         model.remember(scores, cells, terms, entries, _log_rest(terms, queries, items, index))

@@ -136,7 +136,6 @@ class LiveHGGNN(LeanHGGNN):
         return (self._grown["vectors"][items] * self._scale).T
 
     def _dense(self, vectors: Floats) -> Floats:
-        vectors = vectors * self._scale
         trained = self.vectors.product(vectors)
         new = self.n_items - self.trained_items
         return np.concatenate([trained, vectors @ self._grown["vectors"].more[:new].T], 1) if new else trained

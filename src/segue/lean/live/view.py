@@ -86,14 +86,12 @@ class View:
         self.periods = {name: _Popular(each, happened) for name, each in periods.items()}
         self.pairs = {name: _Table(self, name) for name in stored.pairs}
 
-    @property
+    @cached_property
     def support(self) -> IntArray:
         """Sessions that hold each item, the running one left out."""
-        return (
-            cast(IntArray, _Without(self._overlay.support, np.unique(self._own)))
-            if self._own
-            else self._overlay.support
-        )
+        if not self._own:
+            return self._overlay.support
+        return cast(IntArray, _Without(self._overlay.support, np.unique(self._own)))
 
     @cached_property
     def _own_rows(self) -> Mapping[tuple[str, int], Counter[int]]:

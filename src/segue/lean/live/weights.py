@@ -115,7 +115,7 @@ class LiveWeights:
         model, terms, believed = scored.model, scored.terms, scored.terms.believed
         assert believed is not None
         options, entries = self._options, Entries(terms.recalled)
-        s = np.asarray(model._dense(terms.vectors), dtype=np.float32)
+        s = np.asarray(model._dense(model.queries(terms)), dtype=np.float32)
         popularity = model._dense(np.eye(len(terms.vectors[0]), dtype=np.float32)[-1:])[0]
         of_vectors = s[0] - terms.vectors[0, -1] * popularity if options.popularity else s[0].copy()
         add_memory(s.reshape(-1), Cells.of_all_items(entries, s.shape[1]), entries, believed, options.sources)
