@@ -15,10 +15,9 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -84,21 +83,11 @@ def floors(threads: int | None = None) -> dict[str, float]:
     """What the machine can do at best: f32 matrix product in GFLOP/s, memory read in GB/s, with `threads` threads."""
     import torch
 
-    with _torch_threads(threads or cores()):
+    from segue.system.torch_runtime import threads as computing
+
+    with computing(threads or cores()):
         speed = torch_speed(MATRIX, READ_BYTES, REPEATS, seconds=math.inf)
-        return {"threads": torch.get_num_threads(), **speed._asdict()}
-
-
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        return {"threads": torch.get_num_threads(), **asdict(speed)}
 
 
 def facts() -> dict[str, Any]:

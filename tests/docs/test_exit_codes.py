@@ -45,3 +45,9 @@ def test_a_number_would_be_noticed() -> None:
     (call,) = [node for node in ast.walk(ast.parse("sys.exit(2)")) if isinstance(node, ast.Call)]
     assert ast.unparse(call.func) in ENDS
     assert isinstance(call.args[0], ast.Constant)
+
+
+def test_what_a_command_says_takes_the_form_that_was_asked_for() -> None:
+    """With ``--log json`` every message is one object: `err.say` sees to that, and `err.print` writes text alone."""
+    found = [path.name for path in (PACKAGE / "cli").rglob("*.py") if "err.print(" in path.read_text(encoding="utf-8")]
+    assert found == ["console.py"]  # where a message becomes text

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from segue.artifact.model_folder import Artifact, load_model
-from segue.artifact.names import ANSWERS, CORPUS
-from segue.artifact.seal import check_seal, is_sealed
+from segue.artifact.names import ANSWERS
+from segue.artifact.seal import is_sealed
 from segue.audit import copies, rebuild, retrain
 from segue.audit.again import from_log
 from segue.audit.arrays import differences, identical
@@ -26,6 +26,7 @@ from segue.contract.model import SessionEncoder
 from segue.data.corpus import Corpus, Part, load
 from segue.data.origin import MADE_FROM, Origin
 from segue.errors import ArtifactError
+from segue.pipeline.measurement import sealed_corpus
 
 _LIMITS = (
     "What validation decided: epochs, settings and models are chosen by it, which is its purpose. Figures on validation"
@@ -45,11 +46,7 @@ def audit_model(folder: Path, corpus_folder: Path | None = None, *, log: Any = N
     a damaged corpus.
     """
     artifact = load_model(folder)
-    own = corpus_folder or folder / artifact.facts["corpus"]
-    if not own.exists():
-        raise ArtifactError(f"the corpus of {folder} is no longer at {own}; say where it is with --corpus")
-    if own.resolve() == (folder / CORPUS).resolve():
-        check_seal(folder, of_corpus=True)
+    own = sealed_corpus(folder, artifact.facts, corpus_folder)
     parts = Parts.read(own)
     if parts.any.fingerprint != artifact.facts["corpus_fingerprint"]:
         raise ArtifactError(f"{folder} was not trained on the corpus {own}; say where its own is with --corpus")

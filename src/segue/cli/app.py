@@ -16,7 +16,7 @@ from segue.cli.command import RequestCommand
 from segue.cli.console import err, show_messages
 from segue.cli.first_words import LOG_VARIABLE, LogForm, first_words
 from segue.cli.options import with_named_paths
-from segue.errors import SegueError, UserMistake
+from segue.errors import UserMistake
 from segue.system.exit_codes import Exit
 from segue.system.interrupts import exit_code
 from segue.system.log_lines import show_defect, take_over
@@ -103,9 +103,6 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _mistake(f"input or output failed: {where}{error.strerror or error}")
-    except SegueError as error:
-        err.say(f"segue: defect: {error}", "critical", event="defect")
-        return Exit.DEFECT
     if result == Exit.INTERRUPTED:  # what the library of the command line makes of KeyboardInterrupt
         said = f"interrupted; nothing is half-written: {_goes_on(command)}"
         err.say(said, "error", event="interrupted", exit_code=exit_code())

@@ -47,7 +47,7 @@ def evaluate_cold(
     with training_bar() as progress:
         result = measure_cold(model, corpus, draw, How(**how, progress=progress))
     for note in result.notes:
-        err.print(f"note: {note}")
+        err.say(f"note: {note}")
     if as_json:
         print_json(result.as_dict())
         return

@@ -26,7 +26,7 @@ def export(
 
     note_unused(overrides_of(config, set_), "a trained model")
     exported = write(model, onnx)
-    err.print(f"not in the graphs: {'; '.join(exported.manifest['left_out'])}")
+    err.say(f"not in the graphs: {'; '.join(exported.manifest['left_out'])}")
     if as_json:
         print_json(exported.manifest)
         return

@@ -51,10 +51,19 @@ def overrides_of(config: Path | None, assignments: list[str] | None, drop_invali
     return overrides
 
 
-def refuse_unless_live(live: bool, name: str, given: object) -> None:
-    """Raise ConfigError where an option is given that live counts alone can use."""
-    if given is not None and not live:
-        raise ConfigError(f"{name} is for live counts; add --live, or leave it out")
+LiveWeights = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="What `segue replay --learn` has learned, for --live.")
+]
+LiveItems = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Names and attributes of items, new ones too, for --live.")
+]
+
+
+def refuse_unless_live(live: bool, **given: object) -> None:
+    """Raise ConfigError where an option is given that live counts alone can use; `given` by the options' names."""
+    for name, value in given.items():
+        if value is not None and not live:
+            raise ConfigError(f"--{name.replace('_', '-')} is for live counts; add --live, or leave it out")
 
 
 def note_unused(overrides: Nested, what: str) -> None:

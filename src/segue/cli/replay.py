@@ -9,7 +9,17 @@ from typing import Annotated, Literal
 import typer
 
 from segue.cli.console import err, print_json, print_metrics, print_rows
-from segue.cli.options import Config, Json, Model, Set, note_unused, overrides_of, refuse_unless_live
+from segue.cli.options import (
+    Config,
+    Json,
+    LiveItems,
+    LiveWeights,
+    Model,
+    Set,
+    note_unused,
+    overrides_of,
+    refuse_unless_live,
+)
 from segue.cli.progress import evaluation_bar
 from segue.errors import UserMistake
 from segue.settings import merged
@@ -24,12 +34,8 @@ def replay(
     live: Annotated[
         bool, typer.Option("--live/--frozen", help="Whether every event is added to the counts of the model's memory.")
     ] = False,
-    live_weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What an earlier --learn has learned, for --live.")
-    ] = None,
-    live_items: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Names and attributes of items, new ones too, for --live.")
-    ] = None,
+    live_weights: LiveWeights = None,
+    live_items: LiveItems = None,
     learn: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="With --live, let each event teach the live weights, and write them here."),
@@ -57,9 +63,7 @@ def replay(
     from segue.replay.run import play
     from segue.server.engine import Engine
 
-    refuse_unless_live(live, "--live-weights", live_weights)
-    refuse_unless_live(live, "--live-items", live_items)
-    refuse_unless_live(live, "--learn", learn)
+    refuse_unless_live(live, live_weights=live_weights, live_items=live_items, learn=learn)
     if learn is not None:
         _check_place(learn)
     overrides = overrides_of(config, set_)

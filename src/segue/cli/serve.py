@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from segue.cli.console import err, out
-from segue.cli.options import Model, refuse_unless_live
+from segue.cli.options import LiveItems, LiveWeights, Model, refuse_unless_live
 from segue.errors import ConfigError
 from segue.report.text import in_one_line
 
@@ -31,12 +31,8 @@ def serve(
     live: Annotated[
         bool, typer.Option("--live", help="Add every event to the counts of the model's memory; new items with them.")
     ] = False,
-    live_weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What `segue replay --learn` has learned, for --live.")
-    ] = None,
-    live_items: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Names and attributes of items, new ones too, for --live.")
-    ] = None,
+    live_weights: LiveWeights = None,
+    live_items: LiveItems = None,
     token_file: Annotated[
         Path | None, typer.Option(help="File of tokens, one per line; events, reload and deletion need one then.")
     ] = None,
@@ -55,8 +51,7 @@ def serve(
     from segue.server.store.opening import check_store
     from segue.server.tokens import exposed, read_tokens
 
-    refuse_unless_live(live, "--live-weights", live_weights)
-    refuse_unless_live(live, "--live-items", live_items)
+    refuse_unless_live(live, live_weights=live_weights, live_items=live_items)
     check_store(store)
     settings = read_settings(config)
     read_tokens(token_file)

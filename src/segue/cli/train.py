@@ -14,6 +14,7 @@ from segue.cli.options import Config, Corpus, Drop, Items, Json, Log, Model, Ove
 from segue.cli.progress import evaluation_bar, training_bar
 from segue.data.corpus import Part
 from segue.data.corpus_folder import log_warnings_of
+from segue.evaluation.cold import Draw
 from segue.evaluation.measurement import Discovery, Measurement, Metrics
 from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement
@@ -74,12 +75,12 @@ def evaluate(
         typer.Option("--cold", help="Measure users and items that a new training of the settings has never met."),
     ] = False,
     cold_users: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="With --cold: share of the users held out, 0.2.")
+        float | None, typer.Option(metavar="SHARE", help=f"With --cold: share of the users held out, {Draw.users:g}.")
     ] = None,
     cold_items: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="With --cold: share of the items held out, 0.1.")
+        float | None, typer.Option(metavar="SHARE", help=f"With --cold: share of the items held out, {Draw.items:g}.")
     ] = None,
-    cold_seed: Annotated[int | None, typer.Option(help="With --cold: seed of the draw, 0.")] = None,
+    cold_seed: Annotated[int | None, typer.Option(help=f"With --cold: seed of the draw, {Draw.seed}.")] = None,
     config: Config = None,
     set_: Set = None,
     as_json: Json = False,

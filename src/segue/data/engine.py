@@ -19,7 +19,7 @@ from segue.errors import UserMistake, first_line
 from segue.settings import PreparationSettings
 from segue.settings.units import size_in_bytes
 from segue.system.interrupts import interruptible, undisturbed
-from segue.system.limits import cores, memory_limit
+from segue.system.limits import cores, query_engine_memory
 
 _spill: ContextVar[Path | None] = ContextVar("spill", default=None)
 
@@ -31,7 +31,7 @@ def connect(preparation: PreparationSettings, scratch: Path) -> duckdb.DuckDBPyC
     compressing every intermediate table costs more than half of the preparation. Nothing is loaded from outside.
     Raises UserMistake when the folder cannot be written.
     """
-    limit = size_in_bytes(preparation.memory_limit) if preparation.memory_limit else memory_limit() // 2
+    limit = size_in_bytes(preparation.memory_limit) if preparation.memory_limit else query_engine_memory()
     with guarded(f"opening the query engine in {scratch}"):
         scratch.mkdir(parents=True, exist_ok=True)
         spill = tempfile.mkdtemp(prefix="spill-", dir=scratch)

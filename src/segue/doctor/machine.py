@@ -81,7 +81,7 @@ def memory() -> Memory:
     """The memory of this process."""
     usable, machine, group = limits.memory_limit(), limits.physical_memory(), limits.group_memory_limit()
     limited = group if group is not None and group < machine else None
-    return Memory(usable, machine, _available(), limited, usable // 2)
+    return Memory(usable, machine, _available(), limited, limits.query_engine_memory())
 
 
 def open_files() -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class Speed(NamedTuple):
+@dataclass(frozen=True)
+class Speed:
     """Speed of f32 matrix products, in GFLOP/s, and of reading memory, in GB/s."""
 
     matmul_f32_gflops: float

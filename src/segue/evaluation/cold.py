@@ -21,9 +21,7 @@ import numpy.typing as npt
 from segue.data.arrays import IntArray
 from segue.data.corpus import Corpus, Part, Sessions
 from segue.errors import CorpusError
-from segue.evaluation.slices import Events
-
-Marks = npt.NDArray[np.bool_]
+from segue.evaluation.slices import BoolArray, Events
 
 UNKNOWN, LIVE, ITEMS, OTHERS = "users_unknown", "users_live_history", "items", "others"
 GROUPS = (UNKNOWN, LIVE, ITEMS, OTHERS)
@@ -53,12 +51,12 @@ class Cold:
 
     training: Corpus
     measuring: Corpus
-    held_users: Marks
-    held_items: Marks
+    held_users: BoolArray
+    held_items: BoolArray
     sessions: int
     events: int
 
-    def groups(self, events: Events) -> dict[str, Marks]:
+    def groups(self, events: Events) -> dict[str, BoolArray]:
         """The events of held-out users whose target is known, those of held-out items, and the others, bool [events]
         each; every event is in one of them."""
         item = self.held_items[events.target]
@@ -106,13 +104,15 @@ def _drawn(rng: np.random.Generator, among: IntArray, share: float, option: str)
     return rng.choice(among, count, replace=False)
 
 
-def _marks(numbers: IntArray, n: int) -> Marks:
+def _marks(numbers: IntArray, n: int) -> BoolArray:
     marks = np.zeros(n, dtype=np.bool_)
     marks[numbers] = True
     return marks
 
 
-def _left(corpus: Corpus, held_users: Marks, held_items: Marks, row: IntArray) -> tuple[Sessions, npt.NDArray[np.int8]]:
+def _left(
+    corpus: Corpus, held_users: BoolArray, held_items: BoolArray, row: IntArray
+) -> tuple[Sessions, npt.NDArray[np.int8]]:
     """The sessions with the users' new rows [users], without the events of held-out items where these count, and the
     part of each."""
     whole = corpus.sessions
@@ -128,7 +128,7 @@ def _left(corpus: Corpus, held_users: Marks, held_items: Marks, row: IntArray) -
     return replace(sessions, number=np.arange(len(order))), part[order]
 
 
-def check_measurable(groups: dict[str, Marks], names: Sequence[str]) -> None:
+def check_measurable(groups: dict[str, BoolArray], names: Sequence[str]) -> None:
     """Raise CorpusError where a group that was asked for has no event in the test part."""
     for name in names:
         if not groups[name].any():

@@ -84,9 +84,6 @@ class Value:
     def __or__(self, other: Value) -> Value:
         return self._with("Or", other)
 
-    def __invert__(self) -> Value:
-        return self.graph.op("Not", self)
-
     def to(self, dtype: npt.DTypeLike) -> Value:
         """These values in another type."""
         if self.dtype == np.dtype(dtype):

@@ -13,19 +13,18 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from segue import models
-from segue.artifact.names import CORPUS
+from segue.artifact.model_folder import read_facts
 from segue.artifact.seal import check_seal
 from segue.data.arrays import IntArray
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Part, load
-from segue.errors import ArtifactError
-from segue.evaluation.cold import GROUPS, ITEMS, LIVE, OTHERS, UNKNOWN, Cold, Draw, Marks, check_measurable, hold_out
+from segue.evaluation.cold import GROUPS, ITEMS, LIVE, OTHERS, UNKNOWN, Cold, Draw, check_measurable, hold_out
 from segue.evaluation.full_ranking import Evaluation, evaluate, evaluation_sessions
 from segue.evaluation.measurement import Metrics
 from segue.evaluation.metrics import averages
-from segue.evaluation.slices import events_of
-from segue.lean import folder as lean_folder
+from segue.evaluation.slices import BoolArray, events_of
 from segue.pipeline.fit import Options, fitted
+from segue.pipeline.measurement import sealed_corpus
 from segue.settings import Settings
 from segue.training.state import Progress
 
@@ -108,13 +107,9 @@ def measure_cold(folder: Path, corpus_folder: Path | None, draw: Draw, how: How 
 
     Raises ArtifactError for a model or corpus that cannot be read, CorpusError where too little can be held out.
     """
-    contents, _ = lean_folder.load(folder)
-    own = folder / contents.facts["corpus"]
-    if corpus_folder is None and not own.exists():
-        raise ArtifactError(f"the corpus of {folder} is no longer at {own}; say where it is with --corpus")
-    if corpus_folder is None or corpus_folder.resolve() == (folder / CORPUS).resolve():
-        check_seal(folder, of_corpus=True)
-    corpus, settings = load(corpus_folder or own), models.stored(contents.facts["settings"])
+    check_seal(folder)
+    facts, settings = read_facts(folder)
+    corpus = load(sealed_corpus(folder, facts, corpus_folder))
     cold = hold_out(corpus, draw)
     asked = [UNKNOWN, ITEMS] if cold.held_users.any() else [ITEMS]
     check_measurable(cold.groups(events_of(evaluation_sessions(cold.measuring, Part.TEST)[0])), asked)
@@ -152,7 +147,7 @@ def _measured(cold: Cold, settings: Settings, history: HistoryPolicy, masked: bo
         model = fitted(cold.training, Path(scratch), settings, Options(progress=how.progress))
     logger.info("%s: trained without what is held out in %.0f s", label, time.monotonic() - began)
 
-    def measured(users: IntArray, policy: HistoryPolicy) -> tuple[Evaluation, dict[str, Marks]]:
+    def measured(users: IntArray, policy: HistoryPolicy) -> tuple[Evaluation, dict[str, BoolArray]]:
         found = evaluate(
             model, cold.measuring, Part.TEST, history=policy, mask_session=masked, label=label, users=users
         )
@@ -170,7 +165,7 @@ def _measured(cold: Cold, settings: Settings, history: HistoryPolicy, masked: bo
     return {name: Ranks.joined(parts) for name, parts in taken.items()}
 
 
-def _of(evaluation: Evaluation, marks: Marks) -> Ranks:
+def _of(evaluation: Evaluation, marks: BoolArray) -> Ranks:
     return Ranks(evaluation.rank[marks], evaluation.events.user[marks])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,29 @@ def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part =
     vocabulary.
     """
     artifact = load_model(folder)
-    if corpus_folder is None or corpus_folder.resolve() == (folder / CORPUS).resolve():
+    return measure(artifact, sealed_corpus(folder, artifact.facts, corpus_folder), part, **how)
+
+
+def corpus_of(folder: Path, facts: Mapping[str, Any], named: Path | None) -> Path:
+    """The folder of a model's corpus: the one that is named, or that it was trained on.
+
+    Raises ArtifactError where that has moved.
+    """
+    own = folder / facts["corpus"]
+    if named is None and not own.exists():
+        raise ArtifactError(f"the corpus of {folder} is no longer at {own}; say where it is with --corpus")
+    return named or own
+
+
+def sealed_corpus(folder: Path, facts: Mapping[str, Any], named: Path | None) -> Path:
+    """Like :func:`corpus_of`; a corpus that lies inside the model must be as it was sealed there.
+
+    Raises ArtifactError where it has moved or changed.
+    """
+    found = corpus_of(folder, facts, named)
+    if found.resolve() == (folder / CORPUS).resolve():
         check_seal(folder, of_corpus=True)
-    return measure(artifact, corpus_folder, part, **how)
+    return found
 
 
 def measure(artifact: Artifact, corpus_folder: Path | None = None, part: Part = Part.TEST, **how: Any) -> Evaluation:
@@ -62,10 +83,7 @@ def measure(artifact: Artifact, corpus_folder: Path | None = None, part: Part = 
             f"{folder} was trained on the {part.name.lower()} part too; it cannot be measured there"
             " (what was measured before is kept in its folder evaluation)"
         )
-    own = folder / facts["corpus"]
-    if corpus_folder is None and not own.exists():
-        raise ArtifactError(f"the corpus of {folder} is no longer at {own}; say where it is with --corpus")
-    corpus = load(corpus_folder or own).with_train(trained_on)
+    corpus = load(corpus_of(folder, facts, corpus_folder)).with_train(trained_on)
     _check_vocabulary(artifact, corpus)
     if corpus.fingerprint != facts["corpus_fingerprint"]:
         _check_sessions(artifact, corpus, part)

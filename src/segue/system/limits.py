@@ -26,7 +26,7 @@ def cores() -> int:
     A share of a core counts as a core, as in other runtimes: 1.5 cores are two threads, which wait now and then.
     """
     quota = core_quota()
-    return processors() if quota is None else max(1, min(processors(), math.ceil(quota)))
+    return processors() if quota is None else min(processors(), math.ceil(quota))
 
 
 def processors() -> int:
@@ -45,6 +45,11 @@ def memory_limit() -> int:
     """Bytes of memory that this process may use: the least of physical memory, the limits of its control groups, and
     its own RLIMITs."""
     return min(physical_memory(), *_resource_limits(), *cgroup_memory_limits(_CGROUPS, _MEMBERSHIP))
+
+
+def query_engine_memory() -> int:
+    """Bytes of memory that the query engine takes unless it is told otherwise: the other half is for what it gives."""
+    return memory_limit() // 2
 
 
 def group_memory_limit() -> int | None:

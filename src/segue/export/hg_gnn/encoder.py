@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from segue.export.functions import distinct, joined, larger, places, sigmoid, sums, where, zeros
+from segue.export.functions import counting, distinct, joined, larger, places, sigmoid, sums, where, zeros
 from segue.export.graph import Value
 from segue.export.hg_gnn.asked import Asked
 from segue.lean.hg_gnn.encoder import Encoder
@@ -77,9 +77,8 @@ class SessionReader:
         encoder, graph = self._encoder, self._asked.graph
         cells = self._mask.to(np.float32)
         share = cells / self._asked.length.to(np.float32).column(1)
-        length = graph.op("Range", np.int64(0), self._mask.length(1), np.int64(1), dtype=np.int64)
         by_item = self._p @ encoder.by_item
-        position = graph.value(encoder.position).take(length)
+        position = graph.value(encoder.position).take(counting(self._mask.length(1)))
         placed = by_item + position
         if self.options.hidden == "linear":
             hidden, summed = placed @ self._w("w_0").T, placed
