@@ -24,7 +24,7 @@ from segue.audit.markers import marked
 from segue.audit.model import audit_model
 from segue.contract.model import SessionEncoder
 from segue.data.corpus import Corpus, Part, load
-from segue.errors import ArtifactError
+from segue.errors import ArtifactError, CorpusError
 from segue.models.narm import NARM
 from segue.models.popularity import Popularity
 from segue.pipeline.fit import Options
@@ -263,8 +263,13 @@ def test_a_corpus_that_is_gone_or_another_is_refused(tmp_path: Path) -> None:
     counting = small_logs.counting_model("markov", "")
     with pytest.raises(ArtifactError, match=r"was not trained on the corpus .*; say where its own is with --corpus"):
         audit_model(counting, leaks.corpus())
-    with pytest.raises(ArtifactError, match=r"is no longer at .*; say where it is with --corpus"):
+    with pytest.raises(CorpusError, match=r"none is not a corpus"):
         audit_model(counting, tmp_path / "none")
+    corpus = leaks.copy(leaks.corpus(), tmp_path / "c")
+    folder = runs.train(corpus, tmp_path / "m", {"model": {"name": "markov"}})
+    shutil.rmtree(corpus)
+    with pytest.raises(ArtifactError, match=r"is no longer at .*; say where it is with --corpus"):
+        audit_model(folder)
 
 
 def test_a_model_whose_corpus_has_a_session_twice(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from segue.data import engine
 from segue.errors import UserMistake
 from segue.settings import PreparationSettings
+from segue.system import limits
 
 
 def setting(connection: duckdb.DuckDBPyConnection, name: str) -> str:
@@ -25,7 +26,7 @@ def test_the_engine_keeps_to_its_memory_limit_and_its_folder(tmp_path: Path) -> 
 
 
 def test_the_limit_is_half_of_what_the_process_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "memory_limit", lambda: 6 * 2**30)
+    monkeypatch.setattr(limits, "memory_limit", lambda: 6 * 2**30)
     assert setting(engine.connect(PreparationSettings(), tmp_path), "memory_limit") == "3.0 GiB"
 
 

@@ -452,7 +452,7 @@ def test_a_server_answers_with_weights_that_live_events_have_taught(tmp_path: Pa
 
 def test_weights_without_live_counts_or_of_another_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--live-weights is for live counts; add --live, or leave it out"):
-        refuse_unless_live(False, "--live-weights", tmp_path)
+        refuse_unless_live(False, live_weights=tmp_path)
     (tmp_path / "weights.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"weights\.json cannot be used"):
         Engine(small_logs.fitted_model(), live=True, live_weights=tmp_path / "weights.json")
