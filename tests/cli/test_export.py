@@ -6,11 +6,11 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import runs
 import small_logs
+from exported_models import manifest_of
 from mistakes import Refused
 
 from segue.artifact.names import ANSWERS
@@ -18,11 +18,6 @@ from segue.artifact.seal import seal
 from segue.cli import app as cli
 
 Capture = pytest.CaptureFixture[str]
-
-
-def manifest_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-    return found
 
 
 def test_the_command_says_what_is_left_out(tmp_path: Path, capsys: Capture) -> None:

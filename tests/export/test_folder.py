@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +15,7 @@ import pytest
 import runs
 import small_logs
 import worlds
-from exported_models import exported_model
+from exported_models import exported_model, manifest_of
 from onnx_models import Exported as Graphs
 from onnx_models import close, feed_of, session_of
 
@@ -25,11 +24,6 @@ from segue.errors import ArtifactError
 from segue.export import folder as exporting
 from segue.export.folder import export
 from segue.lean.request import Asked, Past
-
-
-def manifest_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-    return found
 
 
 def test_the_manifest_lists_every_file_with_its_hash_and_every_tensor() -> None:

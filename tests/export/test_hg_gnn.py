@@ -17,7 +17,7 @@ from lean_models import USER, asked_of, requests, sessions, switches
 from onnx_models import Exported, close, exported, feed_of, of_torch, same_order
 
 from segue.contract.model import SessionModel
-from segue.lean.request import Asked, Past
+from segue.lean.request import Asked
 from segue.models.hg_gnn.presets import PRESETS
 
 empty = st.fixed_dictionaries(
@@ -61,19 +61,11 @@ def test_every_switch_scores_as_torch_does(options: dict[str, Any], asked: list[
     assert_equal(model, exported(model, worlds.busy().train), [asked_of(model, **request) for request in asked])
 
 
-def trained_history(user: int) -> Past:
-    train = worlds.busy().train
-    own = np.flatnonzero(train.user == user)
-    first, last = train.offsets[own[0]], train.offsets[own[-1] + 1]
-    offsets = train.offsets[own[0] : own[-1] + 2] - first
-    return Past(train.items[first:last].astype(np.int64), train.times[first:last], offsets)
-
-
 @pytest.mark.parametrize("preset", PRESETS)
 def test_known_users_are_asked_with_what_train_saw_of_them(preset: str) -> None:
     model, graphs = trained(preset)
     asked = [
-        Asked(np.array(items, dtype=np.int64), user, lean_models.NOW, trained_history(user), fresh=False)
+        Asked(np.array(items, dtype=np.int64), user, lean_models.NOW, lean_models.trained_history(user), fresh=False)
         for user in range(worlds.busy().n_users)
         for items in ([3], [3, 1, 3], [])
     ]

@@ -57,16 +57,9 @@ def test_every_switch_answers_as_torch_does(options: dict[str, Any], asked: list
 def test_known_users_are_asked_with_what_train_saw_of_them(preset: str) -> None:
     """Click after click: what is kept of a user answers the second request as it did the first."""
     model, lean = trained(preset)
-    corpus = worlds.busy()
     for _ in range(2):
-        for user in range(corpus.n_users):
-            own = np.flatnonzero(corpus.train.user == user)
-            first, last = corpus.train.offsets[own[0]], corpus.train.offsets[own[-1] + 1]
-            past = Past(
-                corpus.train.items[first:last].astype(np.int64),
-                corpus.train.times[first:last],
-                corpus.train.offsets[own[0] : own[-1] + 2] - first,
-            )
+        for user in range(worlds.busy().n_users):
+            past = lean_models.trained_history(user)
             asked = [Asked(np.array(items), user, lean_models.NOW, past, fresh=False) for items in ([3], [3, 1, 3])]
             assert_equal(model, lean, asked)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import small_logs
 
@@ -22,3 +24,9 @@ def exported_model() -> Path:
     out = Path(_home().name) / "exported"
     export(small_logs.fitted_model(), out)
     return out
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """The manifest of an exported folder."""
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return found

@@ -88,6 +88,15 @@ def asked_of(
     return Asked(window, user, time, past, fresh=True)
 
 
+def trained_history(user: int) -> Past:
+    """What train of the busy world saw of a user."""
+    train = worlds.busy().train
+    own = np.flatnonzero(train.user == user)
+    first, last = train.offsets[own[0]], train.offsets[own[-1] + 1]
+    offsets = train.offsets[own[0] : own[-1] + 2] - first
+    return Past(train.items[first:last].astype(np.int64), train.times[first:last], offsets)
+
+
 def batch(asked: Asked, length: int) -> Batch:
     """The same request as torch is asked it."""
     return batch_of(asked.items, asked.user, asked.time, BatchPast(*asked.past), length, fresh=asked.fresh)
@@ -109,16 +118,16 @@ def assert_equal(model: SessionModel, lean: Answering, asked: Sequence[Asked]) -
         assert_same_parts(found, parts)
 
 
-def close(found: Floats, wanted: Any) -> None:
-    """Equal to 1e-5, relative where values are large."""
-    np.testing.assert_allclose(np.asarray(found, dtype=np.float64), wanted, rtol=TOLERANCE, atol=TOLERANCE)
+def close(found: Floats, wanted: Any, tolerance: float = TOLERANCE) -> None:
+    """Equal to 1e-5 unless told otherwise, relative where values are large."""
+    np.testing.assert_allclose(np.asarray(found, dtype=np.float64), wanted, rtol=tolerance, atol=tolerance)
 
 
-def same_order(found: Floats, wanted: Floats, k: int = 20) -> None:
+def same_order(found: Floats, wanted: Floats, k: int = 20, tolerance: float = TOLERANCE) -> None:
     """The same k best in the same order, but for scores that are as good as equal."""
     ours, theirs = (np.argsort(-scores, kind="stable")[:k] for scores in (found, wanted))
     differ = ours != theirs
-    close(wanted[ours[differ]], wanted[theirs[differ]])
+    close(wanted[ours[differ]], wanted[theirs[differ]], tolerance)
 
 
 def assert_same_parts(found: Parts, wanted: ScoreParts) -> None:

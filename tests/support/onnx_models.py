@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+import lean_models
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -94,13 +96,5 @@ def of_torch(model: SessionModel, asked: Asked) -> Floats:
     return scores
 
 
-def close(found: Floats, wanted: Floats) -> None:
-    """Equal to 1e-4, relative where values are large."""
-    np.testing.assert_allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE)
-
-
-def same_order(found: Floats, wanted: Floats, k: int = 20) -> None:
-    """The same k best in the same order, but for scores that are as good as equal."""
-    ours, theirs = (np.argsort(-scores, kind="stable")[:k] for scores in (found, wanted))
-    differ = ours != theirs
-    close(wanted[ours[differ]], wanted[theirs[differ]])
+close = partial(lean_models.close, tolerance=TOLERANCE)
+same_order = partial(lean_models.same_order, tolerance=TOLERANCE)

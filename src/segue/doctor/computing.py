@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +53,7 @@ def blas_of_numpy() -> Blas:
         of_numpy = next((each for each in found if "numpy" in each["filepath"]), found[0] if found else {})
         name, version = of_numpy.get("internal_api"), of_numpy.get("version")
         named = f"{name} {version}" if name and version else name
-        return Blas("numpy", named, of_numpy.get("num_threads"), numpy_speed(_ROWS, _READ_BYTES, _REPEATS, _SECONDS))
+        return Blas("numpy", named, of_numpy.get("num_threads"), _speed(numpy_speed))
     except Exception:
         return Blas("numpy", None, None, None)
 
@@ -64,9 +65,16 @@ def blas_of_torch() -> Blas:
 
         mkl: Any = torch.backends.mkl  # its functions have no types
         named = "mkl" if mkl.is_available() else None
-        return Blas("torch", named, torch.get_num_threads(), torch_speed(_ROWS, _READ_BYTES, _REPEATS, _SECONDS))
+        return Blas("torch", named, torch.get_num_threads(), _speed(torch_speed))
     except Exception:
         return Blas("torch", None, None, None)
+
+
+def _speed(measured: Callable[[int, int, int, float], Speed]) -> Speed | None:
+    try:
+        return measured(_ROWS, _READ_BYTES, _REPEATS, _SECONDS)
+    except Exception:
+        return None
 
 
 def gpu() -> Gpu:

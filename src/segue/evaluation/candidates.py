@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,6 +12,13 @@ from segue.data.corpus import Sessions
 from segue.data.tensors import spans
 from segue.evaluation.metrics import CUTOFFS, conservative_rank, standard_rank
 from segue.evaluation.slices import Events, first_occurrences
+
+Masking = Literal["auto"] | bool
+
+
+def masks_session(asked: Masking, repeats_in_sessions: bool) -> bool:
+    """Whether items of the running session are no candidates; "auto": where no train session repeats an item."""
+    return not repeats_in_sessions if asked == "auto" else asked
 
 
 class Candidates:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.loader import Loader
 from segue.errors import CorpusError
-from segue.evaluation.candidates import Candidates
+from segue.evaluation.candidates import Candidates, Masking, masks_session
 from segue.evaluation.discovery import Discoveries
 from segue.evaluation.measurement import Discovery, Measurement
 from segue.evaluation.metrics import averages
@@ -174,7 +174,7 @@ def evaluate(
     part: Part,
     *,
     history: HistoryPolicy = "frozen",
-    mask_session: Literal["auto"] | bool = "auto",
+    mask_session: Masking = "auto",
     progress: Callable[[int, int], None] | None = None,
     device: torch.device | None = None,
     label: str | None = None,
@@ -187,7 +187,7 @@ def evaluate(
     Args:
         model: fitted or trained on the train part of `corpus`; its training mode is as before afterwards.
         history: what the model may look back at: train alone, or every earlier session of the user.
-        mask_session: whether items of the running session are no candidates; auto: where no train session repeats one.
+        mask_session: see :func:`segue.evaluation.candidates.masks_session`.
         progress: called with (number of events done, number of all events).
         device: where the model is; unset: the CPU.
         label: name of the model in the result; unset: the name of its module.
@@ -202,7 +202,7 @@ def evaluate(
         sessions = sessions.take(np.flatnonzero(np.isin(sessions.user, users)))
     events = events_of(sessions)
     label = label or type(model).__module__.rpartition(".")[2]
-    masked = not corpus.repeats_in_sessions if mask_session == "auto" else mask_session
+    masked = masks_session(mask_session, corpus.repeats_in_sessions)
     loader = Loader(corpus, sessions, model.config.window.length, policy=history, device=device)
     candidates = Candidates(sessions, events, masked)
     ranking = Ranking(model, label, events, candidates, corpus.n_items, coverage=coverage, discover=discover)

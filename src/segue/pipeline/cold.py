@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from segue.artifact.seal import check_seal
 from segue.data.arrays import IntArray
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Part, load
+from segue.evaluation.candidates import Masking, masks_session
 from segue.evaluation.cold import GROUPS, ITEMS, LIVE, OTHERS, UNKNOWN, Cold, Draw, check_measurable, hold_out
 from segue.evaluation.full_ranking import Evaluation, evaluate, evaluation_sessions
 from segue.evaluation.measurement import Metrics
@@ -80,7 +81,7 @@ class How:
     """How the events are measured, where that is not as the model's settings say, and who is told of the progress."""
 
     history: HistoryPolicy | None = None
-    mask_session: Literal["auto"] | bool | None = None
+    mask_session: Masking | None = None
     progress: Callable[[Progress], None] | None = None
 
 
@@ -115,7 +116,7 @@ def measure_cold(folder: Path, corpus_folder: Path | None, draw: Draw, how: How 
     check_measurable(cold.groups(events_of(evaluation_sessions(cold.measuring, Part.TEST)[0])), asked)
     history = how.history or settings.evaluation.history
     mask = settings.evaluation.mask_session if how.mask_session is None else how.mask_session
-    masked = not corpus.repeats_in_sessions if mask == "auto" else bool(mask)
+    masked = masks_session(mask, corpus.repeats_in_sessions)
     others = [name for name in REFEREES if name != settings.model.name]
     every = [settings, *(models.with_preset({"model": {"name": name}}) for name in others)]
     logger.info("training anew without what is held out; this takes about as long as the training of %s did", folder)

@@ -13,6 +13,7 @@ import torch
 from segue.data.arrays import IntArray
 from segue.data.batches import HistoryPolicy
 from segue.errors import ArtifactError, UserMistake
+from segue.evaluation.candidates import Masking, masks_session
 from segue.evaluation.metrics import CUTOFFS, averages, conservative_rank
 from segue.lean.hg_gnn.model import ScoredHGGNN
 from segue.replay.events import Stream
@@ -126,7 +127,7 @@ def play(
     stream: Stream,
     *,
     history: HistoryPolicy = "rolling",
-    mask_session: Literal["auto"] | bool = "auto",
+    mask_session: Masking = "auto",
     learn: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Replay:
@@ -135,11 +136,11 @@ def play(
     Args:
         engine: the model, with a memory that goes on counting or not.
         history: "rolling": sessions that have ended are history, as with the server; "frozen": that of training alone.
-        mask_session: whether items of the running session are no candidates; auto: where no train session repeats one.
+        mask_session: see :func:`segue.evaluation.candidates.masks_session`.
         learn: whether each measured event, once it is measured, teaches the live weights.
         progress: called with (number of events done, number of all events).
     """
-    masked = not engine.facts["repeats_in_sessions"] if mask_session == "auto" else mask_session
+    masked = masks_session(mask_session, engine.facts["repeats_in_sessions"])
     player = _Player(engine, stream, history)
     places, ranks, times = [], [], []
     for done, (event, measured, place) in enumerate(
