@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice, pairwise
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,6 +234,8 @@ class Recommender:
         """The answers to some requests for which all items are scored."""
         asked = [request.asked for request in requests if request.asked is not None]
         scored = self.model.score(asked) if asked else None
+        if scored is not None and not np.isfinite(scored.scores).all():
+            raise self._not_finite()
         answers, row = [], 0
         for request in requests:
             if request.asked is None or scored is None:
@@ -248,7 +251,6 @@ class Recommender:
 
     def _answer(self, request: Understood, scores: Floats, scored: Scored | None, row: int) -> Answer:
         """The answer to one request, from its scores [items]."""
-        self._check_finite(scores)
         chosen, new = self._chosen(request, scores)
         reasons = self._reasons(request, chosen, scores, scored, row) if request.explain else [{}] * len(chosen)
         marks = new[chosen].tolist() if new is not None else [False] * len(chosen)
@@ -258,20 +260,20 @@ class Recommender:
         self, request: Understood, items: IntArray, scores: Floats, more: Iterable[tuple[Any, ...]] | None = None
     ) -> Answer:
         """The answer with these items, best first; `more` has what else is to be said of each."""
-        self._check_finite(scores)
-        ids, marked = self.known_items.ids, more if more is not None else [()] * len(items)
+        ids, values, marked = self.known_items.ids, scores.tolist(), more if more is not None else [()] * len(items)
+        if not all(map(isfinite, values)):
+            raise self._not_finite()
         found = [
-            Recommendation(ids[item], score, *each)
-            for item, score, each in zip(items.tolist(), scores.tolist(), marked, strict=True)
+            Recommendation(ids[item], value, *each)
+            for item, value, each in zip(items.tolist(), values, marked, strict=True)
         ]
         return Answer(tuple(found), request.skipped, request.user_known, tuple(request.warnings))
 
-    def _check_finite(self, scores: Floats) -> None:
-        if not np.isfinite(scores).all():
-            raise ArtifactError(
-                f"the model {self.artifact.folder} gives scores that are not finite; train it again, with a lower"
-                " training.learning_rate"
-            )
+    def _not_finite(self) -> ArtifactError:
+        return ArtifactError(
+            f"the model {self.artifact.folder} gives scores that are not finite; train it again, with a lower"
+            " training.learning_rate"
+        )
 
     def _chosen(self, request: Understood, scores: Floats) -> tuple[IntArray, npt.NDArray[np.bool_] | None]:
         """Numbers of the recommended items, best first; and whether each item is new to the user, where that counts."""
