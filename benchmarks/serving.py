@@ -44,13 +44,12 @@ FEW_EVENTS: Nested = {
     "model": {"dim": DIM},
     "training": {
         "max_epochs": 1,
-        "pass_events": 9_216,
+        "pass_events": 2_048,
         "batch_events": 512,
         "pass_steps": 0,
-        "validation_events": 1_000,
     },
 }
-ALL_ITEMS: Nested = {"filters": {"min_item_support": 1}, "split": {"validation": 0.02, "test": 0.02}}
+ALL_ITEMS: Nested = {"filters": {"min_item_support": 1}, "split": {"protocol": "global_time", "validation": 0.0005, "test": 0.0005}}
 REQUESTS, REPEATS, TOGETHER = 256, 7, 64
 MIB = 2**20
 WANTED = {
