@@ -35,6 +35,7 @@ COMMANDS = {
     "serve": "segue.cli.serve",
     "replay": "segue.cli.replay",
     "audit": "segue.cli.audit",
+    "forget": "segue.cli.forget",
     "export": "segue.cli.export",
     "fit": "segue.cli.train",
     "tune": "segue.cli.compare",
