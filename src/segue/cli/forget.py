@@ -9,7 +9,7 @@ import typer
 
 from segue.cli.console import err, out, print_json
 from segue.cli.id_file import read_ids
-from segue.cli.options import Json, Model, Overwrite
+from segue.cli.options import Json, Model, Overwrite, state_of
 from segue.cli.progress import training_bar
 from segue.data.checks import read_table
 from segue.errors import UserMistake
@@ -47,7 +47,7 @@ def forget(
     live = Live(state, store or "sqlite") if state is not None or store is not None else None
     with training_bar() as progress:
         found = without(model, people, to, How(corpus, overwrite, retrain, live, progress))
-    if live is None and (beside := _state_of(model)).exists():
+    if live is None and (beside := state_of(model)).exists():
         err.say(f"note: {beside} holds live events of this model; name it with --state to take them out there too")
     if as_json:
         print_json(found.as_dict())
@@ -64,8 +64,3 @@ def _listed(path: Path, model: Path) -> list[str]:
     except (OSError, ValueError) as error:
         raise UserMistake(f"the users of {model} cannot be read ({error}); name a trained model") from None
     return read_ids(path, Vocabulary([each for each in known if each is not None]), "user_id")
-
-
-def _state_of(model: Path) -> Path:
-    """Where ``segue serve`` keeps the live events of a model unless it is told otherwise."""
-    return model.parent / f"{model.name}.state"

@@ -114,9 +114,7 @@ class Job:
         fresh = refit(corpus.with_train(self.trained_on), settings)
         return without_rows(self.old.model, fresh, settings, self.whole, corpus, self.left), fresh.statistics()
 
-    def _trained(
-        self, new: Path, progress: Callable[[Progress], None] | None
-    ) -> tuple[SessionModel, dict[str, Any]]:
+    def _trained(self, new: Path, progress: Callable[[Progress], None] | None) -> tuple[SessionModel, dict[str, Any]]:
         """A model of the same settings, trained on what is left; and the statistics of it."""
         options = Options(refit=Part.VALIDATION in self.trained_on, progress=progress)
         trained = read_model(train(new / CORPUS, new / "retrained", self.old.settings, options))

@@ -25,7 +25,8 @@ from segue.version import __version__
 FORGOTTEN = "forgotten"
 """Key of the manifest of a corpus without people who were in its log: how many have been forgotten, as ``people``."""
 _ABOUT_FORM = (
-    "kind", "timestamp_format", "dates_only", "relative_times", "order", "has_session_id", "has_event_type", "has_order",
+    "kind", "timestamp_format", "dates_only", "relative_times", "order", "has_session_id", "has_event_type",
+    "has_order",
 )  # fmt: skip
 """What the manifest says of the form of the log; the rest are figures, and texts, that the people are part of."""
 

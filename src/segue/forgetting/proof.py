@@ -89,20 +89,30 @@ def counted_anew(folder: Path, trained_on: Sequence[Part]) -> list[Check]:
 
 
 def others_stay(whole: Corpus, new: Corpus, ids: Iterable[str | None], test_events: int) -> Check:
-    """Every event of others is in the new corpus, with user, item, time and part, and no event besides."""
+    """Every event of others is in the new corpus, with user, item, time and part, no event besides, and no item that
+    train and validation do not hold.
+
+    Args:
+        test_events: those that may be missing, for their items have gone.
+    """
     gone = set(ids)
     stays = np.array([user not in gone for user in whole.user_ids], dtype=np.bool_)
     before, after = _events(whole, stays), _events(new, np.ones(len(new.users), dtype=np.bool_))
     missing = before.join(after, ["user", "item", "time", "part"], join_type="left anti")
     added = after.join(before, ["user", "item", "time", "part"], join_type="left anti")
     fitted = int((np.asarray(missing.column("part")) != int(Part.TEST)).sum())
-    holds = not fitted and not len(added) and len(before) - len(after) == test_events
-    found = f"all {len(after):,} events of others are there, with user, item, time and part"
+    in_fitted = new.sessions.items[np.repeat(new.part != Part.TEST, new.sessions.lengths)]
+    idle = new.n_items - len(np.unique(in_fitted))
+    holds = not fitted and not idle and not len(added) and len(before) - len(after) == test_events
+    found = f"all {len(after):,} events of others are there, with user, item, time and part, and every item is theirs"
     if test_events:
         found += f", but {test_events:,} test events of items that nobody else has in train or validation"
     numbers = {"events": len(after), "test_events_without_item": test_events}
     if not holds:
-        found = f"{len(missing):,} events of others are missing ({fitted:,} of them not in test), {len(added):,} came"
+        found = (
+            f"{len(missing):,} events of others are missing ({fitted:,} of them not in test), {len(added):,} came,"
+            f" {idle:,} items are nobody's"
+        )
     return Check("events of others", holds, found, numbers)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 
 from segue.data.arrays import IntArray
 from segue.data.corpus import Corpus, Part, Sessions
@@ -35,7 +35,7 @@ class Remaining:
     users: IntArray
     n_users: int
     sessions: Sessions
-    part: np.ndarray[tuple[int], np.dtype[np.int8]]
+    part: npt.NDArray[np.int8]
     rows: IntArray
     gone_items: IntArray
     test_events: int
@@ -56,7 +56,7 @@ def remaining(whole: Corpus, people: Sequence[int]) -> Remaining:
     that nobody else has in train or validation leaves the vocabulary, and its events leave the test sessions of
     others, as they would have in a preparation without the people. Test sessions of fewer than two events go.
 
-    Raises CorpusError where no train session or fewer than two known users would be left.
+    Raises CorpusError where no train session or fewer than two users with an id would be left.
     """
     theirs = np.isin(whole.sessions.user, np.asarray(people))
     kept = np.flatnonzero(~theirs)
@@ -65,7 +65,7 @@ def remaining(whole: Corpus, people: Sequence[int]) -> Remaining:
     cleaned, length_before = _without_items(sessions, part, of_item)
     users, of_user = _users(whole, people, cleaned.sessions)
     n_users = int((users < whole.n_users).sum())
-    _refuse_too_little(cleaned.part, n_users)
+    _refuse_too_little(cleaned.part, sum(whole.user_ids[row] is not None for row in users.tolist()))
     numbered, order = _in_order(cleaned.sessions, of_item, of_user)
     return Remaining(
         items=items,
@@ -77,8 +77,8 @@ def remaining(whole: Corpus, people: Sequence[int]) -> Remaining:
         gone_items=np.setdiff1d(np.arange(whole.n_items), items),
         test_events=length_before - len(cleaned.sessions.items),
         test_sessions=len(sessions) - len(cleaned.sessions),
-        last_train_end=_end(sessions, part != Part.TEST, np.max),
-        first_test_end=_end(sessions, part == Part.TEST, np.min),
+        last_train_end=max(_ends(sessions, part != Part.TEST).tolist(), default=None),
+        first_test_end=min(_ends(sessions, part == Part.TEST).tolist(), default=None),
     )
 
 
@@ -87,11 +87,11 @@ class _Cleaned:
     """Sessions with items of the new vocabulary alone, their parts, and where each stood before."""
 
     sessions: Sessions
-    part: np.ndarray[tuple[int], np.dtype[np.int8]]
+    part: npt.NDArray[np.int8]
     rows: IntArray
 
 
-def _items(whole: Corpus, sessions: Sessions, part: np.ndarray) -> tuple[IntArray, IntArray]:
+def _items(whole: Corpus, sessions: Sessions, part: npt.NDArray[np.int8]) -> tuple[IntArray, IntArray]:
     """The numbers of the items that train or validation still hold, and the new number of each old one, -1 for none."""
     fitted = np.repeat(part != Part.TEST, sessions.lengths)
     items = np.unique(sessions.items[fitted]).astype(np.int64)
@@ -114,7 +114,7 @@ def _new_numbers(kept: IntArray, size: int) -> IntArray:
     return numbers
 
 
-def _without_items(sessions: Sessions, part: np.ndarray, of_item: IntArray) -> tuple[_Cleaned, int]:
+def _without_items(sessions: Sessions, part: npt.NDArray[np.int8], of_item: IntArray) -> tuple[_Cleaned, int]:
     """Sessions without the events of items that are gone, and the number of events before; only test has such."""
     known = of_item[sessions.items] >= 0
     marked = replace(sessions, number=np.arange(len(sessions)))
@@ -137,14 +137,16 @@ def _in_order(sessions: Sessions, of_item: IntArray, of_user: IntArray) -> tuple
     ), order
 
 
-def _end(sessions: Sessions, chosen: np.ndarray, which: np.ufunc | object) -> int | None:
-    ends = sessions.times[sessions.offsets[1:] - 1][chosen]
-    return int(which(ends)) if len(ends) else None  # type: ignore[operator]
+def _ends(sessions: Sessions, chosen: npt.NDArray[np.bool_]) -> IntArray:
+    """Time of the last event of each chosen session."""
+    return sessions.times[sessions.offsets[1:] - 1][chosen]
 
 
-def _refuse_too_little(part: np.ndarray, n_users: int) -> None:
-    if n_users < 2 or not (part == Part.TRAIN).any():
+def _refuse_too_little(part: npt.NDArray[np.int8], named: int) -> None:
+    """As the preparation does: with fewer than two users there is nobody to tell apart."""
+    train = int((part == Part.TRAIN).sum())
+    if named < 2 or not train:
         raise CorpusError(
-            f"without these people {n_users} known user{'' if n_users == 1 else 's'} would be left, a corpus needs two"
-            " with train sessions; remove the model and its corpus instead"
+            f"without these people users: {named:,}, train sessions: {train:,} would be left, and a corpus has at least"
+            " two users and a train session; remove the model and its corpus instead"
         )

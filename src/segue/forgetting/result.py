@@ -77,7 +77,7 @@ class Forgotten:
             " learns them anew."
         )
         live = "Live events of a server were not named (--state, --store) and are as they were."
-        others = "The old model, its corpus, the log, exports, stored lists, logs of servers and backups are as they were."
+        others = "The old model, its corpus, the log, exports, stored lists, logs and backups are as they were."
         said = ((weights, not self.retrained), (live, self.live_events is None), (others, True))
         return tuple(sentence for sentence, holds in said if holds)
 
