@@ -18,8 +18,8 @@ PRESETS = [(name, preset) for name in models.names() for preset in models.load(n
 def test_learned_arrays_grow_with_items_and_users_as_they_say(name: str, preset: str) -> None:
     few, many = worlds.busy(n_items=12, n_users=6), worlds.busy(n_items=19, n_users=9)
     first, second = (worlds.fitted(small(name, preset), corpus) for corpus in (few, many))
-    rows, sizes = first.rows(), {"item": (12, 19), "user": (7, 10)}
-    assert rows == second.rows()
+    rows, sizes = first.rows, {"item": (12, 19), "user": (7, 10)}
+    assert rows == second.rows
     before, after = ({**model.arrays(), **model.derived()} for model in (first, second))
     for array in rows.keys() & before.keys():
         assert (len(before[array]), len(after[array])) == sizes[rows[array]], array
@@ -40,4 +40,4 @@ def test_an_array_with_items_in_columns_is_refused_and_not_overlooked() -> None:
     model = Transposed(GRU4Rec.Config.parse({"dim": 4}, "model"))
     model.n_items, model.n_users = 5, 3
     with pytest.raises(ModelError, match="'sideways' has no row per item"):
-        model.rows()
+        dict(model.rows)

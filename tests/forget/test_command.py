@@ -35,10 +35,10 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 def refused(run: Callable[..., Ran], tmp_path: Path) -> Callable[..., str]:
     """Runs a command that has to fail; returns its one line, and nothing is written."""
 
-    def line(*arguments: object) -> str:
+    def line(*arguments: object, code: Exit = Exit.MISTAKE) -> str:
         before = contents(tmp_path)
-        code, out, err = run(*arguments)
-        assert (code, out) == (Exit.MISTAKE, "")
+        ended, out, err = run(*arguments)
+        assert (ended, out) == (code, "")
         assert err.startswith("segue: ")
         assert err.count("\n") == 1, err
         assert contents(tmp_path) == before
@@ -175,7 +175,7 @@ def test_where_the_proof_fails_no_model_is_left(
 ) -> None:
     monkeypatch.setattr(building, "without_rows", spoil)
     old = model() if name == "hrnn" else forgettable.trained("markov")
-    assert said in refused(old, "--user", PERSON, "--out", tmp_path / "m")
+    assert said in refused(old, "--user", PERSON, "--out", tmp_path / "m", code=Exit.DEFECT)
 
 
 def test_an_event_of_another_that_gets_lost_fails_the_proof(
@@ -183,6 +183,6 @@ def test_an_event_of_another_that_gets_lost_fails_the_proof(
 ) -> None:
     real = building.remaining
     monkeypatch.setattr(building, "remaining", lambda whole, rows: real(whole, [*rows, (rows[0] + 1) % 12]))
-    said = refused(forgettable.trained("markov"), "--user", PERSON, "--out", tmp_path / "m")
+    said = refused(forgettable.trained("markov"), "--user", PERSON, "--out", tmp_path / "m", code=Exit.DEFECT)
     assert "events of others: " in said
     assert "events of others are missing" in said

@@ -86,7 +86,7 @@ def test_learned_rows_of_others_are_theirs_still_and_tables_are_those_of_a_log_w
     kind: str, without: Without
 ) -> None:
     old, new = (load_model(folder) for folder in without(kind)[:2])
-    rows, before, after = old.model.rows(), old.model.arrays(), new.model.arrays()
+    rows, before, after = old.model.rows, old.model.arrays(), new.model.arrays()
     assert before.keys() == after.keys()
     for name in sorted(old.model.learned):
         axis = rows.get(name)

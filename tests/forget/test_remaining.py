@@ -164,3 +164,29 @@ def test_where_filters_would_now_take_an_item_it_stays(tmp_path: Path) -> None:
     without = [row for row in log if row[0] != "ann"]
     runs.prepare(small_corpora.log_of(without), tmp_path / "other", strict)
     assert load(tmp_path / "other").item_ids == ["a", "b"]
+
+
+def test_sessions_of_nobody_stay_nobodys(tmp_path: Path) -> None:
+    visits = {
+        "ann": ["a b", "b a", "a b"],
+        "bob": ["a b", "b c", "c a"],
+        "tess": ["a b"],
+        "": ["c a", "b c"],
+        "zoe": ["b a", "c a", "a b"],
+    }
+    rows = [row for user, own in visits.items() for row in small_corpora.visits(user, *own)]
+    log = small_corpora.log_of(rows).append_column("session_id", [[f"{u}{m // 1000}" for u, _, m in rows]])
+    overrides = {
+        **NOTHING_DECIDES,
+        "filters": {"min_item_support": 1, "min_user_sessions": 1, "rare_users": "train", "scope": "train"},
+        "columns": {"session_id": "session_id"},
+    }
+    runs.prepare(log, tmp_path / "corpus", overrides)
+    for user in ("ann", "zoe"):
+        whole = load(tmp_path / "corpus")
+        assert whole.user_ids.count(None) == 2
+        left = remaining(whole, [whole.user_ids.index(user)])
+        write_corpus(whole, tmp_path / "corpus", left, tmp_path / user, tmp_path / "scratch", 1)
+        new = load(tmp_path / user)
+        assert new.user_ids == [each for each in whole.user_ids if each != user]
+        assert others_stay(whole, new, [user], left.test_events).holds

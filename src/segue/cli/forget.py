@@ -15,6 +15,7 @@ from segue.data.checks import read_table
 from segue.errors import UserMistake
 from segue.report.text import in_one_line
 from segue.serving.vocabulary import Vocabulary
+from segue.system.exit_codes import Exit
 
 
 def forget(
@@ -37,16 +38,23 @@ def forget(
 ) -> None:
     """Write a model without some people, and prove that nothing of them is left in its folder; MODEL is only read.
 
+    Exit code 1 where that is not proved; no model is written then.
+
     Example: `segue forget model --user anna --out model-2 --state model.state`
     """
     from segue.forgetting.forget import How
     from segue.forgetting.forget import forget as without
     from segue.forgetting.live import Live
+    from segue.forgetting.result import NotForgotten
 
     people = [*(user or []), *(_listed(users_file, model) if users_file else [])]
     live = Live(state, store or "sqlite") if state is not None or store is not None else None
-    with training_bar() as progress:
-        found = without(model, people, to, How(corpus, overwrite, retrain, live, progress))
+    try:
+        with training_bar() as progress:
+            found = without(model, people, to, How(corpus, overwrite, retrain, live, progress))
+    except NotForgotten as error:
+        err.say(f"segue: {error}", "error", event="unproved", exit_code=Exit.DEFECT)
+        raise typer.Exit(Exit.DEFECT) from None
     if live is None and (beside := state_of(model)).exists():
         err.say(f"note: {beside} holds live events of this model; name it with --state to take them out there too")
     if as_json:

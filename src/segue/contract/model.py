@@ -118,6 +118,7 @@ class SessionModel(ABC):
         a second :meth:`fit` on it gives them again (``segue audit`` compares them)."""
         return frozenset()
 
+    @property
     def rows(self) -> Mapping[str, str]:
         """Which arrays have a row for each of something, by their names in :meth:`arrays` and :meth:`derived`.
 
@@ -196,6 +197,7 @@ class SessionEncoder(SessionModel, nn.Module):
         taken = {f"{name}.{buffer}" for name, module in norms for buffer, _ in module.named_buffers(recurse=False)}
         return frozenset(taken | {name for name, _ in self.named_parameters()})
 
+    @property
     def rows(self) -> Mapping[str, str]:
         """Found by building the parameters once more for one item more, and for one user more: a row comes with it."""
         own, found = self._shapes(0, 0), dict[str, str]()

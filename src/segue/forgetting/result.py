@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from segue.errors import UserMistake
+from segue.errors import SegueError
 from segue.forgetting.lists import ListsCompared
 from segue.version import __version__
 
 FORMAT = "segue-forget-1"
 
 
-class NotForgotten(UserMistake):
-    """The proof failed: something of the people is left, or something of others is gone. No model was written."""
+class NotForgotten(SegueError):
+    """The proof failed: something of the people is left, or something of others is gone. No model was written. The
+    message is one line."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def without_rows(
 
 def taken_out(old: SessionModel, whole: Corpus, new: Corpus, left: Remaining) -> dict[str, Tensor]:
     """The learned arrays with the rows that are left, by name."""
-    rows, arrays = old.rows(), old.arrays()
+    rows, arrays = old.rows, old.arrays()
     kept = {axis: kept_rows(axis, whole, new, left) for axis in set(rows.values())}
     found = {}
     for name in sorted(old.learned):
@@ -49,7 +49,7 @@ def gone_rows(old: SessionModel, whole: Corpus, new: Corpus, left: Remaining) ->
     """Array → the rows that are not kept, for the arrays that have rows."""
     sizes = {ITEM: whole.n_items, USER: whole.n_users + 1}
     found = {}
-    for name, axis in old.rows().items():
+    for name, axis in old.rows.items():
         size = sizes[axis] if axis in sizes else len(_values(axis, whole))
         found[name] = np.setdiff1d(np.arange(size), kept_rows(axis, whole, new, left))
     return found

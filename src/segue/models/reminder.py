@@ -157,9 +157,10 @@ class Reminder(SessionEncoder):
         """What training moves in the inner model."""
         return self.inner.learned
 
+    @property
     def rows(self) -> Mapping[str, str]:
         """Rows of the inner model's arrays."""
-        return self.inner.rows()
+        return self.inner.rows
 
     def arrays(self) -> dict[str, Tensor]:
         """Arrays of the inner model: the reminders come from the history."""

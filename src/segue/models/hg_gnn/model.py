@@ -260,6 +260,7 @@ class HGGNN(SessionEncoder):
         graph = {f"graph.{name}": tensor for name, tensor in self.graph.arrays().items()}
         return {**super().arrays(), **graph}
 
+    @property
     def rows(self) -> Mapping[str, str]:
         """The tables of the node types, and the refined vectors."""
         if not self.config.embeddings:
