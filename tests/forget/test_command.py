@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -66,6 +67,7 @@ def test_it_says_what_is_gone_what_is_proved_and_what_is_not(run: Callable[..., 
         lines[-1]
         == "not: The old model, its corpus, the log, exports, stored lists, logs and backups are as they were."
     )
+    assert not any("Weights" in line for line in lines)  # Markov has none
     assert PERSON not in out + err
 
 
@@ -176,6 +178,28 @@ def test_where_the_proof_fails_no_model_is_left(
     monkeypatch.setattr(building, "without_rows", spoil)
     old = model() if name == "hrnn" else forgettable.trained("markov")
     assert said in refused(old, "--user", PERSON, "--out", tmp_path / "m", code=Exit.DEFECT)
+
+
+def test_a_full_disk_in_the_middle_is_one_line(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(building, "write_model", full)
+    said = refused(forgettable.trained("markov"), "--user", PERSON, "--out", tmp_path / "m")
+    assert "No space left on device; nothing there was replaced" in said
+
+
+def test_an_interrupt_leaves_nothing(run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(building, "write_model", interrupt)
+    code, _, err = run(forgettable.trained("markov"), "--user", PERSON, "--out", tmp_path / "m")
+    assert code == Exit.INTERRUPTED
+    assert err == "interrupted; nothing is half-written: the same command starts again\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_event_of_another_that_gets_lost_fails_the_proof(

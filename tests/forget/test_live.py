@@ -75,14 +75,22 @@ def test_a_person_without_live_events_is_no_mistake(live: Live, store: Store, tm
     assert len(store.after(0, 9)) == 4
 
 
-def test_events_of_nobody_in_a_session_that_names_the_person_are_told_and_no_model_is_written(tmp_path: Path) -> None:
+def test_events_of_nobody_in_a_session_that_names_the_person_are_told_and_no_model_is_written(
+    live: Live, store: Store, tmp_path: Path
+) -> None:
+    store.append([[Event(f"{PERSON}-web", "first1", NOW), Event(f"{PERSON}0-web", "first1", NOW)]])
+    with pytest.raises(NotForgotten, match="live events: 1 events of others or of nobody have a session or an id"):
+        forget(forgettable.trained("markov"), [PERSON], tmp_path / "m", How(live=live))
+    assert not (tmp_path / "m").exists()
+
+
+def test_once_they_are_removed_it_is_proved(tmp_path: Path) -> None:
     state = tmp_path / "state"
     opened = open_store("sqlite", state, ServerSettings())
     filled(opened, Event(f"{PERSON}-web", "first1", NOW))
     opened.close()
-    with pytest.raises(NotForgotten, match=r"live events: events\.sqlite: events\.session names the person in 1 texts"):
+    with pytest.raises(NotForgotten, match=r"events\.sqlite: events\.session names the person in 1 texts"):
         forget(forgettable.trained("markov"), [PERSON], tmp_path / "m", How(live=Live(state, "sqlite")))
-    assert not (tmp_path / "m").exists()
     with closing(sqlite3.connect(state / "events.sqlite")) as connection, connection:
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("DELETE FROM events WHERE user IS NULL AND session = ?", (f"{PERSON}-web",))

@@ -61,6 +61,7 @@ PLANTED: dict[str, Callable[[Path], Path]] = {
     "an escaped value": lambda home: text(home, "config.json", '{"a": "\\u0075ser03"}'),
     "a line": lambda home: text(home, "metrics.jsonl", '{"a": 1}\n{"a": "user03"}\n'),
     "a header": lambda home: tensors(home, ROW, {"made for": ID}),
+    "bytes of a number": lambda home: tensors(home, np.frombuffer(b"xx1234567", dtype=np.uint8)),
     "bytes of numbers": lambda home: tensors(home, np.frombuffer(b"xx" + ID.encode(), dtype=np.uint8)),
     "a live event": lambda home: database(home, "INSERT INTO events VALUES ('user03', 's', 'i')"),
     "a live session": lambda home: database(home, "INSERT INTO events VALUES (NULL, 'user03-1', 'i')"),
@@ -73,13 +74,15 @@ HARMLESS: dict[str, Callable[[Path], Path]] = {
     "a session of another user": lambda home: parquet(home, "train.parquet", session_id=["user031/2", "xuser03"]),
     "an item": lambda home: parquet(home, "items.parquet", item_id=[ID, "i"], name=["after user03", None]),
     "a number": lambda home: text(home, "config.json", json.dumps({"a": 0.1234567})),
+    "a session with their number": lambda home: parquet(home, "train.parquet", session_id=["1234567", "v-1234567"]),
+    "a number in a header": lambda home: tensors(home, np.zeros(1234567, dtype=np.int8)),
     "other rows": lambda home: tensors(home, np.stack([ROW + 1, ROW[::-1]])),
 }
 
 
 @pytest.mark.parametrize("where", PLANTED)
 def test_a_trace_is_found(tmp_path: Path, where: str) -> None:
-    found = looked_for(PLANTED[where](tmp_path))
+    found = looked_for(PLANTED[where](tmp_path), ID, "1234567")
     assert found.traces
     assert ID not in "".join(found.traces)
 
@@ -99,8 +102,8 @@ def test_a_row_is_found_wherever_it_begins(tmp_path: Path, array: np.ndarray) ->
 
 
 def test_a_short_id_or_a_plain_word_is_compared_with_users_alone(tmp_path: Path) -> None:
-    assert [is_distinctive(each) for each in ("7", "user3", "unknown", "user03", "anna@home")] == [
-        False, False, False, True, True,
+    assert [is_distinctive(each) for each in ("7", "user3", "unknown", "1234567", "user03", "a@home")] == [
+        False, False, False, False, True, True,
     ]  # fmt: skip
     assert looked_for(parquet(tmp_path, "train.parquet", session_id=["7"]), "7").traces == ()
     assert looked_for(text(tmp_path, "config.json", '{"history": "unknown"}'), "unknown").traces == ()

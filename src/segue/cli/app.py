@@ -113,7 +113,7 @@ def run(arguments: list[str]) -> int:
 
 def _goes_on(command: str | None) -> str:
     """What to do after an interrupt: few commands keep what they have done so far."""
-    if command == "recommend":
+    if command in ("recommend", "forget"):
         return "the same command starts again"
     return "the same command goes on, a training run with --resume"
 

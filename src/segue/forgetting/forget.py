@@ -11,7 +11,7 @@ from segue.artifact.model_folder import load_model, publish_model, refuse_existi
 from segue.data.corpus import Part
 from segue.errors import ArtifactError
 from segue.forgetting.building import Job
-from segue.forgetting.lists import compare_lists
+from segue.forgetting.lists import ListsCompared, compare_lists
 from segue.forgetting.live import Live, take_out, traces_in
 from segue.forgetting.result import Check, Forgotten, refuse_unproved
 from segue.pipeline.measurement import sealed_corpus
@@ -73,11 +73,26 @@ def forget(model: Path, people: Sequence[str], out: Path, how: How = How()) -> F
             live_events = _leave_live(how.live, store, job.ids, checks)
             refuse_existing(place, overwrite=how.overwrite)  # again: it has been a while
             publish_model(new, place)
-    left = job.left
+    return _told(job, how, live_events, checks, lists)
+
+
+def _told(job: Job, how: How, live_events: int | None, checks: Sequence[Check], lists: ListsCompared) -> Forgotten:
+    """What was done."""
+    sessions, events = job.size
     return Forgotten(
-        len(job.ids), *job.size, len(left.gone_items), left.test_events, left.test_sessions, live_events, how.retrain,
-        checks, lists, tuple(job.left_out),
-    )  # fmt: skip
+        people=len(job.ids),
+        sessions=sessions,
+        events=events,
+        items=len(job.left.gone_items),
+        test_events=job.left.test_events,
+        test_sessions=job.left.test_sessions,
+        live_events=live_events,
+        retrained=how.retrain,
+        weights_stay=bool(job.old.model.learned) and not how.retrain,
+        checks=checks,
+        lists=lists,
+        left_out=tuple(job.left_out),
+    )
 
 
 def _leave_live(live: Live | None, store: Store | None, ids: Sequence[str], checks: list[Check]) -> int | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segue.errors import ArtifactError, ConfigError
-from segue.forgetting.traces import search
+from segue.forgetting.traces import is_distinctive, names, search
 from segue.server.settings import ServerSettings
 from segue.server.store.event import Store, StoreUnavailable
 from segue.server.store.opening import check_store, open_store
@@ -61,23 +61,28 @@ def take_out(store: Store, ids: Sequence[str]) -> int:
 
 def traces_in(live: Live, store: Store, ids: Sequence[str]) -> list[str]:
     """What is left of some people in a store, in words; the files of one on this machine are read byte by byte."""
-    left = sum(bool(store.of_user(each, 1)) for each in ids) + _still_logged(store, ids)
-    found = [f"{left:,} events of the person come back from the live events"] if left else []
+    theirs, naming = _still_there(store, ids)
+    found = [f"{theirs:,} events of the person come back"] if theirs else []
+    found += (
+        [f"{naming:,} events of others or of nobody have a session or an id that names the person"] if naming else []
+    )
     if live.state is not None:
         # What an index was measured with are sessions of the old model; a server makes it anew where it is gone.
         (live.state / INDEX).unlink(missing_ok=True)
         files = [path for name in _FILES if (path := live.state / name).exists()]
-        found += [f"live events: {trace}" for trace in search(files, live.state, ids, ()).traces]
+        found += search(files, live.state, ids, ()).traces
     return found
 
 
-def _still_logged(store: Store, ids: Sequence[str]) -> int:
-    """Events of some people in the order in which all came."""
-    wanted, number, found = set(ids), 0, 0
+def _still_there(store: Store, ids: Sequence[str]) -> tuple[int, int]:
+    """Events of some people that come back, and events that name them otherwise, in the order in which all came."""
+    theirs = sum(len(store.of_user(each, 1)) for each in ids)
+    people, wanted, number, naming = set(ids), [each for each in ids if is_distinctive(each)], 0, 0
     while events := store.after(number, _AT_ONCE):
-        found += sum(event.user in wanted for _, event in events)
+        theirs += sum(event.user in people for _, event in events)
+        naming += sum(names(f"{event.session}\n{event.type}\n{event.id}", wanted) for _, event in events)
         number = events[-1][0]
-    return found
+    return theirs, naming
 
 
 def _refuse_unless_state(state: Path) -> None:

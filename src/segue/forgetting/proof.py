@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from safetensors.torch import load_file
 from torch import Tensor
@@ -38,8 +39,8 @@ def _reservations(found: Searched, ids: Sequence[str]) -> str:
     said = ""
     if short:
         said += (
-            f"; {short:,} of {len(ids):,} ids are so short, or so plain a word, that any file may hold them by chance:"
-            " these were compared with every user that a file names, and with nothing else"
+            f"; {short:,} of {len(ids):,} ids are short, a plain word or a number, which other texts hold by chance:"
+            " these were compared with every user that a file names, and with no other text"
         )
     if found.namesakes:
         said += f"; {found.namesakes:,} items are called as a person is, and stay: they are items of others"
@@ -89,8 +90,8 @@ def counted_anew(folder: Path, trained_on: Sequence[Part]) -> list[Check]:
 
 
 def others_stay(whole: Corpus, new: Corpus, ids: Iterable[str | None], test_events: int) -> Check:
-    """Every event of others is in the new corpus, with user, item, time and part, no event besides, and no item that
-    train and validation do not hold.
+    """Every event of others is in the new corpus, with user, item, time and part, and in train and validation at the
+    same place of the same session; no event besides, and no item that train and validation do not hold.
 
     Args:
         test_events: those that may be missing, for their items have gone.
@@ -98,13 +99,13 @@ def others_stay(whole: Corpus, new: Corpus, ids: Iterable[str | None], test_even
     gone = set(ids)
     stays = np.array([user not in gone for user in whole.user_ids], dtype=np.bool_)
     before, after = _events(whole, stays), _events(new, np.ones(len(new.users), dtype=np.bool_))
-    missing = before.join(after, ["user", "item", "time", "part"], join_type="left anti")
-    added = after.join(before, ["user", "item", "time", "part"], join_type="left anti")
+    missing = before.join(after, before.column_names, join_type="left anti")
+    added = after.join(before, before.column_names, join_type="left anti")
     fitted = int((np.asarray(missing.column("part")) != int(Part.TEST)).sum())
     in_fitted = new.sessions.items[np.repeat(new.part != Part.TEST, new.sessions.lengths)]
     idle = new.n_items - len(np.unique(in_fitted))
     holds = not fitted and not idle and not len(added) and len(before) - len(after) == test_events
-    found = f"all {len(after):,} events of others are there, with user, item, time and part, and every item is theirs"
+    found = f"all {len(after):,} of others are there, with user, item, time, part and session; every item is theirs"
     if test_events:
         found += f", but {test_events:,} test events of items that nobody else has in train or validation"
     numbers = {"events": len(after), "test_events_without_item": test_events}
@@ -116,15 +117,22 @@ def others_stay(whole: Corpus, new: Corpus, ids: Iterable[str | None], test_even
     return Check("events of others", holds, found, numbers)
 
 
-def _events(corpus: Corpus, stays: np.ndarray) -> pa.Table:
-    """User, item, time and part of every event of the users that stay, by ids. Users without an id are all one."""
-    sessions = corpus.sessions
-    user = np.repeat(sessions.user, sessions.lengths)
-    kept = np.flatnonzero(stays[user])
+def _events(corpus: Corpus, stays: npt.NDArray[np.bool_]) -> pa.Table:
+    """Every event of the users that stay, by ids. Users without an id are all one.
+
+    Columns: user, item, time, part; start of the session and place in it, 0 for test, whose sessions may lose events.
+    """
+    sessions, events = corpus.sessions, np.arange(len(corpus.sessions.items))
+    owner = np.repeat(np.arange(len(sessions)), sessions.lengths)
+    kept = np.flatnonzero(stays[sessions.user[owner]])
+    owner, first = owner[kept], sessions.offsets[owner[kept]]
+    fitted = corpus.part[owner] != Part.TEST
     ids = corpus.users.column("user_id").combine_chunks().fill_null("")
     return pa.table({
-        "user": ids.take(pa.array(user[kept])),
+        "user": ids.take(pa.array(sessions.user[owner])),
         "item": corpus.items.column("item_id").combine_chunks().take(pa.array(sessions.items[kept])),
         "time": sessions.times[kept],
-        "part": np.repeat(corpus.part, sessions.lengths)[kept].astype(np.int64),
+        "part": corpus.part[owner].astype(np.int64),
+        "start": sessions.times[first] * fitted,
+        "place": (events[kept] - first) * fitted,
     })  # fmt: skip

@@ -37,7 +37,10 @@ def refuse_unproved(checks: Sequence[Check]) -> None:
     """Raise NotForgotten unless all checks hold."""
     failed = [f"{check.name}: {check.found}" for check in checks if not check.holds]
     if failed:
-        raise NotForgotten(f"no model was written, for it is not proved that they are forgotten: {'; '.join(failed)}")
+        raise NotForgotten(
+            f"no model was written, for it is not proved that they are forgotten: {'; '.join(failed)};"
+            " docs/guide/forgetting.md says what to do"
+        )
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Forgotten:
         people, sessions, events: how many are gone. items: those that nobody else had.
         test_events, test_sessions: of others, that went with these items.
         live_events: that are gone; None where no live events were named.
-        retrained: whether weights were trained anew.
+        retrained: whether everything was trained anew. weights_stay: whether weights are kept that were learned while
+            they took part.
         checks: the proof. lists: of other people.
         left_out: files of the model, and keys of its ``config.json``, that the new one does not have.
     """
@@ -61,6 +65,7 @@ class Forgotten:
     test_sessions: int
     live_events: int | None
     retrained: bool
+    weights_stay: bool
     checks: Sequence[Check]
     lists: ListsCompared
     left_out: Sequence[str]
@@ -79,7 +84,7 @@ class Forgotten:
         )
         live = "Live events of a server were not named (--state, --store) and are as they were."
         others = "The old model, its corpus, the log, exports, stored lists, logs and backups are as they were."
-        said = ((weights, not self.retrained), (live, self.live_events is None), (others, True))
+        said = ((weights, self.weights_stay), (live, self.live_events is None), (others, True))
         return tuple(sentence for sentence, holds in said if holds)
 
     @property

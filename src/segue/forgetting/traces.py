@@ -1,7 +1,8 @@
 """Looks for what could be left of a person in files: ids among the stored texts, and bytes wherever they stand.
 
 An id is compared with every user that a file names. In other texts, and in bytes that no reader shows, it is looked for
-only where it cannot be there by chance: "7" is in every file, and "unknown" is a word of Segue's own.
+only where it cannot be there by chance: "7" is in every file, "unknown" is a word of Segue's own, and user 123456 and
+session 123456 may be anybody's.
 """
 
 from __future__ import annotations
@@ -55,26 +56,27 @@ def search(files: Sequence[Path], home: Path, ids: Sequence[str], rows: Sequence
     Raises ValueError for a file of a kind that cannot be read.
     """
     wanted = [each for each in ids if is_distinctive(each)]
+    in_bytes = [each for each in ids if is_distinctive(each) or (each.isdigit() and len(each) >= _LEAST)]
     traces, size, texts, namesakes = [], 0, 0, set[str]()
     for path in files:
         name, harmless = path.relative_to(home).as_posix(), set[bytes]()
         for column, values in _texts(path):
             kind, texts = _kind_of(name, column), texts + len(values)
-            theirs = values.intersection(ids) if kind else {value for value in values if _names(value, wanted)}
+            theirs = values.intersection(ids) if kind else {value for value in values if names(value, wanted)}
             if kind == _ITEMS:
                 namesakes |= theirs
                 theirs = set()
             if theirs:
                 traces.append(f"{name}: {column} names the person in {len(theirs):,} texts")
-            harmless |= {value.encode() for value in values - theirs if any(each in value for each in wanted)}
+            harmless |= {value.encode() for value in values - theirs if any(each in value for each in in_bytes)}
         size += path.stat().st_size
-        traces += [f"{name}: {what}" for what in _in_bytes(path, wanted, rows, harmless)]
+        traces += [f"{name}: {what}" for what in _in_bytes(path, in_bytes, rows, harmless)]
     return Searched(tuple(traces), len(files), size, texts, len(namesakes))
 
 
 def is_distinctive(each: str) -> bool:
-    """Whether an id is long enough, and no plain word, so that it is nowhere by chance."""
-    return len(each.encode()) >= _LEAST and not each.replace("_", "").isalpha()
+    """Whether an id is long enough, and neither a plain word nor a number, so that it is in no text by chance."""
+    return len(each.encode()) >= _LEAST and not each.replace("_", "").isalpha() and not each.isdigit()
 
 
 def _kind_of(name: str, column: str) -> str | None:
@@ -84,7 +86,7 @@ def _kind_of(name: str, column: str) -> str | None:
     return next((kind for (ending, of), kind in _COLUMNS.items() if name.endswith(ending) and column == of), None)
 
 
-def _names(text: str, ids: Sequence[str]) -> bool:
+def names(text: str, ids: Sequence[str]) -> bool:
     """Whether a text holds one of the ids as a word of its own: "anna_1" in "anna_1/visit 3", and not in "anna_12"."""
     return any(_delimited(text, each) for each in ids)
 
@@ -104,18 +106,26 @@ def _in_bytes(path: Path, ids: Sequence[str], rows: Sequence[bytes], harmless: s
     if not path.stat().st_size:
         return
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as held:
-        # What is in JSON is all shown by its reader; its numbers may have any digits.
-        for each in ids if path.suffix not in (".json", ".jsonl") else ():
+        first = _behind_json(path, held)
+        for each in ids:
             wanted = each.encode()
             spans = {(place, len(text)) for text in harmless for place in _places(text, wanted)}
-            if any(not _covered(held, place, spans, harmless) for place in _places(held, wanted)):
+            if any(not _covered(held, place, spans, harmless) for place in _places(held, wanted, first)):
                 yield "its bytes hold the id of the person"
         if any(next(_places(held, row), None) is not None for row in rows):
             yield "its bytes hold a row of numbers that was theirs"
 
 
-def _places(held: mmap | bytes, wanted: bytes) -> Iterator[int]:
-    place = held.find(wanted)
+def _behind_json(path: Path, held: mmap) -> int:
+    """Where the bytes begin that are not JSON: all that is in JSON is shown by its reader, and its numbers may have any
+    digits."""
+    if path.suffix in (".json", ".jsonl"):
+        return len(held)
+    return 8 + int.from_bytes(held[:8], "little") if path.suffix == ".safetensors" else 0
+
+
+def _places(held: mmap | bytes, wanted: bytes, first: int = 0) -> Iterator[int]:
+    place = held.find(wanted, first)
     while place >= 0:
         yield place
         place = held.find(wanted, place + 1)
