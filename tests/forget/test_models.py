@@ -15,7 +15,9 @@ from safetensors.torch import load_file
 
 from segue.artifact.contents import contents_of, facts_in
 from segue.artifact.model_folder import Artifact, load_model
+from segue.audit.arrays import identical
 from segue.audit.model import audit_model
+from segue.audit.rebuild import counted, refit
 from segue.data.corpus import Part, load
 from segue.errors import LogError
 from segue.forgetting.forget import How, forget
@@ -126,6 +128,14 @@ def test_the_corpus_lies_in_the_new_model_and_is_that_of_a_log_without_the_perso
         assert load(new / "corpus").fingerprint == load(forgettable.without()).fingerprint
         with pytest.raises(LogError, match="no log gives it; leave --log out"):
             audit_model(new, log=str(forgettable.log()))
+
+
+@pytest.mark.parametrize("kind", ["hg_gnn/segue", "hg_gnn with attributes", "markov", "session_knn", "gce_gnn"])
+def test_graph_and_counts_are_those_of_a_log_without_the_person(kind: str, without: Without) -> None:
+    new = load_model(without(kind)[1])
+    expected = refit(load(forgettable.without()).with_train([Part.TRAIN]), new.settings)
+    assert counted(new.model)
+    assert identical(counted(new.model), counted(expected))
 
 
 def test_a_row_of_a_value_that_only_the_person_had_goes_too(without: Without) -> None:
