@@ -47,6 +47,11 @@ def test_an_item_may_be_called_like_the_column(tmp_path: Path) -> None:
     assert read_ids(written(tmp_path, "item_id\n201\n"), Vocabulary(["item_id", "201"])) == ["item_id", "201"]
 
 
+def test_another_column_is_read_where_it_is_asked_for(tmp_path: Path) -> None:
+    text = written(tmp_path, "since,user_id,item_id\n1,anna,201\n2,bert,202\n")
+    assert read_ids(text, Vocabulary(["anna", "bert"]), "user_id") == ["anna", "bert"]
+
+
 def test_a_line_of_another_length_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"begins with '201' has 3 fields, the header 2; mend it"):
         read_ids(written(tmp_path, "item_id,score\n201,1,2\n"), KNOWN)

@@ -15,8 +15,8 @@ from typing import Any
 import crashing
 import pytest
 
-CASES = crashing.cases("log", "corpus")
-A_SAMPLE = {"train --overwrite": 31, "tune": 67}
+CASES = crashing.cases("log", "corpus", "model")
+A_SAMPLE = {"train --overwrite": 31, "tune": 67, "forget": 23}
 """Cases of the quick set: one kill for so many file calls."""
 
 

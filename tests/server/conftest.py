@@ -26,10 +26,5 @@ def http(server: servers.Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[servers.Redis]:
-    if servers.redis_program() is None:
-        pytest.skip("there is no redis-server here: apt-get install redis-server")
-    (tmp_path / "redis").mkdir()
-    running = servers.Redis(tmp_path / "redis")
-    running.start()
-    yield running
-    running.kill()
+    with servers.redis_of_its_own(tmp_path / "redis") as running:
+        yield running

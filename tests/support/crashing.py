@@ -63,7 +63,7 @@ class Case:
     two_steps: bool = False
 
 
-def cases(log: str, corpus: str) -> dict[str, Case]:
+def cases(log: str, corpus: str, model: str) -> dict[str, Case]:
     """The commands by name."""
     prepare = ["prepare", log, "--out", "out", *_SMALL]
     other = [*prepare, "--set", "split.test=0.4"]
@@ -72,6 +72,7 @@ def cases(log: str, corpus: str) -> dict[str, Case]:
     compare = ["compare", corpus, "--out", "out", "--no-tune", "--seeds", "1", "--models"]
     tuned = [*compare, "popularity", "--minutes", "1"]
     tuned.remove("--no-tune")
+    forget = ["forget", model, "--user", small_logs.user(3), "--out", "out"]
     return {
         "prepare": Case(prepare),
         "prepare --overwrite": Case([*prepare, "--overwrite"], other),
@@ -86,6 +87,8 @@ def cases(log: str, corpus: str) -> dict[str, Case]:
         "tune": Case([*tune, *_TRAINED], exchanged=False),
         "tune --overwrite": Case([*tune, "--overwrite", *_COUNTED], [*tune, *_TRAINED], exchanged=False),
         "compare": Case([*compare, "gru4rec,popularity", *_TRAINED[4:]], exchanged=False),
+        "forget": Case(forget),
+        "forget --overwrite": Case([*forget, "--overwrite"], [*train, *_COUNTED]),
         "compare --overwrite": Case([*tuned, "--overwrite"], [*compare, "item_knn"], exchanged=False),
     }  # fmt: skip
 
@@ -275,10 +278,12 @@ def main() -> NoReturn:
     GRU4Rec.space = search_spaces.SPACE  # type: ignore[assignment]
     charts.script = lambda: ""
     with tempfile.TemporaryDirectory(prefix="segue-crash-") as home:
-        log, corpus = Path(home) / "log.csv", Path(home) / "corpus"
+        log, corpus, model = (Path(home) / each for each in ("log.csv", "corpus", "model"))
         small_logs.write_csv(log, small_logs.rows())
         _demand(*run(["prepare", str(log), "--out", str(corpus), *_SMALL], Path(home)))
-        case = cases(str(log), str(corpus))[name]
+        if name.startswith("forget"):
+            _demand(*run(["train", str(corpus), "--out", str(model), *_TRAINED], Path(home)))
+        case = cases(str(log), str(corpus), str(model))[name]
         if case.two_steps:
             replacing.exchange = lambda one, other: False
         for outcome in kills(case, every, first, Path(home)):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import small_logs
 
 SERVE = [*small_logs.COMMAND, "serve"]
@@ -119,6 +120,18 @@ class Redis:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+
+@contextmanager
+def redis_of_its_own(home: Path) -> Iterator[Redis]:
+    """A Redis that keeps its files in a new folder; the test is skipped where no server is installed."""
+    if redis_program() is None:
+        pytest.skip("there is no redis-server here: apt-get install redis-server")
+    home.mkdir()
+    running = Redis(home)
+    running.start()
+    yield running
+    running.kill()
 
 
 def client(url: str, **options: Any) -> httpx.Client:

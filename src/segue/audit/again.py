@@ -35,14 +35,17 @@ def from_log(parts: Parts, log: Any) -> list[Finding]:
 
     Raises LogError when the log cannot be read, or is not the one that the corpus was prepared from.
     """
+    rows_expected = parts.manifest.get("log", {}).get("rows_read")
+    if type(rows_expected) is not int:  # as of a corpus from which people have been taken out
+        raise LogError(f"the corpus {parts.folder} does not say what log it is of, so no log gives it; leave --log out")
     source, settings = settings_for_log(log, parts.manifest["settings"])
     with scratch() as folder:
         folder.mkdir()
         manifest = prepare(source, folder / "again", settings)
-        rows, expected = manifest["log"]["rows_read"], parts.manifest["log"]["rows_read"]
-        if rows != expected:
+        rows = manifest["log"]["rows_read"]
+        if rows != rows_expected:
             raise LogError(
-                f"{log} has {rows:,} rows; the corpus {parts.folder} was prepared from a log of {expected:,}"
+                f"{log} has {rows:,} rows; the corpus {parts.folder} was prepared from a log of {rows_expected:,}"
             )
         again = Parts.read(folder / "again")
         findings = [_compared(parts, again)]

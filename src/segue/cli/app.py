@@ -35,6 +35,7 @@ COMMANDS = {
     "serve": "segue.cli.serve",
     "replay": "segue.cli.replay",
     "audit": "segue.cli.audit",
+    "forget": "segue.cli.forget",
     "export": "segue.cli.export",
     "fit": "segue.cli.train",
     "tune": "segue.cli.compare",
@@ -112,7 +113,7 @@ def run(arguments: list[str]) -> int:
 
 def _goes_on(command: str | None) -> str:
     """What to do after an interrupt: few commands keep what they have done so far."""
-    if command == "recommend":
+    if command in ("recommend", "forget"):
         return "the same command starts again"
     return "the same command goes on, a training run with --resume"
 

@@ -1,4 +1,4 @@
-"""Files of item ids that a request names: one id per line, or a CSV file with a column ``item_id``."""
+"""Files of ids that a command is given: one id per line, or a CSV file with a column ``item_id`` or ``user_id``."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from segue.system.reading import read_text
 
 _LARGEST = 1 << 28
 """Most bytes of a file of ids: millions of them."""
-_COLUMN = "item_id"
 
 
-def read_ids(path: Path, known: Vocabulary) -> list[str]:
+def read_ids(path: Path, known: Vocabulary, column: str = "item_id") -> list[str]:
     """The ids of a file, in its order.
 
-    A first line with the column ``item_id`` makes it a CSV or TSV file, of which that column is read. Otherwise every
+    A first line with the `column` makes it a CSV or TSV file, of which that column is read. Otherwise every
     line is one id; a line in quotes is the text between them, unless an id of the model is written with the quotes.
     Empty lines are left out.
 
     Args:
-        known: the ids of the model.
+        known: the ids of the model. column: the name of the column with the ids.
 
     Raises RequestError for a file that cannot be read, and for a CSV line with another number of fields.
     """
     lines = [line for line in _text(path).split("\n") if line.strip()]
     delimiter = "\t" if lines and "\t" in lines[0] else ","
     header = [name.strip() for name in _fields(lines[0], delimiter)] if lines else []
-    if _COLUMN in header and lines[0].strip() not in known:
-        place = header.index(_COLUMN)
+    if column in header and lines[0].strip() not in known:
+        place = header.index(column)
         rows = [_fields(line, delimiter) for line in lines[1:]]
         return [_field(path, row, place, header) for row in rows]
     return [_unquoted(line.strip(), known) for line in lines]

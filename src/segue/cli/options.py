@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -41,6 +42,13 @@ def with_named_paths(command: Callable[..., None]) -> Callable[..., None]:
         command(**{name: named_path(value) if isinstance(value, Path) else value for name, value in given.items()})
 
     return run
+
+
+def state_of(model: Path) -> Path:
+    """Where the live events of a model are kept unless another place is named; a link keeps its own when it leads to
+    another model."""
+    place = Path(os.path.abspath(model))
+    return place.parent / f"{place.name}.state"
 
 
 def overrides_of(config: Path | None, assignments: list[str] | None, drop_invalid: bool = False) -> Nested:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from segue.cli.console import err, out
-from segue.cli.options import LiveItems, LiveWeights, Model, refuse_unless_live
+from segue.cli.options import LiveItems, LiveWeights, Model, refuse_unless_live, state_of
 from segue.errors import ConfigError
 from segue.report.text import in_one_line
 
@@ -57,8 +56,7 @@ def serve(
     read_tokens(token_file)
     if token_file is not None and (warning := exposed(token_file)) is not None:
         err.say(warning, "warning")
-    place = Path(os.path.abspath(model))  # a link keeps its state when it leads to another model
-    folder = state or place.parent / f"{place.name}.state"
+    folder = state or state_of(model)
 
     def ready(at: Ready) -> None:
         plural = "" if workers == 1 else "s"

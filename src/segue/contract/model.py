@@ -17,6 +17,7 @@ from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
 from segue.data.schedules import Order
 from segue.data.stored import Layout, check_arrays, forms_alone
+from segue.errors import ModelError
 from segue.nn.encoding import Encoding, ScoreParts
 from segue.nn.losses import dense_scores, softmax_loss
 from segue.settings import Settings
@@ -117,6 +118,17 @@ class SessionModel(ABC):
         a second :meth:`fit` on it gives them again (``segue audit`` compares them)."""
         return frozenset()
 
+    @property
+    def rows(self) -> Mapping[str, str]:
+        """Which arrays have a row for each of something, by their names in :meth:`arrays` and :meth:`derived`.
+
+        Returns:
+            Name → "item"; "user", whose last row is everybody unknown; or "item:COLUMN" and "user:COLUMN" for the
+            values of an attribute in byte order. Arrays that a second :meth:`fit` gives may be left out: this is for
+            taking rows out of those that are learned.
+        """
+        return {}
+
     def derived(self) -> dict[str, Tensor]:
         """What its lean form needs beside :meth:`arrays`: what is constant in every answer."""
         return {}
@@ -184,6 +196,26 @@ class SessionEncoder(SessionModel, nn.Module):
         norms = [(name, module) for name, module in self.named_modules() if isinstance(module, kinds)]
         taken = {f"{name}.{buffer}" for name, module in norms for buffer, _ in module.named_buffers(recurse=False)}
         return frozenset(taken | {name for name, _ in self.named_parameters()})
+
+    @property
+    def rows(self) -> Mapping[str, str]:
+        """Found by building the parameters once more for one item more, and for one user more: a row comes with it."""
+        own, found = self._shapes(0, 0), dict[str, str]()
+        for axis, larger in (("item", self._shapes(1, 0)), ("user", self._shapes(0, 1))):
+            grown = {name for name, shape in own.items() if larger[name] != shape}
+            for name in grown:
+                if name in found or larger[name] != (own[name][0] + 1, *own[name][1:]):
+                    raise ModelError(f"{self.title}: array '{name}' has no row per {axis}, though it grows with them")
+            found |= dict.fromkeys(grown, axis)
+        return found
+
+    def _shapes(self, more_items: int, more_users: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of parameters and buffers, built for so many items and users more."""
+        built = type(self)(self.config)
+        built.n_items, built.n_users = self.n_items + more_items, self.n_users + more_users
+        with forms_alone():
+            built._build_parameters()
+        return {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
 
     def _layouts(self) -> dict[str, Layout]:
         """The form of every parameter and buffer, as it has been built."""

@@ -64,6 +64,12 @@ def read_attributes(
     return chosen
 
 
+def values_of(column: pa.ChunkedArray) -> pa.Array:
+    """The values that are nodes, in the order of their numbers: the distinct ones in byte order, text."""
+    values = pc.unique(column.combine_chunks().cast(pa.string())).drop_null()
+    return values.take(pc.sort_indices(values))
+
+
 def _categorical(table: pa.Table | None, rows: int) -> dict[str, pa.ChunkedArray]:
     if table is None:
         return {}
@@ -71,8 +77,6 @@ def _categorical(table: pa.Table | None, rows: int) -> dict[str, pa.ChunkedArray
 
 
 def _number(node_type: str, owner: str, column: pa.ChunkedArray) -> Attribute:
-    text = column.combine_chunks().cast(pa.string())
-    values = pc.unique(text).drop_null()
-    values = values.take(pc.sort_indices(values))
+    text, values = column.combine_chunks().cast(pa.string()), values_of(column)
     number = pc.fill_null(pc.index_in(text, value_set=values, skip_nulls=True), -1)
     return Attribute(node_type, owner, np.asarray(number, dtype=np.int64), len(values))

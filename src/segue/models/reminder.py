@@ -157,6 +157,11 @@ class Reminder(SessionEncoder):
         """What training moves in the inner model."""
         return self.inner.learned
 
+    @property
+    def rows(self) -> Mapping[str, str]:
+        """Rows of the inner model's arrays."""
+        return self.inner.rows
+
     def arrays(self) -> dict[str, Tensor]:
         """Arrays of the inner model: the reminders come from the history."""
         return self.inner.arrays()

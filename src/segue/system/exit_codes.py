@@ -11,7 +11,8 @@ class Exit(IntEnum):
     DONE = 0
     """It did what it was asked, or stopped when it was asked to (``segue serve``)."""
     DEFECT = 1
-    """A defect of Segue, a problem that ``segue doctor`` or a leak that ``segue audit`` has found."""
+    """A defect of Segue, a problem that ``segue doctor`` or a leak that ``segue audit`` has found, or a person of whom
+    ``segue forget`` cannot prove that nothing is left."""
     MISTAKE = 2
     """A mistake that the user can mend, said in one line."""
     HUNG_UP = 129

@@ -260,6 +260,14 @@ class HGGNN(SessionEncoder):
         graph = {f"graph.{name}": tensor for name, tensor in self.graph.arrays().items()}
         return {**super().arrays(), **graph}
 
+    @property
+    def rows(self) -> Mapping[str, str]:
+        """The tables of the node types, and the refined vectors."""
+        if not self.config.embeddings:
+            return {}
+        tables = {f"hgnn.embedding.{node_type}": node_type for node_type in self.hgnn.embedding}
+        return tables | {f"refined.{node_type}": node_type for node_type in (ITEM, USER)}
+
     @torch.no_grad()
     def derived(self) -> dict[str, Tensor]:
         """The refined vectors of eq. (8) and, for users that the graph does not know, the inputs of later layers."""
