@@ -49,7 +49,10 @@ FEW_EVENTS: Nested = {
         "pass_steps": 0,
     },
 }
-ALL_ITEMS: Nested = {"filters": {"min_item_support": 1}, "split": {"protocol": "global_time", "validation": 0.0005, "test": 0.0005}}
+ALL_ITEMS: Nested = {
+    "filters": {"min_item_support": 1},
+    "split": {"protocol": "global_time", "validation": 0.0005, "test": 0.0005},
+}
 REQUESTS, REPEATS, TOGETHER = 256, 7, 64
 MIB = 2**20
 WANTED = {
