@@ -10,19 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from segue.data.tables import Engine
 from segue.errors import UserMistake, first_line
 from segue.settings import PreparationSettings
 from segue.settings.units import size_in_bytes
 from segue.system.interrupts import interruptible, undisturbed
 from segue.system.limits import cores, query_engine_memory
-
-if TYPE_CHECKING:
-    from segue.data.tables import Engine
 
 _spill: ContextVar[Path | None] = ContextVar("spill", default=None)
 

@@ -80,7 +80,8 @@ def order_evidence(connection: Engine) -> OrderEvidence:
     of_two, of_three, one_time, chance, *counts = one_row(
         connection,
         f"""
-        SELECT count(*) FILTER (WHERE n >= 2), count(*) FILTER (WHERE n >= 3), count(*) FILTER (WHERE n >= 2 AND one_time),
+        SELECT count(*) FILTER (WHERE n >= 2), count(*) FILTER (WHERE n >= 3),
+               count(*) FILTER (WHERE n >= 2 AND one_time),
                avg(CASE WHEN n < 20 THEN 1 / factorial(CAST(n AS INTEGER)) ELSE 0 END) FILTER (WHERE n >= 3),
                {ordered}
         FROM session_steps

@@ -18,15 +18,20 @@ from segue.data.corpus import Part
 from segue.data.corpus_folder import CHECKSUMS, FILES, FORMAT, checksums, recognise
 from segue.data.engine import literal
 from segue.data.log.attributes import check_attributes, read_attributes
-from segue.data.log.read import read_log
+from segue.data.log.opening import name_of
+from segue.data.log.read import LogFacts, read_log
 from segue.data.log.warnings import log_warnings
 from segue.data.origin import MADE_FROM, PARTS_OF_FILES, Origin
 from segue.data.preparation.descriptions import description_warnings
 from segue.data.preparation.filters import apply_filters
+from segue.data.preparation.ledger import Ledger
 from segue.data.preparation.sessions import form_sessions
 from segue.data.preparation.split import split
 from segue.data.preparation.write import CorpusWriter, newest_events, number_users_and_sessions, sizes
-from segue.data.sources import Source, raw_log
+from segue.data.sources import RawLog, Source, raw_log
+from segue.data.spark.engine import SparkTables
+from segue.data.spark.log import read_plain_log
+from segue.data.spark.session import session
 from segue.data.tables import Engine
 from segue.data.tables import drop as drop_table
 from segue.errors import CorpusError
@@ -117,25 +122,11 @@ def _prepare(
     read = partial(read_attributes, connection, csv=settings.csv, drop_invalid=drop, null_words=words)
     item_attributes = read(items, "item_id") if items is not None else raw.items
     user_attributes = read(users, "user_id") if users is not None else raw.users
-    log = read_log(
-        connection,
-        raw.events,
-        settings.columns,
-        settings.csv,
-        drop_invalid=drop,
-        allow_missing_user=settings.filters.rare_users == "train",
-        allow_missing_session=settings.sessions.missing == "gap",
-        left_out=raw.left_out,
-    )
-    if not isinstance(tables, DuckDBPyConnection):
-        tables.take("log", _handed_over(connection, scratch))
+    facts = _log(connection, tables, raw, scratch, settings)
     ledger = form_sessions(tables, settings.sessions, settings.filters, settings.split)
-    warnings = _said(log_warnings(tables, log.facts, words))
+    warnings = _said(log_warnings(tables, facts, words))
     drop_table(tables, "log")
-    apply_filters(tables, ledger, settings.sessions, settings.filters)
-    ledger.refuse_one_user()
-    removed = split(tables, ledger, settings.split, settings.filters.scope)
-    number_users_and_sessions(tables, settings.filters.scope)
+    removed = divide(tables, ledger, settings)
     writer = CorpusWriter(tables, folder)
     described = {"items": writer.write_items(item_attributes), "users": writer.write_users(user_attributes)}
     for kind, table in (("items", item_attributes), ("users", user_attributes)):
@@ -149,7 +140,7 @@ def _prepare(
         "format": FORMAT,
         "segue": version("segue"),
         "fingerprint": writer.fingerprint,
-        "log": log.facts.as_dict() | ({"source": source.name} if isinstance(source, Source) else {}),
+        "log": facts.as_dict() | ({"source": source.name} if isinstance(source, Source) else {}),
         "steps": ledger.as_dicts(),
         "split": removed,
         "sizes": sizes(tables),
@@ -159,6 +150,45 @@ def _prepare(
         "settings": settings.model_dump(mode="json", include=_SECTIONS),
         "warnings": warnings,
     }
+
+
+def divide(tables: Engine, ledger: Ledger, settings: Settings) -> dict[str, int | None]:
+    """From sessions to the numbered sessions of the three parts; returns what was removed from test.
+
+    Raises CorpusError when no usable corpus survives.
+    """
+    apply_filters(tables, ledger, settings.sessions, settings.filters)
+    ledger.refuse_one_user()
+    removed = split(tables, ledger, settings.split, settings.filters.scope)
+    number_users_and_sessions(tables, settings.filters.scope)
+    return removed
+
+
+def _log(connection: DuckDBPyConnection, tables: Engine, raw: RawLog, scratch: Path, settings: Settings) -> LogFacts:
+    """Make the table ``log`` among `tables`; what Spark does not read itself is read by DuckDB and handed over."""
+    if isinstance(tables, SparkTables):
+        with engine.guarded(f"reading {name_of(raw.events)}"):
+            plain = read_plain_log(tables, raw.events, settings, left_out=raw.left_out)
+        if plain is not None:
+            return plain
+    facts = read_in_duckdb(connection, raw, settings)
+    if isinstance(tables, SparkTables):
+        tables.take("log", _handed_over(connection, scratch))
+    return facts
+
+
+def read_in_duckdb(connection: DuckDBPyConnection, raw: RawLog, settings: Settings) -> LogFacts:
+    """Make the table ``log``, by the settings. Raises LogError."""
+    return read_log(
+        connection,
+        raw.events,
+        settings.columns,
+        settings.csv,
+        drop_invalid=settings.preparation.drop_invalid,
+        allow_missing_user=settings.filters.rare_users == "train",
+        allow_missing_session=settings.sessions.missing == "gap",
+        left_out=raw.left_out,
+    ).facts
 
 
 def _handed_over(connection: DuckDBPyConnection, scratch: Path) -> Path:
@@ -176,9 +206,6 @@ def _tables(connection: DuckDBPyConnection, settings: Settings, scratch: Path, s
     if spark is None:
         yield connection
         return
-    from segue.data.spark.engine import SparkTables
-    from segue.data.spark.session import session
-
     with session(spark, settings.preparation, scratch) as running:
         yield SparkTables(running, scratch)
 

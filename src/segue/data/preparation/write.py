@@ -51,7 +51,7 @@ class CorpusWriter:
 
     def write_users(self, attributes: pa.Table | None) -> int:
         """Write users.parquet from the table ``owners``; returns the number of users that have attributes."""
-        query = 'SELECT user_id, known FROM owners ORDER BY "user"'
+        query = 'SELECT o.user_id, o.known FROM owners AS o ORDER BY o."user"'  # "user" alone is a function of Spark
         return self._write_vocabulary("users", batches(self._engine, query, _EVENTS_PER_READ).read_all(), attributes)
 
     def write_part(self, part: Part) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class SparkTables:
         with named():
             ordered = self._session.sql(in_spark(f"SELECT * FROM ({query}) AS asked ORDER BY {order}"))
             place = self._write(name, ordered.withColumn(_PLACE, functions.monotonically_increasing_id()))
-            rows = self._session.read.parquet(str(place))
+            rows = self._reader.parquet(str(place))
             partition = f"CAST(shiftright({_PLACE}, {_PER_PARTITION}) AS INT)"
             counts = dict(rows.groupBy(functions.expr(partition)).count().collect())
             sizes = [counts.get(number, 0) for number in range(max(counts, default=0) + 1)]
@@ -72,7 +72,8 @@ class SparkTables:
         """Remove a table and its files."""
         with named():
             self._session.catalog.dropTempView(name)
-        shutil.rmtree(self._places.pop(name), ignore_errors=True)
+        if name in self._places:
+            shutil.rmtree(self._places.pop(name), ignore_errors=True)
 
     def batches(self, query: str, rows: int) -> pa.RecordBatchReader:
         """The rows in the query's order, through files: nothing has to fit into the memory of this machine."""
@@ -85,11 +86,28 @@ class SparkTables:
     def take(self, name: str, folder: Path) -> None:
         """Let the Parquet files of a folder be a table; the folder goes with it."""
         with named():
-            self._name(name, folder, self._session.read.parquet(str(folder)))
+            self._name(name, folder, self._reader.parquet(str(folder)))
+
+    def view(self, name: str, files: Sequence[Path], columns: Sequence[str]) -> None:
+        """Let columns of Parquet files, as SQL, be the table `name`: nothing is written."""
+        with named():
+            self._read(files).selectExpr(*columns).createOrReplaceTempView(name)
+
+    def file_names(self, files: Sequence[Path]) -> list[str]:
+        """The names under which Spark knows the files that hold rows."""
+        with named():
+            return [name for (name,) in self._read(files).selectExpr("_metadata.file_path").distinct().collect()]
+
+    def _read(self, files: Sequence[Path]) -> Any:
+        return self._reader.parquet(*(str(file.resolve()) for file in files))
+
+    @property
+    def _reader(self) -> Any:
+        return self._session.read.option("__globPaths__", "false")  # a folder called [a] is no pattern
 
     def _keep(self, name: str, frame: Any) -> None:
         place = self._write(name, frame)
-        self._name(name, place, self._session.read.schema(frame.schema).parquet(str(place)))
+        self._name(name, place, self._reader.schema(frame.schema).parquet(str(place)))
 
     def _write(self, name: str, frame: Any) -> Path:
         self._made += 1

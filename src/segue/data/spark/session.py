@@ -124,7 +124,8 @@ def _start(master: str, preparation: PreparationSettings, scratch: Path) -> Any:
     try:
         with said.open("wb") as log:
             # What the Java machine prints is kept, and said where it does not start.
-            gateway = launch_gateway(conf=conf, popen_kwargs={"stdout": log, "stderr": log})
+            launch: Any = launch_gateway  # it has no types
+            gateway = launch(conf=conf, popen_kwargs={"stdout": log, "stderr": log})
         return SparkContext(conf=conf, gateway=gateway)
     except (Py4JError, PySparkException, RuntimeError) as error:
         raise ConfigError(f"Spark does not start on {master}: {_reason(error, said)}") from None
