@@ -22,8 +22,7 @@ MILLIONS = (3, 10, 30, 100)
 CAP = "4GiB"
 TARGET = 10_000_000_000
 PARTITION = 128 * 2**20  # bytes of a table that one task of Spark holds comfortably
-USERS, ITEMS, SESSIONS, LENGTH = 992, 38_615, 385_135, 8.2
-"""The log of three million clicks; larger ones have more users and sessions, and the same items."""
+PER_SCALE = 3.15  # million clicks of generate.py at scale 1
 OF_ITEMS = ("item_codes", "vocabulary")
 
 
@@ -44,7 +43,7 @@ def prepare_steps(log: Path, corpus: Path) -> dict[str, Any]:
 def bench(millions: int, folder: Path) -> dict[str, Any]:
     """Measure one size in a process of its own."""
     log = folder / f"log-{millions}.parquet"
-    made = generate(log, scale=max(1, round(millions / 3.15)))
+    made = generate(log, scale=max(1, round(millions / PER_SCALE)))
     measured = machine.measure(prepare_steps, log, folder / f"corpus-{millions}")
     log_bytes = log.stat().st_size
     log.unlink()
@@ -77,7 +76,8 @@ def growth_table(runs: dict[int, dict[str, Any]]) -> str:
             growth = f"{exponent:.2f}"
         lines.append(
             f"| {run['clicks']:,} | {run['log_bytes'] / 1e6:.0f} | {run['seconds']:.1f} "
-            f"| {run['seconds'] / run['clicks'] * 1e6:.1f} | {run['peak_gib']:.2f} | {run['corpus_bytes'] / 1e6:.0f} | {growth} |"
+            f"| {run['seconds'] / run['clicks'] * 1e6:.1f} | {run['peak_gib']:.2f} "
+            f"| {run['corpus_bytes'] / 1e6:.0f} | {growth} |"
         )
         before = run
     return "\n".join(lines)
@@ -104,18 +104,19 @@ def page(runs: dict[int, dict[str, Any]]) -> str:
     steps = [step["rows"] * step["width"] for step in largest["steps"]]
     return f"""# Growth of the preparation
 
-Synthetic clicks of Last.fm's shape (`benchmarks/generate.py`), prepared by DuckDB under a limit of {CAP}. A larger log has more
-users and sessions, of the same items. Growth is the exponent between a size and the one above it in the table: 1 means that the
-time grows with the clicks, 2 with their square.
+Synthetic clicks of Last.fm's shape (`benchmarks/generate.py`), prepared by DuckDB under a limit of {CAP}. A larger log
+has more users and sessions, of the same items. Growth is the exponent between a size and the one above it in the table:
+1 means that the time grows with the clicks, 2 with their square.
 
 {growth_table(runs)}
 
 ## Ten billion clicks
 
-Worked out, not measured: every row of the largest run ({largest["clicks"]:,} clicks) times {factor:,.0f}; tables of items stay as they are.
-Bytes are uncompressed. A task is {PARTITION // 2**20} MiB of a table. The largest table has {max(steps) * factor / 1e9:,.0f} GB;
-all steps together write {sum(steps) * factor / 1e9:,.0f} GB, of which at most the two versions of one table and the small ones beside
-it lie on disk at once. The corpus takes {largest["corpus_bytes"] * factor / 1e9:,.0f} GB.
+Worked out, not measured: every row of the largest run ({largest["clicks"]:,} clicks) times {factor:,.0f}; tables of
+items stay as they are. Bytes are uncompressed. A task is {PARTITION // 2**20} MiB of a table. The largest table has
+{max(steps) * factor / 1e9:,.0f} GB; all steps together write {sum(steps) * factor / 1e9:,.0f} GB, of which at most the
+two versions of one table and the small ones beside it lie on disk at once. The corpus takes
+{largest["corpus_bytes"] * factor / 1e9:,.0f} GB.
 
 {plan_table(largest)}
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from segue.data.preparation import prepare as preparation
 from segue.data.spark.engine import in_spark
 from segue.data.stats import table1
 from segue.errors import ConfigError
+from segue.graph.in_preparation import prepare_graph
 from segue.pipeline.settings import settings_for_log
 from segue.report.text import in_one_line
 from segue.settings import Nested
@@ -57,6 +59,9 @@ def prepare(
     engine: Annotated[
         QueryEngine, typer.Option(help="What computes: duckdb on this machine, spark on this or on many.")
     ] = QueryEngine.DUCKDB,
+    with_graph: Annotated[
+        bool, typer.Option("--with-graph", help="Count the graph here too; training takes it as it is.")
+    ] = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print each step as SQL, with estimates of its rows, and write nothing.")
     ] = False,
@@ -77,7 +82,10 @@ def prepare(
         raise ConfigError("no folder to write is named; add --out, such as --out corpus")
     spark = (master or "local") if engine is QueryEngine.SPARK else None
     source, settings = settings_for_log(log, overrides_of(config, set_, drop_invalid))
-    manifest = preparation.prepare(source, to, settings, items=items, users=users, overwrite=overwrite, spark=spark)
+    graph = partial(prepare_graph, settings=settings.graph) if with_graph else None
+    manifest = preparation.prepare(
+        source, to, settings, items=items, users=users, overwrite=overwrite, spark=spark, graph=graph
+    )
     if as_json:
         print_json({"corpus": str(to), **manifest})
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_corpora import START, small
 
-from segue.data.corpus_folder import FILES, MANIFEST, read_manifest
+from segue.data.corpus_folder import FILES, GRAPH, MANIFEST, read_manifest
 from segue.data.preparation.prepare import prepare
-from segue.errors import CorpusError
-from segue.settings import Settings
+from segue.errors import UserMistake
+from segue.graph.in_preparation import prepare_graph
+from segue.settings import GraphSettings, Settings
 
 pytestmark = spark_sessions.NEEDS_SPARK
 USERS = ["u", "v", "w", "é", "Ω", "z'", "a\\b", "-1", "", "10", "9"]
@@ -70,7 +72,7 @@ VARIANTS = [
         sessions={"keep": "first", "max_length": 5},
     ),
     wishes(split={"protocol": "global_time", "test": 0.25}, sessions={"keep": "drop", "max_length": 7}),
-    wishes(split={"protocol": "global_time"}, filters={"scope": "train", "rare_users": "drop", "min_user_sessions": 3}),
+    wishes(split={"protocol": "global_time"}, filters={"scope": "train", "min_user_sessions": 3}),
 ]
 TIMES = [None, pa.timestamp("us"), pa.timestamp("ms", tz="UTC"), pa.int64()]
 """Times of the files of each variant; None: the log is a frame, which DuckDB reads and hands over."""
@@ -87,6 +89,8 @@ def assert_same(folder: Path, log: Any, wish: dict[str, Any], **options: Any) ->
     for name in FILES if said[0] is None else ():
         same = (folder / "duckdb" / name).read_bytes() == (folder / "spark" / name).read_bytes()
         assert same or name == MANIFEST, name
+    for file in (folder / "duckdb" / GRAPH).glob("*"):
+        assert file.read_bytes() == (folder / "spark" / GRAPH / file.name).read_bytes(), file
     if said[0] is None:
         assert read_manifest(folder / "spark") == read_manifest(folder / "duckdb")
 
@@ -95,7 +99,7 @@ def refusal(log: Any, out: Path, asked: Settings, spark: str | None, **options: 
     """Prepare, and return what it is refused for, as a log of which nothing is left."""
     try:
         prepare(log, out, asked, spark=spark, **options)
-    except CorpusError as error:
+    except UserMistake as error:
         return str(error)
     return None
 
@@ -124,7 +128,25 @@ def test_same_corpus_of_any_log(
     assert_same(tmp_path_factory.mktemp("any"), log_of(drawn(seed, rows)), wish)
 
 
-def test_items_and_users_are_described_alike(tmp_path: Path) -> None:
+def test_items_users_and_the_graph(tmp_path: Path) -> None:
     items = pa.table({"item_id": ["a", "ä", "0010"], "name": ["A", None, "ten"], "shelf": ["1", "2", "2"]})
     users = pa.table({"user_id": ["é", "10"], "town": ["Oslo", None]})
-    assert_same(tmp_path, log_of(drawn(9, 400)), VARIANTS[0], items=items, users=users)
+    graph = partial(prepare_graph, settings=GraphSettings(sample_size=2, top_k_similar=3, max_users_per_item=4))
+    assert_same(tmp_path, log_of(drawn(9, 400)), VARIANTS[0], items=items, users=users, graph=graph)
+    assert len(list((tmp_path / "spark" / GRAPH).iterdir())) == 10
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"sessions": {"missing": "gap"}},
+        {"columns": {"item_id": "item"}, **wishes()},
+        wishes(filters={"event_types": ["clack"]}),
+        wishes(filters={"min_item_support": 800}),
+    ],
+)
+def test_refused_alike(tmp_path: Path, wish: dict[str, Any]) -> None:
+    """A null user and where it stands, a column and an event type that are not there, nothing left."""
+    log = as_files(log_of(drawn(3, 700)), tmp_path / "log", pa.timestamp("us"))
+    assert_same(tmp_path, log, wish)
+    assert not (tmp_path / "spark").exists()

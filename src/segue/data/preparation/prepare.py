@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -15,7 +15,7 @@ from duckdb import DuckDBPyConnection
 
 from segue.data import engine
 from segue.data.corpus import Part
-from segue.data.corpus_folder import CHECKSUMS, FILES, FORMAT, checksums, recognise
+from segue.data.corpus_folder import CHECKSUMS, FILES, FORMAT, GRAPH, checksums, recognise
 from segue.data.engine import literal
 from segue.data.log.attributes import check_attributes, read_attributes
 from segue.data.log.opening import name_of
@@ -44,7 +44,8 @@ from segue.system.replacing import followed, publish, under_construction
 
 logger = logging.getLogger("segue")
 
-_CORPUS_FOLDER = FolderKind(CorpusError, recognise, lambda path: str(path) in FILES)
+_CORPUS_FOLDER = FolderKind(CorpusError, recognise, lambda path: str(path) in FILES or path.parts[0] == GRAPH)
+Graph = Callable[[Engine, Path], dict[str, Any]]
 _SECTIONS = {"columns", "csv", "sessions", "filters", "split", "preparation"}
 
 
@@ -57,6 +58,7 @@ def prepare(
     users: Any = None,
     overwrite: bool = False,
     spark: str | None = None,
+    graph: Graph | None = None,
 ) -> dict[str, Any]:
     """Prepare a log and write the corpus folder `out`; see ``corpus.py`` for what is in it.
 
@@ -69,6 +71,8 @@ def prepare(
         overwrite: replace an existing corpus.
         spark: the master on which Spark prepares (``local``, ``spark://HOST:PORT``, …), whose machines all reach the
             folder of `out` under its name; None: DuckDB does, on this machine. The corpus is the same.
+        graph: called with the engine, its tables and the corpus folder when the parts are written; it writes a folder
+            ``graph`` there, and returns what the manifest says of it.
 
     Returns:
         The manifest. Its ``fingerprint`` depends on the prepared data alone.
@@ -94,6 +98,9 @@ def prepare(
                 _tables(connection, settings, scratch, spark) as tables,
             ):
                 manifest = _prepare(connection, tables, source, folder, scratch, settings, items=items, users=users)
+                if graph is not None:
+                    with engine.guarded("preparing the graph"):
+                        manifest[GRAPH] = graph(tables, folder)
             manifest[CHECKSUMS] = checksums(folder, manifest)
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
             _CORPUS_FOLDER.refuse_existing(place, overwrite=overwrite)  # again: it has been a while

@@ -58,7 +58,7 @@ class SparkTables:
         with named():
             ordered = self._session.sql(in_spark(f"SELECT * FROM ({query}) AS asked ORDER BY {order}"))
             place = self._write(name, ordered.withColumn(_PLACE, functions.monotonically_increasing_id()))
-            rows = self._reader.parquet(str(place))
+            rows = self._session.read.parquet(_literally(place))
             partition = f"CAST(shiftright({_PLACE}, {_PER_PARTITION}) AS INT)"
             counts = dict(rows.groupBy(functions.expr(partition)).count().collect())
             sizes = [counts.get(number, 0) for number in range(max(counts, default=0) + 1)]
@@ -86,7 +86,7 @@ class SparkTables:
     def take(self, name: str, folder: Path) -> None:
         """Let the Parquet files of a folder be a table; the folder goes with it."""
         with named():
-            self._name(name, folder, self._reader.parquet(str(folder)))
+            self._name(name, folder, self._session.read.parquet(_literally(folder)))
 
     def view(self, name: str, files: Sequence[Path], columns: Sequence[str]) -> None:
         """Let columns of Parquet files, as SQL, be the table `name`: nothing is written."""
@@ -99,15 +99,11 @@ class SparkTables:
             return [name for (name,) in self._read(files).selectExpr("_metadata.file_path").distinct().collect()]
 
     def _read(self, files: Sequence[Path]) -> Any:
-        return self._reader.parquet(*(str(file.resolve()) for file in files))
-
-    @property
-    def _reader(self) -> Any:
-        return self._session.read.option("__globPaths__", "false")  # a folder called [a] is no pattern
+        return self._session.read.parquet(*map(_literally, files))
 
     def _keep(self, name: str, frame: Any) -> None:
         place = self._write(name, frame)
-        self._name(name, place, self._reader.schema(frame.schema).parquet(str(place)))
+        self._name(name, place, self._session.read.schema(frame.schema).parquet(_literally(place)))
 
     def _write(self, name: str, frame: Any) -> Path:
         self._made += 1
@@ -154,6 +150,11 @@ class Rows:
 def in_spark(query: str) -> str:
     """The preparation's SQL in Spark's words: whole division is the one operator that it writes differently."""
     return re.sub(r"'(?:[^']|'')*'|//", lambda found: "DIV" if found[0] == "//" else found[0], query)
+
+
+def _literally(path: Path) -> str:
+    """A path whose brackets are no pattern to Spark."""
+    return re.sub(r"([{}\[\]*?\\])", r"\\\1", str(path.resolve()))
 
 
 def _rebatched(files: list[Path], schema: pa.Schema, rows: int, place: Path) -> Iterator[pa.RecordBatch]:

@@ -25,6 +25,7 @@ from segue.data.log.tabular import Loaded, Tabular
 from segue.data.log.timestamp_units import EPOCHS, UNITS, USUAL
 from segue.data.log.timestamps import NATIVE, TimestampFormat
 from segue.data.spark.engine import SparkTables
+from segue.errors import LogError
 from segue.settings import Settings
 from segue.settings.units import DAY
 
@@ -55,10 +56,21 @@ def read_plain_log(tables: SparkTables, source: Any, settings: Settings, *, left
             allowed = may_lack(staged.mapping, user, session)
             facts = write_log(tables, table, staged, settings.preparation.drop_invalid, allowed)
             tables.drop(ROWS)
+            _refuse_other_count(table.name, facts.rows_read, files)
             return with_left_out(facts, left_out)
         reason = found
     logger.info("Spark starts from the table that DuckDB reads on this machine: %s", reason)
     return None
+
+
+def _refuse_other_count(name: str, read: int, files: tuple[Path, ...]) -> None:
+    """Every row is read once: what Spark read is compared with what the files say of themselves."""
+    held = sum(pq.read_metadata(file).num_rows for file in files)
+    if read != held:
+        raise LogError(
+            f"{name}: Spark read {read:,} rows, its files hold {held:,}; did they change? prepare again, or with "
+            "--engine duckdb"
+        )
 
 
 def _never(wanted: Mapping[str, str], into: str, drop_invalid: bool) -> Loaded:

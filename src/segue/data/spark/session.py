@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -153,6 +154,11 @@ def named() -> Iterator[None]:
         text = str(error)
         if "No space left on device" in text or "Disk quota exceeded" in text:
             raise OSError(errno.ENOSPC, "no space left for the tables that Spark writes") from None
+        gone = re.search(r"(?:File does not exist: |FileNotFoundException: |\bPath does not exist: )(\S[^\n]*)", text)
+        if gone:
+            raise UserMistake(
+                f"a file went away while Spark read it: {gone[1].strip()}; put it back and repeat"
+            ) from None
         if "OutOfMemoryError" in text:
             raise UserMistake(
                 "Spark is out of memory; raise preparation.memory_limit (--set preparation.memory_limit=8GiB) on one "
