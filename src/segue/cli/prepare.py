@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +14,10 @@ from segue.cli.options import Config, Corpus, Drop, Items, Json, Log, Overwrite,
 from segue.data import corpus as corpora
 from segue.data.log.check import check_log
 from segue.data.preparation import plan as plans
-from segue.data.preparation import prepare as preparation
 from segue.data.spark.engine import in_spark
 from segue.data.stats import table1
 from segue.errors import ConfigError
-from segue.graph.in_preparation import prepare_graph
+from segue.pipeline.preparing import Wish, fetched, prepare_log
 from segue.pipeline.settings import settings_for_log
 from segue.report.text import in_one_line
 from segue.settings import Nested
@@ -48,7 +46,9 @@ def check(log: Log, config: Config = None, set_: Set = None, as_json: Json = Fal
 
 def prepare(
     log: Log,
-    to: Annotated[Path | None, typer.Option("--out", help="The corpus folder to write.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--out", metavar="PATH", help="The corpus folder to write; s3://… too.")
+    ] = None,
     items: Items = None,
     users: Users = None,
     config: Config = None,
@@ -81,23 +81,17 @@ def prepare(
     if to is None:
         raise ConfigError("no folder to write is named; add --out, such as --out corpus")
     spark = (master or "local") if engine is QueryEngine.SPARK else None
-    source, settings = settings_for_log(log, overrides_of(config, set_, drop_invalid))
-    graph = partial(prepare_graph, settings=settings.graph) if with_graph else None
-    manifest = preparation.prepare(
-        source, to, settings, items=items, users=users, overwrite=overwrite, spark=spark, graph=graph
-    )
-    if as_json:
-        print_json({"corpus": str(to), **manifest})
-    else:
-        print_rows(table1(corpora.load(to)), title=str(to))
+    wish = Wish(items, users, overwrite, spark, with_graph)
+    manifest, rows = prepare_log(log, to, overrides_of(config, set_, drop_invalid), wish)
+    print_json({"corpus": to, **manifest}) if as_json else print_rows(rows, title=to)
 
 
-def _print_plan(log: str, to: Path | None, overrides: Nested, engine: QueryEngine, as_json: bool) -> None:
+def _print_plan(log: str, to: str | None, overrides: Nested, engine: QueryEngine, as_json: bool) -> None:
     if to is not None:
         raise ConfigError("--plan writes no corpus; leave out --out, or --plan")
-    source, settings = settings_for_log(log, overrides)
     words = in_spark if engine is QueryEngine.SPARK else str
-    with tempfile.TemporaryDirectory(prefix="segue-plan-") as scratch:
+    with fetched(log) as here, tempfile.TemporaryDirectory(prefix="segue-plan-") as scratch:
+        source, settings = settings_for_log(here, overrides)
         steps = plans.plan(source, settings, Path(scratch))
     if as_json:
         print_json([{"table": step.name, "rows": step.rows, "sql": words(step.query)} for step in steps])

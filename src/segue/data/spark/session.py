@@ -139,7 +139,8 @@ def _reason(error: BaseException, said: Path) -> str:
         if found is not None:
             needs = "; it needs Java 17 or newer" if sign == "UnsupportedClassVersionError" else ""
             return f"{found.partition('Exception: ')[2] or found}{needs}"
-    return first_line(error)
+    told = re.search(r"^(?:Error: |Exception in thread .*?: )(.*)", text, re.MULTILINE)
+    return told[1] if told else first_line(error)
 
 
 @contextmanager
