@@ -1,6 +1,6 @@
 """How the steps of the preparation grow with the log, and what that makes of ten billion clicks on a cluster.
 
-python benchmarks/growth.py [--millions 3 --millions 30 --millions 100]
+python benchmarks/growth.py [--millions 3 --millions 30 --millions 100 | --page]
 
 Sizes that are left out are read from the results of an earlier run, or written as not measured.
 """
@@ -21,6 +21,7 @@ GIB = 2**30
 MILLIONS = (3, 10, 30, 100)
 CAP = "4GiB"
 TARGET = 10_000_000_000
+HELD = 3  # how often a task is taken to hold its part of a table while it sorts it
 PARTITION = 128 * 2**20  # bytes of a table that one task of Spark holds comfortably
 PER_SCALE = 3.15  # million clicks of generate.py at scale 1
 OF_ITEMS = ("item_codes", "vocabulary")
@@ -84,16 +85,21 @@ def growth_table(runs: dict[int, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def size_at(step: dict[str, Any], factor: float) -> float:
+    """Bytes of a table in a log that is so many times as large."""
+    return float(step["rows"] * step["width"] * (1 if step["table"] in OF_ITEMS else factor))
+
+
 def plan_table(run: dict[str, Any]) -> str:
     """Rows, bytes and tasks of each step at the target, in proportion to the largest run; items do not grow."""
     factor = TARGET / run["clicks"]
     lines = ["| step | table | rows per click | rows | bytes a row | GB | tasks |", "|---|---|---|---|---|---|---|"]
     for number, step in enumerate(run["steps"], 1):
-        rows = step["rows"] * (1 if step["table"] in OF_ITEMS else factor)
-        size = rows * step["width"]
+        size = size_at(step, factor)
+        rows = size / step["width"]
         lines.append(
-            f"| {number} | `{step['table']}` | {step['rows'] / run['clicks']:.3g} | {rows:,.0f} | {step['width']:.0f} "
-            f"| {size / 1e9:,.1f} | {math.ceil(size / PARTITION):,} |"
+            f"| {number} | `{step['table']}` | {step['rows'] / run['clicks']:.3g} | {rows:,.0f} "
+            f"| {step['width']:.0f} | {size / 1e9:,.1f} | {math.ceil(size / PARTITION):,} |"
         )
     return "\n".join(lines)
 
@@ -102,7 +108,11 @@ def page(runs: dict[int, dict[str, Any]]) -> str:
     """The results as Markdown."""
     largest = runs[max(runs)]
     factor = TARGET / largest["clicks"]
-    steps = [step["rows"] * step["width"] for step in largest["steps"]]
+    steps = [size_at(step, factor) for step in largest["steps"]]
+    biggest, corpus = max(steps), largest["corpus_bytes"] * factor
+    hours = largest["cpu_seconds"] * factor / 3_600
+    task, tasks = PARTITION // 2**20, math.ceil(biggest / PARTITION)
+    held = f"{HELD * PARTITION / GIB:.2f} GiB"
     return f"""# Growth of the preparation
 
 Synthetic clicks of Last.fm's shape (`benchmarks/generate.py`), prepared by DuckDB under a limit of {CAP}. A larger log
@@ -114,10 +124,17 @@ has more users and sessions, of the same items. Growth is the exponent between a
 ## Ten billion clicks
 
 Worked out, not measured: every row of the largest run ({largest["clicks"]:,} clicks) times {factor:,.0f}; tables of
-items stay as they are. Bytes are uncompressed. A task is {PARTITION // 2**20} MiB of a table. The largest table has
-{max(steps) * factor / 1e9:,.0f} GB; all steps together write {sum(steps) * factor / 1e9:,.0f} GB, of which at most the
-two versions of one table and the small ones beside it lie on disk at once. The corpus takes
-{largest["corpus_bytes"] * factor / 1e9:,.0f} GB.
+items stay as they are. Bytes are uncompressed.
+
+| what | size | because |
+|---|---|---|
+| the largest table | {biggest / 1e9:,.0f} GB | the table below |
+| `spark.sql.shuffle.partitions` | {tasks:,} | {task} MiB of the largest table a task |
+| memory of a task | {held} | assumed: a sort holds its part {HELD} times (read, sorted, written) |
+| disk of the scratch folder | {(2 * biggest + corpus) / 1e9:,.0f} GB | two versions of the largest table, and the corpus |
+| written over the run | {sum(steps) / 1e9:,.0f} GB | all steps together |
+| the corpus | {corpus / 1e9:,.0f} GB | in proportion to the measured one |
+| processor hours of DuckDB | {hours:,.1f} | in proportion; those of Spark are not measured |
 
 {plan_table(largest)}
 """
@@ -127,10 +144,14 @@ def main() -> None:
     """Measure the sizes of the command line, and keep the earlier results of the others."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--millions", type=int, action="append", choices=MILLIONS)
-    chosen = parser.parse_args().millions or MILLIONS
+    parser.add_argument("--page", action="store_true", help="only write the page anew, from the stored results")
+    asked = parser.parse_args()
+    chosen = () if asked.page else asked.millions or MILLIONS
     stored = machine.RESULTS / "growth.json"
-    earlier = json.loads(stored.read_text(encoding="utf-8"))["results"]["runs"] if stored.exists() else []
-    runs = {run["millions"]: run for run in earlier}
+    record = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else None
+    runs = {run["millions"]: run for run in record["results"]["runs"]} if record else {}
+    if asked.page and record:
+        machine.write("growth", record["results"], page(runs), measured_on=record["machine"])
     for millions in chosen:
         with tempfile.TemporaryDirectory(prefix="segue-bench-") as folder:
             runs[millions] = bench(millions, Path(folder))

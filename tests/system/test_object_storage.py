@@ -123,12 +123,12 @@ def test_nothing_there(tmp_path: Path, bucket: str, where: str) -> None:
 
 @NEEDS_S3
 def test_half_a_file_is_no_file(tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import s3fs
-
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "a.csv").write_text("user_id,item_id,timestamp\n")
     send(tmp_path / "log", f"{bucket}/log", "none")
-    monkeypatch.setattr(s3fs.S3FileSystem, "get_file", lambda self, source, target: Path(target).write_bytes(b"user"))
+    storage, key = object_storage._opened(f"{bucket}/log")
+    monkeypatch.setattr(storage, "get_file", lambda source, target: Path(target).write_bytes(b"user"))
+    monkeypatch.setattr(object_storage, "_opened", lambda address: (storage, key))
     with pytest.raises(UserMistake, match=r"a\.csv has 26 bytes, 4 arrived"):
         fetch(f"{bucket}/log", tmp_path / "copy")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from duckdb import DuckDBPyConnection
 
 from segue.data.arrays import IntArray, offsets_of
 from segue.data.corpus import Part
@@ -57,12 +59,11 @@ class CorpusWriter:
     def write_part(self, part: Part) -> None:
         """Write train.parquet, validation.parquet or test.parquet, sessions in the order of their numbers."""
         query = f'SELECT session, "user", session_id, length FROM numbered WHERE part = {int(part)} ORDER BY session'
-        sessions = batches(self._engine, query, _EVENTS_PER_READ).read_all()
+        groups = _groups(self._engine, query)
         events = _Events(self._engine, part)
         with pq.ParquetWriter(self._folder / part.file, PART_SCHEMA, compression="zstd") as writer:
             self._hash_text(part.name)
-            for start in range(0, len(sessions), _ROWS_PER_GROUP):
-                group = sessions.slice(start, _ROWS_PER_GROUP).combine_chunks()
+            for group in groups:
                 writer.write_table(self._with_events(group, events))
 
     def _with_events(self, group: pa.Table, events: _Events) -> pa.Table:
@@ -88,6 +89,16 @@ class CorpusWriter:
 
     def _hash_text(self, value: Any) -> None:
         self._digest.update(json.dumps(value, ensure_ascii=True).encode())
+
+
+def _groups(engine: Engine, query: str) -> Iterator[pa.Table]:
+    """The rows of `query`, a row group at a time."""
+    if not isinstance(engine, DuckDBPyConnection):
+        return (pa.Table.from_batches([batch]) for batch in batches(engine, query, _ROWS_PER_GROUP))
+    # DuckDB hands out one result at a time, and that will be the events'.
+    whole = batches(engine, query, _EVENTS_PER_READ).read_all()
+    starts = range(0, len(whole), _ROWS_PER_GROUP)
+    return (whole.slice(start, _ROWS_PER_GROUP).combine_chunks() for start in starts)
 
 
 class _Events:
