@@ -130,7 +130,7 @@ items stay as they are. Bytes are uncompressed.
 |---|---|---|
 | the largest table | {biggest / 1e9:,.0f} GB | the table below |
 | `spark.sql.shuffle.partitions` | {tasks:,} | {task} MiB of the largest table a task |
-| memory of a task | {held} | assumed: a sort holds its part {HELD} times (read, sorted, written) |
+| memory of a task | {held} | assumed: a sort holds its part {HELD} times |
 | disk of the scratch folder | {(2 * biggest + corpus) / 1e9:,.0f} GB | two versions of the largest table, and the corpus |
 | written over the run | {sum(steps) / 1e9:,.0f} GB | all steps together |
 | the corpus | {corpus / 1e9:,.0f} GB | in proportion to the measured one |

@@ -37,7 +37,7 @@ class Wish:
     with_graph: bool = False
 
 
-def prepare_log(log: str, out: str, overrides: Nested, wish: Wish) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def prepare_log(log: str, out: str, overrides: Nested, wish: Wish) -> tuple[dict[str, Any], dict[str, Any]]:
     """Prepare a log, either of both a path or an address in object storage; returns the manifest and Table 1's rows.
 
     What lies in object storage is copied to a temporary folder of this machine (``TMPDIR``), and the finished corpus
