@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def audit_model(folder: Path, corpus_folder: Path | None = None, *, log: Any = N
             Finding("model", "everything that the model stores", "cannot", "its corpus has to be mended first")
         )
     else:
-        findings += _model_findings(artifact, load(own), retraining=retraining)
+        findings += _model_findings(artifact, replace(load(own), folder=None), retraining=retraining)
     return Audit("model", str(folder), findings, (*LIMITS, *_LIMITS))
 
 

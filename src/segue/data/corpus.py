@@ -9,6 +9,7 @@ A folder of Parquet and one ``manifest.json``::
                           items list<int32>, times list<int64> (epoch ms)
     validation.parquet    like train.parquet
     test.parquet          like train.parquet; never opened by training
+    graph/                with ``--with-graph``: the tables of the graph, see :mod:`segue.graph.stored`
 
 Sessions are numbered through all parts in the order (user, start, first event), so a user's sessions are neighbours
 and "history + prefix" of any event is one contiguous slice of the flat arrays.
@@ -92,6 +93,7 @@ class Corpus:
         part: Part of each session, int8 [sessions].
         n_users: known users, those with a row in an embedding table.
         manifest: the manifest as written.
+        folder: where it was read from; None for one that was made in memory.
     """
 
     items: pa.Table
@@ -100,6 +102,7 @@ class Corpus:
     part: npt.NDArray[np.int8]
     n_users: int
     manifest: dict[str, Any]
+    folder: Path | None = None
 
     @property
     def n_items(self) -> int:
@@ -166,7 +169,7 @@ def load(folder: Path, parts: Sequence[Part] = tuple(Part)) -> Corpus:
         sessions = sessions.take(order)
         flat = (sessions.items, sessions.times, sessions.offsets, sessions.user)
         check_sessions(*flat, n_items=len(items), n_users=len(users))
-    return Corpus(items, users, sessions, part[order], manifest["sizes"]["known_users"], manifest)
+    return Corpus(items, users, sessions, part[order], manifest["sizes"]["known_users"], manifest, folder)
 
 
 def _from_table(table: pa.Table) -> Sessions:

@@ -21,6 +21,8 @@ from segue.system.json_files import read_object
 
 FORMAT = "segue-corpus-1"
 MANIFEST = "manifest.json"
+GRAPH = "graph"
+"""The folder in a corpus with the tables of its graph, where they were prepared, and the manifest's key about them."""
 CHECKSUMS = "sha256"
 """Key of the manifest with the checksum of every file of the corpus. Corpora from before it have none."""
 FILES = (MANIFEST, "items.parquet", "users.parquet", "train.parquet", "validation.parquet", "test.parquet")

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from segue.data.tables import Engine
 from segue.errors import UserMistake, first_line
 from segue.settings import PreparationSettings
 from segue.settings.units import size_in_bytes
@@ -104,15 +105,17 @@ def guarded(what: str) -> Iterator[None]:
         raise UserMistake(f"input or output failed while {what}: {error}") from None
 
 
-def one_row(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> tuple[Any, ...]:
+def one_row(connection: Engine, query: str, parameters: list[Any] | None = None) -> tuple[Any, ...]:
     """The single row of a query that always has one (an aggregate)."""
     (row,) = connection.execute(query, parameters or []).fetchall()
     return tuple(row)
 
 
-def table_of(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> pa.Table:
+def table_of(connection: Engine, query: str, parameters: list[Any] | None = None) -> pa.Table:
     """The rows of a query as an Arrow table."""
-    return connection.sql(query, params=parameters or []).to_arrow_table()
+    if isinstance(connection, duckdb.DuckDBPyConnection):
+        return connection.sql(query, params=parameters or []).to_arrow_table()
+    return connection.execute(query, parameters or []).to_arrow_table()
 
 
 def scratch_of(connection: duckdb.DuckDBPyConnection) -> str:

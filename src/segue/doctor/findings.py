@@ -20,6 +20,8 @@ _SLOW_GFLOPS_PER_THREAD = 8.0
 _USED_FOR = {
     "serve": "segue serve and segue replay refuse to start",
     "redis": "segue serve --store redis://… refuses to start; SQLite works",
+    "s3": "segue prepare reads and writes nothing at s3://…",
+    "spark": "segue prepare --engine spark refuses to start; DuckDB works",
     "demo": "segue demo and the log complete-journey: have no data",
     "tensorboard": "trainings write no curves for TensorBoard; metrics.jsonl has them",
 }

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from duckdb import DuckDBPyConnection
-
+from segue.data.tables import Engine
 from segue.errors import LogError
 from segue.settings.base import closest
 
 _MOST_SHOWN = 20
 
 
-def check_event_types(connection: DuckDBPyConnection, relation: str, event_types: Sequence[str]) -> None:
+def check_event_types(connection: Engine, relation: str, event_types: Sequence[str]) -> None:
     """Raise LogError for an event type that occurs nowhere in a relation with such a column: a slip would lose its
     events without a word."""
     rows = connection.execute(
-        f"SELECT event_type, count(*) FROM {relation} WHERE event_type IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
+        f"SELECT event_type, count(*) AS events FROM {relation} WHERE event_type IS NOT NULL "
+        "GROUP BY event_type ORDER BY events DESC, event_type"
     ).fetchall()
     known = dict(rows)
     if not known:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import duckdb
+from duckdb import DuckDBPyConnection
 
-from segue.data.engine import one_row
+from segue.data.engine import one_row, table_of
 from segue.data.log.id_spellings import case_key, spelling_key
+from segue.data.tables import Engine, create
 from segue.settings.overrides import as_option
 
 WRITTEN_NULLS = (
@@ -23,6 +26,8 @@ _MUCH = 0.2
 _PARTS = 5
 _OF_ALL = 0.01
 _LONGEST_SHOWN = 80
+_MOST_BROUGHT = 5_000_000
+"""Ids that Spark hands to this machine, some hundred MB."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +39,21 @@ class Busiest:
     share: float
 
 
-def count_ids(connection: duckdb.DuckDBPyConnection) -> None:
+def count_ids(connection: Engine) -> None:
     """Make the table ``id_counts`` from ``log``: role ("user_id", "item_id", "event_type"), id, events."""
     counts = " UNION ALL ".join(
         f"SELECT '{role}' AS role, {role} AS id, count(*) AS events FROM log WHERE {role} IS NOT NULL GROUP BY {role}"
         for role in ("user_id", "item_id", "event_type")
     )
-    connection.execute(f"CREATE OR REPLACE TABLE id_counts AS {counts}")
+    create(connection, "id_counts", counts)
 
 
-def number_of(connection: duckdb.DuckDBPyConnection, role: str) -> int:
+def number_of(connection: Engine, role: str) -> int:
     """Number of different ids of this role in ``id_counts``."""
     return int(one_row(connection, "SELECT count(*) FROM id_counts WHERE role = ?", [role])[0])
 
 
-def busiest(connection: duckdb.DuckDBPyConnection, role: str) -> Busiest:
+def busiest(connection: Engine, role: str) -> Busiest:
     """Who holds most events; the first id in byte order where several do. The id is None where no row has one."""
     found = connection.execute(
         "SELECT id, events, events / (SELECT count(*) FROM log) FROM id_counts WHERE role = ? "
@@ -58,7 +63,7 @@ def busiest(connection: duckdb.DuckDBPyConnection, role: str) -> Busiest:
     return Busiest(*found) if found else Busiest(None, 0, 0.0)
 
 
-def id_warnings(connection: duckdb.DuckDBPyConnection, null_words: Sequence[str]) -> Iterator[str]:
+def id_warnings(connection: Engine, null_words: Sequence[str]) -> Iterator[str]:
     """The warnings that the table ``id_counts`` gives reason for.
 
     Args:
@@ -67,6 +72,23 @@ def id_warnings(connection: duckdb.DuckDBPyConnection, null_words: Sequence[str]
     for role in ("user_id", "item_id"):
         yield from _much_held(role, busiest(connection, role), number_of(connection, role))
     yield from _words_for_nothing(connection, null_words)
+    (ids,) = one_row(connection, "SELECT count(*) FROM id_counts")
+    if isinstance(connection, DuckDBPyConnection):
+        yield from _all_spellings(connection)
+    elif ids <= _MOST_BROUGHT:
+        with closing(duckdb.connect()) as here:  # the keys of spellings are written in DuckDB's words
+            brought = table_of(connection, "SELECT role, id, events FROM id_counts")
+            here.register("brought", brought)
+            here.execute("CREATE TABLE id_counts AS FROM brought")
+            yield from _all_spellings(here)
+    else:
+        yield (
+            f"ids in several spellings were not looked for: the log has {ids:,} ids, more than the {_MOST_BROUGHT:,} "
+            "that are compared beside Spark; to look for them: segue check on a part of the log"
+        )
+
+
+def _all_spellings(connection: DuckDBPyConnection) -> Iterator[str]:
     for role in ("user_id", "item_id", "event_type"):
         yield from _spellings(connection, role)
 
@@ -83,7 +105,7 @@ def _much_held(role: str, most: Busiest, ids: int) -> Iterator[str]:
         )
 
 
-def _words_for_nothing(connection: duckdb.DuckDBPyConnection, null_words: Sequence[str]) -> Iterator[str]:
+def _words_for_nothing(connection: Engine, null_words: Sequence[str]) -> Iterator[str]:
     known = ", ".join("?" for _ in _NULL_WORDS)
     sessions = f"""
         SELECT 'session_id', session_id, count(*) FROM log
@@ -110,7 +132,7 @@ def read_as_missing(null_words: Sequence[str], more: Sequence[str]) -> str:
     return as_option("columns.null_words", words)
 
 
-def _spellings(connection: duckdb.DuckDBPyConnection, role: str) -> Iterator[str]:
+def _spellings(connection: DuckDBPyConnection, role: str) -> Iterator[str]:
     keyed = f"SELECT *, {spelling_key('id')} AS key FROM id_counts WHERE role = '{role}'"
     by_case = f"SELECT * REPLACE ({case_key('key')} AS key) FROM ({keyed})"
     several = _several(connection, keyed)
@@ -136,7 +158,7 @@ class _Several:
     example: tuple[str, str]
 
 
-def _several(connection: duckdb.DuckDBPyConnection, keyed: str) -> _Several:
+def _several(connection: DuckDBPyConnection, keyed: str) -> _Several:
     groups, ids, events, first, second = one_row(
         connection,
         f"""

@@ -8,6 +8,7 @@ import duckdb
 
 from segue.data.engine import one_row
 from segue.data.session_gap import opens, visit
+from segue.data.tables import Engine, create
 
 VISITS = "SELECT visit, item_id AS item, TRY_CAST(item_id AS BIGINT) AS number, time, event_row AS place FROM visits"
 """The events of the table ``visits`` for :func:`count_steps`."""
@@ -50,33 +51,39 @@ def mark_sessions(connection: duckdb.DuckDBPyConnection, gap: int) -> None:
     """)
 
 
-def count_steps(connection: duckdb.DuckDBPyConnection, events: str) -> None:
+def count_steps(connection: Engine, events: str) -> None:
     """Make the table ``session_steps``: for each session its length n, whether it has one_time, and its steps by id.
 
     Args:
         events: a query with the columns visit (the session), item (which sorts as the item's id does), number (the id
             as a number, null where it is none), time, and place (its order is that inside the sessions).
     """
-    steps = ", ".join(f"count(*) FILTER ({way}) AS steps{number}" for number, way in enumerate(_WAYS))
-    connection.execute(f"""
-        CREATE OR REPLACE TABLE session_steps AS
+    steps = ", ".join(f"count(*) FILTER (WHERE {way}) AS steps{number}" for number, way in enumerate(_WAYS))
+    create(
+        connection,
+        "session_steps",
+        f"""
         SELECT count(*) AS n, min(time) = max(time) AS one_time, {steps}
         FROM (
             SELECT *, lag(item) OVER within AS last_item, lag(number) OVER within AS last_number
             FROM ({events}) WINDOW within AS (PARTITION BY visit ORDER BY time, place)
         )
         GROUP BY visit
-    """)
+        """,
+    )
 
 
-def order_evidence(connection: duckdb.DuckDBPyConnection) -> OrderEvidence:
+def order_evidence(connection: Engine) -> OrderEvidence:
     """The evidence in the table ``session_steps``, see :func:`count_steps`."""
-    of_two, of_three, one_time, chance, *ordered = one_row(
+    ways = range(len(_WAYS))
+    ordered = ", ".join(f"count(*) FILTER (WHERE n >= 3 AND steps{way} = n - 1)" for way in ways)
+    of_two, of_three, one_time, chance, *counts = one_row(
         connection,
         f"""
-        SELECT count(*) FILTER (n >= 2), count(*) FILTER (n >= 3), count(*) FILTER (n >= 2 AND one_time),
-               avg(CASE WHEN n < 20 THEN 1 / factorial(CAST(n AS INTEGER)) ELSE 0 END) FILTER (n >= 3),
-               {", ".join(f"count(*) FILTER (n >= 3 AND steps{number} = n - 1)" for number in range(len(_WAYS)))}
+        SELECT count(*) FILTER (WHERE n >= 2), count(*) FILTER (WHERE n >= 3),
+               count(*) FILTER (WHERE n >= 2 AND one_time),
+               avg(CASE WHEN n < 20 THEN 1 / factorial(CAST(n AS INTEGER)) ELSE 0 END) FILTER (WHERE n >= 3),
+               {ordered}
         FROM session_steps
         """,
     )
@@ -84,6 +91,6 @@ def order_evidence(connection: duckdb.DuckDBPyConnection) -> OrderEvidence:
         of_two=of_two,
         of_three=of_three,
         one_time=one_time / of_two if of_two else 0.0,
-        sorted_by_id=max(ordered) / of_three if of_three else 0.0,
+        sorted_by_id=max(counts) / of_three if of_three else 0.0,
         sorted_by_chance=chance or 0.0,
     )

@@ -30,13 +30,15 @@ from segue.data.log.opening import name_of, opened
 from segue.data.log.order import EventOrder, event_order
 from segue.data.log.tabular import Loaded, Tabular, as_text, forget_words, inexact, require_column, stage
 from segue.data.log.timestamps import TimestampFormat, recognise
+from segue.data.tables import Engine, create
 from segue.errors import LogError
 from segue.settings import ColumnsSettings, CsvSettings
 from segue.settings.overrides import as_option
 
 logger = logging.getLogger("segue")
 
-_ROWS = "log_rows"
+ROWS = "log_rows"
+"""The engine's table of the source's rows: a column for each role, and their numbers, ``rowid``."""
 _REQUIRED = ("user_id", "item_id", "timestamp")
 _OPTIONAL = ("session_id", "event_type")
 
@@ -130,22 +132,26 @@ def read_log(
     mixed forms, null ids or times. UserMistake: a full disk, too little memory.
     """
     with engine.guarded(f"reading {name_of(source)}"), opened(connection, source, csv) as table:
-        mapping = _mapping(table, columns)
-        loaded = stage(connection, table, mapping, _ROWS, drop_invalid=drop_invalid)
-        forget_words(connection, _ROWS, columns.null_words)
+        mapping = mapped(table, columns)
+        loaded = stage(connection, table, mapping, ROWS, drop_invalid=drop_invalid)
+        forget_words(connection, ROWS, columns.null_words)
         try:
-            allowed = {"user_id"} if allow_missing_user and "session_id" in mapping else set()
-            allowed |= {"session_id"} if allow_missing_session else set()
+            allowed = may_lack(mapping, allow_missing_user, allow_missing_session)
             facts = _write_log(connection, table, loaded, mapping, columns, drop_invalid, allowed)
         finally:
-            connection.execute(f"DROP TABLE {_ROWS}")
-    facts = _with_left_out(facts, left_out)
+            connection.execute(f"DROP TABLE {ROWS}")
+    facts = with_left_out(facts, left_out)
     logger.info("%s: %s rows, timestamps: %s", facts.source, f"{facts.rows_read:,}", facts.timestamp_format)
     return InteractionLog(connection, facts)
 
 
-def _with_left_out(facts: LogFacts, lines: int) -> LogFacts:
-    """The facts, with so many invalid lines of the raw files that were left out before."""
+def may_lack(mapping: Mapping[str, str], user: bool, session: bool) -> set[str]:
+    """The roles that may be null in a row, where rows without a user, or without a session id, may pass."""
+    return ({"user_id"} if user and "session_id" in mapping else set()) | ({"session_id"} if session else set())
+
+
+def with_left_out(facts: LogFacts, lines: int) -> LogFacts:
+    """The facts of a log, with so many invalid lines of the raw files that were left out before."""
     if not lines:
         return facts
     return replace(
@@ -156,8 +162,8 @@ def _with_left_out(facts: LogFacts, lines: int) -> LogFacts:
     )
 
 
-def _mapping(table: Tabular, columns: ColumnsSettings) -> dict[str, str]:
-    """Role → column of the source."""
+def mapped(table: Tabular, columns: ColumnsSettings) -> dict[str, str]:
+    """Role → column of the source. Raises LogError for a column that is not there."""
     named = columns.model_dump(include={*_REQUIRED, *_OPTIONAL, "order"})
     for role in _OPTIONAL:
         if named[role] is None and role in table.columns:
@@ -188,17 +194,49 @@ def _write_log(
     """Make the table ``log``; `allowed` are the roles that may be null in a row."""
     headers = _drop_headers(connection, mapping) if drop_invalid else 0
     format_ = recognise(
-        connection, _ROWS, "timestamp", table.name, loaded.position, asked=columns, drop_unreadable=drop_invalid
+        connection, ROWS, "timestamp", table.name, loaded.position, asked=columns, drop_unreadable=drop_invalid
     )
     ids = _ids(connection, table, mapping)
-    order = event_order(connection, _ROWS, table, mapping.get("order"))
+    order = event_order(connection, ROWS, table, mapping.get("order"))
+    notes = (*loaded.notes, *_inexact_ids(connection, ids, mapping))
+    staged = Staged(replace(loaded, notes=notes), mapping, ids, format_, order, headers)
+    return write_log(connection, table, staged, drop_invalid, allowed)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The rows of a source in the engine's table :data:`ROWS`, and how they are read.
+
+    Attributes:
+        loaded: what became of the source's rows.
+        mapping: role → column of the source.
+        ids: role → SQL of the text of an id, null where it is missing.
+        format: how the times are read.
+        order: what the events of one time follow.
+        headers: repeated headers that were left out.
+    """
+
+    loaded: Loaded
+    mapping: Mapping[str, str]
+    ids: Mapping[str, str]
+    format: TimestampFormat
+    order: EventOrder
+    headers: int = 0
+
+
+def write_log(
+    connection: Engine, table: Tabular, staged: Staged, drop_invalid: bool, allowed: Collection[str]
+) -> LogFacts:
+    """Make the table ``log`` of staged rows; `allowed` are the roles that may be null in a row. Raises LogError."""
+    loaded, mapping, ids, format_, order, headers = (
+        staged.loaded, staged.mapping, staged.ids, staged.format, staged.order, staged.headers
+    )  # fmt: skip
     expressions = {**ids, "timestamp": format_.sql} | ({"order": order.column} if order.column else {})
     required = {name: sql for name, sql in expressions.items() if name != "event_type"}
     barred = [name for name in required if name not in allowed]
     nulls = _count_nulls(connection, required)
     if not drop_invalid:
         _refuse_nulls(table, loaded, nulls, {name: mapping[name] for name in barred})
-    notes = [*loaded.notes, *_inexact_ids(connection, ids, mapping)]
     _create(connection, expressions, [name for name in barred if nulls.counts[name]], order)
     left, first, last = one_row(connection, "SELECT count(*), min(time), max(time) FROM log")
     if not left:
@@ -220,18 +258,18 @@ def _write_log(
         last_time=last,
         has_order="order" in mapping,
         dropped={reason: count for reason, count in dropped.items() if count},
-        notes=tuple(notes),
+        notes=loaded.notes,
     )
 
 
 def _drop_headers(connection: duckdb.DuckDBPyConnection, mapping: Mapping[str, str]) -> int:
     """Remove rows that hold the names of the columns, as in files put one behind the other; return their number."""
-    if set(column_types(connection, _ROWS).values()) != {"VARCHAR"}:
+    if set(column_types(connection, ROWS).values()) != {"VARCHAR"}:
         return 0
     same = " AND ".join(f"trim({quoted(role)}) = {literal(column.strip())}" for role, column in mapping.items())
-    (count,) = one_row(connection, f"SELECT count(*) FROM {_ROWS} WHERE {same}")
+    (count,) = one_row(connection, f"SELECT count(*) FROM {ROWS} WHERE {same}")
     if count:
-        connection.execute(f"CREATE OR REPLACE TABLE {_ROWS} AS FROM {_ROWS} WHERE ({same}) IS NOT TRUE")
+        connection.execute(f"CREATE OR REPLACE TABLE {ROWS} AS FROM {ROWS} WHERE ({same}) IS NOT TRUE")
     return int(count)
 
 
@@ -244,14 +282,14 @@ def _reasons(format_: TimestampFormat, nulls: _Nulls, left: int) -> dict[str, in
 def _inexact_ids(
     connection: duckdb.DuckDBPyConnection, ids: Mapping[str, str], mapping: Mapping[str, str]
 ) -> Iterator[str]:
-    kinds = column_types(connection, _ROWS)
+    kinds = column_types(connection, ROWS)
     for role in ids:
-        yield from inexact(connection, _ROWS, quoted(role), kinds[role], mapping[role])
+        yield from inexact(connection, ROWS, quoted(role), kinds[role], mapping[role])
 
 
 def _ids(connection: duckdb.DuckDBPyConnection, table: Tabular, mapping: Mapping[str, str]) -> dict[str, str]:
     """Role → SQL of the id columns that the source has. Raises LogError for a type that is no id."""
-    kinds = column_types(connection, _ROWS)
+    kinds = column_types(connection, ROWS)
     expressions = {}
     for role in ("user_id", "item_id", *_OPTIONAL):
         if role in mapping:
@@ -271,11 +309,12 @@ class _Nulls:
     firsts: dict[str, int]
 
 
-def _count_nulls(connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str]) -> _Nulls:
+def _count_nulls(connection: Engine, expressions: Mapping[str, str]) -> _Nulls:
     counts = ", ".join(
-        f"count(*) FILTER ({sql} IS NULL), min(rowid) FILTER ({sql} IS NULL)" for sql in expressions.values()
+        f"count(*) FILTER (WHERE {sql} IS NULL), min(rowid) FILTER (WHERE {sql} IS NULL)"
+        for sql in expressions.values()
     )
-    rows, *counted = one_row(connection, f"SELECT count(*), {counts} FROM {_ROWS}")
+    rows, *counted = one_row(connection, f"SELECT count(*), {counts} FROM {ROWS}")
     return _Nulls(
         rows, dict(zip(expressions, counted[::2], strict=True)), dict(zip(expressions, counted[1::2], strict=True))
     )
@@ -292,16 +331,17 @@ def _refuse_nulls(table: Tabular, loaded: Loaded, nulls: _Nulls, columns: Mappin
             )
 
 
-def _create(
-    connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str], incomplete: list[str], order: EventOrder
-) -> None:
+def _create(connection: Engine, expressions: Mapping[str, str], incomplete: list[str], order: EventOrder) -> None:
     roles = {"user_id": "user_id", "item_id": "item_id", "timestamp": "time", **{name: name for name in _OPTIONAL}}
-    missing = "CAST(NULL AS VARCHAR)"
+    missing = "CAST(NULL AS STRING)"
     columns = {**roles, "order": quoted("order")} if order.column else roles
     selected = ", ".join(f"{expressions.get(role, missing)} AS {column}" for role, column in columns.items())
     valid = " AND ".join(f"{columns[role]} IS NOT NULL" for role in incomplete) or "true"
-    connection.execute(f"""
-        CREATE OR REPLACE TABLE log AS
+    create(
+        connection,
+        "log",
+        f"""
         SELECT {", ".join(roles.values())}, {order.sql} AS event_row
-        FROM (SELECT {selected}, rowid FROM {_ROWS}) WHERE {valid}
-    """)
+        FROM (SELECT {selected}, rowid FROM {ROWS}) AS read WHERE {valid}
+        """,
+    )

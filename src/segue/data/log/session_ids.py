@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import duckdb
-
 from segue.data.engine import one_row
+from segue.data.tables import Engine, create
 from segue.settings.units import DAY
 
 _SOME = 0.1
 _UNUSED = "to cut all by sessions.gap instead, leave the column unused: --set columns.session_id="
 
 
-def session_id_warnings(connection: duckdb.DuckDBPyConnection, missing: int) -> Iterator[str]:
+def session_id_warnings(connection: Engine, missing: int) -> Iterator[str]:
     """What is hard to believe about the session ids of the table ``log``, which has some.
 
     Args:
         missing: rows of the source without a session id.
     """
-    connection.execute("""
-        CREATE OR REPLACE TEMP TABLE given_sessions AS
+    given = """
         SELECT session_id, max(time) - min(time) AS span FROM log WHERE session_id IS NOT NULL
         GROUP BY user_id, session_id HAVING count(*) > 1
-    """)
+    """
+    create(connection, "given_sessions", given)
     sessions, long, longest = one_row(
-        connection, f"SELECT count(*), count(*) FILTER (span > {DAY}), max(span) FROM given_sessions"
+        connection, f"SELECT count(*), count(*) FILTER (WHERE span > {DAY}), max(span) FROM given_sessions"
     )
     if long and long / sessions >= _SOME:
         (median,) = one_row(connection, "SELECT median(span) FROM given_sessions")
@@ -37,7 +36,7 @@ def session_id_warnings(connection: duckdb.DuckDBPyConnection, missing: int) -> 
     ids, shared, parts = one_row(
         connection,
         """
-        SELECT count(*), count(*) FILTER (users > 1), sum(users) FILTER (users > 1)
+        SELECT count(*), count(*) FILTER (WHERE users > 1), sum(users) FILTER (WHERE users > 1)
         FROM (
             SELECT count(DISTINCT user_id) AS users FROM log WHERE session_id IS NOT NULL GROUP BY session_id
         )

@@ -12,7 +12,7 @@ YEAR_1980 = 315_532_800_000
 YEAR_10000 = 253_402_300_800_000
 """From here on a number is no time of the unit that was asked for: it counts something finer, as ms among seconds."""
 
-_USUAL = (852_076_800_000, 2_840_140_800_000)
+USUAL = (852_076_800_000, 2_840_140_800_000)
 """1997 to 2059, epoch ms: where at least half of a log's times lie when its numbers are epochs."""
 _BELIEVABLE = (788_918_400_000, 2_208_988_800_000)
 """1995 to 2039, epoch ms: where nearly all times of a log lie under the right one of the rarer units."""
@@ -82,7 +82,7 @@ _CALENDARS = {
 
 def usual(unit: str) -> str:
     """The SQL condition that ``number``, as an epoch of this unit, is a usual time of a log."""
-    low, high = (UNITS[unit].number(time) for time in _USUAL)
+    low, high = (UNITS[unit].number(time) for time in USUAL)
     return f"(number >= {low!r} AND number < {high!r})"
 
 

@@ -74,7 +74,17 @@ class TimestampFormat:
     relative: bool = False
     unreadable: int = 0
 
+    def of_dates(self) -> TimestampFormat:
+        """The same reading of a column that holds midnights alone."""
+        return replace(self, words=f"{self.words}: all events of a day share one time", dates_only=True)
 
+
+NATIVE = {
+    "DATE": "native dates",
+    "TIMESTAMPTZ": "native timestamps with zone, in UTC",
+    "TIMESTAMP": "native timestamps without zone, read as UTC",
+}
+"""Type of a column of dates or timestamps → its format in words."""
 _NO_TIMES = TimestampFormat("no times", "CAST(NULL AS BIGINT)")
 
 
@@ -121,15 +131,10 @@ def _native(values: TimeColumn) -> TimestampFormat | None:
     """The reading of a column of dates or timestamps of any resolution; infinite times are null."""
     column, kind = values.column, values.kind
     if kind == "DATE":
-        return TimestampFormat("native dates", f"epoch_ms({column})")
-    if kind.startswith("TIMESTAMPTZ") or kind.endswith("WITH TIME ZONE"):
-        return TimestampFormat(
-            "native timestamps with zone, in UTC", f"epoch_us(CAST({column} AS TIMESTAMPTZ)) // 1000"
-        )
+        return TimestampFormat(NATIVE[kind], f"epoch_ms({column})")
     if kind.startswith("TIMESTAMP"):
-        return TimestampFormat(
-            "native timestamps without zone, read as UTC", f"epoch_us(CAST({column} AS TIMESTAMP)) // 1000"
-        )
+        cast = "TIMESTAMPTZ" if kind.startswith("TIMESTAMPTZ") or kind.endswith("WITH TIME ZONE") else "TIMESTAMP"
+        return TimestampFormat(NATIVE[cast], f"epoch_us(CAST({column} AS {cast})) // 1000")
     return None
 
 
@@ -321,6 +326,4 @@ def _with_dates(values: TimeColumn, found: TimestampFormat) -> TimestampFormat:
     if found.relative:
         return found
     (dates_only,) = one_row(values.connection, f"SELECT bool_and({found.sql} % {DAY} = 0) FROM {values.relation}")
-    if not dates_only:
-        return found
-    return replace(found, words=f"{found.words}: all events of a day share one time", dates_only=True)
+    return found.of_dates() if dates_only else found

@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import duckdb
-
 from segue.data.engine import one_row
 from segue.data.log.ids_of_log import count_ids, id_warnings, number_of, shown
 from segue.data.log.moments import iso
@@ -20,6 +18,7 @@ from segue.data.log.read import LogFacts
 from segue.data.log.session_ids import session_id_warnings
 from segue.data.log.tabular import counted
 from segue.data.log.timestamp_units import YEAR_1980
+from segue.data.tables import Engine
 from segue.settings.units import DAY
 
 _NEARLY_ALL = 0.9
@@ -27,7 +26,7 @@ _ENOUGH = 5
 _SHUFFLE = "shuffle the events inside each session with a fixed seed, and draw no conclusion about order from this log"
 
 
-def count_duplicates(connection: duckdb.DuckDBPyConnection) -> int:
+def count_duplicates(connection: Engine) -> int:
     """Rows of ``log`` that repeat an earlier row in every column that Segue reads."""
     (duplicates,) = one_row(
         connection,
@@ -39,7 +38,7 @@ def count_duplicates(connection: duckdb.DuckDBPyConnection) -> int:
     return int(duplicates)
 
 
-def log_warnings(connection: duckdb.DuckDBPyConnection, facts: LogFacts, null_words: Sequence[str]) -> list[str]:
+def log_warnings(connection: Engine, facts: LogFacts, null_words: Sequence[str]) -> list[str]:
     """All warnings about the table ``log``, whose sessions ``session_steps`` describes; makes ``id_counts``."""
     count_ids(connection)
     warnings = Warnings(connection, facts, int(time.time() * 1000), null_words)
@@ -55,7 +54,7 @@ class Warnings:
         null_words: the words that the log was read with as missing values.
     """
 
-    connection: duckdb.DuckDBPyConnection
+    connection: Engine
     facts: LogFacts
     now: int
     null_words: Sequence[str] = ()
@@ -127,7 +126,7 @@ class Warnings:
         ):
             count, user, item, moment = one_row(
                 self.connection,
-                "SELECT count(*), arg_min(user_id, event_row), arg_min(item_id, event_row), arg_min(time, event_row) "
+                "SELECT count(*), min_by(user_id, event_row), min_by(item_id, event_row), min_by(time, event_row) "
                 f"FROM log WHERE {condition}",
             )
             if count:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
-from segue.data.engine import one_row, quoted
+from segue.data.engine import file_list, one_row, quoted
 from segue.data.log.attributes import categorical
 from segue.data.log.id_spellings import spelling_key
 from segue.data.log.ids_of_log import WRITTEN_NULLS, pair, read_as_missing, shown
 
 _FEW = 0.5
-_IDS = {
-    "items": "SELECT c.item_id AS id FROM vocabulary JOIN item_codes AS c USING (item_key)",
-    "users": "SELECT user_id AS id FROM owners WHERE user_id IS NOT NULL",
-}
 _DESCRIPTIONS = "segue_descriptions"
 _NUMBER = "nullif(regexp_replace({id}, '^[^1-9]*', ''), '')"
 """An id without what stands before its first digit that is not zero: equal for ``item_0012`` and ``12``."""
@@ -25,6 +22,7 @@ _NUMBER = "nullif(regexp_replace({id}, '^[^1-9]*', ''), '')"
 def description_warnings(
     connection: DuckDBPyConnection,
     kind: str,
+    folder: Path,
     attributes: pa.Table,
     described: int,
     null_words: Sequence[str],
@@ -33,26 +31,32 @@ def description_warnings(
 
     Args:
         kind: "items" or "users".
+        folder: of the corpus, whose items.parquet or users.parquet is written.
         attributes: the ids, then any of name and categorical columns, as they were read.
         described: number of items or users of the corpus that the file describes.
         null_words: the words that the file was read with as missing values.
     """
     connection.register(_DESCRIPTIONS, attributes)
+    identity = attributes.column_names[0]
+    written = f"read_parquet({file_list([folder / f'{kind}.parquet'])})"
+    ids = f"SELECT {quoted(identity)} AS id FROM {written} WHERE {quoted(identity)} IS NOT NULL"
     try:
         return [
-            *_few_described(connection, kind, attributes.column_names[0], described),
+            *_few_described(connection, kind, ids, attributes.column_names[0], described),
             *_words_for_nothing(connection, kind, categorical(attributes.column_names), null_words),
         ]
     finally:
         connection.unregister(_DESCRIPTIONS)
 
 
-def _few_described(connection: DuckDBPyConnection, kind: str, id_column: str, described: int) -> Iterator[str]:
-    (all_,) = one_row(connection, f"SELECT count(*) FROM ({_IDS[kind]})")
+def _few_described(
+    connection: DuckDBPyConnection, kind: str, ids: str, id_column: str, described: int
+) -> Iterator[str]:
+    (all_,) = one_row(connection, f"SELECT count(*) FROM ({ids})")
     if described >= _FEW * all_:
         return
     file = f"SELECT {quoted(id_column)} AS id FROM {_DESCRIPTIONS}"
-    left = f"SELECT id FROM ({_IDS[kind]}) ANTI JOIN ({file}) USING (id)"
+    left = f"SELECT id FROM ({ids}) ANTI JOIN ({file}) USING (id)"
     for key in (spelling_key("id"), _NUMBER.format(id="id")):
         alike, of_corpus, of_file = one_row(
             connection,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from duckdb import DuckDBPyConnection
-
 from segue.data.preparation.ledger import Ledger
 from segue.data.preparation.scope import COUNTED
 from segue.data.preparation.sessions import rewrite
+from segue.data.tables import Engine, create
 from segue.settings import FiltersSettings, SessionsSettings
 
 
-def apply_filters(
-    connection: DuckDBPyConnection, ledger: Ledger, sessions: SessionsSettings, filters: FiltersSettings
-) -> None:
+def apply_filters(engine: Engine, ledger: Ledger, sessions: SessionsSettings, filters: FiltersSettings) -> None:
     """Rewrite ``events``: item support, short sessions, rare users. Leaves the table ``rare_users`` (user_key).
 
     Under `filters.scope` "train" items and users are counted without the sessions of the table ``test_sessions``.
@@ -22,11 +19,11 @@ def apply_filters(
 
     Raises CorpusError when nothing is left.
     """
-    rewrite(connection, _at_least("item_key", filters.min_item_support, COUNTED))
+    rewrite(engine, _at_least("item_key", filters.min_item_support, COUNTED))
     ledger.record("filters.min_item_support")
-    rewrite(connection, _at_least("session_key", sessions.min_length, "events"))
+    rewrite(engine, _at_least("session_key", sessions.min_length, "events"))
     ledger.record("sessions.min_length")
-    _set_rare_users_apart(connection, ledger.named_users, filters)
+    _set_rare_users_apart(engine, ledger.named_users, filters)
     ledger.record("filters.min_user_sessions")
 
 
@@ -38,7 +35,7 @@ def _at_least(key: str, least: int, counted: str) -> str:
     """
 
 
-def _set_rare_users_apart(connection: DuckDBPyConnection, named_users: int, filters: FiltersSettings) -> None:
+def _set_rare_users_apart(engine: Engine, named_users: int, filters: FiltersSettings) -> None:
     """Make the table ``rare_users``; sessions without a user count as those of a rare user.
 
     What rare users did in a part that was set apart as test is left out. A user of test alone is rare where more than
@@ -46,21 +43,25 @@ def _set_rare_users_apart(connection: DuckDBPyConnection, named_users: int, filt
     """
     # Where test is set apart a user may be left with no session that counts; one session is then no demand.
     least = 0 if filters.scope == "train" and filters.min_user_sessions == 1 else filters.min_user_sessions
-    connection.execute(f"""
-        CREATE TABLE rare_users AS
+    create(
+        engine,
+        "rare_users",
+        f"""
         SELECT user_key
-        FROM events LEFT JOIN (SELECT session_key, true AS test FROM test_sessions) USING (session_key)
+        FROM events LEFT JOIN (SELECT session_key, true AS test FROM test_sessions) AS apart USING (session_key)
         GROUP BY user_key
-        HAVING user_key >= {named_users} OR count(DISTINCT session_key) FILTER (test IS NULL) < {least}
-    """)
+        HAVING user_key >= {named_users} OR count(DISTINCT session_key) FILTER (WHERE test IS NULL) < {least}
+        """,
+    )
     if filters.rare_users == "drop":
-        rewrite(connection, "SELECT * FROM events ANTI JOIN rare_users USING (user_key)")
+        rewrite(engine, "SELECT * FROM events ANTI JOIN rare_users USING (user_key)")
     else:
-        theirs = "SELECT session_key FROM test_sessions"
         rewrite(
-            connection,
-            f"""
-            SELECT * FROM events
-            WHERE session_key NOT IN ({theirs}) OR user_key NOT IN (SELECT user_key FROM rare_users)
+            engine,
+            """
+            SELECT * FROM events ANTI JOIN (
+                SELECT event FROM events
+                SEMI JOIN test_sessions USING (session_key) SEMI JOIN rare_users USING (user_key)
+            ) AS theirs USING (event)
             """,
         )

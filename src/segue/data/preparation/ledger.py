@@ -6,9 +6,8 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from duckdb import DuckDBPyConnection
-
 from segue.data.engine import one_row
+from segue.data.tables import Engine
 from segue.errors import CorpusError
 
 logger = logging.getLogger("segue")
@@ -40,16 +39,16 @@ class Ledger:
     users with an id: keys from there on belong to sessions without a user.
     """
 
-    def __init__(self, connection: DuckDBPyConnection, named_users: int) -> None:
+    def __init__(self, engine: Engine, named_users: int) -> None:
         self.steps: list[Step] = []
-        self._connection = connection
+        self._engine = engine
         self.named_users = named_users
 
     def record(self, step: str, *, in_sessions: bool = True) -> Step:
         """Enter the step just done. Raises CorpusError, naming all steps so far, when no event is left."""
         key = "session_key" if in_sessions else "NULL"
         events, sessions, users, items = one_row(
-            self._connection,
+            self._engine,
             f"""
             SELECT count(*), count(DISTINCT {key}),
                    count(DISTINCT CASE WHEN user_key < {self.named_users} THEN user_key END), count(DISTINCT item_key)

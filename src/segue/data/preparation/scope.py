@@ -10,13 +10,12 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal
 
-from duckdb import DuckDBPyConnection
-
+from segue.data.tables import Engine, create
 from segue.settings import SplitSettings
 
 Scope = Literal["all", "train"]
 
-COUNTED = "(SELECT * FROM events ANTI JOIN test_sessions USING (session_key))"
+COUNTED = "(SELECT * FROM events ANTI JOIN test_sessions USING (session_key)) AS counted"
 """The SQL of the events that the filters count, once :func:`set_test_apart` has been called."""
 
 WINDOWS = {
@@ -26,7 +25,7 @@ WINDOWS = {
 """Protocol → the window, in SQL, in which sessions follow one another: partition and order."""
 
 
-def set_test_apart(connection: DuckDBPyConnection, scope: Scope, split: SplitSettings, named_users: int) -> None:
+def set_test_apart(engine: Engine, scope: Scope, split: SplitSettings, named_users: int) -> None:
     """Make the table ``test_sessions`` (session_key) from ``events``: empty under "all".
 
     Under "train" they are those sessions, the short ones included, that follow the first floor((1 - test) n) of n: of
@@ -37,21 +36,24 @@ def set_test_apart(connection: DuckDBPyConnection, scope: Scope, split: SplitSet
         named_users: number of users with an id; see ``Ledger``.
     """
     if scope == "all":
-        connection.execute("CREATE TABLE test_sessions (session_key BIGINT)")
+        create(engine, "test_sessions", "SELECT session_key FROM events WHERE false")
         return
-    connection.execute("""
-        CREATE TABLE places AS
+    places = """
         SELECT session_key, min(user_key) AS user_key, min(event) AS first_event, max(time) AS finish
         FROM events GROUP BY session_key
-    """)
+    """
+    create(engine, "places", places)
     partition, order = WINDOWS[split.protocol]
-    connection.execute(f"""
-        CREATE TABLE test_sessions AS
+    create(
+        engine,
+        "test_sessions",
+        f"""
         SELECT session_key FROM (
             SELECT session_key, row_number() OVER ({partition} {order}) AS rank, count(*) OVER ({partition}) AS total
             FROM places WHERE {split.protocol == "global_time"} OR user_key < {named_users}
         ) WHERE rank > {floor_share("total", 1 - exact(split.test))}
-    """)
+        """,
+    )
 
 
 def exact(share: float) -> Fraction:

@@ -16,14 +16,13 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
-from duckdb import DuckDBPyConnection
-
-from segue.data.engine import one_row
+from segue.data.engine import literal, one_row
 from segue.data.log.event_types import check_event_types
 from segue.data.log.order_evidence import count_steps
 from segue.data.preparation.ledger import Ledger
 from segue.data.preparation.scope import COUNTED, set_test_apart
 from segue.data.session_gap import opens, visit
+from segue.data.tables import Engine, create, number
 from segue.settings import FiltersSettings, SessionsSettings, SplitSettings
 from segue.settings.units import milliseconds
 
@@ -36,7 +35,7 @@ _VISITS = """
 
 
 def form_sessions(
-    connection: DuckDBPyConnection,
+    engine: Engine,
     sessions: SessionsSettings,
     filters: FiltersSettings,
     split: SplitSettings | None = None,
@@ -54,79 +53,77 @@ def form_sessions(
 
     Raises CorpusError when nothing is left, LogError when event types are set that the log lacks.
     """
-    ledger = _encode(connection)
+    ledger = _encode(engine)
     if filters.event_types is not None:
-        _keep_event_types(connection, filters.event_types)
+        _keep_event_types(engine, filters.event_types)
         ledger.record("filters.event_types", in_sessions=False)
     if filters.top_items is not None and filters.scope == "all":
-        _keep_top_items(connection, filters.top_items, "events")
+        _keep_top_items(engine, filters.top_items, "events")
         ledger.record("filters.top_items", in_sessions=False)
-    _sessionise(connection, milliseconds(sessions.gap))
-    count_steps(connection, _VISITS)
+    _sessionise(engine, milliseconds(sessions.gap))
+    count_steps(engine, _VISITS)
     ledger.record("sessions")
-    _say_what_cuts(connection, sessions.gap)
-    set_test_apart(connection, filters.scope, split or SplitSettings(), ledger.named_users)
+    _say_what_cuts(engine, sessions.gap)
+    set_test_apart(engine, filters.scope, split or SplitSettings(), ledger.named_users)
     if filters.top_items is not None and filters.scope == "train":
-        _keep_top_items(connection, filters.top_items, COUNTED)
-        _mark_repeats(connection)
+        _keep_top_items(engine, filters.top_items, COUNTED)
+        _mark_repeats(engine)
         ledger.record("filters.top_items")
     condition = "NOT repeats" if sessions.drop_repeats else "true"
-    rewrite(connection, f"SELECT session_key, user_key, item_key, time, event FROM events WHERE {condition}")
+    rewrite(engine, f"SELECT session_key, user_key, item_key, time, event FROM events WHERE {condition}")
     ledger.record("sessions.drop_repeats")
-    _cap_length(connection, sessions.max_length, sessions.keep)
+    _cap_length(engine, sessions.max_length, sessions.keep)
     ledger.record("sessions.max_length")
     return ledger
 
 
-def _say_what_cuts(connection: DuckDBPyConnection, gap: str) -> None:
-    total, given = one_row(connection, "SELECT count(*), count(session_id) FROM events")
+def _say_what_cuts(engine: Engine, gap: str) -> None:
+    total, given = one_row(engine, "SELECT count(*), count(session_id) FROM events")
     if given == total:
         logger.info("sessions are those of the log's own ids; sessions.gap is ignored")
     elif given:
         logger.info("%s events have no session id; sessions.gap (%s) cuts them", f"{total - given:,}", gap)
 
 
-def rewrite(connection: DuckDBPyConnection, query: str) -> None:
+def rewrite(engine: Engine, query: str) -> None:
     """Replace the table ``events`` by the rows of `query`, which may read it."""
-    connection.execute(f"CREATE OR REPLACE TABLE events AS {query}")
+    create(engine, "events", query)
 
 
-def _encode(connection: DuckDBPyConnection) -> Ledger:
-    """Replace ids by keys in byte order, which is DuckDB's own order of VARCHAR."""
-    connection.execute("""
-        CREATE TABLE item_codes AS
-        SELECT CAST(row_number() OVER (ORDER BY item_id) - 1 AS INTEGER) AS item_key, item_id
-        FROM (SELECT DISTINCT item_id FROM log)
-    """)
-    connection.execute("""
-        CREATE TABLE user_codes AS
-        SELECT CAST(row_number() OVER (ORDER BY user_id NULLS LAST, visit) - 1 AS INTEGER) AS user_key, user_id, visit
+def _encode(engine: Engine) -> Ledger:
+    """Replace ids by keys in byte order, which is the engines' own order of text."""
+    number(engine, "item_codes", "SELECT DISTINCT item_id FROM log", "item_key", order="item_id")
+    users = """
+        SELECT user_id, visit
         FROM (SELECT DISTINCT user_id, CASE WHEN user_id IS NULL THEN session_id END AS visit FROM log)
         WHERE user_id IS NOT NULL OR visit IS NOT NULL
-    """)
-    connection.execute("""
-        CREATE TABLE events AS
+    """
+    number(engine, "user_codes", users, "user_key", order="user_id NULLS LAST, visit")
+    rewrite(
+        engine,
+        """
         SELECT u.user_key, i.item_key, l.time, l.event_row, l.session_id, l.event_type
         FROM log AS l
         JOIN item_codes AS i ON l.item_id = i.item_id
         LEFT JOIN user_codes AS u ON l.user_id IS NOT DISTINCT FROM u.user_id
             AND CASE WHEN l.user_id IS NULL THEN l.session_id END IS NOT DISTINCT FROM u.visit
-    """)
-    (named_users,) = one_row(connection, "SELECT count(user_id) FROM user_codes")
-    ledger = Ledger(connection, named_users)
+        """,
+    )
+    (named_users,) = one_row(engine, "SELECT count(user_id) FROM user_codes")
+    ledger = Ledger(engine, named_users)
     ledger.record("log", in_sessions=False)
     return ledger
 
 
-def _keep_event_types(connection: DuckDBPyConnection, event_types: tuple[str, ...]) -> None:
-    check_event_types(connection, "events", event_types)
-    connection.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT unnest(?) AS event_type", [list(event_types)])
-    rewrite(connection, "SELECT * FROM events SEMI JOIN wanted USING (event_type)")
+def _keep_event_types(engine: Engine, event_types: tuple[str, ...]) -> None:
+    check_event_types(engine, "events", event_types)
+    wanted = ", ".join(map(literal, event_types))
+    rewrite(engine, f"SELECT * FROM events WHERE event_type IN ({wanted})")
 
 
-def _keep_top_items(connection: DuckDBPyConnection, top_items: int, counted: str) -> None:
+def _keep_top_items(engine: Engine, top_items: int, counted: str) -> None:
     rewrite(
-        connection,
+        engine,
         f"""
         SELECT * FROM events SEMI JOIN (
             SELECT item_key FROM {counted} GROUP BY item_key ORDER BY count(*) DESC, item_key LIMIT {top_items}
@@ -135,27 +132,23 @@ def _keep_top_items(connection: DuckDBPyConnection, top_items: int, counted: str
     )
 
 
-def _mark_repeats(connection: DuckDBPyConnection) -> None:
+def _mark_repeats(engine: Engine) -> None:
     """Mark the immediate repeats anew, once events inside sessions are gone."""
     rewrite(
-        connection,
+        engine,
         """
-        SELECT * EXCLUDE (repeats), item_key IS NOT DISTINCT FROM lag(item_key) OVER within AS repeats
+        SELECT session_key, user_key, item_key, time, event, session_id,
+               item_key IS NOT DISTINCT FROM lag(item_key) OVER within AS repeats
         FROM events WINDOW within AS (PARTITION BY session_key ORDER BY event)
         """,
     )
 
 
-def _sessionise(connection: DuckDBPyConnection, gap: int) -> None:
+def _sessionise(engine: Engine, gap: int) -> None:
+    known = "SELECT user_key, item_key, time, session_id, event_row FROM events WHERE user_key IS NOT NULL"
+    number(engine, "events", known, "event", order="user_key, time, event_row", kind="BIGINT")
     rewrite(
-        connection,
-        """
-        SELECT row_number() OVER (ORDER BY user_key, time, event_row) AS event, user_key, item_key, time, session_id
-        FROM events WHERE user_key IS NOT NULL
-        """,
-    )
-    rewrite(
-        connection,
+        engine,
         f"""
         SELECT event, user_key, item_key, time, session_id, {opens(gap)} AS opens,
                item_key = lag(item_key) OVER visit AS same_item
@@ -163,31 +156,27 @@ def _sessionise(connection: DuckDBPyConnection, gap: int) -> None:
         """,
     )
     rewrite(
-        connection,
+        engine,
         f"""
-        SELECT last_value(CASE WHEN opens THEN event END IGNORE NULLS) OVER visit AS session_key,
+        SELECT max(CASE WHEN opens THEN event END) OVER visit AS session_key,
                user_key, item_key, time, event, session_id, NOT opens AND same_item AS repeats
         FROM events WINDOW {visit("event", user="user_key", frame="ROWS UNBOUNDED PRECEDING")}
         """,
     )
-    connection.execute("""
-        CREATE TABLE session_ids AS
-        SELECT session_key, session_id FROM events WHERE session_key = event AND session_id IS NOT NULL
-    """)
+    given = "SELECT session_key, session_id FROM events WHERE session_key = event AND session_id IS NOT NULL"
+    create(engine, "session_ids", given)
 
 
-def _cap_length(connection: DuckDBPyConnection, max_length: int, keep: Literal["last", "first", "drop"]) -> None:
-    connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE too_long AS
-        SELECT session_key FROM events GROUP BY session_key HAVING count(*) > {max_length}
-    """)
-    short = "SELECT * FROM events ANTI JOIN too_long USING (session_key)"
+def _cap_length(engine: Engine, max_length: int, keep: Literal["last", "first", "drop"]) -> None:
+    long = f"SELECT session_key FROM events GROUP BY session_key HAVING count(*) > {max_length}"
+    create(engine, "too_long", long)
+    short = "SELECT session_key, user_key, item_key, time, event FROM events ANTI JOIN too_long USING (session_key)"
     if keep == "drop":
-        rewrite(connection, short)
+        rewrite(engine, short)
         return
     direction = "DESC" if keep == "last" else "ASC"
     rewrite(
-        connection,
+        engine,
         f"""
         {short}
         UNION ALL

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from duckdb import DuckDBPyConnection
-
 from segue.data.corpus import Part
 from segue.data.engine import one_row
 from segue.data.preparation.ledger import Ledger
 from segue.data.preparation.scope import WINDOWS, Scope, exact, floor_share
 from segue.data.preparation.sessions import rewrite
+from segue.data.tables import Engine, create, drop, number
 from segue.errors import CorpusError
 from segue.settings import SplitSettings
 
@@ -19,9 +18,7 @@ logger = logging.getLogger("segue")
 _MIN_TEST_LENGTH = 2
 
 
-def split(
-    connection: DuckDBPyConnection, ledger: Ledger, settings: SplitSettings, scope: Scope = "all"
-) -> dict[str, int | None]:
+def split(engine: Engine, ledger: Ledger, settings: SplitSettings, scope: Scope = "all") -> dict[str, int | None]:
     """Make the tables ``sessions`` and ``vocabulary`` from ``events``; test events that no model can know are removed.
 
     ``sessions`` has session_key, user_key, regular (neither of a rare user nor without a user), part, first_event,
@@ -41,38 +38,39 @@ def split(
 
     Raises CorpusError when no session is left for train.
     """
-    _summarise_sessions(connection)
-    _assign_parts(connection, settings, scope)
-    _refuse_no_train(connection, settings)
-    facts = {"sessions_after_train": _drop_late_irregular_sessions(connection, settings)} | _boundary(connection)
-    connection.execute(f"""
-        CREATE TABLE vocabulary AS
-        SELECT item_key, CAST(row_number() OVER (ORDER BY item_key) - 1 AS INTEGER) AS item
-        FROM (SELECT DISTINCT e.item_key FROM events AS e JOIN sessions AS s USING (session_key)
-              WHERE s.part < {int(Part.TEST)})
-    """)
-    facts |= _clean_test(connection)
+    _summarise_sessions(engine)
+    _assign_parts(engine, settings, scope)
+    _refuse_no_train(engine, settings)
+    facts = {"sessions_after_train": _drop_late_irregular_sessions(engine, settings)} | _boundary(engine)
+    known = f"""
+        SELECT DISTINCT e.item_key FROM events AS e JOIN sessions AS s USING (session_key)
+        WHERE s.part < {int(Part.TEST)}
+    """
+    number(engine, "vocabulary", known, "item", order="item_key")
+    facts |= _clean_test(engine)
     ledger.record("split")
-    for part, count in connection.execute("SELECT part, count(*) FROM sessions GROUP BY part ORDER BY part").fetchall():
+    for part, count in engine.execute("SELECT part, count(*) FROM sessions GROUP BY part ORDER BY part").fetchall():
         logger.info("%s: %s sessions", Part(part).name.lower(), f"{count:,}")
     return facts
 
 
-def _summarise_sessions(connection: DuckDBPyConnection) -> None:
-    connection.execute("""
-        CREATE TABLE summaries AS
+def _summarise_sessions(engine: Engine) -> None:
+    summary = """
         SELECT session_key, min(user_key) AS user_key, min(event) AS first_event,
                min(time) AS start, max(time) AS finish, count(*) AS length
         FROM events GROUP BY session_key
-    """)
+    """
+    create(engine, "summaries", summary)
 
 
-def _assign_parts(connection: DuckDBPyConnection, settings: SplitSettings, scope: Scope) -> None:
+def _assign_parts(engine: Engine, settings: SplitSettings, scope: Scope) -> None:
     partition, order = WINDOWS[settings.protocol]
     train = floor_share("total", 1 - exact(settings.test)) if scope == "all" else "total"
     validation = floor_share("train", exact(settings.validation))
-    connection.execute(f"""
-        CREATE TABLE sessions AS
+    create(
+        engine,
+        "sessions",
+        f"""
         WITH ranked AS (
             SELECT session_key, row_number() OVER ({partition} {order}) AS rank, count(*) OVER ({partition}) AS total
             FROM summaries ANTI JOIN rare_users USING (user_key) ANTI JOIN test_sessions USING (session_key)
@@ -88,13 +86,14 @@ def _assign_parts(connection: DuckDBPyConnection, settings: SplitSettings, scope
                          WHEN p.rank > p.fitted THEN {int(Part.VALIDATION)}
                          ELSE {int(Part.TRAIN)} END AS INTEGER) AS part
         FROM summaries AS s LEFT JOIN parted AS p USING (session_key) LEFT JOIN test_sessions AS t USING (session_key)
-    """)
-    connection.execute("DROP TABLE summaries")
+        """,
+    )
+    drop(engine, "summaries")
 
 
-def _refuse_no_train(connection: DuckDBPyConnection, settings: SplitSettings) -> None:
+def _refuse_no_train(engine: Engine, settings: SplitSettings) -> None:
     total, users, train = one_row(
-        connection,
+        engine,
         f"""
         SELECT count(*), count(DISTINCT user_key), count(*) FILTER (WHERE regular AND part = {int(Part.TRAIN)})
         FROM sessions
@@ -110,7 +109,7 @@ def _refuse_no_train(connection: DuckDBPyConnection, settings: SplitSettings) ->
         )
 
 
-def _drop_late_irregular_sessions(connection: DuckDBPyConnection, settings: SplitSettings) -> int:
+def _drop_late_irregular_sessions(engine: Engine, settings: SplitSettings) -> int:
     """Under global_time nothing in train may end after validation begins to."""
     if settings.protocol != "global_time":
         return 0
@@ -118,17 +117,17 @@ def _drop_late_irregular_sessions(connection: DuckDBPyConnection, settings: Spli
         SELECT session_key FROM sessions WHERE NOT regular AND finish >
             (SELECT coalesce(max(finish), 0) FROM sessions WHERE regular AND part = {int(Part.TRAIN)})
     """
-    (count,) = one_row(connection, f"SELECT count(*) FROM ({late})")
+    (count,) = one_row(engine, f"SELECT count(*) FROM ({late})")
     if count:
-        rewrite(connection, f"SELECT * FROM events ANTI JOIN ({late}) AS late USING (session_key)")
-        connection.execute(f"DELETE FROM sessions WHERE session_key IN ({late})")
+        rewrite(engine, f"SELECT * FROM events ANTI JOIN ({late}) AS late USING (session_key)")
+        create(engine, "sessions", f"SELECT * FROM sessions ANTI JOIN ({late}) AS late USING (session_key)")
         logger.info("%s sessions of rare or no users ended after train and are left out", f"{count:,}")
     return int(count)
 
 
-def _boundary(connection: DuckDBPyConnection) -> dict[str, int | None]:
+def _boundary(engine: Engine) -> dict[str, int | None]:
     last_train_end, first_test_end = one_row(
-        connection,
+        engine,
         f"""
         SELECT max(finish) FILTER (WHERE part < {int(Part.TEST)}), min(finish) FILTER (WHERE part = {int(Part.TEST)})
         FROM sessions
@@ -137,20 +136,23 @@ def _boundary(connection: DuckDBPyConnection) -> dict[str, int | None]:
     return {"last_train_end": last_train_end, "first_test_end": first_test_end}
 
 
-def _clean_test(connection: DuckDBPyConnection) -> dict[str, int]:
+def _clean_test(engine: Engine) -> dict[str, int]:
     """Events of items outside the vocabulary go first, then test sessions that have no event to predict."""
-    connection.execute(f"""
-        CREATE TEMP TABLE touched AS
+    create(
+        engine,
+        "touched",
+        f"""
         SELECT session_key, count(v.item) AS kept, count(*) - count(v.item) AS lost
         FROM events AS e JOIN sessions AS s USING (session_key) LEFT JOIN vocabulary AS v USING (item_key)
         WHERE s.part = {int(Part.TEST)}
-        GROUP BY session_key HAVING kept < count(*) OR kept < {_MIN_TEST_LENGTH}
-    """)
+        GROUP BY session_key HAVING count(v.item) < count(*) OR count(v.item) < {_MIN_TEST_LENGTH}
+        """,
+    )
     unknown, short = one_row(
-        connection, f"SELECT coalesce(sum(lost), 0), count(*) FILTER (WHERE kept < {_MIN_TEST_LENGTH}) FROM touched"
+        engine, f"SELECT coalesce(sum(lost), 0), count(*) FILTER (WHERE kept < {_MIN_TEST_LENGTH}) FROM touched"
     )
     (false_adjacencies,) = one_row(
-        connection,
+        engine,
         """
         WITH numbered_events AS (
             SELECT e.session_key, e.event, v.item, row_number() OVER visit AS position
@@ -163,27 +165,30 @@ def _clean_test(connection: DuckDBPyConnection) -> dict[str, int]:
         SELECT count(*) FROM kept WHERE step > 1
         """,
     )
-    _remove_from_test(connection)
+    _remove_from_test(engine)
     counts = {"events_of_unknown_items": int(unknown), "short_sessions": short, "false_adjacencies": false_adjacencies}
     logger.info("test: %s", ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()))
     return counts
 
 
-def _remove_from_test(connection: DuckDBPyConnection) -> None:
+def _remove_from_test(engine: Engine) -> None:
     """Rewrites ``events`` and ``sessions``; start and length of a session follow its events."""
     rewrite(
-        connection,
+        engine,
         f"""
         SELECT e.* FROM events AS e
         ANTI JOIN (SELECT session_key FROM touched WHERE kept < {_MIN_TEST_LENGTH}) AS short USING (session_key)
         SEMI JOIN vocabulary USING (item_key)
         """,
     )
-    connection.execute("""
-        CREATE OR REPLACE TABLE sessions AS
+    create(
+        engine,
+        "sessions",
+        """
         SELECT s.session_key, s.user_key, s.regular, s.part, n.first_event, n.start, n.finish, n.length
         FROM sessions AS s JOIN (
             SELECT session_key, min(event) AS first_event, min(time) AS start, max(time) AS finish, count(*) AS length
             FROM events GROUP BY session_key
         ) AS n USING (session_key)
-    """)
+        """,
+    )

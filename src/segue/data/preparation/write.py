@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from duckdb import DuckDBPyConnection
 from segue.data.arrays import IntArray, offsets_of
 from segue.data.corpus import Part
 from segue.data.corpus_folder import PART_SCHEMA
-from segue.data.engine import one_row, table_of
+from segue.data.engine import one_row
 from segue.data.preparation.scope import Scope
+from segue.data.tables import Engine, batches, create, number
 from segue.errors import LogError
 
 _ROWS_PER_GROUP = 65_536
@@ -30,8 +32,8 @@ class CorpusWriter:
     The digest covers every value in reading order and nothing else: not how Parquet groups, encodes or compresses it.
     """
 
-    def __init__(self, connection: DuckDBPyConnection, folder: Path) -> None:
-        self._connection = connection
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self._engine = engine
         self._folder = folder
         self._digest = hashlib.sha256()
 
@@ -47,22 +49,21 @@ class CorpusWriter:
             attributes: item_id (unique), then any of name and categorical columns.
         """
         query = "SELECT c.item_id FROM vocabulary JOIN item_codes AS c USING (item_key) ORDER BY item"
-        return self._write_vocabulary("items", table_of(self._connection, query), attributes)
+        return self._write_vocabulary("items", batches(self._engine, query, _EVENTS_PER_READ).read_all(), attributes)
 
     def write_users(self, attributes: pa.Table | None) -> int:
         """Write users.parquet from the table ``owners``; returns the number of users that have attributes."""
-        query = 'SELECT user_id, known FROM owners ORDER BY "user"'
-        return self._write_vocabulary("users", table_of(self._connection, query), attributes)
+        query = 'SELECT o.user_id, o.known FROM owners AS o ORDER BY o."user"'  # "user" alone is a function of Spark
+        return self._write_vocabulary("users", batches(self._engine, query, _EVENTS_PER_READ).read_all(), attributes)
 
     def write_part(self, part: Part) -> None:
         """Write train.parquet, validation.parquet or test.parquet, sessions in the order of their numbers."""
-        query = 'SELECT session, "user", session_id, length FROM numbered WHERE part = ? ORDER BY session'
-        sessions = table_of(self._connection, query, [int(part)])
-        events = _Events(self._connection, part)
+        query = f'SELECT session, "user", session_id, length FROM numbered WHERE part = {int(part)} ORDER BY session'
+        groups = _groups(self._engine, query)
+        events = _Events(self._engine, part)
         with pq.ParquetWriter(self._folder / part.file, PART_SCHEMA, compression="zstd") as writer:
             self._hash_text(part.name)
-            for start in range(0, len(sessions), _ROWS_PER_GROUP):
-                group = sessions.slice(start, _ROWS_PER_GROUP).combine_chunks()
+            for group in groups:
                 writer.write_table(self._with_events(group, events))
 
     def _with_events(self, group: pa.Table, events: _Events) -> pa.Table:
@@ -90,18 +91,26 @@ class CorpusWriter:
         self._digest.update(json.dumps(value, ensure_ascii=True).encode())
 
 
+def _groups(engine: Engine, query: str) -> Iterator[pa.Table]:
+    """The rows of `query`, a row group at a time."""
+    if not isinstance(engine, DuckDBPyConnection):
+        return (pa.Table.from_batches([batch]) for batch in batches(engine, query, _ROWS_PER_GROUP))
+    # DuckDB hands out one result at a time, and that will be the events'.
+    whole = batches(engine, query, _EVENTS_PER_READ).read_all()
+    starts = range(0, len(whole), _ROWS_PER_GROUP)
+    return (whole.slice(start, _ROWS_PER_GROUP).combine_chunks() for start in starts)
+
+
 class _Events:
     """The flat events of a part, in the order of its sessions, read in pieces."""
 
-    def __init__(self, connection: DuckDBPyConnection, part: Part) -> None:
-        self._batches: pa.RecordBatchReader = connection.sql(
-            """
+    def __init__(self, engine: Engine, part: Part) -> None:
+        query = f"""
             SELECT v.item, e.time
             FROM events AS e JOIN numbered AS n USING (session_key) JOIN vocabulary AS v USING (item_key)
-            WHERE n.part = ? ORDER BY n.session, e.event
-            """,
-            params=[int(part)],
-        ).to_arrow_reader(_EVENTS_PER_READ)
+            WHERE n.part = {int(part)} ORDER BY n.session, e.event
+        """
+        self._batches = batches(engine, query, _EVENTS_PER_READ)
         self._items = np.empty(0, dtype=np.int32)
         self._times = np.empty(0, dtype=np.int64)
 
@@ -118,7 +127,7 @@ class _Events:
         return all_items[:count], all_times[:count]
 
 
-def number_users_and_sessions(connection: DuckDBPyConnection, scope: Scope = "all") -> None:
+def number_users_and_sessions(engine: Engine, scope: Scope = "all") -> None:
     """Make the tables ``owners`` (user_key, user_id, known, user) and ``numbered`` (sessions by their corpus numbers).
 
     Known users, those with regular train or validation sessions, come first, each group in byte order of the ids. Each
@@ -128,69 +137,66 @@ def number_users_and_sessions(connection: DuckDBPyConnection, scope: Scope = "al
     before every session that is not test there is room for all test sessions that its user had when they were formed.
     """
     others = "" if scope == "all" else "in_train DESC,"
-    connection.execute(f"""
-        CREATE TABLE owners AS
-        SELECT user_key, c.user_id, known,
-               CAST(row_number() OVER (ORDER BY known DESC, {others} user_key) - 1 AS INTEGER) AS "user"
+    owners = f"""
+        SELECT user_key, c.user_id, known, in_train
         FROM (
             SELECT user_key, bool_or(regular AND part < {int(Part.TEST)}) AS known,
                    bool_or(part < {int(Part.TEST)}) AS in_train
             FROM sessions GROUP BY user_key
-        )
+        ) AS u
         JOIN user_codes AS c USING (user_key)
-    """)
-    connection.execute(f"""
-        CREATE TABLE numbered AS
-        WITH owned AS (
-            SELECT s.session_key, s.part, s.part = {int(Part.TEST)} AS test, s.length, s.first_event, s.user_key,
-                   o."user", i.session_id
-            FROM sessions AS s JOIN owners AS o USING (user_key) LEFT JOIN session_ids AS i USING (session_key)
-        )
-        SELECT session_key, part, length, "user", session_id, CAST(session AS BIGINT) AS session
-        FROM ({_CLOSE_TOGETHER if scope == "all" else _WITH_ROOM})
-    """)
+    """
+    number(engine, "owners", owners, "user", order=f"known DESC, {others} user_key")
+    owned = f"""
+        SELECT s.session_key, s.part, s.part = {int(Part.TEST)} AS test, s.length, s.first_event, s.user_key,
+               o."user", i.session_id
+        FROM sessions AS s JOIN owners AS o USING (user_key) LEFT JOIN session_ids AS i USING (session_key)
+    """
+    if scope == "all":  # one number after another, in the order of users and starts
+        number(engine, "numbered", owned, "session", order='"user", first_event', kind="BIGINT")
+    else:
+        create(engine, "numbered", _WITH_ROOM.format(owned=owned))
 
-
-_CLOSE_TOGETHER = 'SELECT *, row_number() OVER (ORDER BY "user", first_event) - 1 AS session FROM owned'
-"""One number after another, in the order of users and starts."""
 
 _WITH_ROOM = """
-    WITH formed AS (
-        SELECT user_key, count(t.session_key) AS tests, count(*) - tests AS others
+    WITH owned AS ({owned}), formed AS (
+        SELECT user_key, count(t.session_key) AS tests, count(*) - count(t.session_key) AS others
         FROM places LEFT JOIN test_sessions AS t USING (session_key) GROUP BY user_key
     ), rooms AS (
-        SELECT user_key, tests, (others + 1) * (tests + 1) AS room, sum(room) OVER (ORDER BY "user") - room AS first
-        FROM owners JOIN formed USING (user_key)
+        SELECT user_key, "user", tests, (others + 1) * (tests + 1) AS room FROM owners JOIN formed USING (user_key)
+    ), begun AS (
+        SELECT user_key, tests, sum(room) OVER (ORDER BY "user") - room AS first_room FROM rooms
     ), placed AS (
-        SELECT *, count(*) FILTER (WHERE NOT test) OVER (PARTITION BY user_key ORDER BY first_event) AS before
+        SELECT *, count(CASE WHEN NOT test THEN 1 END) OVER (PARTITION BY user_key ORDER BY first_event) AS before
         FROM owned
     )
-    SELECT *, first + before * (tests + 1) - 1 + CASE
-        WHEN test THEN row_number() OVER (PARTITION BY user_key, before, test ORDER BY first_event) ELSE 0
-    END AS session
-    FROM placed JOIN rooms USING (user_key)
+    SELECT session_key, part, length, "user", session_id, CAST(
+        first_room + before * (tests + 1) - 1 + CASE
+            WHEN test THEN row_number() OVER (PARTITION BY user_key, before, test ORDER BY first_event) ELSE 0
+        END AS BIGINT) AS session
+    FROM placed JOIN begun USING (user_key)
 """
 """Numbers in the order of users and starts, with room: of t test sessions that a user had when sessions were formed,
 each may start before, between or after the user's other sessions, whose numbers are t + 1 apart."""
 
 
-def sizes(connection: DuckDBPyConnection) -> dict[str, int]:
+def sizes(engine: Engine) -> dict[str, int]:
     """Numbers of items, users, and of sessions and events per part, as in the manifest."""
-    (items,) = one_row(connection, "SELECT count(*) FROM vocabulary")
-    users, known = one_row(connection, "SELECT count(*), count(*) FILTER (WHERE known) FROM owners")
+    (items,) = one_row(engine, "SELECT count(*) FROM vocabulary")
+    users, known = one_row(engine, "SELECT count(*), count(*) FILTER (WHERE known) FROM owners")
     counts = {"items": items, "users": users, "known_users": known}
     for part in Part:
         sessions, events = one_row(
-            connection, "SELECT count(*), coalesce(sum(length), 0) FROM numbered WHERE part = ?", [int(part)]
+            engine, "SELECT count(*), coalesce(sum(length), 0) FROM numbered WHERE part = ?", [int(part)]
         )
         counts |= {f"{part.name.lower()}_sessions": sessions, f"{part.name.lower()}_events": int(events)}
     return counts
 
 
-def newest_events(connection: DuckDBPyConnection) -> dict[Part, int | None]:
+def newest_events(engine: Engine) -> dict[Part, int | None]:
     """The time of the newest event of each part, epoch ms; None for a part without sessions."""
     query = "SELECT max(finish) FROM sessions WHERE part = ?"
-    return {part: one_row(connection, query, [int(part)])[0] for part in Part}
+    return {part: one_row(engine, query, [int(part)])[0] for part in Part}
 
 
 def _with_attributes(table: pa.Table, attributes: pa.Table | None) -> tuple[pa.Table, int]:

@@ -20,8 +20,8 @@ from segue.data.stored import check_arrays, forms_alone
 from segue.graph.half_lives import HalfLives
 from segue.graph.hetero import ExtraUsers, HeteroGraph, full_field, receptive_field
 from segue.graph.propagation import Csr
-from segue.graph.relations import build_relations
 from segue.graph.statistics import graph_statistics
+from segue.graph.stored import relations_of
 from segue.graph.tables import ITEM, USER, EdgeTables
 from segue.models.hg_gnn.config import HGGNNConfig
 from segue.models.hg_gnn.explain import take_apart
@@ -94,12 +94,9 @@ class HGGNN(SessionEncoder):
     def fit(self, corpus: Corpus) -> None:
         """Build graph, counts and tables from the train part."""
         config = self.config
-        tables = build_relations(
-            corpus.train, corpus.n_items, corpus.n_users, self.graph_settings,
-            preparation=self.preparation, items=corpus.items, users=corpus.users,
-            # The first item that finds no place bounds the others.
-            memory_top=config.memory_items + 1 if config.reads_counts else 0,
-        )  # fmt: skip
+        # The first item that finds no place bounds the others.
+        top = config.memory_items + 1 if config.reads_counts else 0
+        tables = relations_of(corpus, self.graph_settings, preparation=self.preparation, memory_top=top)
         graph = HeteroGraph.from_edges(tables, parallel=config.multiplicity)
         recall = self._count(corpus, tables) if config.reads_counts else None
         self._build(graph, recall)

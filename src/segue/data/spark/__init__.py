@@ -1,0 +1,1 @@
+"""Spark as the query engine of the preparation: the same SQL, on one machine or on many."""
