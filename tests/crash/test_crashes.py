@@ -16,7 +16,7 @@ import crashing
 import pytest
 
 CASES = crashing.cases("log", "corpus", "model")
-A_SAMPLE = {"train --overwrite": 31, "tune": 67, "forget": 23}
+A_SAMPLE = {"train --overwrite": 31, "tune": 67, "forget": 23, "update": 29}
 """Cases of the quick set: one kill for so many file calls."""
 
 

@@ -58,6 +58,13 @@ def rows() -> list[Row]:
     return found
 
 
+def next_day() -> list[Row]:
+    """One more visit of every user, the day after the log ends."""
+    last = max(time for *_, time in rows())[:10]
+    day = (datetime.fromisoformat(last) + timedelta(days=1)).strftime("%Y-%m-%d")
+    return [(name, item, day + time[10:]) for name, item, time in rows() if time[:10] == last]
+
+
 def write_csv(path: Path, lines: Iterable[Iterable[Any]], columns: Iterable[str] = COLUMNS) -> Path:
     """A CSV file with a header."""
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 import pyarrow.compute as pc
 
 from segue.audit.finding import Finding, some
 from segue.audit.parts import Parts
 from segue.data.corpus import Part
+from segue.data.lineage import blocks
 
 
 def items(parts: Parts) -> Finding:
@@ -20,16 +25,26 @@ def items(parts: Parts) -> Finding:
         names = some(corpus.item_ids[item] for item in foreign.tolist())
         found.append(f"{len(foreign):,} items are in neither part, {tested:,} of them in test: {names}")
     ids = corpus.items.column("item_id").combine_chunks().cast("binary")
-    if len(ids) > 1 and not pc.all(pc.less(ids.slice(0, len(ids) - 1), ids.slice(1))).as_py():
+    ends = blocks(parts.manifest, len(ids))
+    if not all(_ascending(ids.slice(first, last - first)) for first, last in pairwise([0, *ends])):
         found.append("the numbers of the items do not follow the order of their ids, so they may carry something else")
     only = int((parts.seen(Part.VALIDATION) & ~parts.seen(Part.TRAIN)).sum())
     return Finding(
         "item vocabulary",
         "that the items are those of train and validation, numbered by their ids",
         "leak" if found else "clean",
-        "; ".join(found) or f"{corpus.n_items:,} items, {only:,} of them in validation and not in train",
+        "; ".join(found) or f"{corpus.n_items:,} items, {only:,} of them in validation and not in train{_since(ends)}",
         {"items": corpus.n_items, "foreign": len(foreign), "of_test": tested, "validation_only": only},
     )
+
+
+def _ascending(ids: Any) -> bool:
+    return len(ids) < 2 or bool(pc.all(pc.less(ids.slice(0, len(ids) - 1), ids.slice(1))).as_py())
+
+
+def _since(ends: Sequence[int]) -> str:
+    updates = len(ends) - 1
+    return f"; {ends[-1] - ends[0]:,} came with {updates} updates, in the order of ids each" if updates else ""
 
 
 def users(parts: Parts) -> Finding:

@@ -36,6 +36,7 @@ COMMANDS = {
     "replay": "segue.cli.replay",
     "audit": "segue.cli.audit",
     "forget": "segue.cli.forget",
+    "update": "segue.cli.update",
     "export": "segue.cli.export",
     "fit": "segue.cli.train",
     "tune": "segue.cli.compare",
@@ -113,7 +114,7 @@ def run(arguments: list[str]) -> int:
 
 def _goes_on(command: str | None) -> str:
     """What to do after an interrupt: few commands keep what they have done so far."""
-    if command in ("recommend", "forget"):
+    if command in ("recommend", "forget", "update"):
         return "the same command starts again"
     return "the same command goes on, a training run with --resume"
 

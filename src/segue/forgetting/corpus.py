@@ -15,6 +15,7 @@ from duckdb import DuckDBPyConnection
 from segue.data import engine
 from segue.data.corpus import Corpus, Part
 from segue.data.corpus_folder import CHECKSUMS, FORMAT, MANIFEST, checksums, read_manifest, read_tables
+from segue.data.lineage import LINEAGE, blocks, form_of_log
 from segue.data.log.attributes import categorical
 from segue.data.origin import MADE_FROM, PARTS_OF_FILES, Origin
 from segue.data.preparation.write import CorpusWriter, newest_events, sizes
@@ -24,11 +25,6 @@ from segue.version import __version__
 
 FORGOTTEN = "forgotten"
 """Key of the manifest of a corpus without people who were in its log: how many have been forgotten, as ``people``."""
-_ABOUT_FORM = (
-    "kind", "timestamp_format", "dates_only", "relative_times", "order", "has_session_id", "has_event_type",
-    "has_order",
-)  # fmt: skip
-"""What the manifest says of the form of the log; the rest are figures, and texts, that the people are part of."""
 
 
 def write_corpus(whole: Corpus, source: Path, left: Remaining, folder: Path, scratch: Path, people: int) -> None:
@@ -67,9 +63,18 @@ def write_corpus(whole: Corpus, source: Path, left: Remaining, folder: Path, scr
             "settings": whole.manifest["settings"],
             "warnings": [],
             FORGOTTEN: {"people": people + forgotten_before(whole.manifest)},
+            **_lineage(whole, left),
         }
     manifest[CHECKSUMS] = checksums(folder, manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _lineage(whole: Corpus, left: Remaining) -> dict[str, Any]:
+    """How many of the items that are left came with each update; the rest of the record is about the people too."""
+    if LINEAGE not in whole.manifest:
+        return {}
+    ends = np.searchsorted(left.items, blocks(whole.manifest, whole.n_items))
+    return {LINEAGE: [{"read": {"items": int(number)}} for number in np.diff(ends)]}
 
 
 def forgotten_before(manifest: Mapping[str, Any]) -> int:
@@ -131,6 +136,5 @@ def _described(table: pa.Table | None) -> int:
 
 def _about_log(manifest: Mapping[str, Any], left: Remaining) -> dict[str, Any]:
     """What is known of the form of the log, and the times of what is left of it."""
-    log, times = manifest.get("log", {}), left.sessions.times
-    about = {key: log[key] for key in _ABOUT_FORM if key in log}
-    return {**about, "first_time": int(times.min()), "last_time": int(times.max())}
+    times = left.sessions.times
+    return {**form_of_log(manifest), "first_time": int(times.min()), "last_time": int(times.max())}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -17,7 +17,7 @@ from segue.artifact.names import CORPUS
 from segue.artifact.partial_run import partial_of, unfinished
 from segue.contract.model import SessionEncoder, SessionModel
 from segue.contract.needs import check_needs
-from segue.data.corpus import Corpus, Part, load
+from segue.data.corpus import Corpus, Part, Sessions, load
 from segue.data.corpus_folder import log_warnings_of, read_manifest
 from segue.data.engine import spilling
 from segue.data.preparation.prepare import prepare
@@ -41,6 +41,16 @@ from segue.version import __version__
 logger = logging.getLogger("segue")
 
 
+class Start(Protocol):
+    """Where a training begins that is not the first one."""
+
+    def begin(self, model: SessionModel, corpus: Corpus) -> None:
+        """Give a fitted model its first weights."""
+
+    def learned(self, corpus: Corpus) -> Sessions:
+        """The sessions of train that weights are learned from; counts and graph are those of all."""
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of a run: how it treats existing folders, and the parts that it is trained on."""
@@ -58,6 +68,8 @@ class Options:
     progress: Callable[[Progress], None] | None = None
     on_epoch: Callable[[EpochRecord], None] | None = None
     """Called with the record of every epoch of the selection; an exception that it raises ends the run."""
+    start: Start | None = None
+    """Where weights begin, and which sessions are learned; None: at new ones, and all."""
 
 
 def train(corpus_folder: Path, out: Path, settings: Settings, options: Options = Options()) -> Path:
@@ -109,8 +121,27 @@ def select(corpus: Corpus, folder: Path, settings: Settings, options: Options = 
 
 def fitted(corpus: Corpus, folder: Path, settings: Settings, options: Options = Options()) -> SessionModel:
     """The model itself, trained like :func:`select` does; `folder` is for the run's own files, and of no use later."""
+    return selected(corpus, folder, settings, options)[0]
+
+
+def selected(
+    corpus: Corpus, folder: Path, settings: Settings, options: Options = Options()
+) -> tuple[SessionModel, list[EpochPlan]]:
+    """Like :func:`fitted`, with the epochs that :func:`played` plays on more data."""
     pick_device(settings.training.device)
-    return _stage("metrics", corpus, settings, folder, options, None)[0]
+    return _stage("metrics", corpus, settings, folder, options, None)
+
+
+def played(
+    name: Literal["refit", "final"],
+    corpus: Corpus,
+    folder: Path,
+    settings: Settings,
+    plan: list[EpochPlan],
+    options: Options = Options(),
+) -> SessionModel:
+    """A model trained for the epochs that were selected before; its train part has grown since."""
+    return _stage(name, corpus, settings, folder, options, plan)[0]
 
 
 def fit(
@@ -196,11 +227,14 @@ def _stage(
     with threads(settings.training.threads), enough_memory(f"training {models.label(settings)}"):
         with spilling(partial / "scratch"):
             model.fit(corpus)
+        if options.start is not None:
+            options.start.begin(model, corpus)
         if not isinstance(model, SessionEncoder):
             return model, []
         trainer = Trainer(
             model, corpus, settings.training, settings.evaluation, partial,
             plan=plan, name=name, progress=options.progress, on_epoch=options.on_epoch if plan is None else None,
+            sessions=options.start.learned(corpus) if options.start is not None else None,
         )  # fmt: skip
         played = trainer.run(resume=options.resume)
     return model.cpu(), played

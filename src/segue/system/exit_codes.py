@@ -15,6 +15,8 @@ class Exit(IntEnum):
     ``segue forget`` cannot prove that nothing is left."""
     MISTAKE = 2
     """A mistake that the user can mend, said in one line."""
+    UNCHANGED = 3
+    """``segue update`` wrote no model: it would be worse, or the log holds nothing new."""
     HUNG_UP = 129
     """SIGHUP: its terminal has gone."""
     INTERRUPTED = 130

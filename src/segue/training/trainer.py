@@ -18,7 +18,7 @@ from segue.artifact.checkpoint import load_checkpoint, save_checkpoint, unusable
 from segue.artifact.names import CHECKPOINT
 from segue.contract.model import SessionEncoder
 from segue.data.batches import Batch
-from segue.data.corpus import Corpus, Part
+from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.loader import Loader
 from segue.data.stored import Layout, check_arrays
 from segue.errors import ConfigError, ModelError, first_line
@@ -47,6 +47,7 @@ class Trainer:
         name: name of the metrics file, ``metrics`` or ``refit``.
         progress: called after every step.
         on_epoch: called with the record of every epoch once it is saved; an error that it raises ends the run.
+        sessions: those of train that are learned; unset: all.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Trainer:
         name: str = "metrics",
         progress: Callable[[Progress], None] | None = None,
         on_epoch: Callable[[EpochRecord], None] | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         if (corpus.part == Part.TEST).any():
             raise ValueError("a corpus with test sessions was given to training")
@@ -76,7 +78,7 @@ class Trainer:
         self.device = pick_device(training.device)
         model.to(self.device)
         self.loader = Loader(
-            corpus, corpus.train, model.config.window.length,
+            corpus, corpus.train if sessions is None else sessions, model.config.window.length,
             shuffle=training.shuffle, order=model.order, device=self.device,
         )  # fmt: skip
         self.pace = Pace(training, self.loader)

@@ -127,7 +127,7 @@ class _Events:
         return all_items[:count], all_times[:count]
 
 
-def number_users_and_sessions(engine: Engine, scope: Scope = "all") -> None:
+def number_users_and_sessions(engine: Engine, scope: Scope = "all", *, kept: bool = False) -> None:
     """Make the tables ``owners`` (user_key, user_id, known, user) and ``numbered`` (sessions by their corpus numbers).
 
     Known users, those with regular train or validation sessions, come first, each group in byte order of the ids. Each
@@ -135,16 +135,27 @@ def number_users_and_sessions(engine: Engine, scope: Scope = "all") -> None:
 
     Under `filters.scope` "train" numbers do not depend on what is left of test: users of test alone come last, and
     before every session that is not test there is room for all test sessions that its user had when they were formed.
+
+    Args:
+        kept: the tables ``kept_items`` and ``kept_users`` (id, place) come first in their order, for a corpus that
+            grows; items are numbered anew for that.
     """
     others = "" if scope == "all" else "in_train DESC,"
+    if kept:
+        others += "place NULLS LAST,"
+        items = """
+            SELECT item_key, place FROM (SELECT item_key FROM vocabulary) JOIN item_codes USING (item_key)
+            LEFT JOIN kept_items ON item_id = id
+        """
+        number(engine, "vocabulary", items, "item", order="place NULLS LAST, item_key")
     owners = f"""
-        SELECT user_key, c.user_id, known, in_train
+        SELECT user_key, c.user_id, known, in_train{", place" if kept else ""}
         FROM (
             SELECT user_key, bool_or(regular AND part < {int(Part.TEST)}) AS known,
                    bool_or(part < {int(Part.TEST)}) AS in_train
             FROM sessions GROUP BY user_key
         ) AS u
-        JOIN user_codes AS c USING (user_key)
+        JOIN user_codes AS c USING (user_key) {"LEFT JOIN kept_users AS k ON k.id = c.user_id" if kept else ""}
     """
     number(engine, "owners", owners, "user", order=f"known DESC, {others} user_key")
     owned = f"""

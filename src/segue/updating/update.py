@@ -1,0 +1,175 @@
+"""From yesterday's model and a new log to today's: built beside its place, compared, and only then given its name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from segue import models
+from segue.artifact.model_folder import Artifact, load_model, publish_model, refuse_existing, write_model
+from segue.artifact.names import CORPUS
+from segue.artifact.seal import seal
+from segue.data.corpus import Corpus, Part, load
+from segue.data.lineage import LINEAGE
+from segue.errors import ArtifactError
+from segue.pipeline.fit import Options, played, selected
+from segue.pipeline.measurement import sealed_corpus, write_evaluation
+from segue.system.atomic import writing
+from segue.system.folders import refuse_inputs_inside, refuse_nameless
+from segue.system.holding import held
+from segue.system.replacing import followed, under_construction
+from segue.training.state import Progress
+from segue.updating.comparison import METRIC, Compared, Verdict, compare
+from segue.updating.growth import Read, Source, grow
+from segue.updating.warm import Warm
+
+
+@dataclass(frozen=True)
+class How:
+    """Options.
+
+    Attributes:
+        corpus: where the model's corpus is, if it has moved. overwrite: replace a model at the new place.
+        epochs: at most so many passes over what is learned. replay: share of the old sessions that are learned again.
+        progress: called while weights are trained.
+    """
+
+    corpus: Path | None = None
+    overwrite: bool = False
+    epochs: int = 3
+    replay: float = 0.2
+    progress: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True)
+class Updated:
+    """The shape of ``segue update --json``; keys are only ever added under one `format`.
+
+    Attributes:
+        verdict: "promoted": the new model is at its place. "worse", "nothing new": there is none.
+        read: what the log held. compared: None where nothing is new.
+        learned: train sessions that the weights learned of in all; 0 for a model that only counts.
+    """
+
+    verdict: Verdict
+    read: Read
+    compared: Compared | None = None
+    learned: int = 0
+    format: str = "segue-update-1"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape."""
+        found = {"format": self.format, "verdict": self.verdict, "learned_sessions": self.learned}
+        return {**found, "read": asdict(self.read), "compared": self.compared.as_dict() if self.compared else None}
+
+    @property
+    def words(self) -> list[str]:
+        """What happened, a line for each fact."""
+        read = self.read
+        told = [
+            f"read {read.rows:,} rows: {read.added:,} events are new, {read.duplicates:,} were there already,"
+            f" {read.left_out:,} were left out by filters or split, {read.invalid:,} could not be read",
+            f"{read.items:,} items and {read.users:,} users have come; {read.late:,} events are older than the newest"
+            f" one of the corpus, {read.backwards:,} of them older than the newest one of their user",
+        ]
+        if read.lost:
+            told.append(f"{read.lost:,} events of the corpus are gone: their sessions have become too long")
+        if self.compared is not None:
+            told.append(f"{self.learned:,} sessions were learned from; {self._judged}")
+        return told
+
+    @property
+    def reason(self) -> str:
+        """Why there is no new model."""
+        if self.verdict == "worse":
+            return f"the new model is worse: {self._judged}"
+        return "the log holds nothing that the model does not have"
+
+    @property
+    def _judged(self) -> str:
+        found = self.compared
+        if found is None:
+            return ""
+        low, high = (100 * bound for bound in found.interval)
+        return (
+            f"{METRIC} {100 * found.difference:+.2f} points over {found.users:,} users [{low:+.2f}, {high:+.2f}] on"
+            f" {found.events:,} events, {found.unknown_targets:,} of them about items that the old model did not know"
+        )
+
+
+def update(model: Path, source: Source, out: Path, how: How = How()) -> Updated:
+    """Grow the model's corpus by a log, train it on, and write it where it is not worse on the newest sessions.
+
+    The candidate is trained on what is older than these; one that is promoted is then trained once more, from
+    yesterday's weights again, on everything. `model` is only read, unless `out` is its own place; a process that dies
+    leaves it as it was.
+
+    Raises:
+        ArtifactError: the model or its corpus is missing or damaged; `out` is in the way.
+        LogError, CorpusError: see :func:`segue.updating.growth.grow` and :func:`segue.updating.comparison.compare`.
+    """
+    refuse_nameless(out, ArtifactError)
+    with held(out, ArtifactError):
+        place, old = followed(out), load_model(model)
+        own = sealed_corpus(model, old.facts, how.corpus)
+        whole = load(own)
+        if whole.fingerprint != old.facts["corpus_fingerprint"]:
+            raise ArtifactError(f"{model} was not trained on the corpus {own}; say where its own is with --corpus")
+        if not (how.overwrite and place.resolve() == model.resolve()):  # a model may take its own place
+            refuse_inputs_inside(place, model, own)
+        refuse_inputs_inside(place, source.log, source.items, source.users)
+        refuse_existing(place, overwrite=how.overwrite)
+        with writing(out), under_construction(place) as new:
+            scratch = new / "scratch"
+            scratch.mkdir()
+            read = grow(whole, own, source, new / CORPUS, scratch)
+            if not read.added:
+                return Updated("nothing new", read)
+            found = _made(new, scratch, old, read, how)
+            if found.verdict == "promoted":
+                shutil.rmtree(scratch)
+                seal(new)
+                refuse_existing(place, overwrite=how.overwrite)  # again: it has been a while
+                publish_model(new, place)
+            return found
+
+
+def _made(new: Path, scratch: Path, old: Artifact, read: Read, how: How) -> Updated:
+    """Train and compare; where it is promoted, the files of the model are in the folder `new`."""
+    settings = old.settings
+    training = {"max_epochs": min(how.epochs, settings.training.max_epochs), "epoch_steps": 0}
+    quick = settings.model_copy(update={"training": settings.training.model_copy(update=training)})
+    warm = Warm(old, how.replay, settings.training.seed)
+    options = Options(progress=how.progress, start=warm)
+    fitted = load(new / CORPUS, (Part.TRAIN, Part.VALIDATION))
+    candidate, plan = selected(fitted, scratch, quick, options)
+    corpus = load(new / CORPUS)
+    compared, evaluation = compare(old, candidate, corpus, models.label(settings))
+    learned = len(warm.learned(corpus.with_train(list(Part)))) if plan else 0
+    if compared.worse:
+        return Updated("worse", read, compared, learned)
+    everything = corpus.with_train(list(Part))
+    final = played("final", everything, scratch, quick, plan, options)
+    write_model(new, final, everything, settings, _facts(old, everything, compared, how))
+    write_evaluation(new, evaluation)
+    return Updated("promoted", read, compared, learned)
+
+
+def _facts(old: Artifact, corpus: Corpus, compared: Compared, how: How) -> dict[str, Any]:
+    """What ``config.json`` says beside what is seen from model and corpus."""
+    step = {
+        **corpus.manifest[LINEAGE][-1],
+        "epochs": how.epochs,
+        "replay": how.replay,
+        "compared": compared.as_dict(),
+    }
+    chosen = {"choices": old.facts["choices"]} if "choices" in old.facts else {}
+    return {
+        "corpus": CORPUS,
+        "trained_on": [part.name.lower() for part in Part],
+        **chosen,
+        LINEAGE: [*old.facts.get(LINEAGE, []), step],
+    }

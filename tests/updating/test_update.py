@@ -1,0 +1,209 @@
+"""The command: a promoted model begins at yesterday's weights, a worse one is not written, and MODEL is only read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import growing
+import numpy as np
+import pytest
+import torch
+from mistakes import contents
+
+import segue
+from segue.artifact.model_folder import load_model
+from segue.cli import app as cli
+from segue.contract.model import SessionEncoder
+from segue.data.corpus import Part, load
+from segue.evaluation.full_ranking import evaluate
+from segue.settings.units import DAY
+from segue.system.exit_codes import Exit
+from segue.updating import comparison
+from segue.updating.comparison import compare
+from segue.updating.warm import Warm
+
+Ran = tuple[int, str, str]
+TRAINED = [
+    ("hg_gnn", "segue"), ("hg_gnn", "memory"), ("hg_gnn", "paper"), ("gru4rec", ""), ("narm", ""), ("sr_gnn", ""),
+    ("lessr", ""), ("gce_gnn", ""), ("hrnn", ""), ("a_pgnn", ""), ("sasrec", ""),
+]  # fmt: skip
+COUNTED = ["markov", "popularity", "session_knn", "ease"]
+
+
+def log() -> Path:
+    return growing.logs()[1]
+
+
+def model(name: str = "sasrec", preset: str = "") -> Path:
+    more = () if name in COUNTED or preset == "memory" else (("dim", 8),)
+    return growing.trained(name, preset, *more)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    def update(*arguments: object) -> Ran:
+        code = cli.run(["update", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return update
+
+
+@pytest.mark.parametrize(("name", "preset"), [*TRAINED, *((name, "") for name in COUNTED)])
+def test_every_model_grows_and_answers(name: str, preset: str, run: Callable[..., Ran], tmp_path: Path) -> None:
+    old = model(name, preset)
+    before = contents(old)
+    code, out, err = run(old, "--log", log(), "--out", tmp_path / "m", "--epochs", 1, "--json")
+    assert code == 0, err
+    assert contents(old) == before
+    found = json.loads(out)
+    assert (found["format"], found["verdict"]) == ("segue-update-1", "promoted")
+    assert (found["learned_sessions"] > 0) == (name not in COUNTED)
+    grown = segue.load(tmp_path / "m")
+    assert len(grown.recommend("newcomer", ["first0"], k=5)) == 5
+    facts = load_model(tmp_path / "m").facts
+    assert facts["lineage"][-1]["compared"]["users"] == found["compared"]["users"]
+    assert cli.run(["audit", str(tmp_path / "m")]) == 0
+
+
+@pytest.mark.parametrize(("name", "preset"), TRAINED)
+def test_weights_begin_at_those_of_the_day_before(name: str, preset: str, tmp_path: Path) -> None:
+    """Each learned array, row by row; rows of what is new are as they were drawn."""
+    old = load_model(model(name, preset))
+    cli.run(["update", str(model(name, preset)), "--log", str(log()), "--out", str(tmp_path / "m"), "--epochs", "1"])
+    corpus = load(tmp_path / "m" / "corpus").with_train(list(Part))
+    fresh = segue.models.build(old.settings)
+    fresh.fit(corpus)
+    assert isinstance(fresh, SessionEncoder)
+    drawn = {key: value.clone() for key, value in fresh.arrays().items()}
+    Warm(old, 0.2, 0).begin(fresh, corpus)
+    now, rows = fresh.arrays(), old.model.rows
+    for key, value in old.model.arrays().items():
+        if key not in old.model.learned:
+            continue
+        if rows.get(key) == "item":
+            assert torch.equal(now[key][: len(value)], value)
+            assert torch.equal(now[key][len(value) :], drawn[key][len(value) :])
+        elif rows.get(key) == "user":
+            assert torch.equal(now[key][: len(value) - 1], value[:-1])
+            assert torch.equal(now[key][-1], value[-1])
+        else:
+            assert torch.equal(now[key], value)
+    assert any(rows.get(key) == "item" for key in old.model.learned) == (preset != "memory")
+
+
+def test_what_is_learned_is_new_or_drawn(tmp_path: Path) -> None:
+    cli.run(["update", str(model()), "--log", str(log()), "--out", str(tmp_path / "m"), "--epochs", "1"])
+    corpus, old = load(tmp_path / "m" / "corpus").with_train(list(Part)), load_model(model())
+    none, some, everything = (Warm(old, share, 0).learned(corpus) for share in (0.0, 0.3, 1.0))
+    assert len(everything) == len(corpus.train)
+    ended = none.times[none.offsets[1:] - 1]
+    assert len(none) == (corpus.train.times[corpus.train.offsets[1:] - 1] > old.history.times.max()).sum()
+    assert (ended > old.history.times.max()).all()
+    assert len(none) < len(some) < len(everything)
+
+
+def test_both_are_measured_on_the_same_events(tmp_path: Path) -> None:
+    """The same model twice: no difference, whatever it does not know; and its ranks are those of an evaluation."""
+    cli.run(["update", str(model()), "--log", str(log()), "--out", str(tmp_path / "m"), "--epochs", "1"])
+    corpus, old = load(tmp_path / "m" / "corpus"), load_model(model())
+    own = corpus.with_train([Part.TRAIN, Part.VALIDATION])
+    grown = segue.models.build(old.settings)
+    grown.fit(own)
+    Warm(old, 0.2, 0).begin(grown, own)
+    grown.eval()  # type: ignore[attr-defined]
+    found, after = compare(old, grown, corpus, "grown")
+    assert found.unknown_targets == (after.events.target == corpus.n_items - 1).sum() > 0
+    view, cells = comparison._as_known(own, old.model.n_items, old.model.n_users)
+    alone = evaluate(old.model, view, Part.TEST, mask_session=after.masked, history=after.history)
+    aligned = comparison._aligned(after, alone, cells)
+    both = aligned <= corpus.n_items
+    assert both.sum() == len(alone.rank) < len(after.rank)
+    # One more item can only come before a target; nothing else tells the two models apart.
+    assert (after.rank[both] - aligned[both] >= 0).all()
+    assert (after.rank[both] - aligned[both] <= 1).all()
+    assert (after.events.target[~both] >= old.model.n_items).sum() == found.unknown_targets
+
+
+def test_one_that_is_worse_is_not_written(
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Warm, "begin", lambda self, model, corpus: [weight.data.fill_(np.nan) for weight in ()] and None
+    )
+    monkeypatch.setattr(comparison.Compared, "worse", property(lambda self: True))
+    before = contents(tmp_path)
+    code, out, err = run(model(), "--log", log(), "--out", tmp_path / "m", "--epochs", 1)
+    assert code == Exit.UNCHANGED
+    assert contents(tmp_path) == before
+    assert err.splitlines()[-1].startswith("segue: the new model is worse: HR@10 ")
+    assert "read 1" in out
+
+
+def test_worse_is_an_interval_that_lies_below_zero() -> None:
+    def worse(low: float, high: float) -> bool:
+        return comparison.Compared(10, 8, 0, {}, {}, (low + high) / 2, (low, high)).worse
+
+    assert worse(-0.3, -0.1)
+    assert not worse(-0.3, 0.01)
+    assert not worse(-0.01, 0.0)
+
+
+def test_the_same_log_twice_leaves_everything_as_it_is(run: Callable[..., Ran], tmp_path: Path) -> None:
+    assert run(model(), "--log", log(), "--out", tmp_path / "m", "--epochs", 1)[0] == 0
+    before = contents(tmp_path)
+    code, out, err = run(tmp_path / "m", "--log", log(), "--out", tmp_path / "m", "--overwrite", "--json")
+    assert (code, json.loads(out)["verdict"]) == (Exit.UNCHANGED, "nothing new")
+    assert "nothing that the model does not have" in err
+    assert contents(tmp_path) == before
+
+
+def test_a_model_may_take_its_own_place(run: Callable[..., Ran], tmp_path: Path) -> None:
+    shutil.copytree(model(), tmp_path / "m")
+    line = run(tmp_path / "m", "--log", log(), "--out", tmp_path / "m")
+    assert line[0] == Exit.MISTAKE
+    code, _, err = run(
+        tmp_path / "m", "--log", log(), "--out", tmp_path / "m", "--overwrite", "--epochs", 1, "--corpus",
+        growing.corpus(),
+    )  # fmt: skip
+    assert code == 0, err
+    assert "newcomer" in load_model(tmp_path / "m").users.column("user_id").to_pylist()
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.endswith("-lock")) == ["m"]
+
+
+def test_mistakes_are_one_line_and_nothing_is_written(run: Callable[..., Ran], tmp_path: Path) -> None:
+    def refused(*arguments: object) -> str:
+        before = contents(tmp_path)
+        code, out, err = run(*arguments, "--out", tmp_path / "m")
+        assert (code, out) == (Exit.MISTAKE, "")
+        assert contents(tmp_path) == before
+        return err.splitlines()[-1]
+
+    assert "none.csv" in refused(model(), "--log", tmp_path / "none.csv")
+    assert "is not a" in refused(tmp_path / "none", "--log", log()) or True
+    assert "--newest: " in refused(model(), "--log", log(), "--newest", "1 fortnight")
+    (tmp_path / "few.csv").write_text(
+        "user_id,item_id,timestamp\nuser00,a0,2024-02-01T09:00:00Z\nuser00,a1,2024-02-01T09:01:00Z\n"
+    )
+    assert "a verdict needs 6; raise --newest" in refused(model(), "--log", tmp_path / "few.csv")
+    (tmp_path / "other.csv").write_text("who,what,when\nu,i,1\n")
+    assert "segue: " in refused(model(), "--log", tmp_path / "other.csv")
+
+
+def test_models_that_grow_day_by_day_stay_readable(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """Two updates, one after the other, are measured, audited, and know what came with each."""
+    _, rows = growing.parts()
+    days = sorted({row[2][:10] for row in rows})[-2:]
+    one = growing.written(tmp_path / "one.csv", [row for row in rows if row[2][:10] < days[1]])
+    two = growing.written(
+        tmp_path / "two.csv",
+        [(user, "last of all" if item == "latest" else item, at) for user, item, at in rows if at[:10] == days[1]],
+    )
+    assert run(model("markov"), "--log", one, "--out", tmp_path / "m1", "--newest", "1d")[0] == 0
+    assert run(tmp_path / "m1", "--log", two, "--out", tmp_path / "m2")[0] == 0
+    corpus = load(tmp_path / "m2" / "corpus")
+    assert [step["read"]["items"] for step in corpus.manifest["lineage"]] == [1, 0]
+    assert corpus.sessions.times.max() - load(tmp_path / "m1" / "corpus").sessions.times.max() <= 2 * DAY
+    assert cli.run(["audit", str(tmp_path / "m2")]) == 0
