@@ -6,9 +6,9 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import growing
-import numpy as np
 import pytest
 import torch
 from mistakes import contents
@@ -16,12 +16,14 @@ from mistakes import contents
 import segue
 from segue.artifact.model_folder import load_model
 from segue.cli import app as cli
-from segue.contract.model import SessionEncoder
-from segue.data.corpus import Part, load
+from segue.contract.model import SessionEncoder, SessionModel
+from segue.data.corpus import Corpus, Part, load
 from segue.evaluation.full_ranking import evaluate
+from segue.settings import Settings
 from segue.settings.units import DAY
 from segue.system.exit_codes import Exit
 from segue.updating import comparison
+from segue.updating import update as updating
 from segue.updating.comparison import compare
 from segue.updating.warm import Warm
 
@@ -80,9 +82,10 @@ def test_weights_begin_at_those_of_the_day_before(name: str, preset: str, tmp_pa
     drawn = {key: value.clone() for key, value in fresh.arrays().items()}
     Warm(old, 0.2, 0).begin(fresh, corpus)
     now, rows = fresh.arrays(), old.model.rows
+    parameters = {name for name, _ in fresh.named_parameters()}
     for key, value in old.model.arrays().items():
-        if key not in old.model.learned:
-            continue
+        if key not in old.model.learned or (rows.get(key) == "user" and key not in parameters):
+            continue  # states of users are worked out anew from their sessions
         if rows.get(key) == "item":
             assert torch.equal(now[key][: len(value)], value)
             assert torch.equal(now[key][len(value) :], drawn[key][len(value) :])
@@ -121,6 +124,7 @@ def test_both_are_measured_on_the_same_events(tmp_path: Path) -> None:
     aligned = comparison._aligned(after, alone, cells)
     both = aligned <= corpus.n_items
     assert both.sum() == len(alone.rank) < len(after.rank)
+    both &= after.events.user != corpus.user_ids.index("newcomer")  # whose sessions hold the new item, for one of them
     # One more item can only come before a target; nothing else tells the two models apart.
     assert (after.rank[both] - aligned[both] >= 0).all()
     assert (after.rank[both] - aligned[both] <= 1).all()
@@ -130,16 +134,20 @@ def test_both_are_measured_on_the_same_events(tmp_path: Path) -> None:
 def test_one_that_is_worse_is_not_written(
     run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        Warm, "begin", lambda self, model, corpus: [weight.data.fill_(np.nan) for weight in ()] and None
-    )
-    monkeypatch.setattr(comparison.Compared, "worse", property(lambda self: True))
+    """A candidate that has learned nothing at all."""
+
+    def untrained(corpus: Corpus, folder: Path, settings: Settings, options: object) -> tuple[SessionModel, list[Any]]:
+        candidate = segue.models.build(settings)
+        candidate.fit(corpus)
+        return candidate, []
+
+    monkeypatch.setattr(updating, "selected", untrained)
     before = contents(tmp_path)
     code, out, err = run(model(), "--log", log(), "--out", tmp_path / "m", "--epochs", 1)
     assert code == Exit.UNCHANGED
     assert contents(tmp_path) == before
     assert err.splitlines()[-1].startswith("segue: the new model is worse: HR@10 ")
-    assert "read 1" in out
+    assert out.splitlines()[-3].startswith("read ")
 
 
 def test_worse_is_an_interval_that_lies_below_zero() -> None:
@@ -182,11 +190,10 @@ def test_mistakes_are_one_line_and_nothing_is_written(run: Callable[..., Ran], t
         return err.splitlines()[-1]
 
     assert "none.csv" in refused(model(), "--log", tmp_path / "none.csv")
-    assert "is not a" in refused(tmp_path / "none", "--log", log()) or True
+    assert "none" in refused(tmp_path / "none", "--log", log())
     assert "--newest: " in refused(model(), "--log", log(), "--newest", "1 fortnight")
-    (tmp_path / "few.csv").write_text(
-        "user_id,item_id,timestamp\nuser00,a0,2024-02-01T09:00:00Z\nuser00,a1,2024-02-01T09:01:00Z\n"
-    )
+    few = [("user00", item, f"2024-02-01T09:0{minute}:00Z") for minute, item in enumerate(("a0", "a1"))]
+    growing.written(tmp_path / "few.csv", few)
     assert "a verdict needs 6; raise --newest" in refused(model(), "--log", tmp_path / "few.csv")
     (tmp_path / "other.csv").write_text("who,what,when\nu,i,1\n")
     assert "segue: " in refused(model(), "--log", tmp_path / "other.csv")
@@ -197,10 +204,8 @@ def test_models_that_grow_day_by_day_stay_readable(run: Callable[..., Ran], tmp_
     _, rows = growing.parts()
     days = sorted({row[2][:10] for row in rows})[-2:]
     one = growing.written(tmp_path / "one.csv", [row for row in rows if row[2][:10] < days[1]])
-    two = growing.written(
-        tmp_path / "two.csv",
-        [(user, "last of all" if item == "latest" else item, at) for user, item, at in rows if at[:10] == days[1]],
-    )
+    late = [(user, "last of all" if item == "latest" else item, at) for user, item, at in rows if at[:10] == days[1]]
+    two = growing.written(tmp_path / "two.csv", late)
     assert run(model("markov"), "--log", one, "--out", tmp_path / "m1", "--newest", "1d")[0] == 0
     assert run(tmp_path / "m1", "--log", two, "--out", tmp_path / "m2")[0] == 0
     corpus = load(tmp_path / "m2" / "corpus")
