@@ -239,8 +239,12 @@ class SessionEncoder(SessionModel, nn.Module):
         return self.loss_of(self.encode(batch), batch)
 
     def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
-        """Mean cross entropy over the events of a batch, full softmax."""
-        return softmax_loss(encoding, self.item_vectors(), batch.target)
+        """Mean cross entropy over the events of a batch, full softmax.
+
+        Where several processes play shares of a batch, this is the share of its loss: the sum over the own events,
+        divided by what ``batch.joined`` says of the whole, so that losses and gradients of the shares add up.
+        """
+        return softmax_loss(encoding, self.item_vectors(), batch.target, of=len(batch.joined))
 
     def after_step(self) -> None:
         """Adjust the parameters after every optimizer step, for instance by a projection."""
