@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import runs
+import small_logs
 import torch
 import worlds
 from safetensors.torch import save_file
@@ -17,7 +19,10 @@ from segue.contract.model import SessionEncoder
 from segue.data.corpus import Corpus, Part
 from segue.distributed.launch import joined
 from segue.distributed.processes import ALONE, Processes
+from segue.errors import UserMistake
 from segue.evaluation.full_ranking import evaluate
+from segue.pipeline.fit import Options, train
+from segue.pipeline.settings import settings_for_corpus
 from segue.settings import EvaluationSettings, Nested, merged
 from segue.training.trainer import Trainer
 
@@ -89,3 +94,29 @@ def measure(processes: Processes, folder: Path) -> None:
         evaluation = evaluate(model, corpus, Part.TEST, **how)  # type: ignore[arg-type]
         found[name] = [evaluation.as_dict(), evaluation.rank.tolist()]
     folder.joinpath(f"{processes.rank}.json").write_text(json.dumps(found))
+
+
+def make_mistakes(processes: Processes, folder: Path) -> None:
+    """Trainings that cannot go on, and one that counts; each process writes what it was told."""
+    corpus, first = small_logs.corpus(), processes.first
+    other = folder / "other"
+    if not first:
+        runs.prepare(str(small_logs.log()), other, small_logs.with_settings(filters={"min_item_support": 2}))
+    asked: dict[str, tuple[Path, Nested, dict[str, bool]]] = {
+        "corpus": (corpus if first else other, {}, {}),
+        "settings": (corpus, {"training": {"learning_rate": 0.01 if first else 0.02}}, {}),
+        "flags": (corpus, {}, {"refit": first}),
+        "missing": (corpus if first else folder / "nowhere", {}, {}),
+        "nothing to resume": (corpus, {}, {"resume": True}),
+        "diverged": (corpus, {"training": {"learning_rate": 1e30}}, {}),
+        "counting": (corpus, {"model": {"name": "popularity"}}, {}),
+    }
+    told = {}
+    for name, (where, overrides, flags) in asked.items():
+        settings = settings_for_corpus(corpus, merged(small_logs.SMALL, overrides) if name != "counting" else overrides)
+        try:
+            train(where, folder / name, settings, Options(**flags, processes=processes))  # type: ignore[arg-type]
+            told[name] = ""
+        except UserMistake as mistake:
+            told[name] = str(mistake)
+    folder.joinpath(f"{processes.rank}.json").write_text(json.dumps(told))

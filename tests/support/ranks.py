@@ -33,14 +33,10 @@ def environment(rank: int, size: int, port: int, **more: str) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "SEGUE_WAIT_MINUTES": "2", **mine, **more}
 
 
-def started(commands: Sequence[Sequence[str]], **more: str) -> list[subprocess.Popen[str]]:
-    """One process for each of the commands, all of one group."""
-    port = free_port()
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return [
-        subprocess.Popen([sys.executable, *command], env=environment(rank, len(commands), port, **more), **pipes)  # type: ignore[call-overload]
-        for rank, command in enumerate(commands)
-    ]
+def process(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """A process of Python whose messages are kept."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, *command], env=dict(environment), stdout=pipe, stderr=pipe, text=True)
 
 
 def ended(processes: Sequence[subprocess.Popen[str]], timeout: float = 300) -> list[Ended]:
@@ -55,7 +51,9 @@ def ended(processes: Sequence[subprocess.Popen[str]], timeout: float = 300) -> l
 
 def pair(*commands: Sequence[str], **more: str) -> list[Ended]:
     """Run one command in both of two processes, or a command for each."""
-    return ended(started(commands if len(commands) > 1 else commands * 2, **more))
+    port = free_port()
+    two = commands if len(commands) > 1 else commands * 2
+    return ended([process(command, environment(rank, 2, port, **more)) for rank, command in enumerate(two)])
 
 
 def played(program: str, folder: Path) -> Sequence[Ended]:
