@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import runs
 import small_logs
@@ -16,6 +18,7 @@ from training_runs import busy
 
 from segue import models
 from segue.contract.model import SessionEncoder
+from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.distributed.launch import joined
 from segue.distributed.processes import ALONE, Processes
@@ -24,10 +27,12 @@ from segue.evaluation.full_ranking import evaluate
 from segue.pipeline.fit import Options, train
 from segue.pipeline.settings import settings_for_corpus
 from segue.settings import EvaluationSettings, Nested, merged
+from segue.training.state import Progress
 from segue.training.trainer import Trainer
 
 ENCODERS = [name for name in models.names() if issubclass(models.load(name), SessionEncoder)]
 CASES = [(name, preset) for name in ENCODERS for preset in models.load(name).presets]
+SPLITTING = [(name, next(iter(models.load(name).presets))) for name in ("sasrec", "narm", "sr_gnn")]
 PACE = {"batch_events": 20, "epoch_steps": 0, "pass_steps": 0, "max_epochs": 1, "learning_rate": 0.01}
 
 
@@ -48,26 +53,37 @@ def without_chance(name: str, preset: str) -> Nested:
     return merged(given, {"model": changed, "training": PACE})
 
 
-def trained(name: str, preset: str, folder: Path, processes: Processes = ALONE) -> tuple[dict[str, Tensor], list[int]]:
-    """The weights after an epoch in double precision, and the events that each step played here."""
+def trainer_of(
+    name: str, preset: str, folder: Path, processes: Processes = ALONE, *, split: bool = False, **how: Any
+) -> Trainer:
+    """A training in double precision of a small model, of one epoch."""
     folder.mkdir(parents=True, exist_ok=True)
     corpus = busy(Part.TRAIN, Part.VALIDATION)
     overrides = without_chance(name, preset)
     model = worlds.fitted(overrides, corpus)
     assert isinstance(model, SessionEncoder)
-    training = models.with_preset(overrides).training
-    trainer = Trainer(model.double(), corpus, training, EvaluationSettings(), folder, processes=processes)
+    training = models.with_preset(merged(overrides, {"training": {"split_items": split, **how}})).training
+    return Trainer(model.double(), corpus, training, EvaluationSettings(), folder, processes=processes)
+
+
+def trained(name: str, preset: str, folder: Path, processes: Processes = ALONE) -> tuple[dict[str, Tensor], list[int]]:
+    """The weights after an epoch, and the events that each step played here."""
+    trainer = trainer_of(name, preset, folder, processes)
     seen: list[int] = []
     batch = trainer.together.batch
 
-    def watched(*args: object) -> object:
-        found = batch(*args)  # type: ignore[arg-type]
+    def watched(*args: Any) -> Batch:
+        found = batch(*args)
         seen.append(0 if found.idle else len(found))
         return found
 
-    trainer.together.batch = watched  # type: ignore[method-assign,assignment]
+    trainer.together.batch = watched  # type: ignore[method-assign]
     trainer.run()
-    return {key: tensor.detach() for key, tensor in model.state_dict().items()}, seen
+    return weights_of(trainer), seen
+
+
+def weights_of(trainer: Trainer) -> dict[str, Tensor]:
+    return {key: tensor.detach().contiguous() for key, tensor in trainer.model.state_dict().items()}
 
 
 def train_all(processes: Processes, folder: Path) -> None:
@@ -75,8 +91,40 @@ def train_all(processes: Processes, folder: Path) -> None:
     own = folder / str(processes.rank)
     for name, preset in CASES:
         weights, seen = trained(name, preset, own / "runs" / f"{name}-{preset}", processes)
-        save_file({key: tensor.contiguous() for key, tensor in weights.items()}, own / f"{name}-{preset}.safetensors")
+        save_file(weights, own / f"{name}-{preset}.safetensors")
         (own / f"{name}-{preset}.json").write_text(json.dumps(seen))
+
+
+class Stopped(BaseException):
+    """Stands for anything that ends a training without a warning."""
+
+
+def train_split(processes: Processes, folder: Path) -> None:
+    """Every model whose item vectors can be split; then the same stopped in its third step, and resumed."""
+    own = folder / str(processes.rank)
+    for name, preset in SPLITTING:
+        trainer = trainer_of(name, preset, own / "runs" / f"{name}-{preset}", processes, split=True)
+        table = trainer.model.split
+        assert table is not None
+        trainer.run()
+        slots = trainer.optimizer.state[table.rows]
+        facts = {"rows": len(table.rows), "items": table.n_items, "dim": table.dim}
+        kept = sum(slot.numel() for slot in slots.values() if slot.dim() == 2)
+        (own / f"{name}-{preset}.json").write_text(json.dumps({**facts, "kept": kept}))
+        save_file(weights_of(trainer), own / f"{name}-{preset}.safetensors")
+        where, how = own / "stopped" / f"{name}-{preset}", {"split": True, "checkpoint_minutes": 0}
+        stopped = trainer_of(name, preset, where, processes, **how)
+        stopped._progress = _stop_in_step_three
+        with contextlib.suppress(Stopped):
+            stopped.run()
+        resumed = trainer_of(name, preset, where, processes, **how)
+        resumed.run(resume=True)
+        save_file(weights_of(resumed), own / f"resumed-{name}-{preset}.safetensors")
+
+
+def _stop_in_step_three(at: Progress) -> None:
+    if at.step == 3:
+        raise Stopped
 
 
 def measured_world() -> Corpus:

@@ -18,7 +18,8 @@ def together() -> Iterator[Processes]:
     """The processes of this command. A mistake that several of them make is said by one."""
     with joined() as processes:
         try:
-            yield processes
+            with processes.heard():
+                yield processes
         except UserMistake as error:
             error.said = not processes.says_first(str(error))
             raise

@@ -52,7 +52,7 @@ class Processes:
     def sum(self, tensor: Tensor) -> Tensor:
         """The tensor, overwritten by its sum over all processes: the same bits in each of them, and in every run."""
         if not self.alone:
-            with self._heard():
+            with self.heard():
                 distributed.all_reduce(tensor)
         return tensor
 
@@ -61,7 +61,7 @@ class Processes:
         if self.alone:
             return list(values)
         together = torch.tensor(values, dtype=torch.float64)
-        with self._heard():
+        with self.heard():
             distributed.all_reduce(together, op=distributed.ReduceOp.MAX)
         found: list[float] = together.tolist()
         return found
@@ -74,7 +74,7 @@ class Processes:
         padded = torch.zeros(int(self.most(len(said))[0]), dtype=torch.uint8)
         padded[: len(said)] = said
         heard = [torch.empty_like(padded) for _ in range(self.size)]
-        with self._heard():
+        with self.heard():
             distributed.all_gather(heard, padded)
         return [bytes(each.tolist()).rstrip(b"\0").decode() for each in heard]
 
@@ -120,7 +120,7 @@ class Processes:
             return path.exists()
         content = path.read_bytes() if self.first and path.exists() else None
         length = torch.tensor([-1 if content is None else len(content)])
-        with self._heard():
+        with self.heard():
             distributed.broadcast(length, 0)
             if length < 0:
                 return False
@@ -140,12 +140,14 @@ class Processes:
             return True  # who kept the record has gone
 
     @contextmanager
-    def _heard(self) -> Iterator[None]:
+    def heard(self) -> Iterator[None]:
         """Turn the silence of another process into one UserMistake line."""
         try:
             yield
         except RuntimeError as error:
             late = re.search(r"[Tt]imed? ?out", str(error))
+            if not (late or re.search(r"[Cc]onnection|[Bb]roken pipe|[Ss]ocket|gloo|NCCL", str(error))):
+                raise
             why = f"has not answered for {self.minutes:g} minutes" if late else "has ended"
             raise UserMistake(
                 f"another of the {self.size} processes {why}; the same command goes on from the last checkpoint with"

@@ -1,4 +1,4 @@
-"""What a training does otherwise where several processes share it: shares of batches, sums, random numbers.
+"""What a training does otherwise where several processes share it: shares of batches, sums, random numbers, tables.
 
 In one process nothing of this happens: batches, gradients and random numbers are as they are.
 """
@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from segue.contract.model import SessionEncoder
 from segue.data.batches import Batch
 from segue.data.loader import BatchRows, Loader, owner_of_slot
 from segue.distributed.gradients import joined_gradients
-from segue.distributed.processes import Processes
+from segue.distributed.processes import ALONE, Processes
+from segue.errors import ConfigError
 from segue.nn.joint import Joint, join_modules
+from segue.nn.split_table import NOBODY, SplitTable
+from segue.settings import TrainingSettings
 
 
 class Together:
@@ -27,17 +32,31 @@ class Together:
     rank: a resumed run needs no more than these.
 
     Args:
-        model: what is trained; modules that compute over a whole batch learn of the others.
-        seed: that of the training.
+        model: what is trained; modules that compute over a whole batch learn of the others, and where item vectors are
+            split this process keeps its part of them.
+
+    Raises ConfigError for a model whose item vectors cannot be split.
     """
 
-    def __init__(self, model: nn.Module, processes: Processes, device: torch.device, seed: int) -> None:
-        self.processes, self._device, self._seed = processes, device, seed
-        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._joint: Joint | None = None
+    def __init__(
+        self, model: SessionEncoder, processes: Processes, device: torch.device, training: TrainingSettings
+    ) -> None:
+        self.processes, self._device, self._seed = processes, device, training.seed
+        self._model, self._joint = model, None
+        if training.split_items and model.item_table is None:
+            raise ConfigError(
+                f"setting 'training.split_items': the item vectors of {model.title} cannot be split; set it to false"
+            )
         if not processes.alone:
-            self._joint = Joint(processes, torch.Generator(device).manual_seed(seed))
+            self._joint: Joint | None = Joint(processes, torch.Generator(device).manual_seed(training.seed))
             join_modules(model, self._joint)
+            if training.split_items:
+                self._split()
+
+    @property
+    def measuring(self) -> Processes:
+        """Those that share the events of an evaluation: where they share item vectors, each plays every event."""
+        return self.processes if self._model.split is None else ALONE
 
     def batch(self, loader: Loader, rows: BatchRows, epoch: int, step: int) -> Batch:
         """The batch of a step, or the share of it that this process plays."""
@@ -47,22 +66,28 @@ class Together:
         torch.manual_seed(int(own.generate_state(1, np.uint64)[0]))
         batch = loader.share(rows, self.processes.rank, self.processes.size)
         self._joint.idle = batch.idle
+        if batch.idle and self._model.split is not None:
+            return replace(batch, target=torch.full_like(batch.target, NOBODY))
         return batch
 
     def backward(self, loss: Tensor, batch: Batch) -> Tensor:
         """Form the gradients of the whole batch, and return its loss."""
-        counted = loss * 0.0 if batch.idle else loss
+        split = self._model.split
+        counted = loss * 0.0 if batch.idle and split is None else loss
         counted.backward()  # type: ignore[no-untyped-call]
-        return loss.detach() if self._joint is None else joined_gradients(self._parameters, counted, self.processes)
+        if self._joint is None:
+            return loss.detach()
+        own = None if split is None else split.rows
+        shared = [p for p in self._model.parameters() if p.requires_grad and p is not own]
+        return joined_gradients(shared, counted, self.processes)
 
     def carried(self, state: Tensor) -> Tensor:
         """The state that all slots carry, each from the process that plays it."""
         if self._joint is None:
             return state
         own = owner_of_slot(np.arange(len(state)), self.processes.size) == self.processes.rank
-        kept = torch.zeros_like(state)
         chosen = torch.from_numpy(np.flatnonzero(own)).to(state.device)
-        return self.processes.sum(kept.index_copy(0, chosen, state.index_select(0, chosen)))
+        return self.processes.sum(torch.zeros_like(state).index_copy(0, chosen, state.index_select(0, chosen)))
 
     def random_states(self) -> dict[str, Tensor]:
         """The random states that a resumed run goes on from; those of several processes are what all draw alike."""
@@ -82,12 +107,60 @@ class Together:
         if self._joint is not None and state is not None:
             self._joint.draws.set_state(state)
 
-    def check_weights(self, tensors: Mapping[str, Tensor], when: str) -> None:
-        """Raise UserMistake unless all processes hold the same bits."""
+    def check_weights(self, when: str) -> None:
+        """Raise UserMistake unless all processes hold the same bits, but for their parts of a table."""
         if self._joint is None:
             return
         digest = hashlib.sha256()
-        for name, tensor in tensors.items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        own = None if self._model.split is None else f"{self._model.item_table}.rows"
+        for name, tensor in self._model.state_dict().items():
+            if name != own:
+                digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         self.processes.check_same({f"what it holds {when} (sha256)": digest.hexdigest()[:16]})
+
+    def whole(self, tensors: Mapping[str, Tensor], slots: int) -> dict[str, Tensor]:
+        """The tensors of a checkpoint with whole tables, in the first process; the others need not have them.
+
+        Args:
+            slots: number of the table among the parameters of the optimizer.
+        """
+        split = self._model.split
+        if split is None:
+            return dict(tensors)
+        found = {}
+        for name, tensor in tensors.items():
+            gathered = split.gathered(tensor) if self._is_part(name, slots) and tensor.dim() == 2 else tensor
+            if gathered is not None:
+                found[self._renamed(name, "rows", "weight")] = gathered
+        return found
+
+    def own(self, tensors: Mapping[str, Tensor], slots: int) -> dict[str, Tensor]:
+        """What :meth:`whole` has written, with the own part of each table."""
+        split = self._model.split
+        if split is None:
+            return dict(tensors)
+        own = {self._renamed(name, "weight", "rows"): tensor for name, tensor in tensors.items()}
+        return {n: split.own(t).clone() if self._is_part(n, slots) and t.dim() == 2 else t for n, t in own.items()}
+
+    def end(self) -> None:
+        """Put the whole table back into the model of the first process; those of the others are of no use any more."""
+        split, name = self._model.split, self._model.item_table
+        if split is None or name is None:
+            return
+        whole = split.gathered(split.rows)
+        rows = split.rows.detach() if whole is None else whole.to(self._device)
+        setattr(self._model, name, nn.Embedding.from_pretrained(rows, freeze=False))
+
+    def _split(self) -> None:
+        name = self._model.item_table
+        assert name is not None
+        setattr(self._model, name, SplitTable(getattr(self._model, name).weight, self.processes))
+
+    def _is_part(self, name: str, slots: int) -> bool:
+        """Whether a tensor of a checkpoint has a row per item and is split."""
+        rows = f".{self._model.item_table}.rows"
+        return name.endswith(rows) or name.startswith(f"optimizer.{slots}.")
+
+    def _renamed(self, name: str, before: str, after: str) -> str:
+        table = f".{self._model.item_table}."
+        return name.removesuffix(before) + after if name.endswith(table + before) else name

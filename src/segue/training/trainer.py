@@ -79,14 +79,14 @@ class Trainer:
         self._on_epoch = on_epoch or (lambda _: None)
         self.device = pick_device(training.device)
         model.to(self.device)
-        self.together = Together(model, processes, self.device, training.seed)
+        self.together = Together(model, processes, self.device, training)
         self.loader = Loader(
             corpus, corpus.train, model.config.window.length,
             shuffle=training.shuffle, order=model.order, device=self.device,
         )  # fmt: skip
         self.pace = Pace(training, self.loader)
         judging = training.validation_events if plan is None else 0
-        self.validation = Validation(corpus, evaluation, self.device, judging, processes)
+        self.validation = Validation(corpus, evaluation, self.device, judging, self.together.measuring)
         self.optimizer = optimizer_of(model.parameter_groups(), training)
         self.state = TrainingState(training.learning_rate)
         self.best_weights: dict[str, Tensor] = {}
@@ -100,7 +100,7 @@ class Trainer:
             processes.agreed(self._load)
         else:
             torch.manual_seed(self.training.seed)
-        self.together.check_weights(self.model.state_dict(), "at the start")
+        self.together.check_weights("at the start")
         keep_large_buffers()
         with (
             deterministic(self.device),
@@ -115,6 +115,7 @@ class Trainer:
             if self.plan is None and self.best_weights:
                 self.model.load_state_dict(self.best_weights)
                 self._measure_best()
+            self.together.end()
             if any(processes.most(interrupted.is_set())):
                 raise KeyboardInterrupt
         return [
@@ -209,7 +210,7 @@ class Trainer:
         state.records.append(record)
         state.finished = bool(ended)
         state.epoch, state.step, state.loss_sum, state.events, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
-        self.together.check_weights(self.model.state_dict(), f"after epoch {record.epoch}")
+        self.together.check_weights(f"after epoch {record.epoch}")
         logger.info("%s", _summary(record), extra=telling("epoch", **record.as_dict()))
         log(record.as_dict())
         self._save()
@@ -263,9 +264,16 @@ class Trainer:
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in slots.items()}
         if self.carried is not None:
             tensors["carried"] = self.together.carried(self.carried)
-        tensors |= self.together.random_states()
+        tensors = self.together.whole(tensors, self._split_slots) | self.together.random_states()
         self.together.processes.agreed(lambda: self._write(tensors))
         self._saved_at = time.monotonic()
+
+    @property
+    def _split_slots(self) -> int:
+        """The number of the split table among the optimizer's parameters; -1 without one."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        own = None if self.model.split is None else self.model.split.rows
+        return next((number for number, parameter in enumerate(parameters) if parameter is own), -1)
 
     def _write(self, tensors: Mapping[str, Tensor]) -> None:
         if self.together.processes.first:
@@ -277,6 +285,7 @@ class Trainer:
         tensors, state = load_checkpoint(self.checkpoint)
         try:
             taken = typed(TrainingState, state)
+            tensors = self.together.own(tensors, self._split_slots)
             self._check(tensors, taken)
             self._take_up(tensors, taken)
         except (KeyError, ValueError, RuntimeError) as error:
