@@ -13,6 +13,7 @@ import small_logs
 from segue.cli import app
 from segue.cli.console import err, out
 from segue.distributed.launch import Place, place_in
+from segue.distributed.processes import Processes
 from segue.errors import UserMistake
 
 TOLD = {
@@ -23,6 +24,7 @@ TOLD = {
     "nothing to resume": r"rank 0: nothing to resume: there is no unfinished run at .*nothing to resume.partial",
     "diverged": r"training diverged: .*; lower training.learning_rate, found 1e\+30",
     "counting": "",
+    "weights": r"do not train the same: what it holds at the start \(sha256\) is \S+ and \S+; give all",
 }
 
 
@@ -42,7 +44,14 @@ def test_every_process_is_told_the_same(made: Path, name: str) -> None:
 
 
 def test_only_what_has_ended_well_is_written(made: Path) -> None:
-    assert sorted(path.name for path in made.iterdir()) == ["0.json", "1.json", "counting", "other"]
+    assert sorted(path.name for path in made.iterdir()) == [
+        "0.json",
+        "1.json",
+        "counting",
+        "other",
+        "weights-0",
+        "weights-1",
+    ]
 
 
 def test_a_mistake_is_said_once_and_ends_all(tmp_path: Path) -> None:
@@ -98,6 +107,23 @@ def test_an_environment_that_makes_no_sense_is_refused(rank: str, size: str) -> 
 def test_half_of_an_environment_is_none() -> None:
     """Systems that start jobs set some of these for other reasons."""
     assert place_in({"RANK": "1", "WORLD_SIZE": "2"}) == Place(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ("[pair.cc:547] Connection closed by peer [127.0.0.1]:41", "another of the 2 processes has ended; the same"),
+        ("Timed out waiting 30000ms for recv operation to complete", "has not answered for 0.5 minutes; the same"),
+    ],
+)
+def test_silence_is_said_in_one_line(found: str, said: str) -> None:
+    with pytest.raises(UserMistake, match=re.escape(said)), Processes(0, 2, 0.5).heard():
+        raise RuntimeError(found)
+
+
+def test_a_defect_is_no_silence() -> None:
+    with pytest.raises(RuntimeError, match="size of tensor"), Processes(0, 2, 0.5).heard():
+        raise RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
 
 
 @pytest.mark.parametrize("minutes", ["x", "0", "-1", "nan", "inf"])

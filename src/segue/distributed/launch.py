@@ -68,7 +68,10 @@ def joined() -> Iterator[Processes]:
     limit = timedelta(minutes=minutes)
     try:
         store, rank, size = next(iter(rendezvous("env://", timeout=limit)))
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        backend = "gloo"
+        if torch.cuda.is_available():
+            backend = "cpu:gloo,cuda:nccl"
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     except (RuntimeError, ValueError) as error:
         raise UserMistake(

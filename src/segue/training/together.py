@@ -107,14 +107,17 @@ class Together:
         if self._joint is not None and state is not None:
             self._joint.draws.set_state(state)
 
-    def check_weights(self, when: str) -> None:
-        """Raise UserMistake unless all processes hold the same bits, but for their parts of a table."""
+    def check_weights(self, when: str, *, counts: bool = False) -> None:
+        """Raise UserMistake unless all processes hold the same bits, but for their parts of a table.
+
+        Args:
+            counts: whether what was counted is compared too, and not what is learned alone.
+        """
         if self._joint is None:
             return
-        digest = hashlib.sha256()
-        own = None if self._model.split is None else f"{self._model.item_table}.rows"
-        for name, tensor in self._model.state_dict().items():
-            if name != own:
+        digest, split = hashlib.sha256(), self._model.split
+        for tensor in self._model.state_dict().values() if counts else self._model.parameters():
+            if split is None or tensor.data_ptr() != split.rows.data_ptr():
                 digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         self.processes.check_same({f"what it holds {when} (sha256)": digest.hexdigest()[:16]})
 

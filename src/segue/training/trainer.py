@@ -100,7 +100,7 @@ class Trainer:
             processes.agreed(self._load)
         else:
             torch.manual_seed(self.training.seed)
-        self.together.check_weights("at the start")
+        self.together.check_weights("at the start", counts=True)
         keep_large_buffers()
         with (
             deterministic(self.device),
