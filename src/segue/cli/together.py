@@ -27,5 +27,5 @@ def together() -> Iterator[Processes]:
 
 def resumes(to: Path, asked: bool, processes: Processes) -> bool:
     """Whether a training goes on from its checkpoint: when it is asked to, or torchrun has started it again."""
-    again = processes.first and was_restarted(os.environ) and is_unfinished(to)
-    return asked or processes.most(again) == [1.0]
+    begun = processes.first and is_unfinished(to)
+    return asked or processes.most(was_restarted(os.environ), begun) == [1, 1]

@@ -170,8 +170,9 @@ class Batch:
 
     def to(self, device: torch.device) -> Self:
         """This batch on another device; the store must be there already."""
-        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "store"}
-        return replace(self, **{k: v.to(device) for k, v in values.items() if isinstance(v, Tensor | Batch)})
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "store"}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor | Batch)}
+        return replace(self, **moved)
 
 
 def look_back(store: Store, past: Tensor, max_items: int, max_sessions: int | None = None) -> History:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
 
 from segue.errors import UserMistake, first_line
 
 if TYPE_CHECKING:  # the command line asks who it is before torch is loaded
+    from torch.distributed import Store
+
     from segue.distributed.processes import Processes
 
 MINUTES = "SEGUE_WAIT_MINUTES"
 """The variable of the environment that says how long the processes wait for each other."""
 _DEFAULT_MINUTES = 30.0
+_PAUSE = 0.02
+"""Seconds between two looks for the others."""
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -72,6 +78,7 @@ def joined() -> Iterator[Processes]:
         if torch.cuda.is_available():
             backend = "cpu:gloo,cuda:nccl"
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        store = distributed.PrefixStore(_meeting(store, rank, size, 60 * minutes), store)
         distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     except (RuntimeError, ValueError) as error:
         raise UserMistake(
@@ -83,6 +90,34 @@ def joined() -> Iterator[Processes]:
         yield Processes(rank, size, minutes, store)
     finally:
         distributed.destroy_process_group()
+
+
+def _meeting(store: Store, rank: int, size: int, seconds: float) -> str:
+    """A name for this meeting, the same in all processes, under which they leave word for each other.
+
+    torchrun keeps one store for all its starts, and what a killed process has left there would mislead those of the
+    next start. So each says a word that nobody has said before, and waits for an answer to that very word.
+
+    Raises RuntimeError where one does not come in time.
+    """
+    word = uuid4().hex
+    if rank > 0:
+        store.set(f"segue/hello/{rank}", word)
+        name = store.get(f"segue/answer/{word}").decode()  # waits
+        store.set(f"segue/here/{name}/{rank}", "")
+        return name
+    missing, until = set(range(1, size)), time.monotonic() + seconds
+    while missing:
+        for other in sorted(missing):
+            hello = f"segue/hello/{other}"
+            if store.check([hello]):
+                store.set(f"segue/answer/{store.get(hello).decode()}", word)
+            if store.check([f"segue/here/{word}/{other}"]):
+                missing.remove(other)
+        if time.monotonic() > until:
+            raise RuntimeError(f"rank {min(missing)} did not come")
+        time.sleep(_PAUSE)
+    return word
 
 
 def _minutes(environment: Mapping[str, str]) -> float:

@@ -43,8 +43,8 @@ class SplitTable(nn.Module):
     @property
     def weight(self) -> Tensor:
         """All rows, as a distributed tensor [items, dim]."""
-        form = {"shape": torch.Size((self.n_items, self.dim)), "stride": (self.dim, 1)}
-        return DTensor.from_local(self.rows, self._mesh, [Shard(0)], run_check=False, **form)
+        shape = torch.Size((self.n_items, self.dim))
+        return DTensor.from_local(self.rows, self._mesh, [Shard(0)], run_check=False, shape=shape, stride=(self.dim, 1))
 
     def own(self, whole: Tensor) -> Tensor:
         """What this process holds of a tensor with a row per item."""
@@ -113,7 +113,7 @@ class _SplitSoftmax(torch.autograd.Function):
         by_rows = torch.zeros_like(rows)
         losses, by_vectors = [], []
         step = events_per_chunk(table.each, rows.element_size())
-        pairs = zip(torch.cat(everybody).split(step), torch.cat(targets).split(step), strict=True)
+        pairs = zip(*(torch.split(torch.cat(each), step) for each in (everybody, targets)), strict=True)
         for vector, wanted in pairs:
             loss, slope = _chunk(vector, wanted, rows, table)
             by_rows.addmm_(slope.t(), vector)

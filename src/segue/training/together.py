@@ -42,13 +42,12 @@ class Together:
         self, model: SessionEncoder, processes: Processes, device: torch.device, training: TrainingSettings
     ) -> None:
         self.processes, self._device, self._seed = processes, device, training.seed
-        self._model, self._joint = model, None
+        self._model, self._joint = model, _joint(processes, device, training.seed)
         if training.split_items and model.item_table is None:
             raise ConfigError(
                 f"setting 'training.split_items': the item vectors of {model.title} cannot be split; set it to false"
             )
-        if not processes.alone:
-            self._joint: Joint | None = Joint(processes, torch.Generator(device).manual_seed(training.seed))
+        if self._joint is not None:
             join_modules(model, self._joint)
             if training.split_items:
                 self._split()
@@ -152,7 +151,7 @@ class Together:
             return
         whole = split.gathered(split.rows)
         rows = split.rows.detach() if whole is None else whole.to(self._device)
-        setattr(self._model, name, nn.Embedding.from_pretrained(rows, freeze=False))
+        setattr(self._model, name, nn.Embedding(*rows.shape, _weight=rows))
 
     def _split(self) -> None:
         name = self._model.item_table
@@ -167,3 +166,7 @@ class Together:
     def _renamed(self, name: str, before: str, after: str) -> str:
         table = f".{self._model.item_table}."
         return name.removesuffix(before) + after if name.endswith(table + before) else name
+
+
+def _joint(processes: Processes, device: torch.device, seed: int) -> Joint | None:
+    return None if processes.alone else Joint(processes, torch.Generator(device).manual_seed(seed))
