@@ -131,7 +131,7 @@ MEMORY_COLUMNS = {
 }  # fmt: skip
 
 
-def page(results: dict[str, list[dict[str, Any]]], steps: int) -> str:
+def page(results: dict[str, list[dict[str, Any]]], steps: int, load: float) -> str:
     """The page."""
     (items,) = {each["items"] for each in results["memory"]}
     return f"""# Several processes
@@ -143,7 +143,8 @@ process has one thread. Events per second are those of all processes together.
 
 {table(results["speed"], SPEED_COLUMNS)}
 
-times: events per second, as a multiple of those of one process.
+times: events per second, as a multiple of those of one process. When this was measured, the machine had on average
+{load:.1f} programs that wanted to run, on {machine.cores()} cores: above one per core, what two processes gain does not show.
 
 ## Item vectors, whole and split
 
@@ -166,6 +167,7 @@ def main() -> None:
     if asked.work:
         print(json.dumps(work(Path(asked.work[0]), json.loads(asked.work[1]), asked.steps)))
         return
+    load = os.getloadavg()[2]  # of the last quarter of an hour, which is other work than this
     from segue.data.preparation.prepare import prepare
     from segue.pipeline.settings import settings_for_log
 
@@ -178,8 +180,8 @@ def main() -> None:
             )
             prepare(source, corpus, settings)
         results = measured(corpora, asked.steps)
-    text = page(results, asked.steps)
-    machine.write("processes", results, text)
+    text = page(results, asked.steps, load)
+    machine.write("processes", {**results, "load": load}, text)
     print(text)
 
 
