@@ -23,6 +23,7 @@ from typing import Any
 import machine
 from generate import generate
 from segue.settings import Nested
+from segue.system.limits import cores
 from speed import Enough, table
 
 MIB = 2**20
@@ -144,7 +145,7 @@ process has one thread. Events per second are those of all processes together.
 {table(results["speed"], SPEED_COLUMNS)}
 
 times: events per second, as a multiple of those of one process. When this was measured, the machine had on average
-{load:.1f} programs that wanted to run, on {machine.cores()} cores: above one per core, what two processes gain does not show.
+{load:.1f} programs that wanted to run, on {cores()} cores: above one per core, what two processes gain does not show.
 
 ## Item vectors, whole and split
 

@@ -8,14 +8,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from segue.errors import UserMistake, first_line
 
 if TYPE_CHECKING:  # the command line asks who it is before torch is loaded
-    from torch.distributed import Store
-
     from segue.distributed.processes import Processes
 
 MINUTES = "SEGUE_WAIT_MINUTES"
@@ -78,7 +76,8 @@ def joined() -> Iterator[Processes]:
         if torch.cuda.is_available():
             backend = "cpu:gloo,cuda:nccl"
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-        store = distributed.PrefixStore(_meeting(store, rank, size, 60 * minutes), store)
+        name = _meeting(store, rank, size, 60 * minutes)
+        store = distributed.PrefixStore(name, store)  # type: ignore[attr-defined]
         distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     except (RuntimeError, ValueError) as error:
         raise UserMistake(
@@ -92,7 +91,7 @@ def joined() -> Iterator[Processes]:
         distributed.destroy_process_group()
 
 
-def _meeting(store: Store, rank: int, size: int, seconds: float) -> str:
+def _meeting(store: Any, rank: int, size: int, seconds: float) -> str:
     """A name for this meeting, the same in all processes, under which they leave word for each other.
 
     torchrun keeps one store for all its starts, and what a killed process has left there would mislead those of the
@@ -103,7 +102,7 @@ def _meeting(store: Store, rank: int, size: int, seconds: float) -> str:
     word = uuid4().hex
     if rank > 0:
         store.set(f"segue/hello/{rank}", word)
-        name = store.get(f"segue/answer/{word}").decode()  # waits
+        name: str = store.get(f"segue/answer/{word}").decode()  # waits
         store.set(f"segue/here/{name}/{rank}", "")
         return name
     missing, until = set(range(1, size)), time.monotonic() + seconds

@@ -150,8 +150,9 @@ class Together:
         if split is None or name is None:
             return
         whole = split.gathered(split.rows)
-        rows = split.rows.detach() if whole is None else whole.to(self._device)
-        setattr(self._model, name, nn.Embedding(*rows.shape, _weight=rows))
+        if whole is None:
+            return
+        setattr(self._model, name, nn.Embedding(split.n_items, split.dim, _weight=whole.to(self._device)))
 
     def _split(self) -> None:
         name = self._model.item_table
