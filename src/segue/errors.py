@@ -18,7 +18,13 @@ class SegueError(Exception):
 
 
 class UserMistake(SegueError):
-    """A mistake the user can mend. The message is one line."""
+    """A mistake the user can mend. The message is one line.
+
+    Attributes:
+        said: whether another process of a group has shown it already.
+    """
+
+    said: bool = False
 
 
 class ConfigError(UserMistake):

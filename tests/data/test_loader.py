@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 import worlds
 from batched import events, one_batch, past_of
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from worlds import TEST, TRAIN, VALIDATION
 
 from segue.data.corpus import Corpus, Part
 from segue.data.loader import Loader
+from segue.data.schedules import Order
 
 HOUR = 3_600_000
 
@@ -177,3 +180,48 @@ def test_history_is_the_leading_run_that_had_ended(corpus: Corpus, policy: str) 
             run += 1
         assert past_of(batch)[row] == wanted
         assert batch.past_sessions[row] == run
+
+
+@given(
+    st.lists(
+        st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=9), min_size=1, max_size=4), min_size=1, max_size=5
+    ),
+    st.integers(1, 40),
+    st.integers(1, 5),
+    st.sampled_from(["shuffled", "session_parallel", "user_sequential"]),
+    st.sampled_from(["sessions", "events"]),
+)
+def test_shares_play_every_event_of_a_batch_once(
+    users: list[list[list[int]]], batch_events: int, size: int, order: Order, shuffle: Literal["sessions", "events"]
+) -> None:
+    corpus = worlds.corpus_of(users)
+    loader = Loader(corpus, corpus.train, 5, shuffle=shuffle, order=order)
+    for rows in loader.plan(batch_events, (1,)):
+        whole = loader.collate(rows)
+        shares = [loader.share(rows, rank, size) for rank in range(size)]
+        played = [share for share in shares if not share.idle]
+        assert sorted(torch.cat([share.place for share in played]).tolist()) == list(range(len(whole)))
+        for share in shares:
+            assert len(share.joined) == len(whole)
+            assert torch.equal(share.joined.target, whole.target)
+            assert torch.equal(share.target, whole.target[share.place])
+            assert torch.equal(share.time, whole.time[share.place])
+            assert torch.equal(share.session[share.row], whole.session[whole.row[share.place]])
+            assert torch.equal(share.slot[share.row], whole.slot[whole.row[share.place]]) or order == "shuffled"
+        if order != "shuffled":
+            assert all(
+                set((share.slot % size).tolist()) == {rank} for rank, share in enumerate(shares) if not share.idle
+            )
+
+
+def test_shares_of_shuffled_batches_have_about_as_many_events() -> None:
+    corpus = worlds.corpus_of([[[0, 1, 2, 3]] * 40])
+    loader = Loader(corpus, corpus.train, 5)
+    (rows,) = loader.plan(1000, (0,))
+    assert [len(loader.share(rows, rank, 4)) for rank in range(4)] == [30] * 4
+
+
+def test_a_batch_of_one_process_is_its_own_whole() -> None:
+    batch = one_batch(worlds.corpus_of([[[1, 2, 3]]]))
+    assert batch.joined is batch
+    assert batch.place.tolist() == [0, 1]

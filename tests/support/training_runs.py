@@ -22,9 +22,9 @@ from segue.training.state import EpochPlan
 from segue.training.trainer import Trainer
 
 
-def busy(*parts: worlds.Part) -> Corpus:
+def busy(*parts: worlds.Part, n_items: int = 12) -> Corpus:
     """The busy world with only these parts."""
-    corpus = worlds.busy()
+    corpus = worlds.busy(n_items)
     kept = np.flatnonzero(np.isin(corpus.part, parts))
     return replace(corpus, sessions=corpus.sessions.take(kept), part=corpus.part[kept])
 

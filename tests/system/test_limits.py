@@ -116,3 +116,10 @@ def test_torch_computes_with_no_more_threads_than_cores(monkeypatch: pytest.Monk
     with threads(4):
         assert torch.get_num_threads() == 4
     assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize(("told", "processes"), [("", 1), ("2", 2), ("0", 1), ("two", 1)])
+def test_processes_of_one_command_share_the_memory(monkeypatch: pytest.MonkeyPatch, told: str, processes: int) -> None:
+    monkeypatch.setattr(limits, "memory_limit", lambda: 2**30)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", told)
+    assert limits.query_engine_memory() == 2**29 // processes

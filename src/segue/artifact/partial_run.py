@@ -55,6 +55,11 @@ def partial_of(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
+def is_unfinished(out: Path) -> bool:
+    """Whether a run of `out` has begun and not ended."""
+    return _is_run(partial_of(out))
+
+
 def finish_publishing(out: Path) -> None:
     """Remove what a run needs no more once its model stands at `out`, also where it was killed at this very step.
 

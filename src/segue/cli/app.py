@@ -16,6 +16,7 @@ from segue.cli.command import RequestCommand
 from segue.cli.console import err, show_messages
 from segue.cli.first_words import LOG_VARIABLE, LogForm, first_words
 from segue.cli.options import with_named_paths
+from segue.cli.shares import take_place
 from segue.errors import UserMistake
 from segue.system.exit_codes import Exit
 from segue.system.interrupts import exit_code
@@ -94,6 +95,7 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
     command, err.as_json = first_words(arguments, os.environ)
     try:
+        take_place(command)
         result = application(command)(arguments or ["--help"], prog_name="segue", standalone_mode=False)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
@@ -101,6 +103,7 @@ def run(arguments: list[str]) -> int:
             f"{error.format_message().rstrip('.')}; see {context.command_path if context else 'segue'} --help"
         )
     except UserMistake as error:
+        err.quiet = error.said
         return _mistake(str(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

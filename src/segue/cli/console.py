@@ -45,7 +45,7 @@ class _Messages(_Screen):
 
     def say(self, said: str, level: str = "info", **told: Any) -> None:
         """Show a message; programs get its level, and what else it tells them."""
-        if self.as_json:
+        if self.as_json and not self.quiet:
             message(in_one_line(said), level, **told)
         else:
             self.print(said)
@@ -81,7 +81,7 @@ class _Lines(logging.Handler):
     """Log records as plain lines that do not tear a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if err.as_json:
+        if err.as_json and not err.quiet:
             JsonLines().emit(record)
         else:
             err.print(record.getMessage())

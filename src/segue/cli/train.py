@@ -12,6 +12,8 @@ from segue.cli.cold import draw_of, evaluate_cold
 from segue.cli.console import err, print_json, print_metrics, print_rows
 from segue.cli.options import Config, Corpus, Drop, Items, Json, Log, Model, Overwrite, Set, Users, overrides_of
 from segue.cli.progress import evaluation_bar, training_bar
+from segue.cli.shares import refuse_shares
+from segue.cli.together import resumes, together
 from segue.data.corpus import Part
 from segue.data.corpus_folder import log_warnings_of
 from segue.evaluation.cold import Draw
@@ -44,10 +46,19 @@ def train(
 
     Example: `segue train corpus --out model --set model.preset=paper --set training.max_minutes=20`
     """
-    with training_bar() as progress:
-        options = Options(resume=resume, overwrite=overwrite, refit=refit, progress=progress)
-        settings = settings_for_corpus(corpus, overrides_of(config, set_))
-        facts = training_facts(pipeline.train(corpus, to, settings, options))
+    with together() as processes, training_bar() as progress:
+        resume = resumes(to, resume, processes)
+        settings = processes.agreed(lambda: settings_for_corpus(corpus, overrides_of(config, set_)))
+        options = Options(
+            resume=resume, overwrite=overwrite, refit=refit, progress=progress, processes=processes
+        )  # fmt: skip
+        pipeline.train(corpus, to, settings, options)
+    if processes.first:
+        _show_training(to, as_json)
+
+
+def _show_training(folder: Path, as_json: bool) -> None:
+    facts = training_facts(folder)
     if as_json:
         print_json(facts.as_dict())
         return
@@ -100,11 +111,19 @@ def evaluate(
     if set(overrides) - {"evaluation"}:
         err.say("note: a trained model carries its own settings; of --config and --set, only [evaluation] counts here")
     if draw is not None:
+        refuse_shares("evaluate --cold", said=err.quiet)
         evaluate_cold(model, corpus, draw, split, how, as_json=as_json)
         return
-    with evaluation_bar() as progress:
-        evaluation = measurement.evaluate_model(model, corpus, Part[split.upper()], progress=progress, **how)
-    result = measurement.write_evaluation(model, evaluation)
+    with together() as processes, evaluation_bar() as progress:
+        measured = measurement.evaluate_model(
+            model, corpus, Part[split.upper()], progress=progress, processes=processes, **how
+        )
+        processes.agreed(lambda: measurement.write_evaluation(model, measured) if processes.first else None)
+    if processes.first:
+        _show_evaluation(measured.measurement(), as_json)
+
+
+def _show_evaluation(result: Measurement, as_json: bool) -> None:
     if as_json:
         print_json(result.as_dict())
         return

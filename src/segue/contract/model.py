@@ -20,6 +20,7 @@ from segue.data.stored import Layout, check_arrays, forms_alone
 from segue.errors import ModelError
 from segue.nn.encoding import Encoding, ScoreParts
 from segue.nn.losses import dense_scores, softmax_loss
+from segue.nn.split_table import SplitTable
 from segue.settings import Settings
 from segue.settings.base import Config
 from segue.settings.search_space import Space
@@ -157,10 +158,20 @@ class SessionModel(ABC):
 class SessionEncoder(SessionModel, nn.Module):
     """A trained model: a vector per event, a vector per item, and a loss."""
 
+    item_table: ClassVar[str | None] = None
+    """Attribute that holds the embedding whose rows are the item vectors, where nothing but looking items up and the
+    loss and scores of this class read it: several processes can then share it by rows (``training.split_items``)."""
+
     @property
     def order(self) -> Order:
         """The order in which training visits sessions and fills batches."""
         return "shuffled"
+
+    @property
+    def split(self) -> SplitTable | None:
+        """The table that `item_table` names, while several processes share it."""
+        table = None if self.item_table is None else getattr(self, self.item_table, None)
+        return table if isinstance(table, SplitTable) else None
 
     @property
     def ranking_loss(self) -> bool:
@@ -264,22 +275,32 @@ class SessionEncoder(SessionModel, nn.Module):
 
     def tables(self) -> list[Tensor]:
         """Parameters with a row per item or user, of which a batch touches few; by default all embeddings."""
-        return [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
+        shared = [] if self.split is None else [self.split.rows]
+        return [*shared, *(module.weight for module in self.modules() if isinstance(module, nn.Embedding))]
 
     def loss(self, batch: Batch) -> Tensor:
         """Loss of a batch on its own, without a state from the batch before."""
         return self.loss_of(self.encode(batch), batch)
 
     def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
-        """Mean cross entropy over the events of a batch, full softmax."""
-        return softmax_loss(encoding, self.item_vectors(), batch.target)
+        """Mean cross entropy over the events of a batch, full softmax.
+
+        Where several processes play shares of a batch, this is the share of its loss: the sum over the own events,
+        divided by what ``batch.joined`` says of the whole, so that losses and gradients of the shares add up.
+        """
+        if self.split is not None:
+            return self.split.loss(encoding.vectors, batch.target, len(batch.joined))
+        return softmax_loss(encoding, self.item_vectors(), batch.target, of=len(batch.joined))
 
     def after_step(self) -> None:
         """Adjust the parameters after every optimizer step, for instance by a projection."""
 
     def scores(self, batch: Batch) -> Tensor:
         """Logits over all items, [events, items]; a pointer is folded in so that they order as its probabilities."""
-        return dense_scores(self.encode(batch), self.item_vectors())
+        encoding = self.encode(batch)
+        if self.split is not None:
+            return self.split.scores(encoding.vectors)
+        return dense_scores(encoding, self.item_vectors())
 
     def arrays(self) -> dict[str, Tensor]:
         """All parameters and buffers."""

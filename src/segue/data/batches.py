@@ -8,7 +8,7 @@ reads a row from left to right sees exactly the window it would be given when se
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +95,9 @@ class Batch:
         slot: [rows] int64; for models that carry a state: index of the state that belongs to the row.
         continues: [rows] bool; whether the state at `slot` is from the row's own past (its session one item earlier, or
             its user one session earlier).
+        whole: the batch that several processes play together, where this is the share of one of them.
+        share: [events] places of the own events among those of `whole`.
+        idle: whether this share has no row of its own and plays one that counts for nothing.
     """
 
     items: Tensor
@@ -112,10 +115,26 @@ class Batch:
     slot: Tensor
     continues: Tensor
     store: Store
+    whole: Batch | None = None
+    share: Tensor | None = None
+    idle: bool = False
 
     def __len__(self) -> int:
         """Number of events."""
         return len(self.target)
+
+    @property
+    def joined(self) -> Batch:
+        """The batch of which this is a share: what is normalised over a batch, or compared within it, goes by that.
+
+        Itself where one process trains.
+        """
+        return self if self.whole is None else self.whole
+
+    @property
+    def place(self) -> Tensor:
+        """The place of each event among those of `joined`, [events]."""
+        return torch.arange(len(self), device=self.target.device) if self.share is None else self.share
 
     def history(self, max_items: int, max_sessions: int | None = None) -> History:
         """The last `max_items` items of every row's history, of its last `max_sessions` sessions at most."""
@@ -151,7 +170,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Self:
         """This batch on another device; the store must be there already."""
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "store"}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "store"}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor | Batch)}
         return replace(self, **moved)
 
 

@@ -13,6 +13,7 @@ from segue.data.arrays import IntArray, offsets_of
 from segue.data.batches import Batch, HistoryPolicy, Store, long_tensor
 from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.schedules import Order, Schedule, session_parallel, user_sequential
+from segue.data.tensors import spans
 
 _UNDIVIDED = 100
 """Number of events up to which a row is played in one batch, whatever the size of a batch."""
@@ -42,7 +43,10 @@ class BatchRows:
 
     def take(self, chosen: IntArray) -> BatchRows:
         """The chosen rows, in the given order."""
-        return BatchRows(self.session[chosen], self.start[chosen], self.cells[chosen], self.first[chosen])
+        taken = BatchRows(self.session[chosen], self.start[chosen], self.cells[chosen], self.first[chosen])
+        if self.slot is None or self.continues is None:
+            return taken
+        return replace(taken, slot=self.slot[chosen], continues=self.continues[chosen])
 
     def split(self, events: int) -> BatchRows:
         """Rows of at most `events` events: a longer row becomes several with its start, which share its events out."""
@@ -128,6 +132,24 @@ class Loader:
         """The batches of :meth:`plan`, one by one."""
         return (self.collate(rows) for rows in self.plan(batch_events, seed))
 
+    def share(self, rows: BatchRows, rank: int, size: int) -> Batch:
+        """The share that process `rank` of `size` plays of a batch, which knows the whole.
+
+        Shares are neighbouring rows with about as many events each. Where a state is carried, slots stay with one
+        process. A share without rows plays the first row, idly.
+        """
+        if rows.slot is None:
+            owner = (np.cumsum(rows.events) - rows.events) * size // max(int(rows.events.sum()), 1)
+        else:
+            owner = owner_of_slot(rows.slot, size)
+        own = np.flatnonzero(owner == rank)
+        idle = not len(own)
+        own = np.zeros(1, dtype=np.int64) if idle else own
+        whole, mine = self.collate(rows), rows.take(own)
+        first = torch.from_numpy(offsets_of(rows.events)[own])
+        place, _ = spans(first, torch.from_numpy(mine.events))
+        return replace(self.collate(mine), whole=whole, share=place.to(self.device), idle=idle)
+
     def collate(self, rows: BatchRows) -> Batch:
         """Collate rows into one batch."""
         width = int(rows.cells.max())
@@ -157,6 +179,11 @@ class Loader:
             store=self._store,
         )
         return batch if self.device.type == "cpu" else batch.to(self.device)
+
+
+def owner_of_slot(slot: IntArray, size: int) -> IntArray:
+    """The process, of `size` of them, in which each slot is played."""
+    return slot % size
 
 
 def _carried(schedule: Schedule, rows: IntArray) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Discoveries:
     def __init__(self, share: float, candidates: Candidates, events: int) -> None:
         self.share = share
         self.reserved = {k: reserved_places(share, k) for k in CUTOFFS}
-        self.places = np.empty((len(CUTOFFS), events), dtype=np.int64)
+        self.places = np.zeros((len(CUTOFFS), events), dtype=np.int64)
         self._candidates = candidates
 
     def add(self, scores: Tensor, batch: Batch, rank: Tensor, rows: slice) -> None:

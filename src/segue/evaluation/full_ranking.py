@@ -23,6 +23,7 @@ from segue.data.arrays import IntArray
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.loader import Loader
+from segue.distributed.processes import ALONE, Processes
 from segue.errors import CorpusError
 from segue.evaluation.candidates import Candidates, Masking, masks_session
 from segue.evaluation.discovery import Discoveries
@@ -181,6 +182,7 @@ def evaluate(
     coverage: bool = False,
     discover: float | None = None,
     users: IntArray | None = None,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Rank the target of every event of `part` among all items, each event once.
 
@@ -194,6 +196,7 @@ def evaluate(
         coverage: also measure which items stand in the lists, which takes one more sort.
         discover: also measure lists that reserve this share of their places for items new to the user.
         users: numbers of the users whose sessions alone are measured; unset: everybody.
+        processes: those that share the work; all of them must ask for the same, and all get the whole result.
 
     Raises ModelError when scores are not finite, or not [events, items].
     """
@@ -206,7 +209,7 @@ def evaluate(
     loader = Loader(corpus, sessions, model.config.window.length, policy=history, device=device)
     candidates = Candidates(sessions, events, masked)
     ranking = Ranking(model, label, events, candidates, corpus.n_items, coverage=coverage, discover=discover)
-    ranking.run(loader, progress)
+    ranking.run(loader, progress, processes)
     (rank, standard_rank), slices = ranking.ranks, slice_columns(corpus, events)
     measured = (rank, standard_rank, slices, ranking.seconds, ranking.shares(), ranking.discoveries)
     evaluation = Evaluation(label, part, history, masked, corpus, events, skipped, *measured)

@@ -13,6 +13,7 @@ from torch import Tensor
 from segue.contract.model import SessionEncoder, SessionModel
 from segue.data.batches import Batch
 from segue.data.loader import Loader
+from segue.distributed.processes import ALONE, Processes
 from segue.errors import ModelError
 from segue.evaluation.candidates import Candidates
 from segue.evaluation.coverage import Coverage
@@ -47,24 +48,45 @@ class Ranking:
         self._n_items = n_items
         self._coverage = Coverage(n_items) if coverage else None
         self.discoveries = Discoveries(discover, candidates, len(events)) if discover is not None else None
-        self.ranks = np.empty((2, len(events)), dtype=np.int64)
+        self.ranks = np.zeros((2, len(events)), dtype=np.int64)
         self.seconds = 0.0
 
-    def run(self, loader: Loader, progress: Callable[[int, int], None] | None = None) -> None:
+    def run(
+        self,
+        loader: Loader,
+        progress: Callable[[int, int], None] | None = None,
+        processes: Processes = ALONE,
+    ) -> None:
         """Rank all events of `loader`, which plays them in order; `progress` is called as by ``evaluate``.
+
+        Where there are several processes each ranks every so many chunks, and all have all ranks in the end.
 
         Raises ModelError when scores are not finite, or not [events, items].
         """
         keep_large_buffers()
+        processes.agreed(lambda: self._run(loader, progress, processes))
+        if not processes.alone:
+            self._join(processes)
+
+    def _run(self, loader: Loader, progress: Callable[[int, int], None] | None, processes: Processes) -> None:
         started, done = time.monotonic(), 0
         with _ready(self._model):
             self.seconds += time.monotonic() - started
-            for batch in loader.batches(events_per_chunk(self._n_items)):
-                rows = slice(done, done + len(batch))
-                self._rank(batch, rows)
+            for number, chunk in enumerate(loader.plan(events_per_chunk(self._n_items))):
+                rows = slice(done, done + int(chunk.events.sum()))
+                if number % processes.size == processes.rank:
+                    self._rank(loader.collate(chunk), rows)
                 done = rows.stop
                 if progress:
                     progress(done, len(self._events))
+
+    def _join(self, processes: Processes) -> None:
+        """Take over what the others have ranked: where they have, everything here is still zero."""
+        places = [self.discoveries.places] if self.discoveries else []
+        shown = [self._coverage.shown] if self._coverage else []
+        for found in (torch.from_numpy(self.ranks), *map(torch.from_numpy, places), *shown):
+            processes.sum(found)
+        (self.seconds,) = processes.most(self.seconds)
 
     def shares(self) -> dict[str, float] | None:
         """Coverage of the catalogue, where it was measured."""

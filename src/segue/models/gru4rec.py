@@ -165,7 +165,7 @@ class GRU4Rec(SessionEncoder):
         Returns the last layer's states [rows, length, dim], and the states to carry on [slots, layers, dim].
         """
         if carried is None:
-            carried = x.new_zeros(len(batch.slot), self.config.layers, self.config.dim)
+            carried = x.new_zeros(len(batch.joined.slot), self.config.layers, self.config.dim)
         state = carried.index_select(0, batch.slot) * batch.continues[:, None, None]
         hidden = []
         for cell in range(x.shape[1]):
@@ -191,21 +191,21 @@ class GRU4Rec(SessionEncoder):
         Without slots it is the mean over events.
         """
         config = self.config
-        nominal = len(encoding.state) if encoding.state is not None else len(batch)
+        nominal = len(encoding.state) if encoding.state is not None else len(batch.joined)
         if config.loss == "full_softmax":
-            return super().loss_of(encoding, batch) * (len(batch) / nominal)
-        scores, positive, left_out = self._candidate_scores(encoding.vectors, batch.target)
+            return super().loss_of(encoding, batch) * (len(batch.joined) / nominal)
+        scores, positive, left_out = self._candidate_scores(encoding.vectors, batch)
         if config.loss == "cross_entropy":
             return cross_entropy(scores, positive, left_out) / nominal
         return bpr_max(scores, positive, left_out, elu=config.elu, penalty=config.bpreg) / nominal
 
-    def _candidate_scores(self, vectors: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _candidate_scores(self, vectors: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
         """Scores [events, candidates], the column of each target [events], and which cells are left out."""
         if not self.training:
-            return vectors @ self.item_vectors().t(), target, None
+            return vectors @ self.item_vectors().t(), batch.target, None
+        target, positive = batch.joined.target, batch.place
         drawn = self.sampler.draw(self.config.n_sample)
         candidates = torch.cat([target, drawn])
-        positive = torch.arange(len(target), device=target.device)
         scores = candidate_scores(vectors[:, :-1], self.embedding.weight, self.bias, candidates)
         if self.config.loss == "cross_entropy" and self.config.logq:
             scores = scores - (self.config.logq * self.sampler.log_weights(target, drawn)).to(scores.dtype)

@@ -21,6 +21,7 @@ from segue.data.batches import Batch, Window
 from segue.graph.session import SessionGraph, last_nodes, prefix_graph
 from segue.nn.dropout import dropout
 from segue.nn.encoding import Encoding
+from segue.nn.joint import BatchNorm
 from segue.nn.segments import segment_softmax, segment_sum
 from segue.settings.search_space import Between, Choice, Space, fixed_schedule
 
@@ -61,20 +62,6 @@ def arrivals(graph: SessionGraph) -> Arrivals:
     rank = torch.arange(len(target), device=target.device) - (torch.cumsum(count, 0) - count)[target]
     packed = torch.argsort(rank * n_nodes + torch.argsort(by_count)[target])
     return Arrivals(graph.source[by_target[packed]], torch.bincount(rank).cpu(), by_count[: int((count > 0).sum())])
-
-
-class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation over the rows, which are real nodes or sessions and never padding.
-
-    A batch of one row has no variance: it is normalised by the running statistics, and leaves them alone.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise [rows, features]; the shape stays."""
-        if len(x) > 1 or not self.training:
-            return super().forward(x)
-        mean, variance = self.running_mean, self.running_var
-        return nn.functional.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
 
 
 class EOPA(nn.Module):

@@ -55,6 +55,7 @@ class NARM(SessionEncoder):
     Config = NARMConfig
     config: NARMConfig
     title: ClassVar[str] = "NARM"
+    item_table: ClassVar[str | None] = "embedding"
     presets: ClassVar[Mapping[str, Overrides]] = {
         # The authors' patience of 100 epochs never ends their 30.
         "official": {

@@ -68,6 +68,7 @@ class SASRec(SessionEncoder):
     Config = SASRecConfig
     config: SASRecConfig
     title: ClassVar[str] = "SASRec"
+    item_table: ClassVar[str | None] = "embedding"
     depth: ClassVar[str | None] = "layers"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "session": {"training": {"learning_rate": 1e-3, "weight_decay": 0.0}},

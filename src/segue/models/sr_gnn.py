@@ -90,6 +90,7 @@ class SRGNN(SessionEncoder):
     Config = SRGNNConfig
     config: SRGNNConfig
     title: ClassVar[str] = "SR-GNN"
+    item_table: ClassVar[str | None] = "embedding"
     depth: ClassVar[str | None] = "steps"
     presets: ClassVar[Mapping[str, Overrides]] = {
         "official": {

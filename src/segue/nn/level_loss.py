@@ -13,12 +13,13 @@ from torch import Tensor
 from segue.nn.encoding import Added, Encoding
 
 
-def level_softmax_loss(encoding: Encoding, item_vectors: Tensor, target: Tensor) -> Tensor:
+def level_softmax_loss(encoding: Encoding, item_vectors: Tensor, target: Tensor, *, of: int | None = None) -> Tensor:
     """Mean over events of −log p(target) as of :func:`segue.nn.losses.softmax_loss`, gradients of the encoding alone.
 
     Args:
         encoding: vectors [events, 1] and sparse parts.
         item_vectors: [items, 1]. target: [events].
+        of: as for :func:`segue.nn.losses.softmax_loss`.
     """
     log_target = _log_softmax(encoding, item_vectors[:, 0].double(), target)
     mixture = encoding.mixture
@@ -27,7 +28,7 @@ def level_softmax_loss(encoding: Encoding, item_vectors: Tensor, target: Tensor)
         p = (mixture.log_dense.double() + log_target).exp()
         p = p.index_add(0, mixture.event.index_select(0, hit), mixture.probability.double().index_select(0, hit))
         log_target = p.clamp(min=torch.finfo(p.dtype).tiny).log()
-    return -log_target.sum().to(encoding.vectors.dtype) / max(len(target), 1)
+    return -log_target.sum().to(encoding.vectors.dtype) / max(len(target) if of is None else of, 1)
 
 
 def _log_softmax(encoding: Encoding, level: Tensor, target: Tensor) -> Tensor:

@@ -31,7 +31,14 @@ def events_per_chunk(n_items: int, itemsize: int = 4) -> int:
     return max(_SMALLEST_CHUNK, min(_LARGEST_CHUNK, CHUNK_BYTES // max(n_items * itemsize, 1)))
 
 
-def softmax_loss(encoding: Encoding, item_vectors: Tensor, target: Tensor, form: Form = "cross_entropy") -> Tensor:
+def softmax_loss(
+    encoding: Encoding,
+    item_vectors: Tensor,
+    target: Tensor,
+    form: Form = "cross_entropy",
+    *,
+    of: int | None = None,
+) -> Tensor:
     """Mean over events of −log p(target), eq. (19) with all items as candidates; with a pointer, p is the mixture.
 
     Args:
@@ -39,12 +46,13 @@ def softmax_loss(encoding: Encoding, item_vectors: Tensor, target: Tensor, form:
         item_vectors: [items, dim].
         target: [events].
         form: "eq20" is the paper's equation read literally, −log y_t − Σ_{i≠t} log(1 − y_i); it takes no pointer.
+        of: number of events that the sum is divided by, where these are a share of a larger batch; unset: these.
     """
     mixture = encoding.mixture
     if form == "eq20" and mixture is not None:
         raise ValueError("the literal eq. (20) is defined for a softmax alone, not for a pointer mixture")
     if item_vectors.shape[1] == 1 and not item_vectors.requires_grad and form == "cross_entropy":
-        return level_softmax_loss(encoding, item_vectors, target)
+        return level_softmax_loss(encoding, item_vectors, target, of=of)
     log_dense = pointed = None
     if mixture is not None:
         log_dense = mixture.log_dense
@@ -56,7 +64,7 @@ def softmax_loss(encoding: Encoding, item_vectors: Tensor, target: Tensor, form:
     loss: Tensor = _ChunkedSoftmax.apply(  # type: ignore[no-untyped-call]
         target, places, form, encoding.vectors, item_vectors, log_dense, pointed, *values
     )
-    return loss / max(len(target), 1)
+    return loss / max(len(target) if of is None else of, 1)
 
 
 def dense_scores(encoding: Encoding, item_vectors: Tensor) -> Tensor:

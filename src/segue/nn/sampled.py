@@ -9,14 +9,16 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
+
+from segue.nn.joint import JointModule
 
 Drawn = Annotated[int, Field(ge=0, le=100_000)]
 """Items sampled per batch. The upper bound takes 200 MB of scores for 512 events; a full softmax costs no more then."""
 
 
-class PopularitySampler(nn.Module):
+class PopularitySampler(JointModule):
     """Sampler of items with probability proportional to support^alpha, with replacement, from torch's random state.
 
     That state is part of every checkpoint, so a resumed run samples what the uninterrupted one would have.
@@ -40,8 +42,10 @@ class PopularitySampler(nn.Module):
         self.support, self.cumulative = support.double(), torch.cumsum(weight, 0)
 
     def draw(self, count: int) -> Tensor:
-        """Sample `count` items, [count]."""
-        point = torch.rand(count, dtype=self.cumulative.dtype, device=self.cumulative.device) * self.cumulative[-1]
+        """Sample `count` items, [count]; the same ones in all processes that train together."""
+        draws = self.joint.draws if self.joint is not None else None
+        point = torch.rand(count, dtype=self.cumulative.dtype, device=self.cumulative.device, generator=draws)
+        point = point * self.cumulative[-1]
         # Rounding may reach the very end, behind the last item that has any support.
         return torch.searchsorted(self.cumulative, point, right=True).clamp(max=int(self.support.nonzero().max()))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol
 
 import torch
@@ -22,6 +23,7 @@ from segue.data.corpus_folder import log_warnings_of, read_manifest
 from segue.data.engine import spilling
 from segue.data.preparation.prepare import prepare
 from segue.data.sources import Source
+from segue.distributed.processes import ALONE, Processes
 from segue.errors import ArtifactError, CorpusError
 from segue.evaluation.full_ranking import evaluate
 from segue.evaluation.measurement import Measurement
@@ -70,21 +72,45 @@ class Options:
     """Called with the record of every epoch of the selection; an exception that it raises ends the run."""
     start: Start | None = None
     """Where weights begin, and which sessions are learned; None: at new ones, and all."""
+    processes: Processes = ALONE
+    """Those that :func:`train` shares the work with; all of them call it with the same arguments."""
 
 
 def train(corpus_folder: Path, out: Path, settings: Settings, options: Options = Options()) -> Path:
     """Train on a prepared corpus; test sessions are not even opened. Returns `out`, a finished model.
 
+    Of several processes the first one alone writes; the others need the corpus and a place for passing files.
+
     Args:
         settings: complete ones, see :func:`segue.pipeline.settings.settings_for_corpus`.
     """
-    pick_device(settings.training.device)
+    processes = options.processes
+    processes.agreed(lambda: pick_device(settings.training.device))
     if options.left_open is not None:
         raise ValueError("only a fit from a log chooses settings; a training is as its settings say")
     origin = {"corpus": str(corpus_folder.resolve())}
-    with _run(out, settings, options, origin, corpus_folder) as partial:
-        _train_into(partial, load(corpus_folder, (Part.TRAIN, Part.VALIDATION)), settings, options, origin)
+    with ExitStack() as stack:
+
+        def begin() -> Path:
+            if processes.first:
+                return stack.enter_context(_run(out, settings, options, origin, corpus_folder))
+            return Path(stack.enter_context(TemporaryDirectory(prefix="segue-rank-")))
+
+        partial = processes.agreed(begin)
+        corpus = processes.agreed(lambda: load(corpus_folder, (Part.TRAIN, Part.VALIDATION)))
+        processes.check_same(_common(corpus, settings, options))
+        _train_into(partial, corpus, settings, options, origin)
+        processes.agreed(stack.close)
     return out
+
+
+def _common(corpus: Corpus, settings: Settings, options: Options) -> dict[str, Any]:
+    """What must be the same in all processes of a training."""
+    versions = {"the version of Segue": __version__, "the version of PyTorch": str(torch.__version__)}
+    asked = {"--resume": options.resume, "--refit": options.refit}
+    sections = settings.model_dump(mode="json").items()
+    named = {f"{section}.{key}": value for section, keys in sections for key, value in keys.items()}
+    return {**versions, "the fingerprint of the corpus": corpus.fingerprint, **asked, **named}
 
 
 @dataclass(frozen=True)
@@ -199,7 +225,9 @@ def _train_into(
         parts.append(Part.VALIDATION)
         corpus = corpus.with_train(parts)
         model, _ = _stage("refit", corpus, settings, partial, options, plan)
-    write_model(partial, model, corpus, settings, {**facts, **chosen, "trained_on": _names(parts)})
+    made = {**facts, **chosen, "trained_on": _names(parts)}
+    first = options.processes.first
+    options.processes.agreed(lambda: write_model(partial, model, corpus, settings, made) if first else None)
     return settings, plan, chosen
 
 
@@ -224,9 +252,12 @@ def _stage(
     torch.manual_seed(settings.training.seed)
     model = models.build(settings)
     check_needs(model, corpus)
+    processes = options.processes
+    works = processes.first or isinstance(model, SessionEncoder)
+    if not (processes.alone or isinstance(model, SessionEncoder)):
+        logger.info("%s only counts: rank 0 does that alone", label)
     with threads(settings.training.threads), enough_memory(f"training {models.label(settings)}"):
-        with spilling(partial / "scratch"):
-            model.fit(corpus)
+        processes.agreed(lambda: _fit(model, corpus, partial) if works else None)
         if options.start is not None:
             options.start.begin(model, corpus)
         if not isinstance(model, SessionEncoder):
@@ -235,9 +266,15 @@ def _stage(
             model, corpus, settings.training, settings.evaluation, partial,
             plan=plan, name=name, progress=options.progress, on_epoch=options.on_epoch if plan is None else None,
             sessions=options.start.learned(corpus) if options.start is not None else None,
+            processes=processes,
         )  # fmt: skip
         played = trainer.run(resume=options.resume)
     return model.cpu(), played
+
+
+def _fit(model: SessionModel, corpus: Corpus, partial: Path) -> None:
+    with spilling(partial / "scratch"):
+        model.fit(corpus)
 
 
 def _run(

@@ -16,16 +16,18 @@ import pyarrow.compute as pc
 
 from segue import models
 from segue.artifact.model_folder import Artifact, load_model
-from segue.artifact.names import CORPUS
+from segue.artifact.names import CORPUS, MANIFEST
 from segue.artifact.seal import check_seal
 from segue.data.arrays import IntArray
 from segue.data.checks import check_columns, check_range, read_table
 from segue.data.corpus import Corpus, Part, Sessions, load
+from segue.distributed.processes import ALONE, Processes
 from segue.errors import ArtifactError, ModelError
 from segue.evaluation.full_ranking import Evaluation, evaluate
 from segue.evaluation.measurement import Measurement
 from segue.evaluation.slices import SLICES, slice_column
 from segue.system.atomic import aside, write_text, writing
+from segue.system.checksums import sha256_of
 from segue.system.folders import own_folder
 from segue.system.json_files import read_object
 
@@ -35,18 +37,28 @@ EVALUATION = "evaluation"
 """The folder of the measurements inside a model folder; the seal does not cover it."""
 
 
-def evaluate_model(folder: Path, corpus_folder: Path | None = None, part: Part = Part.TEST, **how: Any) -> Evaluation:
+def evaluate_model(
+    folder: Path,
+    corpus_folder: Path | None = None,
+    part: Part = Part.TEST,
+    *,
+    processes: Processes = ALONE,
+    **how: Any,
+) -> Evaluation:
     """Measure a trained model on one part of its corpus.
 
     Args:
         folder: the model. corpus_folder: by default the one it was trained on.
+        processes: those that share the work; each needs model and corpus, and all get the whole result.
         how: `history`, `mask_session`, `progress`, `discover`, as for :func:`segue.evaluation.full_ranking`.
 
     Raises ArtifactError when the model was trained on that part or on sessions of it, or does not know the corpus'
     vocabulary.
     """
-    artifact = load_model(folder)
-    return measure(artifact, sealed_corpus(folder, artifact.facts, corpus_folder), part, **how)
+    artifact = processes.agreed(lambda: load_model(folder))
+    found = processes.agreed(lambda: sealed_corpus(folder, artifact.facts, corpus_folder))
+    processes.check_same({"the manifest of the model (sha256)": sha256_of(folder / MANIFEST), "--split": part.name})
+    return measure(artifact, found, part, processes=processes, **how)
 
 
 def corpus_of(folder: Path, facts: Mapping[str, Any], named: Path | None) -> Path:
@@ -71,11 +83,31 @@ def sealed_corpus(folder: Path, facts: Mapping[str, Any], named: Path | None) ->
     return found
 
 
-def measure(artifact: Artifact, corpus_folder: Path | None = None, part: Part = Part.TEST, **how: Any) -> Evaluation:
+def measure(
+    artifact: Artifact,
+    corpus_folder: Path | None = None,
+    part: Part = Part.TEST,
+    *,
+    processes: Processes = ALONE,
+    **how: Any,
+) -> Evaluation:
     """Measure a model that is in memory, such as the model of an unfinished run; its seal is not checked.
 
     Arguments and errors are those of :func:`evaluate_model`.
     """
+    corpus = processes.agreed(lambda: _measurable(artifact, corpus_folder, part))
+    processes.check_same({"the fingerprint of the corpus": corpus.fingerprint})
+    settings = artifact.settings.evaluation
+    options = {"history": settings.history, "mask_session": settings.mask_session, **how}
+    label = models.label(artifact.settings)
+    try:
+        return evaluate(artifact.model, corpus, part, label=label, processes=processes, **options)
+    except ModelError as error:
+        raise ArtifactError(f"the model {artifact.folder} cannot be measured ({error}); train it again") from None
+
+
+def _measurable(artifact: Artifact, corpus_folder: Path | None, part: Part) -> Corpus:
+    """The corpus of a model, where this part of it can be measured."""
     facts, folder = artifact.facts, artifact.folder
     trained_on = [Part[name.upper()] for name in facts["trained_on"]]
     if part in trained_on:
@@ -87,12 +119,7 @@ def measure(artifact: Artifact, corpus_folder: Path | None = None, part: Part = 
     _check_vocabulary(artifact, corpus)
     if corpus.fingerprint != facts["corpus_fingerprint"]:
         _check_sessions(artifact, corpus, part)
-    settings = artifact.settings.evaluation
-    options = {"history": settings.history, "mask_session": settings.mask_session, **how}
-    try:
-        return evaluate(artifact.model, corpus, part, label=models.label(artifact.settings), **options)
-    except ModelError as error:
-        raise ArtifactError(f"the model {folder} cannot be measured ({error}); train it again") from None
+    return corpus
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> Measurement:

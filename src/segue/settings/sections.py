@@ -296,6 +296,9 @@ class TrainingSettings(Config):
     process has cores."""
     device: Annotated[str, AfterValidator(_device), Words('"auto", "cpu", "cuda" or "cuda:N"')] = "auto"
     """Device that computes: "cpu", "cuda", or one GPU such as "cuda:1". "auto" takes the GPU where there is one."""
+    split_items: bool = False
+    """Whether the processes that train together (torchrun) share the item vectors by rows, each with its part of them
+    and of what the optimizer keeps for them. For sasrec, narm and sr_gnn."""
     shuffle: Literal["sessions", "events"] = "sessions"
     """What is put into random order in every epoch: "sessions" keeps the events of a session in one batch, "events"
     spreads the single events over all batches, as the papers do."""

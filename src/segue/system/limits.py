@@ -48,8 +48,17 @@ def memory_limit() -> int:
 
 
 def query_engine_memory() -> int:
-    """Bytes of memory that the query engine takes unless it is told otherwise: the other half is for what it gives."""
-    return memory_limit() // 2
+    """Bytes of memory that the query engine takes unless it is told otherwise: the other half is for what it gives.
+
+    Processes that work together on one machine share its memory.
+    """
+    return memory_limit() // (2 * processes_here())
+
+
+def processes_here() -> int:
+    """Number of processes that ``torchrun`` has started on this machine for one command."""
+    told = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(int(told), 1) if told.isdecimal() else 1
 
 
 def group_memory_limit() -> int | None:

@@ -21,6 +21,7 @@ from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.loader import Loader
 from segue.data.stored import Layout, check_arrays
+from segue.distributed.processes import ALONE, Processes
 from segue.errors import ConfigError, ModelError, first_line
 from segue.settings import EvaluationSettings, TrainingSettings
 from segue.system.interrupts import noted
@@ -31,6 +32,7 @@ from segue.training.epochs import Ended, EpochRecord, write_epochs
 from segue.training.optimizers import optimizer_of, slot_layouts
 from segue.training.pace import Pace
 from segue.training.state import EpochPlan, Progress, TrainingState
+from segue.training.together import Together
 from segue.training.validation import SELECTED_BY, TIES_BY, Validation
 
 logger = logging.getLogger("segue")
@@ -48,6 +50,7 @@ class Trainer:
         progress: called after every step.
         on_epoch: called with the record of every epoch once it is saved; an error that it raises ends the run.
         sessions: those of train that are learned; unset: all.
+        processes: those that train together, each with its own `folder`; the first one's is the run's.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Trainer:
         progress: Callable[[Progress], None] | None = None,
         on_epoch: Callable[[EpochRecord], None] | None = None,
         sessions: Sessions | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         if (corpus.part == Part.TEST).any():
             raise ValueError("a corpus with test sessions was given to training")
@@ -77,12 +81,14 @@ class Trainer:
         self._on_epoch = on_epoch or (lambda _: None)
         self.device = pick_device(training.device)
         model.to(self.device)
+        self.together = Together(model, processes, self.device, training)
         self.loader = Loader(
             corpus, corpus.train if sessions is None else sessions, model.config.window.length,
             shuffle=training.shuffle, order=model.order, device=self.device,
         )  # fmt: skip
         self.pace = Pace(training, self.loader)
-        self.validation = Validation(corpus, evaluation, self.device, training.validation_events if plan is None else 0)
+        judging = training.validation_events if plan is None else 0
+        self.validation = Validation(corpus, evaluation, self.device, judging, self.together.measuring)
         self.optimizer = optimizer_of(model.parameter_groups(), training)
         self.state = TrainingState(training.learning_rate)
         self.best_weights: dict[str, Tensor] = {}
@@ -91,10 +97,12 @@ class Trainer:
 
     def run(self, *, resume: bool = False) -> list[EpochPlan]:
         """Train to the end; the model then holds the weights of the best epoch. Returns what a refit should play."""
-        if resume and self.checkpoint.exists():
-            self._load()
+        processes = self.together.processes
+        if resume and processes.copied(self.checkpoint):
+            processes.agreed(self._load)
         else:
             torch.manual_seed(self.training.seed)
+        self.together.check_weights("at the start", counts=True)
         keep_large_buffers()
         with (
             deterministic(self.device),
@@ -104,12 +112,13 @@ class Trainer:
             while not self.state.finished:
                 self._epoch(interrupted)
                 self._close_epoch(log)
-                if interrupted.is_set():
+                if any(processes.most(interrupted.is_set())):
                     raise KeyboardInterrupt
             if self.plan is None and self.best_weights:
                 self.model.load_state_dict(self.best_weights)
                 self._measure_best()
-            if interrupted.is_set():
+            self.together.end()
+            if any(processes.most(interrupted.is_set())):
                 raise KeyboardInterrupt
         return [
             EpochPlan(record.learning_rate, record.events / max(self.pace.pass_events, 1))
@@ -143,29 +152,33 @@ class Trainer:
             group["lr"] = self._learning_rate * group.get("pace", 1.0)
         while state.step < steps and not self._out_of_time():
             started = time.monotonic()
-            batch = self.loader.collate(batches[state.step])
+            batch = self.together.batch(self.loader, batches[state.step], state.epoch, state.step)
             loss = self._step(batch)
             state.step += 1
-            state.events += len(batch)
-            state.loss_sum += loss * len(batch)
-            state.seconds += time.monotonic() - started
-            state.elapsed += time.monotonic() - started
+            state.events += len(batch.joined)
+            state.loss_sum += loss * len(batch.joined)
+            # The clock of the slowest is that of all: they go on, save and stop together.
+            (seconds,) = self.together.processes.most(time.monotonic() - started)
+            state.seconds += seconds
+            state.elapsed += seconds
             self._progress(Progress(state.epoch, self.max_epochs, state.step, steps, state.events, state.seconds, loss))
-            if interrupted.is_set():
+            due = time.monotonic() - self._saved_at >= self.training.checkpoint_minutes * 60
+            stop, save = self.together.processes.most(interrupted.is_set(), due)
+            if stop:
                 self._save()
                 raise KeyboardInterrupt
-            if time.monotonic() - self._saved_at >= self.training.checkpoint_minutes * 60:
+            if save:
                 self._save()
 
     def _step(self, batch: Batch) -> float:
         self.optimizer.zero_grad(set_to_none=True)
         encoding = self.model.encode(batch, self.carried)
         loss = self.model.loss_of(encoding, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        total = self.together.backward(loss, batch)
         self.carried = encoding.state.detach() if encoding.state is not None else None
         self.optimizer.step()
         self.model.after_step()
-        value = float(loss.detach())
+        value = float(total)
         if not math.isfinite(value):
             found = f"{self._learning_rate:g}"
             raise ConfigError(f"training diverged: the loss is {value}; lower training.learning_rate, found {found}")
@@ -191,7 +204,7 @@ class Trainer:
             best=better,
             validation_events=measured_on if self.validation.judges is not None else 0,
         )
-        state.elapsed += time.monotonic() - started
+        state.elapsed += self.together.processes.most(time.monotonic() - started)[0]
         if self.pace.falls(state.epoch, state.best_epoch, stuck=bool(validation) and not better):
             state.learning_rate *= self.training.decay
         ended = self._ended()
@@ -199,6 +212,7 @@ class Trainer:
         state.records.append(record)
         state.finished = bool(ended)
         state.epoch, state.step, state.loss_sum, state.events, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
+        self.together.check_weights(f"after epoch {record.epoch}")
         logger.info("%s", _summary(record), extra=telling("epoch", **record.as_dict()))
         log(record.as_dict())
         self._save()
@@ -251,19 +265,29 @@ class Trainer:
         for number, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in slots.items()}
         if self.carried is not None:
-            tensors["carried"] = self.carried
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        save_checkpoint(self.checkpoint, tensors, asdict(self.state))
-        write_epochs(self.folder, self.state.records, self.name)
+            tensors["carried"] = self.together.carried(self.carried)
+        tensors = self.together.whole(tensors, self._split_slots) | self.together.random_states()
+        self.together.processes.agreed(lambda: self._write(tensors))
         self._saved_at = time.monotonic()
+
+    @property
+    def _split_slots(self) -> int:
+        """The number of the split table among the optimizer's parameters; -1 without one."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        own = None if self.model.split is None else self.model.split.rows
+        return next((number for number, parameter in enumerate(parameters) if parameter is own), -1)
+
+    def _write(self, tensors: Mapping[str, Tensor]) -> None:
+        if self.together.processes.first:
+            save_checkpoint(self.checkpoint, tensors, asdict(self.state))
+            write_epochs(self.folder, self.state.records, self.name)
 
     def _load(self) -> None:
         """Go on from the checkpoint. Raises ArtifactError when it is damaged, or of another model or training."""
         tensors, state = load_checkpoint(self.checkpoint)
         try:
             taken = typed(TrainingState, state)
+            tensors = self.together.own(tensors, self._split_slots)
             self._check(tensors, taken)
             self._take_up(tensors, taken)
         except (KeyError, ValueError, RuntimeError) as error:
@@ -316,9 +340,7 @@ class Trainer:
             number, slot = name.split(".", 1)
             saved["state"].setdefault(int(number), {})[slot] = tensor
         self.optimizer.load_state_dict(saved)
-        torch.set_rng_state(tensors["random.cpu"])
-        if "random.cuda" in tensors and self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        self.together.take_random_states(tensors)
         write_epochs(
             self.folder, self.state.records, self.name
         )  # a killed process may have written the checkpoint only

@@ -8,6 +8,7 @@ import torch
 from segue.contract.model import SessionEncoder
 from segue.data.arrays import IntArray
 from segue.data.corpus import Corpus, Part
+from segue.distributed.processes import ALONE, Processes
 from segue.evaluation.full_ranking import evaluate, evaluation_sessions
 from segue.settings import EvaluationSettings
 
@@ -20,15 +21,21 @@ class Validation:
 
     Args:
         most_events: approximate most events of the sample that epochs are compared on; 0: all are measured.
+        processes: those that share the measuring.
 
     Attributes:
         judges: the users of that sample; None where it is everybody.
     """
 
     def __init__(
-        self, corpus: Corpus, evaluation: EvaluationSettings, device: torch.device, most_events: int = 0
+        self,
+        corpus: Corpus,
+        evaluation: EvaluationSettings,
+        device: torch.device,
+        most_events: int = 0,
+        processes: Processes = ALONE,
     ) -> None:
-        self._corpus, self._how, self._device = corpus, evaluation, device
+        self._corpus, self._how, self._device, self._processes = corpus, evaluation, device, processes
         self.judges = judges(corpus, most_events)
 
     def measure(self, model: SessionEncoder, *, whole: bool) -> tuple[dict[str, float], int]:
@@ -42,6 +49,7 @@ class Validation:
             mask_session=self._how.mask_session,
             device=self._device,
             users=None if whole else self.judges,
+            processes=self._processes,
         )
         events = len(measured.rank)
         return (dict(measured.measurement().metrics) if events else {}), events

@@ -206,9 +206,9 @@ class APGNN(SessionEncoder):
         """Mean cross entropy over the events; in training without ``first_sessions`` over those with a history."""
         if not self.training or self.config.first_sessions:
             return super().loss_of(encoding, batch)
-        earlier = (batch.past_sessions > 0)[batch.row].nonzero().squeeze(1)
+        earlier, of = _with_history(batch), len(_with_history(batch.joined))
         kept = Encoding(encoding.vectors.index_select(0, earlier))
-        return softmax_loss(kept, self.item_vectors(), batch.target.index_select(0, earlier))
+        return softmax_loss(kept, self.item_vectors(), batch.target.index_select(0, earlier), of=of)
 
     def _graph(self, batch: Batch) -> BehaviourGraph:
         config = self.config
@@ -247,6 +247,11 @@ class APGNN(SessionEncoder):
             nn.init.xavier_uniform_(part.weight)
         for pooling in (self.current, self.earlier):
             nn.init.zeros_(pooling.of_each.bias)
+
+
+def _with_history(batch: Batch) -> Tensor:
+    """The events of a batch before which their user has a session, [events with a history]."""
+    return (batch.past_sessions > 0)[batch.row].nonzero().squeeze(1)
 
 
 def _maxima(x: Tensor, session: Tensor, n_sessions: int) -> Tensor:

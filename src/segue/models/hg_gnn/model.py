@@ -165,7 +165,7 @@ class HGGNN(SessionEncoder):
         if self.config.user_classes:
             users = self.hgnn.embedding[USER][: self.n_users]  # popular with nobody: no bias
             classes = torch.cat([classes, functional.pad(users, (0, classes.shape[1] - users.shape[1]))])
-        return softmax_loss(encoding, classes, batch.target, self.config.loss)
+        return softmax_loss(encoding, classes, batch.target, self.config.loss, of=len(batch.joined))
 
     def terms(self, batch: Batch) -> Terms:
         """Everything a score is made of, kept apart for explanations."""

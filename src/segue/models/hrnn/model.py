@@ -130,7 +130,7 @@ class HRNN(SessionEncoder):
         if not self.training:
             return Encoding(vectors)
         end = torch.cat([_after(hidden, fed), user], 1)
-        before = torch.zeros_like(end) if state is None else state
+        before = end.new_zeros(len(batch.joined.slot), end.shape[1]) if state is None else state
         return Encoding(vectors, state=before.index_copy(0, batch.slot, end))
 
     def _users(self, batch: Batch, carried: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -198,16 +198,17 @@ class HRNN(SessionEncoder):
 
     def loss_of(self, encoding: Encoding, batch: Batch) -> Tensor:
         """Mean over events, times the share of slots that still play, which shrinks as slots run out."""
-        live = len(batch.slot) / len(encoding.state) if encoding.state is not None else 1.0
+        joined = batch.joined
+        live = len(joined.slot) / len(encoding.state) if encoding.state is not None else 1.0
         if self.config.loss == "full_softmax":
             return super().loss_of(encoding, batch) * live
         vectors, target = encoding.vectors, batch.target
         if not self.training:
-            return top1(vectors @ self.item_vectors().t(), target) / len(batch)
-        candidates = torch.cat([target, self.sampler.draw(self.config.n_sample)])
-        positive = torch.arange(len(target), device=target.device)
+            return top1(vectors @ self.item_vectors().t(), target) / len(joined)
+        candidates = torch.cat([joined.target, self.sampler.draw(self.config.n_sample)])
+        positive = batch.place
         scores = candidate_scores(vectors[:, :-1], self._output_table(), self.bias, candidates)
-        return top1(scores, positive, false_negatives(candidates, positive)) * (live / len(batch))
+        return top1(scores, positive, false_negatives(candidates, positive)) * (live / len(joined))
 
     def _output_table(self) -> Tensor:
         return self.embedding.weight if self.config.shared else self.output
