@@ -18,7 +18,6 @@ from segue.artifact.model_folder import load_model
 from segue.cli import app as cli
 from segue.contract.model import SessionEncoder, SessionModel
 from segue.data.corpus import Corpus, Part, load
-from segue.evaluation.full_ranking import evaluate
 from segue.settings import Settings
 from segue.settings.units import DAY
 from segue.system.exit_codes import Exit
@@ -119,9 +118,8 @@ def test_both_are_measured_on_the_same_events(tmp_path: Path) -> None:
     grown.eval()  # type: ignore[attr-defined]
     found, after = compare(old, grown, corpus, "grown")
     assert found.unknown_targets == (after.events.target == corpus.n_items - 1).sum() > 0
-    view, cells = comparison._as_known(own, old.model.n_items, old.model.n_users)
-    alone = evaluate(old.model, view, Part.TEST, mask_session=after.masked, history=after.history)
-    aligned = comparison._aligned(after, alone, cells)
+    aligned, alone = comparison.ranks_of(old.model, own, mask_session=after.masked, history=after.history)
+    assert (comparison.ranks_of(grown, own, mask_session=after.masked, history=after.history)[0] == after.rank).all()
     both = aligned <= corpus.n_items
     assert both.sum() == len(alone.rank) < len(after.rank)
     both &= after.events.user != corpus.user_ids.index("newcomer")  # whose sessions hold the new item, for one of them

@@ -70,28 +70,50 @@ def compare(old: Artifact, new: SessionModel, corpus: Corpus, label: str) -> tup
     settings = old.settings.evaluation
     masked = masks_session(settings.mask_session, fresh.repeats_in_sessions)
     how: dict[str, Any] = {"history": settings.history, "mask_session": masked, "label": label}
-    users = len(np.unique(fresh.select(Part.TEST).user))
+    test = fresh.select(Part.TEST)
+    users = len(np.unique(test.user))
     if users < FEWEST:
         raise CorpusError(
             f"{users} users have sessions that can be compared, a verdict needs {FEWEST}; raise --newest, or give the"
             " log of more days"
         )
-    after = evaluate(new, fresh, Part.TEST, **how)
-    as_before, cells = _as_known(fresh, old.model.n_items, old.model.n_users)
-    before = evaluate(old.model, as_before, Part.TEST, **how)
-    rank = _aligned(after, before, cells)
-    user = after.events.user
-    difference = differences(user_means([after.rank], user), {"before": user_means([rank], user)})["before"][METRIC]
+    (before, _), (after, evaluation) = (ranks_of(model, fresh, **how) for model in (old.model, new))
+    target = targets(test)
+    user = np.repeat(test.user, test.lengths)[target].astype(np.int64)
+    of_user = {name: user_means([rank], user) for name, rank in (("before", before), ("after", after))}
+    difference = differences(of_user["after"], {"before": of_user["before"]})["before"][METRIC]
     found = Compared(
-        events=len(rank),
+        events=len(target),
         users=difference.users,
-        unknown_targets=int((after.events.target >= old.model.n_items).sum()),
-        before=averages(rank),
-        after=averages(after.rank),
+        unknown_targets=int((test.items[target] >= old.model.n_items).sum()),
+        before=averages(before),
+        after=averages(after),
         difference=difference.by_user,
         interval=difference.by_user_interval,
     )
-    return found, after
+    return found, evaluation
+
+
+def ranks_of(model: SessionModel, corpus: Corpus, **how: Any) -> tuple[IntArray, Evaluation]:
+    """The rank of every target of test, in the order of :func:`targets`, by a model that knows but the first items and
+    users of a corpus; beyond every cut-off where it knows not the target, or nothing before it. And its evaluation.
+
+    Args:
+        how: as for :func:`segue.evaluation.full_ranking.evaluate`.
+    """
+    view, cells = _as_known(corpus, model.n_items, model.n_users)
+    found = evaluate(model, view, Part.TEST, **how)
+    test = corpus.select(Part.TEST)
+    rank = np.full(len(test.items), max(corpus.n_items, max(CUTOFFS)) + 1, dtype=np.int64)
+    rank[cells[found.events.first + found.events.position + 1]] = found.rank
+    return rank[targets(test)], found
+
+
+def targets(sessions: Sessions) -> IntArray:
+    """Where the targets are among the flat events of some sessions: all but the first of each."""
+    marks = np.ones(len(sessions.items), dtype=np.bool_)
+    marks[sessions.offsets[:-1]] = False
+    return np.flatnonzero(marks)
 
 
 def _as_known(corpus: Corpus, n_items: int, n_users: int) -> tuple[Corpus, IntArray]:
@@ -110,11 +132,3 @@ def _as_known(corpus: Corpus, n_items: int, n_users: int) -> tuple[Corpus, IntAr
     marked = replace(own, items=flat.astype(np.int32)).keep_events(known, 1).take(np.flatnonzero(enough))
     cells: IntArray = marked.take(np.flatnonzero(part == Part.TEST)).items.astype(np.int64)
     return view, cells
-
-
-def _aligned(after: Evaluation, before: Evaluation, cells: IntArray) -> IntArray:
-    """The ranks of `before` for the events of `after`; beyond every cut-off where it has no such event."""
-    missed = max(after.corpus.n_items, max(CUTOFFS)) + 1
-    by_cell = np.full(int(after.corpus.select(Part.TEST).offsets[-1]), missed, dtype=np.int64)
-    by_cell[cells[before.events.first + before.events.position + 1]] = before.rank
-    return np.asarray(by_cell[after.events.first + after.events.position + 1])
