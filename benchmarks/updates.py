@@ -181,7 +181,7 @@ def page(name: str, drawn: str, command: str, every: float, days: list[dict[str,
 
 {drawn} Made by `{command}`.
 
-A model of what is older than the last {len(days) + 1} spans of {every:g} days; then each span is learned and the next one is
+A model of what is older than {len(days) + 1} spans of {every:g} days; then each span is learned and the next one is
 measured: by the first model *left as it is*, by `segue update` of the model of the span before (*updated*), and by a
 model *trained anew* on everything so far. All look back at the same sessions, an item that a model does not know is a
 miss. HR@10 and MRR@10 in % over events, processor seconds.
@@ -197,11 +197,12 @@ def main() -> None:
     parser = parser_of(__doc__, "name of the log; the page is updates-NAME in docs/benchmarks")
     parser.add_argument("--days", type=int, default=8, help="spans that are learned")
     parser.add_argument("--every", type=float, default=1, help="days of a span")
+    parser.add_argument("--skip", type=float, default=0, help="days at the end of the log that are left out")
     chosen = parser.parse_args()
     drawn = draw(chosen, f"updates-{chosen.name}")
     folder, span = drawn.folder, int(chosen.every * DAY)
     events = events_of(drawn.corpus)
-    end = pc.max(pq.read_table(events, columns=["timestamp"]).column(0)).as_py() + 1
+    end = pc.max(pq.read_table(events, columns=["timestamp"]).column(0)).as_py() + 1 - int(chosen.skip * DAY)
     bounds = [end - span * left for left in range(chosen.days + 1, -1, -1)]
     shared: Nested = {
         "columns": {"session_id": "session_id"},
@@ -224,6 +225,7 @@ def main() -> None:
         days.append(day(number, events, bounds, folder, drawn.shared))
         kept.write_text(json.dumps(days))
     command = f"benchmarks/updates.py {chosen.name} LOG{drawn.arguments} --days {chosen.days} --every {chosen.every:g}"
+    command += f" --skip {chosen.skip:g}" if chosen.skip else ""
     text = page(chosen.name, drawn.words, command, chosen.every, days)
     (machine.RESULTS / f"updates-{chosen.name}.svg").write_text(picture(days), encoding="utf-8")
     machine.write(f"updates-{chosen.name}", {"days": days}, text, measured_on=drawn.began_on)
