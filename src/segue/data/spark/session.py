@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,9 @@ def session(master: str, preparation: PreparationSettings, scratch: Path) -> Ite
     """
     if importlib.util.find_spec("pyspark") is None:
         raise ConfigError("--engine spark needs one more package, pyspark: pip install 'segue[spark]'")
-    from pyspark.sql import SparkSession
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # what it thinks of a version of pandas, which is not used here
+        from pyspark.sql import SparkSession
 
     running = SparkSession.getActiveSession()
     if running is not None:
