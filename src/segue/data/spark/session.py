@@ -29,7 +29,6 @@ _PATIENCE = 5.0
 SQL_SETTINGS = {
     "spark.sql.ansi.enabled": "true",  # overflow is an error, as in DuckDB
     "spark.sql.ansi.doubleQuotedIdentifiers": "true",
-    "spark.sql.parser.escapedStringLiterals": "true",  # a backslash is a letter like any other
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
