@@ -50,20 +50,20 @@ def session(master: str, preparation: PreparationSettings, scratch: Path) -> Ite
     if importlib.util.find_spec("pyspark") is None:
         raise ConfigError("--engine spark needs one more package, pyspark: pip install 'segue[spark]'")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # what it thinks of a version of pandas, which is not used here
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")  # which is not used here
         from pyspark.sql import SparkSession
 
-    running = SparkSession.getActiveSession()
-    if running is not None:
-        yield _as_duckdb_reads(running.newSession())
-        return
-    _require_java()
-    _require_master(master)
-    context = _start(master, preparation, scratch)
-    try:
-        yield _as_duckdb_reads(SparkSession(context))
-    finally:
-        context.stop()
+        running = SparkSession.getActiveSession()
+        if running is not None:
+            yield _as_duckdb_reads(running.newSession())
+            return
+        _require_java()
+        _require_master(master)
+        context = _start(master, preparation, scratch)
+        try:
+            yield _as_duckdb_reads(SparkSession(context))
+        finally:
+            context.stop()
 
 
 def _as_duckdb_reads(found: Any) -> Any:
