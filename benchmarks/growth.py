@@ -112,6 +112,7 @@ def page(runs: dict[int, dict[str, Any]]) -> str:
     biggest, corpus = max(steps), largest["corpus_bytes"] * factor
     hours = largest["cpu_seconds"] * factor / 3_600
     task, tasks = PARTITION // 2**20, math.ceil(biggest / PARTITION)
+    disk = (2 * biggest + corpus) / 1e9
     held = f"{HELD * PARTITION / GIB:.2f} GiB"
     return f"""# Growth of the preparation
 
@@ -131,7 +132,7 @@ items stay as they are. Bytes are uncompressed.
 | the largest table | {biggest / 1e9:,.0f} GB | the table below |
 | `spark.sql.shuffle.partitions` | {tasks:,} | {task} MiB of the largest table a task |
 | memory of a task | {held} | assumed: a sort holds its part {HELD} times |
-| disk of the scratch folder | {(2 * biggest + corpus) / 1e9:,.0f} GB | two versions of the largest table, and the corpus |
+| disk of the scratch folder | {disk:,.0f} GB | two versions of the largest table, and the corpus |
 | written over the run | {sum(steps) / 1e9:,.0f} GB | all steps together |
 | the corpus | {corpus / 1e9:,.0f} GB | in proportion to the measured one |
 | processor hours of DuckDB | {hours:,.1f} | in proportion; those of Spark are not measured |

@@ -43,6 +43,7 @@ def assert_equal(one: Any, other: Any, name: str = "tables") -> None:
         for key in one:
             assert_equal(one[key], other[key], f"{name}[{key}]")
     elif isinstance(one, np.ndarray):
+        assert one.flags.writeable == other.flags.writeable, name
         assert one.dtype == other.dtype, name
         np.testing.assert_array_equal(one, other, name)
     else:

@@ -202,7 +202,8 @@ def page() -> str:
     frames = (
         "From Python, a log is also any frame of pandas, Polars (collected) or Arrow; only the columns that are named "
         "are converted. `items` and `users` take the same forms; their text files always have a header, and of the "
-        "section `[csv]` only `csv.quoting` holds for them."
+        "section `[csv]` only `csv.quoting` holds for them. To `segue prepare` a log may also be an address in object "
+        "storage (`s3://bucket/clicks`): [logs beyond one machine](cluster.md)."
     )
     parts = [
         _INTRODUCTION,

@@ -127,7 +127,7 @@ def _read(folder: Path, noted: Mapping[str, Any], corpus: Corpus, settings: Grap
             raise ValueError(f"{GRAPH}/{file.name} has changed since it was prepared")
         tables[name] = read_table(file)
     csr = {name: _csr(tables[name], n_rows) for name, n_rows in rows.items()}
-    sums = {name: np.asarray(tables[_ITEMS].column(name)) for name in ("sessions", "total", "degree")}
+    sums = {name: _own(tables[_ITEMS].column(name)) for name in ("sessions", "total", "degree")}
     return EdgeTables(
         n_nodes,
         {name: csr[name] for name in PAPER_RELATIONS if name in settings.relations},
@@ -141,9 +141,14 @@ def _read(folder: Path, noted: Mapping[str, Any], corpus: Corpus, settings: Grap
 
 
 def _csr(table: pa.Table, n_rows: int) -> CsrTable:
-    row, ids, values = (np.asarray(table.column(name)) for name in ("row", "id", "value"))
+    row, ids, values = (_own(table.column(name)) for name in ("row", "id", "value"))
     check_range("the graph's rows", row, 0, n_rows - 1)
     return CsrTable.from_sorted(row, ids, values, n_rows)
+
+
+def _own(column: pa.ChunkedArray) -> Any:
+    """A column as an array that may be written to: tensors share it."""
+    return np.asarray(column).copy()
 
 
 def _cut(tables: EdgeTables, top: int) -> EdgeTables:

@@ -22,7 +22,7 @@ from segue.graph.in_preparation import prepare_graph
 from segue.settings import GraphSettings, Settings
 
 pytestmark = spark_sessions.NEEDS_SPARK
-USERS = ["u", "v", "w", "é", "Ω", "z'", "a\\b", "-1", "", "10", "9"]
+USERS = ["u", "v", "w", "é", "Ω", "z'", "a\\b", "-1", "", "10", "9", "\\N", " \t"]
 ITEMS = ["a", "B", "b", "ä", "1", "10", "9", "x // y", "n\u0301", "ń", "🎈"]
 Row = tuple[str | None, str, int, str | None, str]
 
@@ -51,7 +51,7 @@ def drawn(seed: int, rows: int) -> list[Row]:
         start, name = draw.randrange(40_000), f"s{draw.randrange(60)}" if named else None
         for _ in range(draw.randint(1, 9)):
             start += draw.choice([0, 0, 1, 5, 700])
-            log.append((user, draw.choice(ITEMS), start, name, draw.choice(["click", "x // y"])))
+            log.append((user, draw.choice(ITEMS), start, name, draw.choice(["click", "x // y", "it's\\"])))
     return log
 
 
@@ -67,7 +67,7 @@ def wishes(**sections: dict[str, Any]) -> dict[str, Any]:
 VARIANTS = [
     wishes(sessions={"max_length": 6, "keep": "last"}, filters={"min_item_support": 3, "top_items": 9}),
     wishes(
-        filters={"scope": "train", "top_items": 8, "event_types": ["x // y"]},
+        filters={"scope": "train", "top_items": 8, "event_types": ["x // y", "it's\\"]},
         split={"test": 0.3, "validation": 0.3},
         sessions={"keep": "first", "max_length": 5},
     ),

@@ -140,9 +140,14 @@ def read_log(
             facts = _write_log(connection, table, loaded, mapping, columns, drop_invalid, allowed)
         finally:
             connection.execute(f"DROP TABLE {ROWS}")
-    facts = with_left_out(facts, left_out)
+    return InteractionLog(connection, reported(facts, left_out))
+
+
+def reported(facts: LogFacts, left_out: int) -> LogFacts:
+    """Say how a log was read; returns the facts with so many lines of the raw files that were left out before."""
+    facts = _with_left_out(facts, left_out)
     logger.info("%s: %s rows, timestamps: %s", facts.source, f"{facts.rows_read:,}", facts.timestamp_format)
-    return InteractionLog(connection, facts)
+    return facts
 
 
 def may_lack(mapping: Mapping[str, str], user: bool, session: bool) -> set[str]:
@@ -150,7 +155,7 @@ def may_lack(mapping: Mapping[str, str], user: bool, session: bool) -> set[str]:
     return ({"user_id"} if user and "session_id" in mapping else set()) | ({"session_id"} if session else set())
 
 
-def with_left_out(facts: LogFacts, lines: int) -> LogFacts:
+def _with_left_out(facts: LogFacts, lines: int) -> LogFacts:
     """The facts of a log, with so many invalid lines of the raw files that were left out before."""
     if not lines:
         return facts

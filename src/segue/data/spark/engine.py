@@ -17,6 +17,7 @@ from segue.data.engine import quoted
 from segue.data.spark.session import named
 
 _PLACE = "segue_place"
+_OTHERWISE = re.compile(r""" "(?:[^"]|"")*" | '(?:[^']|'')*' | // """, re.VERBOSE)
 _PER_PARTITION = 33
 """Bits that Spark's ``monotonically_increasing_id`` has for the rows of a partition."""
 
@@ -91,7 +92,7 @@ class SparkTables:
     def view(self, name: str, files: Sequence[Path], columns: Sequence[str]) -> None:
         """Let columns of Parquet files, as SQL, be the table `name`: nothing is written."""
         with named():
-            self._read(files).selectExpr(*columns).createOrReplaceTempView(name)
+            self._read(files).selectExpr(*map(in_spark, columns)).createOrReplaceTempView(name)
 
     def file_names(self, files: Sequence[Path]) -> list[str]:
         """The names under which Spark knows the files that hold rows."""
@@ -148,8 +149,17 @@ class Rows:
 
 
 def in_spark(query: str) -> str:
-    """The preparation's SQL in Spark's words: whole division is the one operator that it writes differently."""
-    return re.sub(r"'(?:[^']|'')*'|//", lambda found: "DIV" if found[0] == "//" else found[0], query)
+    """The preparation's SQL in Spark's words: whole division, and texts with quotes or backslashes, written anew."""
+    return _OTHERWISE.sub(_in_its_words, query)
+
+
+def _in_its_words(found: re.Match[str]) -> str:
+    if found[0] == "//":
+        return "DIV"
+    if found[0].startswith('"'):
+        return found[0]
+    text = found[0][1:-1].replace("''", "'")
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _literally(path: Path) -> str:

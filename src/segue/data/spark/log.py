@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from segue.data.engine import literal, one_row, quoted
 from segue.data.log.opening.kinds import find_files, kind_of, partitions
 from segue.data.log.order import EventOrder
-from segue.data.log.read import ROWS, LogFacts, Staged, mapped, may_lack, with_left_out, write_log
+from segue.data.log.read import ROWS, LogFacts, Staged, mapped, may_lack, reported, write_log
 from segue.data.log.tabular import Loaded, Tabular
 from segue.data.log.timestamp_units import EPOCHS, UNITS, USUAL
 from segue.data.log.timestamps import NATIVE, TimestampFormat
@@ -57,7 +57,7 @@ def read_plain_log(tables: SparkTables, source: Any, settings: Settings, *, left
             facts = write_log(tables, table, staged, settings.preparation.drop_invalid, allowed)
             tables.drop(ROWS)
             _refuse_other_count(table.name, facts.rows_read, files)
-            return with_left_out(facts, left_out)
+            return reported(facts, left_out)
         reason = found
     logger.info("Spark starts from the table that DuckDB reads on this machine: %s", reason)
     return None

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,6 @@ _PATIENCE = 5.0
 SQL_SETTINGS = {
     "spark.sql.ansi.enabled": "true",  # overflow is an error, as in DuckDB
     "spark.sql.ansi.doubleQuotedIdentifiers": "true",
-    "spark.sql.parser.escapedStringLiterals": "true",  # a backslash is a letter like any other
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
@@ -49,19 +49,21 @@ def session(master: str, preparation: PreparationSettings, scratch: Path) -> Ite
     """
     if importlib.util.find_spec("pyspark") is None:
         raise ConfigError("--engine spark needs one more package, pyspark: pip install 'segue[spark]'")
-    from pyspark.sql import SparkSession
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")  # which is not used here
+        from pyspark.sql import SparkSession
 
-    running = SparkSession.getActiveSession()
-    if running is not None:
-        yield _as_duckdb_reads(running.newSession())
-        return
-    _require_java()
-    _require_master(master)
-    context = _start(master, preparation, scratch)
-    try:
-        yield _as_duckdb_reads(SparkSession(context))
-    finally:
-        context.stop()
+        running = SparkSession.getActiveSession()
+        if running is not None:
+            yield _as_duckdb_reads(running.newSession())
+            return
+        _require_java()
+        _require_master(master)
+        context = _start(master, preparation, scratch)
+        try:
+            yield _as_duckdb_reads(SparkSession(context))
+        finally:
+            context.stop()
 
 
 def _as_duckdb_reads(found: Any) -> Any:
