@@ -34,11 +34,13 @@ _CONSTANT = 1e-6
 class Recall(nn.Module):
     """All counts of the memory.
 
-    Buffers: the tables; support int64 [n_items]; half_life of the decayed history in ms; centre and spread of the
+    Buffers: the tables; support and degree int64 [n_items], sessions that hold an item, and the sum of those that it
+    shares with each other item; half_life of the decayed history in ms; centre and spread of the
     facts, float64 [8]; speaks int64 [sources], 1 where a source is on.
     """
 
     support: Tensor
+    degree: Tensor
     half_life: Tensor
     centre: Tensor
     spread: Tensor
@@ -49,12 +51,14 @@ class Recall(nn.Module):
         pairs: Mapping[str, PairTable],
         periods: Mapping[str, PopularityByPeriod],
         support: Tensor,
+        degree: Tensor,
         half_life: float,
         history_items: int,
     ) -> None:
         super().__init__()
         self.pairs, self.periods = nn.ModuleDict(pairs), nn.ModuleDict(periods)
         self.register_buffer("support", support)
+        self.register_buffer("degree", degree)
         self.register_buffer("half_life", torch.tensor(half_life, dtype=torch.float64))
         self.register_buffer("centre", torch.zeros(FACTS, dtype=torch.float64))
         self.register_buffer("spread", torch.ones(FACTS, dtype=torch.float64))
@@ -83,7 +87,8 @@ class Recall(nn.Module):
             name: PopularityByPeriod.count(train.items, train.times, corpus.n_items, half_life, top)
             for name, half_life in (("recent", half_lives.recent), ("trend", half_lives.trend))
         }
-        recall = cls(pairs, periods, torch.from_numpy(tables.item_sessions), half_lives.history, window.history)
+        support, degree = (torch.from_numpy(each) for each in (tables.item_sessions, tables.cooccurrence.total))
+        recall = cls(pairs, periods, support, degree, half_lives.history, window.history)
         recall._measure(Loader(corpus, train, window.length))
         return recall
 
@@ -92,7 +97,8 @@ class Recall(nn.Module):
         """An empty memory with the shapes that the stored `state` holds."""
         pairs = {name: PairTable.like(state, f"recall.pairs.{name}.") for name in PAIR_TABLES}
         periods = {name: PopularityByPeriod.like(state, f"recall.periods.{name}.") for name in PERIOD_TABLES}
-        return cls(pairs, periods, torch.zeros(n_items, dtype=torch.int64), 1.0, history)
+        nothing = torch.zeros(n_items, dtype=torch.int64)
+        return cls(pairs, periods, nothing, nothing.clone(), 1.0, history)
 
     @staticmethod
     def layouts(n_items: int) -> dict[str, Layout]:
@@ -108,6 +114,7 @@ class Recall(nn.Module):
         tiny = torch.finfo(torch.float64).tiny
         return tables | {
             "recall.support": Layout(torch.int64, (n_items,), 0, LARGEST_COUNT),
+            "recall.degree": Layout(torch.int64, (n_items,), 0, LARGEST_COUNT),
             "recall.half_life": Layout(torch.float64, (), tiny),
             "recall.centre": Layout(torch.float64, (FACTS,)),
             "recall.spread": Layout(torch.float64, (FACTS,), tiny),
@@ -126,7 +133,7 @@ class Recall(nn.Module):
     def counts(self) -> Counts:
         """The tables as the sources read them."""
         pairs = cast("Mapping[str, PairTable]", self.pairs)
-        return Counts(pairs, cast("Mapping[str, PopularityByPeriod]", self.periods), self.support)
+        return Counts(pairs, cast("Mapping[str, PopularityByPeriod]", self.periods), self.support, self.degree)
 
     @torch.no_grad()
     def forward(
