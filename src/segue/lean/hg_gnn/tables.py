@@ -97,8 +97,8 @@ class Companions(NamedTuple):
 class Counts:
     """All counts of the memory.
 
-    support [n_items]: train sessions that hold each item; degree [n_items]: Σ_j C[i, j]. half_life: of the decayed history, ms. centre, spread [8]: of
-    the facts. on: the sources that speak.
+    support [n_items]: train sessions that hold each item. degree [n_items]: Σ_j C[i, j]. half_life: of the decayed
+    history, ms. centre, spread [8]: of the facts. on: the sources that speak.
     """
 
     pairs: Mapping[str, PairTable]
