@@ -143,7 +143,7 @@ class Counts:
         first, last = table.offsets[sources], table.offsets[sources + 1]
         length = np.minimum(last - first, most + 1)
         cells, owner = spans(first, length)
-        items, shared = table.items[cells], table.counts[cells]
+        items, shared = table.items[cells].astype(np.int64), table.counts[cells]
         values = closeness(shared, self.support[items], self.support[sources][owner])
         least = table.least[sources]
         cut = np.flatnonzero(length > most)

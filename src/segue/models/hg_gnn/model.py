@@ -113,7 +113,9 @@ class HGGNN(SessionEncoder):
     def _count(self, corpus: Corpus, tables: EdgeTables) -> Recall:
         config = self.config
         half_lives = HalfLives.of(corpus.train, config.history_half_life, config.trend_half_life)
-        return Recall.count(corpus, tables, half_lives, top=config.memory_items, window=config.window)
+        return Recall.count(
+            corpus, tables, half_lives, top=config.memory_items, window=config.window, dear_share=config.dear_share
+        )
 
     def _build(self, graph: HeteroGraph, recall: Recall | None) -> None:
         config = self.config

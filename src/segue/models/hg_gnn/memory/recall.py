@@ -27,6 +27,8 @@ logger = logging.getLogger("segue")
 
 _SAMPLED_EVENTS = 20_000
 """Train events that the centre and spread of the facts are taken from."""
+_JUDGED_EVENTS, _FEWEST_JUDGED = 4_000, 1_000
+"""Train events that a dear source is judged by, and how few are too few to judge it."""
 _CONSTANT = 1e-6
 """A fact that spreads no further than this is the same for all events and is left as it is."""
 
@@ -66,12 +68,22 @@ class Recall(nn.Module):
         self.n_items, self.history_items = len(support), history_items
 
     @classmethod
-    def count(cls, corpus: Corpus, tables: EdgeTables, half_lives: HalfLives, *, top: int, window: Window) -> Self:
+    def count(
+        cls,
+        corpus: Corpus,
+        tables: EdgeTables,
+        half_lives: HalfLives,
+        *,
+        top: int,
+        window: Window,
+        dear_share: float = 0.0,
+    ) -> Self:
         """Take the counts of train from the graph's, count by period, and measure the facts.
 
         Args:
             tables: with at least top + 1 counts per item.
             top: items kept per item, or per period, and count.
+            dear_share: share of train events whose next item a dear source alone must recall to be on.
         """
         train = corpus.train
         close = tables.top_cooccurrence(top + 1).kept
@@ -90,6 +102,8 @@ class Recall(nn.Module):
         support, degree = (torch.from_numpy(each) for each in (tables.item_sessions, tables.cooccurrence.total))
         recall = cls(pairs, periods, support, degree, half_lives.history, window.history)
         recall._measure(Loader(corpus, train, window.length))
+        if dear_share:
+            recall._judge(Loader(corpus, train, window.length), dear_share)
         return recall
 
     @classmethod
@@ -177,3 +191,32 @@ class Recall(nn.Module):
         self.speaks.copy_(torch.tensor([name in spoken for name in SOURCES]))
         if silent := [name for name in SOURCES if name not in spoken]:
             logger.info("memory: off, since train gives them nothing to say: %s", ", ".join(silent))
+
+    @torch.no_grad()
+    def _judge(self, loader: Loader, least: float) -> None:
+        """Switch off a dear source that recalls too little which no other source recalls; say either."""
+        alone, events = dict.fromkeys((name for name in SOURCES if TABLE[name].dear), 0), 0
+        for batch in loader.batches(512, (0,)):
+            asked = self._asked(batch, batch.prefixes())
+            found = {name: self._found(asked, name) for name in SOURCES}
+            for name in alone:
+                others = torch.stack([hit for other, hit in found.items() if other != name])
+                alone[name] += int((found[name] & ~others.any(0)).sum())
+            events += len(batch)
+            if events >= _JUDGED_EVENTS:
+                break
+        if events < _FEWEST_JUDGED:
+            return
+        for name, number in alone.items():
+            on = number >= least * events
+            self.speaks[SOURCES.index(name)] *= on
+            logger.info(
+                "memory: %s is %s: for %.1f %% of %s train events it alone recalls the next item; model.dear_share = %g",
+                name, "on" if on else "off", 100 * number / events, f"{events:,}", least,
+            )  # fmt: skip
+
+    def _found(self, asked: Question, name: MemorySource) -> Tensor:
+        """Whether a source recalls the target of each event, bool [events]."""
+        entries, target = self._entries(asked, name), asked.batch.target
+        hit = entries.event[entries.item == target.index_select(0, entries.event)]
+        return torch.zeros_like(target, dtype=torch.bool).index_fill(0, hit, True)
