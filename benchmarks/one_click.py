@@ -73,10 +73,9 @@ def places_of(corpus: Corpus, last: IntArray, target: IntArray) -> IntArray:
     """Where each target stands, seen from the last click, as a number of :data:`PLACES`; both [events]."""
     train = corpus.train
     session = np.repeat(np.arange(len(train)), train.lengths)
-    held = sparse.csr_matrix(
-        (np.ones(len(session), np.float32), (session, train.items)), shape=(len(train), corpus.n_items)
-    )
-    beside = ((held.T @ held) > 0).astype(np.float32).tocsr()
+    ones = np.ones(len(session), np.float32)
+    held = sparse.csr_array((ones, (session, train.items)), shape=(len(train), corpus.n_items))
+    beside = sparse.csr_array(held.T @ held).sign()  # the number of ways does not matter
     found = np.full(len(last), 3)
     for item in np.unique(last).tolist():
         events = np.flatnonzero(last == item)
@@ -123,7 +122,8 @@ def trained(corpus_folder: Path, corpus: Corpus, own: Nested, seed: int) -> tupl
 def run(corpus_folder: Path, shared: Nested, models: Sequence[str], seeds: int) -> tuple[Ground, dict[str, Ranked]]:
     """Every model with every seed; those that read the memory also without the source."""
     corpus = load(corpus_folder, (Part.TRAIN, Part.VALIDATION))
-    ground, found = Ground(corpus), {}
+    ground = Ground(corpus)
+    found: dict[str, Ranked] = {}
     wanted = {label: merged(shared, own) for label, own in named_models(list(models)).items()}
     wanted |= {
         label + _LEFT_OUT: merged(own, _WITHOUT)

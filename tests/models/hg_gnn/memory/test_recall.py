@@ -199,7 +199,7 @@ def test_a_dear_source_is_on_where_it_alone_recalls_what_follows(
     with caplog.at_level("INFO", "segue"):
         model = worlds.fitted({"model": {"name": "hg_gnn", "preset": "memory"}}, rings(n_items, span))
     (line,) = (each for each in caplog.messages if "two_steps is" in each)
-    assert f"two_steps is {says}: for " in line
+    assert f"two_steps is {says}: it alone recalls" in line
     batch = worlds.request_of(model, [3], 0)
     found, _ = model.recall(batch, batch.prefixes(), frozenset({"two_steps"}))
     assert (len(found["two_steps"].event) > 0) == (says == "on")

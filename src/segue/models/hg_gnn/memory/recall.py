@@ -211,7 +211,7 @@ class Recall(nn.Module):
             on = number >= least * events
             self.speaks[SOURCES.index(name)] *= on
             logger.info(
-                "memory: %s is %s: for %.1f %% of %s train events it alone recalls the next item; model.dear_share = %g",
+                "memory: %s is %s: it alone recalls what follows %.1f %% of %s train events; model.dear_share = %g",
                 name, "on" if on else "off", 100 * number / events, f"{events:,}", least,
             )  # fmt: skip
 
