@@ -27,8 +27,8 @@ FARTHEST_FACT = 3.0
 """Largest standardised fact: a request years after train must not be judged by how weights would go on in a line."""
 BASKET_ENTRIES = 800
 """Most companions looked up for a prefix, shared out among its items."""
-STEPS = (20, 40)
-"""Companions of a prefix from which a second step is taken, shared out among its items; and companions of each."""
+STEPS = (10, 40)
+"""Companions of a prefix from which a second step is taken, shared out among its last items; and companions of each."""
 OWN_SESSIONS = 60
 """The user's last sessions that are compared with the running one."""
 

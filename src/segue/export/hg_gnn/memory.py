@@ -79,7 +79,8 @@ def _basket(q: Question) -> Entries:
 
 
 def _two_steps(q: Question) -> Entries:
-    row, source, _ = q.session
+    row, source, cell = q.session
+    row, source = kept(cell < STEPS[0], row, source)
     most = larger(STEPS[0] / larger(q.asked.length, 1), 1)
     first = q.companions(row, source, most.take(row))
     second = q.companions(first.row, first.item, first.row * 0 + STEPS[1])

@@ -168,15 +168,15 @@ def _basket(q: Question) -> Suggested:
 
 
 def _two_steps(q: Question) -> Suggested:
-    """Sum over the prefix and over m of C[v_j, m] C[m, i] / (d_m sqrt(d_{v_j} d_i)), for i other than v_j."""
-    degree = q.counts.degree
-    first = q.counts.companions(q.items, max(STEPS[0] // len(q.items), 1))
+    """Sum over the last items and over m of C[v_j, m] C[m, i] / (d_m sqrt(d_{v_j} d_i)), for i other than v_j."""
+    degree, last = q.counts.degree, q.items[-STEPS[0] :]
+    first = q.counts.companions(last, STEPS[0] // len(last))
     second = q.counts.companions(first.items, STEPS[1])
     owner = first.owner[second.owner]
-    start, reached = q.items[owner], first.shared / degree[first.items].clip(1)
+    start, reached = last[owner], first.shared / degree[first.items].clip(1)
     values = reached[second.owner] * second.shared / np.sqrt((degree[start] * degree[second.items]).clip(1))
     away = second.items != start
-    found = Entries(second.items[away], values[away], len(q.items) - 1 - owner[away])
+    found = Entries(second.items[away], values[away], len(last) - 1 - owner[away])
     return _summed(found, len(q.counts.support))
 
 

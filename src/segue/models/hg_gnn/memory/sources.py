@@ -131,9 +131,9 @@ def basket(asked: Question, counts: Counts) -> Entries:
 
 
 def two_steps(asked: Question, counts: Counts) -> Entries:
-    """Sum over the prefix and over m of C[v_j, m] C[m, i] / (d_m sqrt(d_{v_j} d_i)): what shares sessions with that
-    which shares sessions with the prefix. The items m are the closest to each v_j, and i the closest to each m."""
-    event, start, cell = asked.cells
+    """Sum over the last 10 v_j and over m of C[v_j, m] C[m, i] / (d_m sqrt(d_{v_j} d_i)), i other than v_j: what shares
+    sessions with that which shares sessions with the prefix. m are the closest to each v_j, and i to each m."""
+    event, start, cell = (column[asked.cells[2] < STEPS[0]] for column in asked.cells)
     shared_out = (STEPS[0] // asked.prefixes.mask.sum(1).clamp(min=1)).clamp(min=1)
     first = _companions(asked, counts, event, start, shared_out.index_select(0, event))
     second = _companions(asked, counts, first.event, first.item, torch.full_like(first.item, STEPS[1]))
