@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import BEGINNING, DAY
 
-from segue.contract.memory_sources import OWN_SESSIONS, SOURCES, TABLE, MemorySource
+from segue.contract.memory_sources import OWN_SESSIONS, SOURCES, STEPS, TABLE, MemorySource
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader
@@ -38,14 +38,20 @@ class World:
         return [items for number, items in enumerate(self.sessions) if number != own]
 
     def strongest(
-        self, strength: Callable[[list[list[int]], int], float], own: int, source: int | None = None
+        self,
+        strength: Callable[[list[list[int]], int], float],
+        own: int,
+        source: int | None = None,
+        most: int = N_ITEMS,
     ) -> Values:
         """Strengths without the session `own` of the items that have a place, with it and without it.
 
         source: the item whose companions are asked for; without the session it is in one less, for all of them alike.
+        most: places that are asked for, of those that there are.
         """
+        top = min(self.top, most)
         whole = {item: strength(self.sessions, item) for item in range(N_ITEMS)}
-        least = sorted(whole.values(), reverse=True)[self.top] if self.top < N_ITEMS else 0.0
+        least = sorted(whole.values(), reverse=True)[top] if top < N_ITEMS else 0.0
         found = {item: strength(self.others(own), item) for item in range(N_ITEMS)}
         n, left = (sum(source in items for items in sessions) for sessions in (self.sessions, self.others(own)))
         cut = least * math.sqrt((n + 20) / (left + 20))
@@ -87,10 +93,11 @@ def two_steps(world: World, own: int, prefix: list[int]) -> Values:
     others = world.others(own)
     d = [sum(shared_by(others, item, other) for other in range(N_ITEMS)) for item in range(N_ITEMS)]
 
-    def near(item: int) -> Values:
-        return world.strongest(lambda sessions, i: close(sessions, item, i), own, item)
+    def near(item: int, most: int = N_ITEMS) -> Values:
+        return world.strongest(lambda sessions, i: close(sessions, item, i), own, item, most)
 
-    ways = [(start, via, end) for start in prefix for via in near(start) for end in near(via) if end != start]
+    most = STEPS[0] // len(prefix)
+    ways = [(start, via, end) for start in prefix for via in near(start, most) for end in near(via) if end != start]
     return _sum(
         (end, shared_by(others, start, via) * shared_by(others, via, end) / (d[via] * math.sqrt(d[start] * d[end])))
         for start, via, end in ways
