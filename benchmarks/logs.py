@@ -2,12 +2,14 @@
 
     python benchmarks/logs.py products --out products.parquet
     python benchmarks/logs.py sessions nowplaying/ --last 20000 --out nowplaying.parquet
+    python benchmarks/logs.py sessions nowplaying/ --last 30000 --before 22000 --out earlier.parquet
 
 ``products``: Complete Journey by single product; the products of a basket stand in the order of a hash, see
 ``segue.data.sources.complete_journey``. ``sessions``: the split of a public set of anonymous sessions (see
 benchmarks/parity.py) as one log, its last train sessions and then all test sessions. Nobody is known, so each session
-is a user of its own. The set has an order and no times, so session n is given minute n; split by time with the share
-that is printed, a corpus tests the sessions that the set tests.
+is a user of its own. With ``--before N`` the log ends N train sessions earlier, and holds no test session: a part of
+the set that has not been measured yet. The set has an order and no times, so session n is given minute n; split by time
+with the share that is printed, a corpus tests the sessions that the set tests.
 """
 
 from __future__ import annotations
@@ -42,11 +44,13 @@ def products(out: Path) -> str:
     return f"{pq.read_metadata(out).num_rows:,} lines"
 
 
-def sessions(folder: Path, out: Path, last: int) -> str:
-    """Write the last train sessions and all test sessions of a public set; returns what was written, in words."""
+def sessions(folder: Path, out: Path, last: int, before: int = 0) -> str:
+    """Write the last train sessions and all test sessions of a public set, or only the last train sessions before some
+    others; returns what was written, in words."""
     train = pq.read_table(folder / "train_sessions.parquet").column("items").combine_chunks()
+    train = train.slice(0, len(train) - before)
     train = train.slice(max(len(train) - last, 0))
-    test = test_sessions(pq.read_table(folder / "test_events.parquet"))
+    test = test_sessions(pq.read_table(folder / "test_events.parquet")) if not before else []
     lists = pa.concat_arrays([train.cast(pa.list_(pa.int32())), pa.array(test, pa.list_(pa.int32()))])
     lengths = np.asarray(lists.value_lengths())
     number = np.repeat(np.arange(len(lists)), lengths)
@@ -80,13 +84,14 @@ def main() -> None:
     by_session = kinds.add_parser("sessions")
     by_session.add_argument("folder", type=Path)
     by_session.add_argument("--last", type=int, default=10**9, help="only so many train sessions, the last ones")
+    by_session.add_argument("--before", type=int, default=0, help="without so many last train sessions, nor any test")
     for kind in (by_product, by_session):
         kind.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
     if chosen.kind == "products":
         print(products(chosen.out))
     else:
-        print(sessions(chosen.folder, chosen.out, chosen.last))
+        print(sessions(chosen.folder, chosen.out, chosen.last, chosen.before))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ def rows(counts: Counts | View) -> dict[tuple[str, int], dict[int, float]]:
     found = {(name, item): counts.pairs[name].row(item) for name in PAIRS for item in range(ITEMS)}
     for item in range(ITEMS):
         for most in (3, 800):
-            found[f"closest {most}", item] = counts.companions(np.array([item]), most)[:2]
+            closest = counts.companions(np.array([item]), most)
+            found[f"closest {most}", item] = closest.items, closest.values
+            found[f"shared {most}", item] = closest.items, closest.shared
     return {key: dict(zip(row[0].tolist(), row[1].tolist(), strict=True)) for key, row in found.items()}
 
 
@@ -37,6 +39,7 @@ def assert_same(found: Counts | View, wanted: Counts | View) -> None:
     for key, row in theirs.items():
         assert ours[key] == pytest.approx(row, rel=1e-12)
     assert found.support[np.arange(ITEMS)].tolist() == wanted.support.tolist()
+    assert found.degree[np.arange(ITEMS)].tolist() == wanted.degree.tolist()
 
 
 def counts_of(corpus: Corpus, world: World) -> Counts:

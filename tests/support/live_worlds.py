@@ -70,7 +70,7 @@ def counted_on(model: HGGNN, corpus: Corpus) -> LeanHGGNN:
     other = worlds.fitted({"model": {**worlds.small("hg_gnn", name)["model"], **OPTIONS}}, corpus)
     assert isinstance(other, HGGNN)
     arrays = model.arrays()
-    tables = ("recall.pairs", "recall.periods", "recall.support")
+    tables = ("recall.pairs", "recall.periods", "recall.support", "recall.degree")
     arrays |= {name: array for name, array in other.arrays().items() if name.startswith(tables)}
     made = worlds.fitted({"model": {**worlds.small("hg_gnn", name)["model"], **OPTIONS}}, corpus)
     made.restore(arrays, model.n_items, model.n_users)

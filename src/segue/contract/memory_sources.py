@@ -14,7 +14,7 @@ from segue.graph.tables import SHRINKAGE, UNIT
 
 MemorySource = Literal[
     "session", "history", "recent_history", "last_session", "own_sessions", "transition", "predecessor", "order",
-    "order_before", "companion", "basket", "recent", "trend",
+    "order_before", "companion", "basket", "two_steps", "recent", "trend",
 ]  # fmt: skip
 SOURCES: tuple[MemorySource, ...] = get_args(MemorySource)
 PAIR_TABLES = ("transition", "predecessor", "order", "basket")
@@ -27,6 +27,8 @@ FARTHEST_FACT = 3.0
 """Largest standardised fact: a request years after train must not be judged by how weights would go on in a line."""
 BASKET_ENTRIES = 800
 """Most companions looked up for a prefix, shared out among its items."""
+STEPS = (10, 40)
+"""Companions of a prefix from which a second step is taken, shared out among its last items; and companions of each."""
 OWN_SESSIONS = 60
 """The user's last sessions that are compared with the running one."""
 
@@ -40,12 +42,14 @@ class Source:
         scale: c in log(1 + c f(i)): about 1 / f where f is just worth believing.
         speaks_for: whose habits it tells, for explanations: the prefix's items, the user, everybody.
         sums: whether an item can be suggested to an event more than once; then the values add up.
+        dear: whether it costs so much that it has to recall what no other source recalls, see `model.dear_share`.
     """
 
     words: str
     scale: float = 1.0
     speaks_for: Literal["session", "user", "everybody"] = "session"
     sums: bool = False
+    dear: bool = False
 
 
 TABLE: Mapping[MemorySource, Source] = {
@@ -60,6 +64,7 @@ TABLE: Mapping[MemorySource, Source] = {
     "order_before": Source("often comes soon after {item}", scale=1 / UNIT),
     "companion": Source("often shares sessions with {item}", scale=SHRINKAGE),
     "basket": Source("others who took these items also took it", scale=SHRINKAGE, sums=True),
+    "two_steps": Source("goes with what others took with {item}", scale=100, sums=True, dear=True),
     "recent": Source("many took it most recently", speaks_for="everybody"),
     "trend": Source("many have taken it lately", speaks_for="everybody"),
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from segue.contract.memory_sources import BASKET_ENTRIES, OWN_SESSIONS, MemorySource
+from segue.contract.memory_sources import BASKET_ENTRIES, OWN_SESSIONS, STEPS, MemorySource
 from segue.export.functions import kept, larger, smaller, sums
 from segue.export.hg_gnn.question import Entries, Question, never_empty, numbers_of, ones, present, spans
 
@@ -67,13 +67,30 @@ def _following(name: str, cell: int = 0) -> Callable[[Question], Entries]:
 
 def _companion(q: Question) -> Entries:
     row, source = q.item_at(0)
-    return Entries(*q.companions(row, source, row * 0 + BASKET_ENTRIES))
+    found = q.companions(row, source, row * 0 + BASKET_ENTRIES)
+    return Entries(found.row, found.item, found.value)
 
 
 def _basket(q: Question) -> Entries:
     row, source, _ = q.session
     most = larger(BASKET_ENTRIES / larger(q.asked.length, 1), 1)
-    return q.added_up(*q.companions(row, source, most.take(row)))
+    found = q.companions(row, source, most.take(row))
+    return q.added_up(found.row, found.item, found.value)
+
+
+def _two_steps(q: Question) -> Entries:
+    row, source, cell = q.session
+    row, source = kept(cell < STEPS[0], row, source)
+    most = larger(STEPS[0] / larger(q.asked.length, 1), 1)
+    first = q.companions(row, source, most.take(row))
+    second = q.companions(first.row, first.item, first.row * 0 + STEPS[1])
+    start = source.take(first.owner).take(second.owner)
+    degree = q.graph.stored("degree", q.counts.degree)
+    reached = first.shared.to(np.float64) / larger(degree.take(first.item), 1).to(np.float64)
+    ends = larger(degree.take(start) * degree.take(second.item), 1).to(np.float64).map("Sqrt")
+    value = reached.take(second.owner) * second.shared.to(np.float64) / ends
+    other = (second.item - start) * (second.item - start) > 0
+    return q.added_up(*kept(other, second.row, second.item, value))
 
 
 def _popular(name: str) -> Callable[[Question], Entries]:
@@ -106,6 +123,7 @@ _FUNCTIONS: Mapping[MemorySource, Callable[[Question], Entries]] = {
     "order_before": _following("order", cell=1),
     "companion": _companion,
     "basket": _basket,
+    "two_steps": _two_steps,
     "recent": _popular("recent"),
     "trend": _popular("trend"),
 }

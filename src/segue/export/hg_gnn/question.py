@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,17 @@ class Entries:
     row: Value
     item: Value
     value: Value
+
+
+class Companions(NamedTuple):
+    """Companions of some items, item by item, all [n]: request, companion, sessions with both, closeness, and the
+    index of the item that each belongs to."""
+
+    row: Value
+    item: Value
+    shared: Value
+    value: Value
+    owner: Value
 
 
 class Question:
@@ -95,9 +106,9 @@ class Question:
         """The cut of stored rows, [n]."""
         return self.graph.stored(f"{name}.least", self.counts.pairs[name].least).take(items)
 
-    def companions(self, row: Value, source: Value, most: Value) -> tuple[Value, Value, Value]:
-        """C / sqrt((n_source + 20) (n_i + 20)) of at most `most` companions of each source: request, item, value. Of
-        companions that are as close as the first that found no place none is left."""
+    def companions(self, row: Value, source: Value, most: Value) -> Companions:
+        """At most `most` companions of each source. Of companions that are as close as the first that found no place
+        none is left."""
         item, shared, owner, length = self.pairs("basket", source, most + 1)
         support = self.graph.stored("support", self.counts.support)
         value = _closeness(shared, support.take(item), support.take(source).take(owner))
@@ -105,8 +116,7 @@ class Question:
         at_cut = joined([value, self.graph.value(np.zeros(1))]).take(larger(end - 1, 0))
         least = where(length > most, at_cut, self.least("basket", source))
         above = value > (least * (1 + CUT_ROUNDING)).take(owner)
-        row, item, value = kept(above, row.take(owner), item, value)
-        return row, item, value
+        return Companions(*kept(above, row.take(owner), item, shared, value, owner))
 
     def facts(self, transitions: Entries | None) -> Value:
         """The facts x as they are, float64 [requests, 8]; `transitions` are what source "transition" suggests."""

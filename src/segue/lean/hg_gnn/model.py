@@ -57,8 +57,8 @@ class LeanHGGNN:
             return cosines(self.encoder.refined, item)
         closeness = np.zeros(self.n_items)
         if self.counts is not None:
-            items, values, _ = self.counts.companions(np.array([item]), self.n_items)
-            closeness[items] = values
+            found = self.counts.companions(np.array([item]), self.n_items)
+            closeness[found.items] = found.values
         return closeness
 
     def score(self, asked: Sequence[Asked]) -> ScoredHGGNN:

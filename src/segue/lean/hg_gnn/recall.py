@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from segue.contract.memory_sources import BASKET_ENTRIES, MemorySource
+from segue.contract.memory_sources import BASKET_ENTRIES, STEPS, MemorySource
 from segue.data.arrays import FloatArray, IntArray
 from segue.lean.hg_gnn.past import Earlier, sums
-from segue.lean.hg_gnn.tables import Counts
+from segue.lean.hg_gnn.tables import Companions, Counts
 from segue.lean.request import Asked
 from segue.settings.units import HOUR
 
@@ -81,8 +81,8 @@ class Question:
         return max(BASKET_ENTRIES // len(self.items), 1)
 
     @cached_property
-    def companions(self) -> tuple[Items, FloatArray, IntArray]:
-        """Companions of the session's items, item by item: companion, closeness, and the place of the item."""
+    def companions(self) -> Companions:
+        """Companions of the session's items."""
         return self.counts.companions(self.items, self.shared_out)
 
     def suggested(self, source: MemorySource) -> Suggested:
@@ -153,18 +153,31 @@ def _following(name: str, cell: int = 0) -> Callable[[Question], Suggested]:
 
 def _companion(q: Question) -> Suggested:
     """C[v_l, i] / sqrt((n_{v_l} + 20) (n_i + 20))."""
-    last, (items, values, owner) = len(q.items) - 1, q.companions
+    found = q.companions
     if q.counts.known_companions(int(q.items[-1])) > q.shared_out:
-        items, values, _ = q.counts.companions(q.items[-1:], BASKET_ENTRIES)
-        return Suggested(items, values)
-    of_last = slice(int(owner.searchsorted(last)), None)
-    return Suggested(items[of_last], values[of_last])
+        found = q.counts.companions(q.items[-1:], BASKET_ENTRIES)
+        return Suggested(found.items, found.values)
+    of_last = slice(int(found.owner.searchsorted(len(q.items) - 1)), None)
+    return Suggested(found.items[of_last], found.values[of_last])
 
 
 def _basket(q: Question) -> Suggested:
     """Sum over the whole prefix of C[v_j, i] / sqrt((n_{v_j} + 20) (n_i + 20))."""
-    items, values, owner = q.companions
+    items, _, values, owner = q.companions
     return _summed(Entries(items, values, len(q.items) - 1 - owner), len(q.counts.support))
+
+
+def _two_steps(q: Question) -> Suggested:
+    """Sum over the last items and over m of C[v_j, m] C[m, i] / (d_m sqrt(d_{v_j} d_i)), for i other than v_j."""
+    degree, last = q.counts.degree, q.items[-STEPS[0] :]
+    first = q.counts.companions(last, STEPS[0] // len(last))
+    second = q.counts.companions(first.items, STEPS[1])
+    owner = first.owner[second.owner]
+    start, reached = last[owner], first.shared / degree[first.items].clip(1)
+    values = reached[second.owner] * second.shared / np.sqrt((degree[start] * degree[second.items]).clip(1))
+    away = second.items != start
+    found = Entries(second.items[away], values[away], len(last) - 1 - owner[away])
+    return _summed(found, len(q.counts.support))
 
 
 def _popular(name: str) -> Callable[[Question], Suggested]:
@@ -184,6 +197,7 @@ _FUNCTIONS: Mapping[MemorySource, Callable[[Question], Suggested]] = {
     "order_before": _following("order", cell=1),
     "companion": _companion,
     "basket": _basket,
+    "two_steps": _two_steps,
     "recent": _popular("recent"),
     "trend": _popular("trend"),
 }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from segue.artifact.arrays import Form, StoredArrays, check_lists
 from segue.contract.memory_sources import FACTS, PAIR_TABLES, PERIOD_TABLES, SOURCES, MemorySource
-from segue.data.arrays import FloatArray, IntArray
+from segue.data.arrays import FloatArray, IntArray, spans
 from segue.graph.tables import CUT_ROUNDING, closeness
 from segue.settings.units import HOUR
 
@@ -83,17 +83,28 @@ class PopularityByPeriod:
         return self.items[cells], self.values[cells]
 
 
+class Companions(NamedTuple):
+    """Companions of some items, item by item, all [n]: companion, sessions with both, C / sqrt((n + 20) (n_i + 20)),
+    and the index of the item that each belongs to."""
+
+    items: IntArray
+    shared: IntArray
+    values: FloatArray
+    owner: IntArray
+
+
 @dataclass(frozen=True)
 class Counts:
     """All counts of the memory.
 
-    support [n_items]: train sessions that hold each item. half_life: of the decayed history, ms. centre, spread [8]: of
-    the facts. on: the sources that speak.
+    support [n_items]: train sessions that hold each item. degree [n_items]: Σ_j C[i, j]. half_life: of the decayed
+    history, ms. centre, spread [8]: of the facts. on: the sources that speak.
     """
 
     pairs: Mapping[str, PairTable]
     periods: Mapping[str, PopularityByPeriod]
     support: IntArray
+    degree: IntArray
     half_life: float
     centre: FloatArray
     spread: FloatArray
@@ -104,6 +115,7 @@ class Counts:
         """The counts that a model stored."""
         forms: dict[str, Form] = {
             "support": Form("int64", (n_items,), 0, _LARGEST_COUNT),
+            "degree": Form("int64", (n_items,), 0, _LARGEST_COUNT),
             "half_life": Form("float64", (), _TINY),
             "centre": Form("float64", (FACTS,)),
             "spread": Form("float64", (FACTS,), _TINY),
@@ -124,19 +136,18 @@ class Counts:
         offsets = self.pairs["basket"].offsets
         return int(offsets[item + 1] - offsets[item])
 
-    def companions(self, sources: IntArray, most: int) -> tuple[IntArray, FloatArray, IntArray]:
-        """C / sqrt((n_source + 20) (n_i + 20)) of at most `most` companions i of each source: item, value, source's
-        index. Of companions that are as close as the first that found no place none is left."""
+    def companions(self, sources: IntArray, most: int) -> Companions:
+        """At most `most` companions of each source. Of companions that are as close as the first that found no place
+        none is left."""
         table = self.pairs["basket"]
         first, last = table.offsets[sources], table.offsets[sources + 1]
         length = np.minimum(last - first, most + 1)
-        cells = [slice(a, a + n) for a, n in zip(first.tolist(), length.tolist(), strict=True)]
-        items = np.concatenate([table.items[each] for each in cells])
-        shared = np.concatenate([table.counts[each] for each in cells])
-        owner = np.repeat(np.arange(len(sources)), length)
+        cells, owner = spans(first, length)
+        items, shared = table.items[cells].astype(np.int64), table.counts[cells]
         values = closeness(shared, self.support[items], self.support[sources][owner])
         least = table.least[sources]
         cut = np.flatnonzero(length > most)
         least[cut] = values[np.cumsum(length)[cut] - 1]
         kept = values > (least * (1 + CUT_ROUNDING))[owner]
-        return (items, values, owner) if kept.all() else (items[kept], values[kept], owner[kept])
+        found = Companions(items, shared, values, owner)
+        return found if kept.all() else Companions(*(column[kept] for column in found))

@@ -69,7 +69,7 @@ class LiveHGGNN(LeanHGGNN):
     def forget(self) -> None:
         """Forget everything that was added."""
         self.n_items = self.trained_items
-        self._overlay = Overlay(self._rows, self._stored.support)
+        self._overlay = Overlay(self._rows, self._stored.support, self._stored.degree)
         items, times, top = self._train.items, self._train.times, self.options.memory_items
         self._periods = {
             name: LivePeriods(stored, items, times, self.trained_items, self._half_lives[name], top)

@@ -21,13 +21,14 @@ class Overlay:
 
     Attributes:
         support: sessions of both that hold each item, int64 [items]; it grows with new items.
+        degree: Σ_j C[i, j] of each item, as `support`.
         events: live events of each item.
         before: O read from the item that comes later, of live sessions alone: item → items before it.
     """
 
-    def __init__(self, train: TrainRows, support: IntArray) -> None:
+    def __init__(self, train: TrainRows, support: IntArray, degree: IntArray) -> None:
         self._train = train
-        self.support = support.copy()
+        self.support, self.degree = support.copy(), degree.copy()
         self.events: Counter[int] = Counter()
         self.before: dict[int, Counter[int]] = defaultdict(Counter)
         self._rows: dict[str, dict[int, Counter[int]]] = {table: defaultdict(Counter) for table in PAIR_TABLES}
@@ -58,6 +59,8 @@ class Overlay:
         for table, row, item, weight in pairs_of(items, first):
             _count(self._rows[table][row], item, sign * weight)
             self._sums.drop(table, row)
+            if table == "basket":
+                self.degree[row] += sign * weight
             if table == "order":
                 _count(self.before[item], row, sign * weight)
         for item in set(items[first:]) - set(items[:first]):
@@ -67,9 +70,8 @@ class Overlay:
 
     def _make_room(self, n_items: int) -> None:
         if n_items > len(self.support):
-            grown = np.zeros(max(n_items, len(self.support) + 256), dtype=np.int64)
-            grown[: len(self.support)] = self.support
-            self.support = grown
+            more = np.zeros(max(n_items - len(self.support), 256), dtype=np.int64)
+            self.support, self.degree = (np.concatenate([each, more]) for each in (self.support, self.degree))
 
 
 def summed(row: Row, added: Counter[int], sign: int = 1) -> Row:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from segue.contract.memory_sources import MemorySource
 from segue.data.arrays import FloatArray, IntArray
 from segue.graph.tables import CUT_ROUNDING, closeness
-from segue.lean.hg_gnn.tables import Counts
+from segue.lean.hg_gnn.tables import Companions, Counts
 from segue.lean.live.overlay import Overlay, summed
 from segue.lean.live.pairs import pairs_of
 from segue.lean.live.periods import LivePeriods
@@ -54,17 +54,17 @@ class _Table:
 
 
 class _Without:
-    """Counts of all items, less 1 for some (ascending); what is not asked for is not copied."""
+    """Counts of all items, less a number for some (ascending); what is not asked for is not copied."""
 
-    def __init__(self, counts: IntArray, less: IntArray) -> None:
-        self._counts, self._less = counts, less
+    def __init__(self, counts: IntArray, less: IntArray, number: int) -> None:
+        self._counts, self._less, self._number = counts, less, number
 
     def __len__(self) -> int:
         return len(self._counts)
 
     def __getitem__(self, items: IntArray) -> IntArray:
         at = np.minimum(self._less.searchsorted(items), len(self._less) - 1)
-        return np.asarray(self._counts[items] - (self._less[at] == items))
+        return np.asarray(self._counts[items] - self._number * (self._less[at] == items))
 
 
 class View:
@@ -89,9 +89,16 @@ class View:
     @cached_property
     def support(self) -> IntArray:
         """Sessions that hold each item, the running one left out."""
-        if not self._own:
-            return self._overlay.support
-        return cast(IntArray, _Without(self._overlay.support, np.unique(self._own)))
+        return self._without(self._overlay.support, 1)
+
+    @cached_property
+    def degree(self) -> IntArray:
+        """Σ_j C[i, j] of each item, the running session left out."""
+        return self._without(self._overlay.degree, len(set(self._own)) - 1)
+
+    def _without(self, counts: IntArray, number: int) -> IntArray:
+        """Counts of all items, to each of which the running session has added this number for each of its items."""
+        return cast(IntArray, _Without(counts, np.unique(self._own), number)) if self._own else counts
 
     @cached_property
     def _own_rows(self) -> Mapping[tuple[str, int], Counter[int]]:
@@ -110,27 +117,29 @@ class View:
         """How many companions of an item there are at most, those in reach of the cut."""
         return min(len(self.whole("basket", item)[0]), self.top)
 
-    def companions(self, sources: IntArray, most: int) -> tuple[IntArray, FloatArray, IntArray]:
-        """C / sqrt((n_source + 20) (n_i + 20)) of at most `most` companions i of each source: item, value, source's
-        index."""
+    def companions(self, sources: IntArray, most: int) -> Companions:
+        """At most `most` companions of each source."""
         found = [self._closest(source, most) for source in sources.tolist()]
-        owner = np.repeat(np.arange(len(found)), [len(items) for items, _ in found])
-        return np.concatenate([items for items, _ in found]), np.concatenate([values for _, values in found]), owner
+        nothing = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
+        items, shared, values = (np.concatenate(columns) for columns in zip(nothing, *found, strict=True))
+        owner = np.repeat(np.arange(len(found)), [len(items) for items, *_ in found])
+        return Companions(items, shared, values, owner)
 
-    def _closest(self, source: int, most: int) -> tuple[IntArray, FloatArray]:
+    def _closest(self, source: int, most: int) -> tuple[IntArray, IntArray, FloatArray]:
+        """Companions of one item: companion, sessions with both, closeness."""
         items, shared = self.whole("basket", source)
         values = closeness(shared, self.support[items], self.support[source])
         if len(items) > min(most, self.top):
-            items, values, least = _first(items, values, min(most, self.top))
-            kept = values > least * (1 + CUT_ROUNDING)
-            return items[kept], values[kept]
-        order = np.lexsort((items, -np.round(values * _STEPS)))
-        return items[order], values[order]
+            order, least = _first(items, values, min(most, self.top))
+            order = order[values[order] > least * (1 + CUT_ROUNDING)]
+        else:
+            order = np.lexsort((items, -np.round(values * _STEPS)))
+        return items[order], shared[order], values[order]
 
 
-def _first(items: IntArray, values: FloatArray, top: int) -> tuple[IntArray, FloatArray, float]:
-    """The `top` closest companions, ties by item, and the closeness of the first one beyond them."""
+def _first(items: IntArray, values: FloatArray, top: int) -> tuple[IntArray, float]:
+    """Where the `top` closest companions are, ties by item, and the closeness of the first one beyond them."""
     steps = -np.round(values * _STEPS)
     near = np.flatnonzero(steps <= np.partition(steps, top)[top])
     near = near[np.lexsort((items[near], steps[near]))]
-    return items[near[:top]], values[near[:top]], float(values[near[top]])
+    return near[:top], float(values[near[top]])

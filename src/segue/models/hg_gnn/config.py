@@ -70,6 +70,9 @@ class HGGNNConfig(ModelConfig):
     """Sources of counts that are added to the scores."""
     pointer: tuple[MemorySource, ...] = ()
     """Sources of counts that form distributions, which a gate mixes with the softmax."""
+    dear_share: float = Field(0.035, ge=0, le=1)
+    """Source "two_steps" costs as much as all others; it is on where it alone recalls the next item for at least this
+    share of train events, and the log of the training says so. 0: always on."""
     memory_items: Neighbours = 100
     """Items remembered per item, or per period, and count."""
     history_half_life: Duration | None = None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segue.contract.memory_sources import FACTS, MemorySource
+from segue.contract.memory_sources import FACTS, TABLE, MemorySource
 from segue.contract.model import Need, Overrides, SessionEncoder, SessionModel
 from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
@@ -110,7 +110,11 @@ class HGGNN(SessionEncoder):
     def _count(self, corpus: Corpus, tables: EdgeTables) -> Recall:
         config = self.config
         half_lives = HalfLives.of(corpus.train, config.history_half_life, config.trend_half_life)
-        return Recall.count(corpus, tables, half_lives, top=config.memory_items, window=config.window)
+        asks_dear = any(TABLE[source].dear for source in (*config.memory, *config.pointer))
+        return Recall.count(
+            corpus, tables, half_lives, top=config.memory_items, window=config.window,
+            dear_share=config.dear_share if asks_dear else 0.0,
+        )  # fmt: skip
 
     def _build(self, graph: HeteroGraph, recall: Recall | None) -> None:
         config = self.config

@@ -10,7 +10,7 @@ from segue.contract.paper_schedule import PAPER_SCHEDULE
 from segue.settings.search_space import Between, Choice, Space
 
 POINTED: tuple[MemorySource, ...] = (
-    "session", "recent_history", "own_sessions", "transition", "order", "basket", "recent",
+    "session", "recent_history", "own_sessions", "transition", "order", "basket", "two_steps", "recent",
 )  # fmt: skip
 """Sources that point in preset `segue`."""
 _EVERY_THIRD = {"learning_rate": 1e-3, "decay": 0.1, **PAPER_SCHEDULE}

@@ -181,3 +181,34 @@ def test_a_log_that_has_everything_switches_nothing_off(caplog: pytest.LogCaptur
         model = memory_of(worlds.busy(), trend_half_life="1d")
     assert model.recall.speaks.all()
     assert not any(message.startswith("memory: off") for message in caplog.messages)
+
+
+def rings(n_items: int, span: int) -> Corpus:
+    """Sessions of two items at most `span` apart on a ring, by users of one session each."""
+    random = torch.Generator().manual_seed(1)
+    first = torch.randint(n_items, (1200,), generator=random).tolist()
+    steps = torch.randint(1, span + 1, (1200,), generator=random).tolist()
+    return corpus_of([[[a, (a + step) % n_items]] for a, step in zip(first, steps, strict=True)], n_items=n_items)
+
+
+@pytest.mark.parametrize(("n_items", "span", "says"), [(600, 6, "on"), (60, 1, "off")])
+def test_a_dear_source_is_on_where_it_alone_recalls_what_follows(
+    n_items: int, span: int, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where most pairs come once, only a second step knows what follows; where each comes often, the first one does."""
+    with caplog.at_level("INFO", "segue"):
+        model = worlds.fitted({"model": {"name": "hg_gnn", "preset": "memory"}}, rings(n_items, span))
+    (line,) = (each for each in caplog.messages if "two_steps is" in each)
+    assert f"two_steps is {says}: it alone recalls" in line
+    batch = worlds.request_of(model, [3], 0)
+    found, _ = model.recall(batch, batch.prefixes(), frozenset({"two_steps"}))
+    assert (len(found["two_steps"].event) > 0) == (says == "on")
+
+
+def test_a_dear_source_stays_on_where_it_is_told_to(caplog: pytest.LogCaptureFixture) -> None:
+    asked = {"model": {"name": "hg_gnn", "preset": "memory", "dear_share": 0}}
+    with caplog.at_level("INFO", "segue"):
+        model = worlds.fitted(asked, rings(60, 1))
+    assert not any("two_steps is" in each for each in caplog.messages)
+    batch = worlds.request_of(model, [3], 0)
+    assert len(model.recall(batch, batch.prefixes(), frozenset({"two_steps"}))[0]["two_steps"].event)

@@ -83,6 +83,14 @@ class Question:
         held, start, column = self._own_members
         return held.index_select(0, start.index_select(0, event) + column.index_select(0, item))
 
+    @cached_property
+    def counted_items(self) -> Tensor:
+        """How many distinct items each event's running session added to the counts, int64 [events]."""
+        items, session, _ = self._own
+        held = torch.unique(session * self.n_items + items)
+        distinct = torch.bincount(held // self.n_items, minlength=len(self.batch.user))
+        return distinct.index_select(0, self.session)
+
     def counted_transitions(self, event: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """How often `second` directly follows `first` in the event's running session, where that was counted."""
         return self._counted(self._own_transitions, event, first, second)

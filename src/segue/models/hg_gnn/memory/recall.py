@@ -27,6 +27,8 @@ logger = logging.getLogger("segue")
 
 _SAMPLED_EVENTS = 20_000
 """Train events that the centre and spread of the facts are taken from."""
+_JUDGED_EVENTS, _FEWEST_JUDGED = 4_000, 1_000
+"""Train events that a dear source is judged by, and how few are too few to judge it."""
 _CONSTANT = 1e-6
 """A fact that spreads no further than this is the same for all events and is left as it is."""
 
@@ -34,11 +36,13 @@ _CONSTANT = 1e-6
 class Recall(nn.Module):
     """All counts of the memory.
 
-    Buffers: the tables; support int64 [n_items]; half_life of the decayed history in ms; centre and spread of the
+    Buffers: the tables; support and degree int64 [n_items], sessions that hold an item, and the sum of those that it
+    shares with each other item; half_life of the decayed history in ms; centre and spread of the
     facts, float64 [8]; speaks int64 [sources], 1 where a source is on.
     """
 
     support: Tensor
+    degree: Tensor
     half_life: Tensor
     centre: Tensor
     spread: Tensor
@@ -49,12 +53,14 @@ class Recall(nn.Module):
         pairs: Mapping[str, PairTable],
         periods: Mapping[str, PopularityByPeriod],
         support: Tensor,
+        degree: Tensor,
         half_life: float,
         history_items: int,
     ) -> None:
         super().__init__()
         self.pairs, self.periods = nn.ModuleDict(pairs), nn.ModuleDict(periods)
         self.register_buffer("support", support)
+        self.register_buffer("degree", degree)
         self.register_buffer("half_life", torch.tensor(half_life, dtype=torch.float64))
         self.register_buffer("centre", torch.zeros(FACTS, dtype=torch.float64))
         self.register_buffer("spread", torch.ones(FACTS, dtype=torch.float64))
@@ -62,12 +68,22 @@ class Recall(nn.Module):
         self.n_items, self.history_items = len(support), history_items
 
     @classmethod
-    def count(cls, corpus: Corpus, tables: EdgeTables, half_lives: HalfLives, *, top: int, window: Window) -> Self:
+    def count(
+        cls,
+        corpus: Corpus,
+        tables: EdgeTables,
+        half_lives: HalfLives,
+        *,
+        top: int,
+        window: Window,
+        dear_share: float = 0.0,
+    ) -> Self:
         """Take the counts of train from the graph's, count by period, and measure the facts.
 
         Args:
             tables: with at least top + 1 counts per item.
             top: items kept per item, or per period, and count.
+            dear_share: share of train events whose next item a dear source alone must recall to be on.
         """
         train = corpus.train
         close = tables.top_cooccurrence(top + 1).kept
@@ -83,8 +99,11 @@ class Recall(nn.Module):
             name: PopularityByPeriod.count(train.items, train.times, corpus.n_items, half_life, top)
             for name, half_life in (("recent", half_lives.recent), ("trend", half_lives.trend))
         }
-        recall = cls(pairs, periods, torch.from_numpy(tables.item_sessions), half_lives.history, window.history)
+        support, degree = (torch.from_numpy(each) for each in (tables.item_sessions, tables.cooccurrence.total))
+        recall = cls(pairs, periods, support, degree, half_lives.history, window.history)
         recall._measure(Loader(corpus, train, window.length))
+        if dear_share:
+            recall._judge(Loader(corpus, train, window.length), dear_share)
         return recall
 
     @classmethod
@@ -92,7 +111,8 @@ class Recall(nn.Module):
         """An empty memory with the shapes that the stored `state` holds."""
         pairs = {name: PairTable.like(state, f"recall.pairs.{name}.") for name in PAIR_TABLES}
         periods = {name: PopularityByPeriod.like(state, f"recall.periods.{name}.") for name in PERIOD_TABLES}
-        return cls(pairs, periods, torch.zeros(n_items, dtype=torch.int64), 1.0, history)
+        nothing = torch.zeros(n_items, dtype=torch.int64)
+        return cls(pairs, periods, nothing, nothing.clone(), 1.0, history)
 
     @staticmethod
     def layouts(n_items: int) -> dict[str, Layout]:
@@ -108,6 +128,7 @@ class Recall(nn.Module):
         tiny = torch.finfo(torch.float64).tiny
         return tables | {
             "recall.support": Layout(torch.int64, (n_items,), 0, LARGEST_COUNT),
+            "recall.degree": Layout(torch.int64, (n_items,), 0, LARGEST_COUNT),
             "recall.half_life": Layout(torch.float64, (), tiny),
             "recall.centre": Layout(torch.float64, (FACTS,)),
             "recall.spread": Layout(torch.float64, (FACTS,), tiny),
@@ -126,7 +147,7 @@ class Recall(nn.Module):
     def counts(self) -> Counts:
         """The tables as the sources read them."""
         pairs = cast("Mapping[str, PairTable]", self.pairs)
-        return Counts(pairs, cast("Mapping[str, PopularityByPeriod]", self.periods), self.support)
+        return Counts(pairs, cast("Mapping[str, PopularityByPeriod]", self.periods), self.support, self.degree)
 
     @torch.no_grad()
     def forward(
@@ -170,3 +191,32 @@ class Recall(nn.Module):
         self.speaks.copy_(torch.tensor([name in spoken for name in SOURCES]))
         if silent := [name for name in SOURCES if name not in spoken]:
             logger.info("memory: off, since train gives them nothing to say: %s", ", ".join(silent))
+
+    @torch.no_grad()
+    def _judge(self, loader: Loader, least: float) -> None:
+        """Switch off a dear source that recalls too little which no other source recalls; say either."""
+        alone, events = dict.fromkeys((name for name in SOURCES if TABLE[name].dear), 0), 0
+        for batch in loader.batches(512, (0,)):
+            asked = self._asked(batch, batch.prefixes())
+            found = {name: self._found(asked, name) for name in SOURCES}
+            for name in alone:
+                others = torch.stack([hit for other, hit in found.items() if other != name])
+                alone[name] += int((found[name] & ~others.any(0)).sum())
+            events += len(batch)
+            if events >= _JUDGED_EVENTS:
+                break
+        if events < _FEWEST_JUDGED:
+            return
+        for name, number in alone.items():
+            on = number >= least * events
+            self.speaks[SOURCES.index(name)] *= on
+            logger.info(
+                "memory: %s is %s: it alone recalls what follows %.1f %% of %s train events; model.dear_share = %g",
+                name, "on" if on else "off", 100 * number / events, f"{events:,}", least,
+            )  # fmt: skip
+
+    def _found(self, asked: Question, name: MemorySource) -> Tensor:
+        """Whether a source recalls the target of each event, bool [events]."""
+        entries, target = self._entries(asked, name), asked.batch.target
+        hit = entries.event[entries.item == target.index_select(0, entries.event)]
+        return torch.zeros_like(target, dtype=torch.bool).index_fill(0, hit, True)

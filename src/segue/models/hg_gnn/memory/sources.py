@@ -2,7 +2,8 @@
 :mod:`segue.contract.memory_sources`.
 
 C, T, O: sessions that hold both items, direct transitions, order by distance, of train sessions *but the running one*;
-n: number of train sessions that hold an item, the running one left out; v_l ... v_1: the prefix, v_l the last item.
+n: number of train sessions that hold an item, the running one left out; d_i: sum over j of C[i, j]; v_l ... v_1: the
+prefix, v_l the last item.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segue.contract.memory_sources import BASKET_ENTRIES, OWN_SESSIONS, MemorySource
+from segue.contract.memory_sources import BASKET_ENTRIES, OWN_SESSIONS, STEPS, MemorySource
 from segue.graph.tables import CUT_ROUNDING, SHRINKAGE, closeness
 from segue.models.hg_gnn.memory.entries import Entries
 from segue.models.hg_gnn.memory.question import Question
@@ -22,11 +23,12 @@ from segue.models.hg_gnn.memory.tables import PairTable, PopularityByPeriod
 
 @dataclass(frozen=True)
 class Counts:
-    """The tables that sources read, by source; and n of every item, int64 [n_items]."""
+    """The tables that sources read, by source; n and d of every item, int64 [n_items]."""
 
     pairs: Mapping[str, PairTable]
     periods: Mapping[str, PopularityByPeriod]
     support: Tensor
+    degree: Tensor
 
 
 def session(asked: Question, counts: Counts) -> Entries:
@@ -128,6 +130,21 @@ def basket(asked: Question, counts: Counts) -> Entries:
     return _closeness(asked, counts, event, source, cell, most.index_select(0, event))
 
 
+def two_steps(asked: Question, counts: Counts) -> Entries:
+    """Sum over the last 10 v_j and over m of C[v_j, m] C[m, i] / (d_m sqrt(d_{v_j} d_i)), i other than v_j: what shares
+    sessions with that which shares sessions with the prefix. m are the closest to each v_j, and i to each m."""
+    event, start, cell = (column[asked.cells[2] < STEPS[0]] for column in asked.cells)
+    shared_out = (STEPS[0] // asked.prefixes.mask.sum(1).clamp(min=1)).clamp(min=1)
+    first = _companions(asked, counts, event, start, shared_out.index_select(0, event))
+    second = _companions(asked, counts, first.event, first.item, torch.full_like(first.item, STEPS[1]))
+    start, cell = (column.index_select(0, first.owner).index_select(0, second.owner) for column in (start, cell))
+    degree = [_degree(asked, counts, second.event, item) for item in (start, second.item)]
+    between = _degree(asked, counts, first.event, first.item)
+    reached = first.shared / between.clamp(min=1)
+    value = reached.index_select(0, second.owner) * second.shared / (degree[0] * degree[1]).clamp(min=1).sqrt()
+    return Entries.present(second.event, second.item, value * (second.item != start), cell)
+
+
 def recent(asked: Question, counts: Counts, name: str = "recent") -> Entries:
     """Events of i in periods closed before the event, decayed fast: what everybody takes now."""
     item, value, event = counts.periods[name].at(asked.batch.time)
@@ -153,11 +170,32 @@ def _left(
     return Entries.present(event, item, count * (count > table.least[source]), cell)
 
 
+@dataclass(frozen=True)
+class _Companions:
+    """Companions of some items, those that have a place without the running session; all [n].
+
+    owner: which of the items it belongs to. shared: sessions with both. value: their closeness.
+    """
+
+    event: Tensor
+    owner: Tensor
+    item: Tensor
+    shared: Tensor
+    value: Tensor
+
+
 def _closeness(
     asked: Question, counts: Counts, events: Tensor, sources: Tensor, cells: Tensor, most: Tensor
 ) -> Entries:
     """C[source, i] / sqrt((n_source + 20) (n_i + 20)) of at most so many companions i of each source, an item of the
-    event's prefix at a reversed position; the running session, where it was counted, is left out."""
+    event's prefix at a reversed position."""
+    found = _companions(asked, counts, events, sources, most)
+    return Entries.present(found.event, found.item, found.value, cells.index_select(0, found.owner))
+
+
+def _companions(asked: Question, counts: Counts, events: Tensor, sources: Tensor, most: Tensor) -> _Companions:
+    """At most so many companions of each source, the closest; the running session, where it was counted, is left
+    out."""
     table = counts.pairs["basket"]
     item, shared, owner = table.rows(sources, most + 1)
     event = events.index_select(0, owner)
@@ -171,9 +209,20 @@ def _closeness(
         # The source is in one session less for all its companions, so the cut moves along.
         least = least * ((n_source + SHRINKAGE) / (n_source + SHRINKAGE - of_source).double()) ** 0.5
         own, own_source = asked.counted_once(event, item), of_source.index_select(0, owner)
-        value = closeness(shared - own * own_source, n_item - own, n_source.index_select(0, owner) - own_source)
+        shared = shared - own * own_source
+        value = closeness(shared, n_item - own, n_source.index_select(0, owner) - own_source)
     value = value * (value > least.index_select(0, owner) * (1 + CUT_ROUNDING))
-    return Entries.present(event, item, value, cells.index_select(0, owner))
+    left = (value > 0).nonzero().squeeze(1)
+    columns = (event, owner, item, shared, value)
+    return _Companions(*(column.index_select(0, left) for column in columns))
+
+
+def _degree(asked: Question, counts: Counts, event: Tensor, item: Tensor) -> Tensor:
+    """d of some items, without what the running session added: one for each of its other items; float64."""
+    degree = counts.degree.index_select(0, item)
+    if asked.counted:
+        degree = degree - asked.counted_once(event, item) * (asked.counted_items.index_select(0, event) - 1)
+    return degree.double()
 
 
 RECALL: Mapping[MemorySource, Callable[[Question, Counts], Entries]] = {
@@ -188,6 +237,7 @@ RECALL: Mapping[MemorySource, Callable[[Question, Counts], Entries]] = {
     "order_before": order_before,
     "companion": companion,
     "basket": basket,
+    "two_steps": two_steps,
     "recent": recent,
     "trend": trend,
 }
