@@ -70,11 +70,11 @@ def between(events: Path, first: int, end: int, out: Path) -> Path:
     return out
 
 
-def grown(corpus: Path, log: Path, out: Path, newest: int) -> Path:
-    """A corpus grown by a log; its test are the sessions of the newest time."""
+def grown(corpus: Path, log: Path, out: Path, newest: int, *, apart: bool) -> Path:
+    """A corpus grown by a log; the sessions of the newest time may be set apart as test."""
     shutil.rmtree(out, ignore_errors=True)
     (out / "scratch").mkdir(parents=True)
-    grow(load(corpus), corpus, Source(str(log), newest=newest), out / "corpus", out / "scratch")
+    grow(load(corpus), corpus, Source(str(log), newest=newest), out / "corpus", out / "scratch", apart=apart)
     return out / "corpus"
 
 
@@ -98,9 +98,9 @@ def anew(corpus: Path, settings: Nested, out: Path) -> None:
     out.mkdir()
     whole = load(corpus)
     _, plan = pipeline.selected(load(corpus, (Part.TRAIN, Part.VALIDATION)), out, chosen)
-    everything = whole.with_train(list(Part))
-    model = pipeline.played("final", everything, out, chosen, plan)
-    facts = {"corpus": str(corpus.resolve()), "trained_on": [part.name.lower() for part in Part]}
+    everything = whole.with_train([Part.TRAIN, Part.VALIDATION])
+    model = pipeline.played("refit", everything, out, chosen, plan)
+    facts = {"corpus": str(corpus.resolve()), "trained_on": ["train", "validation"]}
     write_model(out, model, everything, chosen, facts)
     seal(out)
 
@@ -115,7 +115,7 @@ def day(number: int, events: Path, bounds: list[int], folder: Path, settings: Ne
     found, updating = timed(lambda: update(before, Source(str(news), newest=span), now))
     if found.verdict != "promoted":
         shutil.copytree(before, now)
-    today = grown(folder / "base", news, folder / "today", span)
+    today = grown(folder / "base", news, folder / "today", span, apart=False)
     _, training = timed(lambda: anew(today, settings, folder / "anew"))
     later = between(events, first, bounds[number + 2], folder / "later.parquet")
     metrics, sizes = {}, {}
@@ -124,7 +124,7 @@ def day(number: int, events: Path, bounds: list[int], folder: Path, settings: Ne
         (KINDS[1], now, now / "corpus" if found.verdict == "promoted" or number else folder / "base"),
         (KINDS[2], folder / "anew", today),
     ):
-        tomorrow = load(grown(own, later, folder / "tomorrow", span))
+        tomorrow = load(grown(own, later, folder / "tomorrow", span, apart=True))
         metrics[kind] = measured(load_model(model).model, tomorrow)
         sizes[kind] = len(targets(tomorrow.select(Part.TEST)))
     seconds = {KINDS[0]: 0.0, KINDS[1]: updating, KINDS[2]: training}

@@ -23,10 +23,10 @@ from segue.updating.growth import Read, Source, grow
 Session = tuple[str | None, tuple[tuple[str, int], ...]]
 
 
-def grown(corpus: Path, log: Any, out: Path, **how: Any) -> Read:
+def grown(corpus: Path, log: Any, out: Path, *, apart: bool = False, **how: Any) -> Read:
     out.mkdir(parents=True)
     (out / "scratch").mkdir()
-    return grow(load(corpus), corpus, Source(log, **how), out / "corpus", out / "scratch")
+    return grow(load(corpus), corpus, Source(log, **how), out / "corpus", out / "scratch", apart=apart)
 
 
 def sessions(corpus: Corpus) -> set[Session]:
@@ -64,8 +64,21 @@ def test_what_was_known_keeps_its_number(tmp_path: Path) -> None:
     assert after.item_ids[before.n_items :] == ["latest"]
 
 
+def test_items_of_the_newest_day_are_known_where_nothing_is_set_apart(tmp_path: Path) -> None:
+    _, rows = growing.parts()
+    last = max(time for *_, time in rows)[:10]
+    fresh = [(user, "of today" if item == "latest" and time[:10] == last else item, time) for user, item, time in rows]
+    growing.written(tmp_path / "fresh.csv", fresh)
+    read = grown(growing.corpus(), str(tmp_path / "fresh.csv"), tmp_path / "whole")
+    apart = grown(growing.corpus(), str(tmp_path / "fresh.csv"), tmp_path / "apart", apart=True)
+    assert "of today" in load(tmp_path / "whole" / "corpus").item_ids
+    assert "of today" not in load(tmp_path / "apart" / "corpus").item_ids
+    assert (read.items, apart.items) == (2, 1)
+    assert read.added > apart.added
+
+
 def test_test_is_the_newest_day_and_nothing_that_the_corpus_had(tmp_path: Path) -> None:
-    grown(growing.corpus(), str(growing.logs()[1]), tmp_path / "grown")
+    grown(growing.corpus(), str(growing.logs()[1]), tmp_path / "grown", apart=True)
     corpus, old = load(tmp_path / "grown" / "corpus"), load(growing.corpus())
     test, day = corpus.select(Part.TEST), 24 * 60 * 60 * 1000
     end = int(corpus.sessions.times.max())
@@ -118,7 +131,7 @@ def test_an_old_log_alone_is_nothing_to_compare_on(tmp_path: Path) -> None:
     user, _, time = growing.parts()[0][0]
     growing.written(tmp_path / "old.csv", [(user, "latest", time), (user, "first0", time)])
     with pytest.raises(CorpusError, match="no session that ends after the newest event of the model's corpus"):
-        grown(growing.corpus(), str(tmp_path / "old.csv"), tmp_path / "grown")
+        grown(growing.corpus(), str(tmp_path / "old.csv"), tmp_path / "grown", apart=True)
 
 
 def test_items_that_filters_would_take_are_not_lost_in_silence(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from segue.system.exit_codes import Exit
 from segue.updating import comparison
 from segue.updating import update as updating
 from segue.updating.comparison import compare
+from segue.updating.growth import Source, grow
 from segue.updating.warm import Warm
 
 Ran = tuple[int, str, str]
@@ -109,8 +110,10 @@ def test_what_is_learned_is_new_or_drawn(tmp_path: Path) -> None:
 
 def test_both_are_measured_on_the_same_events(tmp_path: Path) -> None:
     """The same model twice: no difference, whatever it does not know; and its ranks are those of an evaluation."""
-    cli.run(["update", str(model()), "--log", str(log()), "--out", str(tmp_path / "m"), "--epochs", "1"])
-    corpus, old = load(tmp_path / "m" / "corpus"), load_model(model())
+    (tmp_path / "scratch").mkdir()
+    source, folder = Source(str(log())), tmp_path / "corpus"
+    grow(load(growing.corpus()), growing.corpus(), source, folder, tmp_path / "scratch", apart=True)
+    corpus, old = load(folder), load_model(model())
     own = corpus.with_train([Part.TRAIN, Part.VALIDATION])
     grown = segue.models.build(old.settings)
     grown.fit(own)
@@ -207,6 +210,6 @@ def test_models_that_grow_day_by_day_stay_readable(run: Callable[..., Ran], tmp_
     assert run(model("markov"), "--log", one, "--out", tmp_path / "m1", "--newest", "1d")[0] == 0
     assert run(tmp_path / "m1", "--log", two, "--out", tmp_path / "m2")[0] == 0
     corpus = load(tmp_path / "m2" / "corpus")
-    assert [step["read"]["items"] for step in corpus.manifest["lineage"]] == [1, 0]
+    assert [step["read"]["items"] for step in corpus.manifest["lineage"]] == [1, 1]
     assert corpus.sessions.times.max() - load(tmp_path / "m1" / "corpus").sessions.times.max() <= 2 * DAY
     assert cli.run(["audit", str(tmp_path / "m2")]) == 0

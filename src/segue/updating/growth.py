@@ -84,17 +84,18 @@ class Source:
     drop_invalid: bool = False
 
 
-def grow(whole: Corpus, own: Path, source: Source, folder: Path, scratch: Path) -> Read:
+def grow(whole: Corpus, own: Path, source: Source, folder: Path, scratch: Path, *, apart: bool = False) -> Read:
     """Write the grown corpus into a new folder; items and known users of the old one keep their numbers.
 
     Where nothing of the log is new, or the corpus has grown by this very log before, nothing is written: `added` is 0.
 
     Old events stand in the sessions that the log gave them; where it gave none, sessions are cut again from the events
-    that the corpus keeps, so that new events go on with a session as if all had been prepared at once. Test are the
-    sessions that end in the time `source.newest` before the newest event, and no session that the corpus had whole.
+    that the corpus keeps, so that new events go on with a session as if all had been prepared at once.
 
     Args:
         whole, own: the old corpus, with all parts, and its folder.
+        apart: whether the sessions that end in the time `source.newest` before the newest event are test, but none that
+            the corpus had whole; a later item or user is then none of the vocabulary. Else nothing is test.
 
     Raises:
         LogError: the log or an attribute file cannot be read or believed.
@@ -114,14 +115,14 @@ def grow(whole: Corpus, own: Path, source: Source, folder: Path, scratch: Path) 
         duplicates, late, backwards, events = _counts(connection)
         if not events or digest in [each.get("digest") for each in whole.manifest.get(LINEAGE, [])]:
             return Read(facts.rows_read, facts.rows_dropped, duplicates, events, 0, 0, late, backwards, 0, 0)
-        ledger, chosen = _divide(connection, settings, whole, source.newest)
+        ledger, removed = _divide(connection, settings, whole, source.newest if apart else None)
         added, lost = _changes(connection)
         read = Read(
             rows=facts.rows_read, invalid=facts.rows_dropped, duplicates=duplicates, left_out=events - added,
             added=added, lost=lost, late=late, backwards=backwards,
             items=_size(connection, "vocabulary") - whole.n_items, users=_known(connection) - whole.n_users,
         )  # fmt: skip
-        _write(connection, whole, raw, source, settings, folder, _Made(ledger, chosen, facts, read, digest))
+        _write(connection, whole, raw, source, settings, folder, _Made(ledger, removed, facts, read, digest))
     return read
 
 
@@ -198,24 +199,25 @@ def _counts(connection: DuckDBPyConnection) -> tuple[int, int, int, int]:
 
 
 def _divide(
-    connection: DuckDBPyConnection, settings: Settings, whole: Corpus, newest: int
-) -> tuple[Ledger, tuple[SplitSettings, dict[str, int | None]]]:
-    """From the joined log to numbered sessions; returns the ledger, the split as it was made and what it removed."""
+    connection: DuckDBPyConnection, settings: Settings, whole: Corpus, newest: int | None
+) -> tuple[Ledger, dict[str, int | None]]:
+    """From the joined log to numbered sessions; returns the ledger, and what the split removed."""
     (last,) = one_row(connection, f"SELECT max(time) FROM {_LOG}")
-    cut = max(last - newest, int(whole.sessions.times.max()))
-    chosen = SplitSettings(protocol="global_time", validation=settings.split.validation)
-    ledger = form_sessions(connection, settings.sessions, settings.filters, chosen)
-    scope = settings.filters.scope
-    if scope == "train":  # which sessions are test has to be known before anything is counted
-        apart = _with_test(connection, chosen, cut, "events")
-        ledger = form_sessions(connection, settings.sessions, settings.filters, apart)
+    cut = None if newest is None else max(last - newest, int(whole.sessions.times.max()))
+    # No share is test: a setting may not say so, since a preparation without test is of no use elsewhere.
+    none = SplitSettings(protocol="global_time", validation=settings.split.validation).model_copy(update={"test": 0.0})
+    ledger, scope = form_sessions(connection, settings.sessions, settings.filters, none), settings.filters.scope
+    if cut is not None and scope == "train":  # which sessions are test has to be known before anything is counted
+        chosen = _with_test(connection, none, cut, "events")
+        ledger = form_sessions(connection, settings.sessions, settings.filters, chosen)
     apply_filters(connection, ledger, settings.sessions, settings.filters)
     ledger.refuse_one_user()
-    chosen = _with_test(connection, chosen, cut, "(SELECT * FROM events ANTI JOIN rare_users USING (user_key))")
+    regular = "(SELECT * FROM events ANTI JOIN rare_users USING (user_key))"
+    chosen = none if cut is None else _with_test(connection, none, cut, regular)
     removed = split(connection, ledger, chosen, scope)
     number_users_and_sessions(connection, scope, kept=True)
     _refuse_lost(connection, whole)
-    return ledger, (chosen, removed)
+    return ledger, removed
 
 
 def _with_test(connection: DuckDBPyConnection, chosen: SplitSettings, cut: int, events: str) -> SplitSettings:
@@ -278,7 +280,7 @@ class _Made:
     """What the manifest says of how the corpus was made."""
 
     ledger: Ledger
-    split: tuple[SplitSettings, dict[str, int | None]]
+    split: dict[str, int | None]
     log: LogFacts
     read: Read
     digest: str
@@ -305,7 +307,6 @@ def _write(
     described = {"items": writer.write_items(items), "users": writer.write_users(users)}
     for part in Part:
         writer.write_part(part)
-    chosen, removed = made.split
     newest, old = newest_events(connection), whole.manifest
     manifest = {
         "format": FORMAT,
@@ -313,12 +314,12 @@ def _write(
         "fingerprint": writer.fingerprint,
         "log": _about_log(old, made.log),
         "steps": made.ledger.as_dicts(),
-        "split": removed,
+        "split": made.split,
         "sizes": sizes(connection),
         MADE_FROM: {file: Origin.of(parts, newest).as_dict() for file, parts in PARTS_OF_FILES.items()},
         "has_names": items is not None and "name" in items.column_names,
         "described": described,
-        "settings": {**old["settings"], "split": chosen.model_dump(mode="json")},
+        "settings": {**old["settings"], "split": {**old["settings"]["split"], "protocol": "global_time"}},
         "warnings": list(old.get("warnings", [])),
         LINEAGE: [
             *old.get(LINEAGE, []),

@@ -103,9 +103,9 @@ class Updated:
 def update(model: Path, source: Source, out: Path, how: How = How()) -> Updated:
     """Grow the model's corpus by a log, train it on, and write it where it is not worse on the newest sessions.
 
-    The candidate is trained on what is older than these; one that is promoted is then trained once more, from
-    yesterday's weights again, on everything. `model` is only read, unless `out` is its own place; a process that dies
-    leaves it as it was.
+    The candidate is trained and counted on what is older than these; one that is promoted is then trained once more,
+    from yesterday's weights again, on a corpus in which nothing is set apart. `model` is only read, unless `out` is its
+    own place; a process that dies leaves it as it was.
 
     Raises:
         ArtifactError: the model or its corpus is missing or damaged; `out` is in the way.
@@ -128,6 +128,7 @@ def update(model: Path, source: Source, out: Path, how: How = How()) -> Updated:
             read = grow(whole, own, source, new / CORPUS, scratch)
             if not read.added:
                 return Updated("nothing new", read)
+            grow(whole, own, source, scratch / CORPUS, scratch, apart=True)
             found = _made(new, scratch, old, read, how)
             if found.verdict == "promoted":
                 shutil.rmtree(scratch)
@@ -138,20 +139,20 @@ def update(model: Path, source: Source, out: Path, how: How = How()) -> Updated:
 
 
 def _made(new: Path, scratch: Path, old: Artifact, read: Read, how: How) -> Updated:
-    """Train and compare; where it is promoted, the files of the model are in the folder `new`."""
+    """Train and compare on the corpus in `scratch`; where it is promoted, the model in `new` is trained on all."""
     settings = old.settings
     training = {"max_epochs": min(how.epochs, settings.training.max_epochs), "epoch_steps": 0}
     quick = settings.model_copy(update={"training": settings.training.model_copy(update=training)})
     warm = Warm(old, how.replay, settings.training.seed)
     options = Options(progress=how.progress, start=warm)
-    fitted = load(new / CORPUS, (Part.TRAIN, Part.VALIDATION))
+    apart = load(scratch / CORPUS)
+    fitted = load(scratch / CORPUS, (Part.TRAIN, Part.VALIDATION))
     candidate, plan = selected(fitted, scratch, quick, options)
-    corpus = load(new / CORPUS)
-    compared, evaluation = compare(old, candidate, corpus, models.label(settings))
-    learned = len(warm.learned(corpus.with_train(list(Part)))) if plan else 0
+    compared, evaluation = compare(old, candidate, apart, models.label(settings))
+    everything = load(new / CORPUS).with_train([Part.TRAIN, Part.VALIDATION])
+    learned = len(warm.learned(everything)) if plan else 0
     if compared.worse:
         return Updated("worse", read, compared, learned)
-    everything = corpus.with_train(list(Part))
     final = played("final", everything, scratch, quick, plan, options)
     write_model(new, final, everything, settings, _facts(old, everything, compared, how))
     write_evaluation(new, evaluation)
@@ -169,7 +170,7 @@ def _facts(old: Artifact, corpus: Corpus, compared: Compared, how: How) -> dict[
     chosen = {"choices": old.facts["choices"]} if "choices" in old.facts else {}
     return {
         "corpus": CORPUS,
-        "trained_on": [part.name.lower() for part in Part],
+        "trained_on": [Part.TRAIN.name.lower(), Part.VALIDATION.name.lower()],
         **chosen,
         LINEAGE: [*old.facts.get(LINEAGE, []), step],
     }
