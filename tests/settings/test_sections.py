@@ -42,7 +42,7 @@ DEFAULTS: Nested = {
         "batch_events": 512, "learning_rate": 1e-3, "weight_decay": 1e-5, "schedule": "constant", "decay": 0.1,
         "decay_every": 3, "epoch_steps": 0, "pass_steps": 0, "pass_events": 0, "validation_events": 0,
         "max_epochs": 30, "max_minutes": None, "patience": 5, "checkpoint_minutes": 10.0, "seed": 0,
-        "threads": 0, "device": "auto", "shuffle": "sessions",
+        "threads": 0, "device": "auto", "shuffle": "sessions", "split_items": False,
     },
     "evaluation": {"history": "frozen", "mask_session": "auto"},
     "preparation": {"memory_limit": None, "drop_invalid": False},

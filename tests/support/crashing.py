@@ -72,7 +72,7 @@ def cases(log: str, corpus: str, model: str) -> dict[str, Case]:
     compare = ["compare", corpus, "--out", "out", "--no-tune", "--seeds", "1", "--models"]
     tuned = [*compare, "popularity", "--minutes", "1"]
     tuned.remove("--no-tune")
-    update = ["update", model, "--log", f"{log}.new", "--epochs", "1"]
+    update = ["update", model, "--log", f"{log}.new.csv", "--epochs", "1"]
     forget = ["forget", model, "--user", small_logs.user(3), "--out", "out"]
     return {
         "prepare": Case(prepare),
@@ -284,7 +284,7 @@ def main() -> NoReturn:
         log, corpus, model = (Path(home) / each for each in ("log.csv", "corpus", "model"))
         small_logs.write_csv(log, small_logs.rows())
         _demand(*run(["prepare", str(log), "--out", str(corpus), *_SMALL], Path(home)))
-        small_logs.write_csv(Path(f"{log}.new"), small_logs.next_day())
+        small_logs.write_csv(Path(f"{log}.new.csv"), small_logs.next_day())
         if name.startswith(("forget", "update")):
             _demand(*run(["train", str(corpus), "--out", str(model), *_TRAINED], Path(home)))
         case = cases(str(log), str(corpus), str(model))[name]
