@@ -11,6 +11,8 @@ from programs_of_ranks import CASES, trained
 from ranks import played
 from safetensors.torch import load_file
 
+from segue import models
+
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -35,4 +37,6 @@ def test_two_processes_train_what_one_trains(both: Path, tmp_path: Path, name: s
 def test_what_is_compared_has_unequal_and_empty_shares(both: Path, name: str, preset: str) -> None:
     first, second = (json.loads((both / str(rank) / f"{name}-{preset}.json").read_text()) for rank in range(2))
     assert any(a != b and a and b for a, b in zip(first, second, strict=True))
-    assert 0 in [*first, *second]
+    # A batch of single events is divided evenly; only one that has a single event leaves a share empty.
+    single = models.with_preset({"model": {"name": name, "preset": preset}}).training.shuffle == "events"
+    assert single or 0 in [*first, *second]

@@ -87,8 +87,8 @@ def test_every_option_that_a_text_names_exists() -> None:
         if path.parent.name != "report"  # whose pages have variables of style sheets
         for match in pattern.findall(text)
     }
-    # Of python -m segue.cli.settings_reference and the like; of every command; before every command; of pip.
-    of_modules = {"--write", "--help", "--log", "--force-reinstall"}
+    # Of python -m segue.cli.settings_reference and the like; of and before every command; of pip; of torchrun.
+    of_modules = {"--write", "--help", "--log", "--force-reinstall", "--max-restarts"}
     wrong = {option: where for option, where in named.items() if option not in OPTIONS | of_modules}
     assert len(named) > 10
     assert not wrong

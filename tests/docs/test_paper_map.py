@@ -95,5 +95,5 @@ def test_the_guide_names_the_switches_of_segue_and_their_values() -> None:
     words = {True: "true", False: "false", None: "unset", SOURCES: "all", POINTED: "those that point"}
     for key, value in described.items():
         actual = getattr(config, key.strip("`"))
-        assert value == (str(actual) if type(actual) is int else words[actual]), key
+        assert value == (str(actual) if type(actual) in (int, float) else words[actual]), key
     assert {f"`{key}`" for key in PRESETS["segue"]["model"]} <= described.keys()

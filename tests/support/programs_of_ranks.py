@@ -33,7 +33,7 @@ from segue.training.trainer import Trainer
 ENCODERS = [name for name in models.names() if issubclass(models.load(name), SessionEncoder)]
 CASES = [(name, preset) for name in ENCODERS for preset in models.load(name).presets]
 SPLITTING = [(name, next(iter(models.load(name).presets))) for name in ("sasrec", "narm", "sr_gnn")]
-PACE = {"batch_events": 20, "epoch_steps": 0, "pass_steps": 0, "max_epochs": 1, "learning_rate": 0.01}
+PACE = {"batch_events": 21, "epoch_steps": 0, "pass_steps": 0, "max_epochs": 1, "learning_rate": 0.01}
 
 
 def play(program: Callable[[Processes, Path], None], folder: str) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from segue.artifact.partial_run import is_unfinished
 from segue.distributed.launch import joined, was_restarted
 from segue.distributed.processes import Processes
-from segue.errors import UserMistake
+from segue.errors import ArtifactError, UserMistake
+from segue.system.folders import refuse_nameless
 
 
 @contextmanager
@@ -26,6 +27,10 @@ def together() -> Iterator[Processes]:
 
 
 def resumes(to: Path, asked: bool, processes: Processes) -> bool:
-    """Whether a training goes on from its checkpoint: when it is asked to, or torchrun has started it again."""
+    """Whether a training goes on from its checkpoint: when it is asked to, or torchrun has started it again.
+
+    Raises ArtifactError where `to` cannot be the name of a folder.
+    """
+    refuse_nameless(to, ArtifactError)
     begun = processes.first and is_unfinished(to)
     return asked or processes.most(was_restarted(os.environ), begun) == [1, 1]
