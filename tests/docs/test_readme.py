@@ -30,9 +30,8 @@ NAMES = {"user00": "anna", "first1": "milk", "second1": "bread"}
 @pytest.fixture
 def with_clicks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of work with the README's log in it."""
-    small_logs.write_csv(
-        tmp_path / "clicks.csv", [[NAMES.get(cell, cell) for cell in row] for row in small_logs.rows()]
-    )
+    for name, rows in (("clicks", small_logs.rows()), ("today", small_logs.next_day())):
+        small_logs.write_csv(tmp_path / f"{name}.csv", [[NAMES.get(cell, cell) for cell in row] for row in rows])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
