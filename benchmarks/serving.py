@@ -2,8 +2,9 @@
 
 python benchmarks/serving.py [--keep FOLDER] [--million]
 
-With --keep the models stay in a folder, and a later run takes those that it finds there. With --million a catalogue of
-a million items is measured in place of the others, with an index and without: to train takes half an hour and 10 GB.
+With --keep the corpora and models stay in a folder, and a later run takes those that it finds there. With --million a
+catalogue of a million items is measured in place of the others, with an index and without: to train takes half an hour
+and 10 GB.
 
 The model is trained for a moment on a generated log: its answers cost what those of a good one do.
 """
@@ -72,9 +73,10 @@ def train(folder: Path, items: int) -> Path:
     if out.exists():
         return out
     large = items in LARGE
-    generate(log, items=items, **(LARGE[items] if large else {"sessions": CATALOGUES[items]}))
-    source, settings = settings_for_log(log, ALL_ITEMS if large else {})
-    prepare(source, corpus, settings)
+    if not corpus.exists():
+        generate(log, items=items, **(LARGE[items] if large else {"sessions": CATALOGUES[items]}))
+        source, settings = settings_for_log(log, ALL_ITEMS if large else {})
+        prepare(source, corpus, settings)
     training = FEW_EVENTS if large else TRAINING
     return pipeline.train(corpus, out, settings_for_corpus(corpus, training), pipeline.Options())
 

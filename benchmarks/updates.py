@@ -37,7 +37,8 @@ from segue.report import charts
 from segue.settings import Nested
 from segue.settings.units import DAY
 from segue.updating.comparison import ranks_of, targets
-from segue.updating.growth import Source, grow
+from segue.updating.growth import grow
+from segue.updating.source import Source
 from segue.updating.update import update
 
 KINDS = ("left as it is", "updated", "trained anew")
@@ -112,7 +113,7 @@ def day(number: int, events: Path, bounds: list[int], folder: Path, settings: Ne
     before, now = folder / f"model-{number}", folder / f"model-{number + 1}"
     news = between(events, first, here, folder / "news.parquet")
     shutil.rmtree(now, ignore_errors=True)
-    found, updating = timed(lambda: update(before, Source(str(news), newest=span), now))
+    found, updating = timed(lambda: update(before, Source(str(news)), now))
     if found.verdict != "promoted":
         shutil.copytree(before, now)
     today = grown(folder / "base", news, folder / "today", span, apart=False)

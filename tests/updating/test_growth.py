@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import growing
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +21,11 @@ from small_logs import SMALL, write_csv
 
 from segue.data.corpus import Corpus, Part, load
 from segue.errors import CorpusError, LogError
-from segue.updating.growth import Read, Source, grow
+from segue.evaluation.significance import FEWEST
+from segue.settings.units import DAY
+from segue.updating.division import cut_of
+from segue.updating.growth import grow
+from segue.updating.source import Read, Source
 
 Session = tuple[str | None, tuple[tuple[str, int], ...]]
 
@@ -77,15 +84,51 @@ def test_items_of_the_newest_day_are_known_where_nothing_is_set_apart(tmp_path: 
     assert read.added > apart.added
 
 
-def test_test_is_the_newest_day_and_nothing_that_the_corpus_had(tmp_path: Path) -> None:
-    grown(growing.corpus(), str(growing.logs()[1]), tmp_path / "grown", apart=True)
+def test_test_is_the_time_that_is_named_and_nothing_that_the_corpus_had(tmp_path: Path) -> None:
+    grown(growing.corpus(), str(growing.logs()[1]), tmp_path / "grown", apart=True, newest=DAY)
     corpus, old = load(tmp_path / "grown" / "corpus"), load(growing.corpus())
-    test, day = corpus.select(Part.TEST), 24 * 60 * 60 * 1000
+    test = corpus.select(Part.TEST)
     end = int(corpus.sessions.times.max())
     assert len(test)
-    assert (test.times[test.offsets[1:] - 1] > max(end - day, int(old.sessions.times.max()))).all()
+    assert (test.times[test.offsets[1:] - 1] > max(end - DAY, int(old.sessions.times.max()))).all()
     fitted = corpus.with_train([Part.TRAIN, Part.VALIDATION]).train
-    assert fitted.times.max() <= end - day
+    assert fitted.times.max() <= end - DAY
+
+
+@given(
+    finishes=st.lists(st.integers(1, 72 * 60), min_size=1, max_size=60),
+    users=st.lists(st.integers(0, 19), min_size=60, max_size=60),
+)
+def test_test_is_the_newest_third_of_at_most_a_day_and_of_six_users(finishes: list[int], users: list[int]) -> None:
+    """Against the rule in plain Python: the newest third of the new sessions, of the last 24 hours only; but so many
+    that six users have one, where the log has six."""
+    old, minute = int(load(growing.corpus()).sessions.times.max()), 60_000
+    # Sessions of one user must not touch; a start of its own keeps them apart, whatever their ends are.
+    new = [
+        (f"v{user}", old + (minute * finish) + place)
+        for place, (finish, user) in enumerate(zip(finishes, users, strict=False))
+    ]
+    rows = [
+        (user, item, end + step, f"s{place}")
+        for place, (user, end) in enumerate(new)
+        for step, item in ((0, "first0"), (1, "second0"))
+    ]
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE log (time BIGINT)")
+        connection.execute("CREATE TABLE events (user_key VARCHAR, session_key VARCHAR, time BIGINT)")
+        connection.executemany("INSERT INTO log VALUES (?)", [(time,) for _, _, time, _ in rows])
+        connection.executemany(
+            "INSERT INTO events VALUES (?, ?, ?)", [(user, number, time) for user, _, time, number in rows]
+        )
+        cut = cut_of(connection, old, None)
+    ends = sorted(end + 1 for _, end in new)
+    third = [old, *ends][-1 - math.ceil(len(ends) / 3)]
+    expected = max(third, ends[-1] - DAY)
+    last_of_user = sorted(({user: end + 1 for user, end in sorted(new, key=itemgetter(1))}).values(), reverse=True)
+    if len(last_of_user) >= FEWEST:
+        expected = min(expected, last_of_user[FEWEST - 1] - 1)
+    assert cut == expected
+    assert cut >= old
 
 
 def test_the_same_log_twice_adds_nothing(tmp_path: Path) -> None:

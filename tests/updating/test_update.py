@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import growing
 import pytest
@@ -24,7 +24,8 @@ from segue.system.exit_codes import Exit
 from segue.updating import comparison
 from segue.updating import update as updating
 from segue.updating.comparison import compare
-from segue.updating.growth import Source, grow
+from segue.updating.growth import grow
+from segue.updating.source import Source
 from segue.updating.warm import Warm
 
 Ran = tuple[int, str, str]
@@ -108,6 +109,25 @@ def test_what_is_learned_is_new_or_drawn(tmp_path: Path) -> None:
     assert len(none) < len(some) < len(everything)
 
 
+def test_news_of_the_day_count_for_the_candidate(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """A log of one day whose items came that morning and that noon: they are among what is compared on, and known."""
+    rows = [
+        (f"user{visit % 36:02d}", item, f"2024-01-15T{visit // 3:02d}:{15 * (visit % 3):02d}:0{place}Z")
+        for visit in range(72)
+        for place, item in enumerate(("first0", "of this morning" if visit < 36 else "of this noon"))
+    ]
+    day = growing.written(tmp_path / "day.csv", rows)
+    code, out, _ = run(model("markov"), "--log", day, "--out", tmp_path / "m", "--json")
+    found = json.loads(out)
+    compared = found["compared"]
+    assert (code, found["verdict"]) == (0, "promoted")
+    assert compared["since"] == datetime(2024, 1, 15, 16, tzinfo=UTC).timestamp() * 1000 + 1000
+    assert compared["unknown_targets"] == compared["events"] == 24
+    assert (compared["before"]["HR@10"], compared["after"]["HR@10"]) == (0, 1)
+    code, _, err = run(model("markov"), "--log", day, "--out", tmp_path / "n", "--newest", "1d")
+    assert (code, "0 users have sessions that can be compared" in err) == (Exit.MISTAKE, True)
+
+
 def test_both_are_measured_on_the_same_events(tmp_path: Path) -> None:
     """The same model twice: no difference, whatever it does not know; and its ranks are those of an evaluation."""
     (tmp_path / "scratch").mkdir()
@@ -137,12 +157,13 @@ def test_one_that_is_worse_is_not_written(
 ) -> None:
     """A candidate that has learned nothing at all."""
 
-    def untrained(corpus: Corpus, folder: Path, settings: Settings, options: object) -> tuple[SessionModel, list[Any]]:
+    def untrained(name: str, corpus: Corpus, folder: Path, settings: Settings, *_: object) -> SessionModel:
+        assert name == "refit"  # a model that is worse is not trained on everything
         candidate = segue.models.build(settings)
         candidate.fit(corpus)
-        return candidate, []
+        return candidate
 
-    monkeypatch.setattr(updating, "selected", untrained)
+    monkeypatch.setattr(updating, "played", untrained)
     before = contents(tmp_path)
     code, out, err = run(model(), "--log", log(), "--out", tmp_path / "m", "--epochs", 1)
     assert code == Exit.UNCHANGED
@@ -153,7 +174,7 @@ def test_one_that_is_worse_is_not_written(
 
 def test_worse_is_an_interval_that_lies_below_zero() -> None:
     def worse(low: float, high: float) -> bool:
-        return comparison.Compared(10, 8, 0, {}, {}, (low + high) / 2, (low, high)).worse
+        return comparison.Compared(0, 10, 8, 0, {}, {}, (low + high) / 2, (low, high)).worse
 
     assert worse(-0.3, -0.1)
     assert not worse(-0.3, 0.01)
@@ -195,7 +216,7 @@ def test_mistakes_are_one_line_and_nothing_is_written(run: Callable[..., Ran], t
     assert "--newest: " in refused(model(), "--log", log(), "--newest", "1 fortnight")
     few = [("user00", item, f"2024-02-01T09:0{minute}:00Z") for minute, item in enumerate(("a0", "a1"))]
     growing.written(tmp_path / "few.csv", few)
-    assert "a verdict needs 6; raise --newest" in refused(model(), "--log", tmp_path / "few.csv")
+    assert "a verdict needs 6; give the log of more days" in refused(model(), "--log", tmp_path / "few.csv")
     (tmp_path / "other.csv").write_text("who,what,when\nu,i,1\n")
     assert "segue: " in refused(model(), "--log", tmp_path / "other.csv")
 

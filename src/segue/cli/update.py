@@ -23,7 +23,13 @@ def update(
     items: Items = None,
     users: Users = None,
     corpus: Annotated[Path | None, typer.Option(help="The model's corpus, where that has moved.")] = None,
-    newest: Annotated[str, typer.Option(help="Time before the newest event whose sessions are compared on.")] = "1d",
+    newest: Annotated[
+        str | None,
+        typer.Option(
+            help="Time before the newest event whose sessions are compared on, as 6h; else the newest third of the new"
+            " sessions, of one day at most."
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Most passes over the sessions that are learned.")] = 3,
     replay: Annotated[float, typer.Option(min=0, max=1, help="Share of old sessions that are learned again.")] = 0.2,
     drop_invalid: Drop = False,
@@ -38,12 +44,12 @@ def update(
     Example: `segue update model --log today.csv --out model-2`
     """
     from segue.pipeline.settings import settings_for_log
-    from segue.updating.growth import Source
+    from segue.updating.source import Source
     from segue.updating.update import How, Updated
     from segue.updating.update import update as updated
 
     try:
-        span = milliseconds(newest)
+        span = None if newest is None else milliseconds(newest)
     except ValueError as error:
         raise RequestError(f"--newest: {error}") from None
     source = Source(settings_for_log(log, {})[0], items, users, span, drop_invalid)

@@ -28,12 +28,13 @@ class Compared:
     """The two models on the sessions that neither has seen.
 
     Attributes:
-        events, users: how many there are. unknown_targets: events about items that yesterday's model does not know,
-            which count as its misses.
+        since: the sessions end from this time on, epoch ms. events, users: how many there are. unknown_targets: events
+            about items that yesterday's model does not know, which count as its misses.
         before, after: metrics of yesterday's and today's model, over events.
         difference: today's less yesterday's mean :data:`METRIC` over users. interval: 95 %, users drawn again.
     """
 
+    since: int
     events: int
     users: int
     unknown_targets: int
@@ -74,8 +75,8 @@ def compare(old: Artifact, new: SessionModel, corpus: Corpus, label: str) -> tup
     users = len(np.unique(test.user))
     if users < FEWEST:
         raise CorpusError(
-            f"{users} users have sessions that can be compared, a verdict needs {FEWEST}; raise --newest, or give the"
-            " log of more days"
+            f"{users} users have sessions that can be compared, a verdict needs {FEWEST}; give the log of more days, or"
+            " another --newest"
         )
     (before, _), (after, evaluation) = (ranks_of(model, fresh, **how) for model in (old.model, new))
     target = targets(test)
@@ -83,6 +84,7 @@ def compare(old: Artifact, new: SessionModel, corpus: Corpus, label: str) -> tup
     of_user = {name: user_means([rank], user) for name, rank in (("before", before), ("after", after))}
     difference = differences(of_user["after"], {"before": of_user["before"]})["before"][METRIC]
     found = Compared(
+        since=int(test.times[test.offsets[1:] - 1].min()),
         events=len(target),
         users=difference.users,
         unknown_targets=int((test.items[target] >= old.model.n_items).sum()),

@@ -14,6 +14,7 @@ from segue.artifact.names import CORPUS
 from segue.artifact.seal import seal
 from segue.data.corpus import Corpus, Part, load
 from segue.data.lineage import LINEAGE
+from segue.data.log.moments import iso
 from segue.errors import ArtifactError
 from segue.pipeline.fit import Options, played, selected
 from segue.pipeline.measurement import sealed_corpus, write_evaluation
@@ -23,7 +24,8 @@ from segue.system.holding import held
 from segue.system.replacing import followed, under_construction
 from segue.training.state import Progress
 from segue.updating.comparison import METRIC, Compared, Verdict, compare
-from segue.updating.growth import Read, Source, grow
+from segue.updating.growth import grow
+from segue.updating.source import Read, Source
 from segue.updating.warm import Warm
 
 
@@ -96,7 +98,8 @@ class Updated:
         low, high = (100 * bound for bound in found.interval)
         return (
             f"{METRIC} {100 * found.difference:+.2f} points over {found.users:,} users [{low:+.2f}, {high:+.2f}] on"
-            f" {found.events:,} events, {found.unknown_targets:,} of them about items that the old model did not know"
+            f" {found.events:,} events of sessions that ended from {iso(found.since)} on,"
+            f" {found.unknown_targets:,} of them about items that the old model did not know"
         )
 
 
@@ -139,7 +142,11 @@ def update(model: Path, source: Source, out: Path, how: How = How()) -> Updated:
 
 
 def _made(new: Path, scratch: Path, old: Artifact, read: Read, how: How) -> Updated:
-    """Train and compare on the corpus in `scratch`; where it is promoted, the model in `new` is trained on all."""
+    """Train and compare on the corpus in `scratch`; where it is promoted, the model in `new` is trained on all.
+
+    Validation says how many passes. What is compared has been trained and counted on validation too: a candidate that
+    lacks the newest tenth of what it could know says little of the model that is promoted.
+    """
     settings = old.settings
     training = {"max_epochs": min(how.epochs, settings.training.max_epochs), "epoch_steps": 0}
     quick = settings.model_copy(update={"training": settings.training.model_copy(update=training)})
@@ -147,7 +154,9 @@ def _made(new: Path, scratch: Path, old: Artifact, read: Read, how: How) -> Upda
     options = Options(progress=how.progress, start=warm)
     apart = load(scratch / CORPUS)
     fitted = load(scratch / CORPUS, (Part.TRAIN, Part.VALIDATION))
-    candidate, plan = selected(fitted, scratch, quick, options)
+    _, plan = selected(fitted, scratch, quick, options)
+    known = fitted.with_train([Part.TRAIN, Part.VALIDATION])
+    candidate = played("refit", known, scratch, quick, plan, options)
     compared, evaluation = compare(old, candidate, apart, models.label(settings))
     everything = load(new / CORPUS).with_train([Part.TRAIN, Part.VALIDATION])
     learned = len(warm.learned(everything)) if plan else 0
