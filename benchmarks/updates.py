@@ -1,6 +1,6 @@
 """What a daily update is worth: a model that is left as it is, one that is updated, one that is trained anew every day.
 
-    python benchmarks/updates.py globo interactions.parquet --users 300 --days 8
+    python benchmarks/updates.py globo interactions.parquet --users 300 --days 8 --until 2017-10-17
     python benchmarks/updates.py complete-journey complete-journey: --users 100 --days 4 --every 7
 
 Users are drawn, a model is trained on what is older than the last days, and then every day is: learned, and the next
@@ -14,6 +14,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -198,12 +199,15 @@ def main() -> None:
     parser = parser_of(__doc__, "name of the log; the page is updates-NAME in docs/benchmarks")
     parser.add_argument("--days", type=int, default=8, help="spans that are learned")
     parser.add_argument("--every", type=float, default=1, help="days of a span")
-    parser.add_argument("--skip", type=float, default=0, help="days at the end of the log that are left out")
+    parser.add_argument("--until", type=datetime.fromisoformat, help="where the last span ends, UTC; else with the log")
     chosen = parser.parse_args()
     drawn = draw(chosen, f"updates-{chosen.name}")
     folder, span = drawn.folder, int(chosen.every * DAY)
     events = events_of(drawn.corpus)
-    end = pc.max(pq.read_table(events, columns=["timestamp"]).column(0)).as_py() + 1 - int(chosen.skip * DAY)
+    if chosen.until is None:
+        end = pc.max(pq.read_table(events, columns=["timestamp"]).column(0)).as_py() + 1
+    else:
+        end = int(chosen.until.replace(tzinfo=UTC).timestamp() * 1000)
     bounds = [end - span * left for left in range(chosen.days + 1, -1, -1)]
     shared: Nested = {
         "columns": {"session_id": "session_id"},
@@ -226,7 +230,7 @@ def main() -> None:
         days.append(day(number, events, bounds, folder, drawn.shared))
         kept.write_text(json.dumps(days))
     command = f"benchmarks/updates.py {chosen.name} LOG{drawn.arguments} --days {chosen.days} --every {chosen.every:g}"
-    command += f" --skip {chosen.skip:g}" if chosen.skip else ""
+    command += f" --until {chosen.until:%Y-%m-%d}" if chosen.until else ""
     text = page(chosen.name, drawn.words, command, chosen.every, days)
     (machine.RESULTS / f"updates-{chosen.name}.svg").write_text(picture(days), encoding="utf-8")
     machine.write(f"updates-{chosen.name}", {"days": days}, text, measured_on=drawn.began_on)
