@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import duckdb
+import growing
 import pytest
 import small_logs
 import typer
@@ -108,16 +109,25 @@ logging.setLogRecordFactory(stop_at)
 def night(folder: Path, program: str = "", largest_file: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command of the nightly unit in a folder of its own."""
     _, *words = shlex.split(value("segue-nightly.service", "ExecStart").replace("/srv/segue", str(folder)))
-    settings = ["--set", "model.name=gru4rec", "--set", "model.dim=8", "--set", "training.max_epochs=2"]
 
     def limited() -> None:
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
     return subprocess.run(
-        [sys.executable, "-c", f"{program}\nfrom segue.__main__ import main\nmain()", *words, *settings],
+        [sys.executable, "-c", f"{program}\nfrom segue.__main__ import main\nmain()", *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, preexec_fn=limited,
     )  # fmt: skip
+
+
+def first_model(folder: Path, log: str) -> None:
+    """The model that is trained once by hand, as the unit says, with small settings."""
+    unit = (DEPLOY / "segue-nightly.service").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^#   sudo -u segue segue (fit .*?)  ", unit, re.MULTILINE)
+    words = shlex.split(command.replace("/srv/segue/log.parquet", log).replace("/srv/segue", str(folder)))
+    settings = ["model.name=gru4rec", "model.dim=8", "training.max_epochs=2", "filters.min_item_support=1"]
+    words += [word for setting in settings for word in ("--set", setting)]
+    subprocess.run([*small_logs.COMMAND, *words], check=True, capture_output=True)
 
 
 def contents(model: Path) -> dict[str, bytes]:
@@ -125,17 +135,15 @@ def contents(model: Path) -> dict[str, bytes]:
 
 
 def test_a_night_that_is_stopped_or_finds_the_disk_full_leaves_the_old_model(tmp_path: Path) -> None:
-    rows = list(small_logs.rows())
-    small_logs.write_csv(tmp_path / "log.csv", rows)
-    duckdb.sql(f"COPY (FROM '{tmp_path / 'log.csv'}') TO '{tmp_path / 'log.parquet'}' (FORMAT parquet)")
-    assert night(tmp_path).returncode == 0
+    first, _, both = growing.logs()
+    duckdb.sql(f"COPY (FROM '{both}') TO '{tmp_path / 'log.parquet'}' (FORMAT parquet)")
+    first_model(tmp_path, str(first))
     before = contents(tmp_path / "model")
 
     stopped = night(tmp_path, AT_EPOCH)
     assert stopped.returncode == 128 + signal.SIGTERM
     assert json.loads(stopped.stderr.splitlines()[-1])["event"] == "interrupted"
     assert contents(tmp_path / "model") == before
-    assert (tmp_path / "model.partial").exists()
 
     full = night(tmp_path, largest_file=20_000)  # as where the disk is full: what goes beyond cannot be written
     assert full.returncode == 2, full.stderr
@@ -143,5 +151,12 @@ def test_a_night_that_is_stopped_or_finds_the_disk_full_leaves_the_old_model(tmp
     assert contents(tmp_path / "model") == before
 
     assert night(tmp_path).returncode == 0
-    assert contents(tmp_path / "model").keys() == before.keys()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", "log.parquet", "model"]
+    after = contents(tmp_path / "model")
+    assert after.keys() >= {"config.json", "corpus/manifest.json"}
+    assert after != before
+
+    again = night(tmp_path)
+    assert again.returncode == int(value("segue-nightly.service", "SuccessExitStatus"))
+    assert json.loads(again.stderr.splitlines()[-1])["event"] == "unchanged"
+    assert contents(tmp_path / "model") == after
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.parquet", "model"]
