@@ -152,6 +152,12 @@ _READ = (
         "unnamed",
         _folder({"0.csv": _HEAD + _ROWS, "part-00001": _HEAD + _ROWS}),
     ),
+    _Form(
+        "a folder of numbered parts, one of them missing",
+        "numbered",
+        _folder({f"part-0000{number}.csv": _HEAD + _ROWS for number in (0, 1, 3)}),
+        9,
+    ),
     _Form("a folder with train and test", "split", _folder({"train.csv": _HEAD + _ROWS, "test.csv": _HEAD + _ROWS}), 6),
     _Form(
         "partition folders",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segue.data.engine import FILE, literal
 from segue.data.log.opening.foreign import refuse_foreign
+from segue.data.log.opening.shards import gap_notes, unfinished_notes
 from segue.errors import LogError
 from segue.system.paths import named
 
@@ -111,7 +112,7 @@ def _inside(folder: Path) -> tuple[list[Path], list[str]]:
     if len(divided) > 1:
         names = ", ".join(divided)
         notes.append(f"{names}: the files of a folder are read as one log; Segue divides it itself (section [split])")
-    return files, notes
+    return files, [*notes, *gap_notes(folder, files), *unfinished_notes(folder)]
 
 
 def _is_part(file: Path) -> bool:
