@@ -234,3 +234,13 @@ def test_models_that_grow_day_by_day_stay_readable(run: Callable[..., Ran], tmp_
     assert [step["read"]["items"] for step in corpus.manifest["lineage"]] == [1, 1]
     assert corpus.sessions.times.max() - load(tmp_path / "m1" / "corpus").sessions.times.max() <= 2 * DAY
     assert cli.run(["audit", str(tmp_path / "m2")]) == 0
+
+
+def test_that_people_were_forgotten_is_still_said(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """An update, a person who leaves, an update: the last model and its corpus say that one has left."""
+    assert cli.run(["forget", str(model("markov")), "--user", "user05", "--out", str(tmp_path / "without")]) == 0
+    assert run(tmp_path / "without", "--log", log(), "--out", tmp_path / "m")[0] == 0
+    grown = load_model(tmp_path / "m")
+    assert grown.facts["forgotten"] == load(tmp_path / "m" / "corpus").manifest["forgotten"] == {"people": 1}
+    assert cli.run(["forget", str(tmp_path / "m"), "--user", "user06", "--out", str(tmp_path / "both")]) == 0
+    assert load_model(tmp_path / "both").facts["forgotten"] == {"people": 2}
