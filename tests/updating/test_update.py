@@ -192,8 +192,8 @@ def test_the_same_log_twice_leaves_everything_as_it_is(run: Callable[..., Ran], 
 
 def test_a_model_may_take_its_own_place(run: Callable[..., Ran], tmp_path: Path) -> None:
     shutil.copytree(model(), tmp_path / "m")
-    line = run(tmp_path / "m", "--log", log(), "--out", tmp_path / "m")
-    assert line[0] == Exit.MISTAKE
+    code, _, err = run(tmp_path / "m", "--log", log(), "--out", tmp_path / "m")
+    assert (code, "or pass --overwrite to replace it" in err) == (Exit.MISTAKE, True)
     code, _, err = run(
         tmp_path / "m", "--log", log(), "--out", tmp_path / "m", "--overwrite", "--epochs", 1, "--corpus",
         growing.corpus(),
@@ -201,6 +201,18 @@ def test_a_model_may_take_its_own_place(run: Callable[..., Ran], tmp_path: Path)
     assert code == 0, err
     assert "newcomer" in load_model(tmp_path / "m").users.column("user_id").to_pylist()
     assert sorted(path.name for path in tmp_path.iterdir() if not path.name.endswith("-lock")) == ["m"]
+
+
+def test_nothing_is_written_into_what_is_only_read(run: Callable[..., Ran], tmp_path: Path) -> None:
+    shutil.copytree(model("markov"), tmp_path / "m")
+    shutil.copytree(growing.corpus(), tmp_path / "corpus")
+    before = contents(tmp_path)
+    for out in ("m/next", "m/next/next", "corpus/next"):
+        code, _, err = run(
+            tmp_path / "m", "--log", log(), "--out", tmp_path / out, "--corpus", tmp_path / "corpus", "--overwrite"
+        )
+        assert (code, "which is only read; choose another --out" in err) == (Exit.MISTAKE, True)
+    assert contents(tmp_path) == before
 
 
 def test_mistakes_are_one_line_and_nothing_is_written(run: Callable[..., Ran], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from segue.errors import ArtifactError
 from segue.pipeline.fit import Options, played, selected
 from segue.pipeline.measurement import sealed_corpus, write_evaluation
 from segue.system.atomic import writing
-from segue.system.folders import refuse_inputs_inside, refuse_nameless
+from segue.system.folders import refuse_inputs_inside, refuse_inside_of, refuse_nameless
 from segue.system.holding import held
 from segue.system.replacing import followed, under_construction
 from segue.training.state import Progress
@@ -124,8 +124,9 @@ def update(model: Path, source: Source, out: Path, how: How = How()) -> Updated:
         whole = load(own)
         if whole.fingerprint != old.facts["corpus_fingerprint"]:
             raise ArtifactError(f"{model} was not trained on the corpus {own}; say where its own is with --corpus")
-        if not (how.overwrite and place.resolve() == model.resolve()):  # a model may take its own place
+        if place.resolve() != model.resolve():  # a model may take its own place
             refuse_inputs_inside(place, model, own)
+            refuse_inside_of(place, model, own)
         refuse_inputs_inside(place, source.log, source.items, source.users)
         refuse_existing(place, overwrite=how.overwrite)
         with writing(out), under_construction(place) as new:
