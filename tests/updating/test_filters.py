@@ -10,6 +10,8 @@ from daily import COLUMNS, Event, days, grown, made, visit
 
 from segue.data.corpus import Part, load
 from segue.errors import CorpusError
+from segue.updating.growth import grow
+from segue.updating.source import Source
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -104,3 +106,29 @@ def test_events_of_other_types_are_counted(tmp_path: Path) -> None:
     read, whole = grown(corpus, typed(3, 6), columns)
     assert (read.rows, read.duplicates, read.added, read.left_out) == (96, 24, 48, 24)
     assert "d" not in whole.item_ids
+
+
+def test_a_log_that_was_there_before_changes_nothing_though_its_item_is_known_by_now(tmp_path: Path) -> None:
+    """Item z was too rare in the first log; by the second it is known, and the first would bring it now."""
+    corpus = made(tmp_path, days(0, 4), filters={"min_item_support": 3})
+    first = [*days(4, 5), *visit("u1", 118, "abz")]
+    read, _ = grown(corpus, first)
+    assert (read.added, read.left_out) == (26, 1)
+    (tmp_path / "second").mkdir()
+    one = (tmp_path / "grown-False").rename(tmp_path / "second" / "one") / "corpus"
+    assert grown(one, [*days(5, 6), *visit("u1", 142, "zazbz")])[0].items == 1
+    two = (one.parent / "grown-False" / "corpus").rename(tmp_path / "second" / "two")
+    (tmp_path / "scratch").mkdir()
+    source = Source(str(tmp_path / "second" / "one" / "next.csv"))
+    again = grow(load(two), two, source, tmp_path / "again", tmp_path / "scratch")
+    assert (again.added, again.left_out, again.duplicates) == (0, 1, 26)
+
+
+def test_one_time_and_item_of_two_sessions_of_nobody_are_two_events(tmp_path: Path) -> None:
+    named = [(*event, event[2][:10]) for event in days(0, 4)]
+    old, new = ([*visit("", 90, "abc", name)] for name in ("one", "two"))
+    corpus = made(tmp_path, [*named, *visit("", 1, "abc", "zero"), *old], COLUMNS[:4], filters={"rare_users": "train"})
+    later = [(*event, event[2][:10]) for event in days(4, 5)]
+    had = visit("", 1, "abc", "zero")
+    read, _ = grown(corpus, [*visit("", 1, "abc", "other"), *had, *new, *later], COLUMNS[:4])
+    assert (read.duplicates, read.added) == (3, 30)

@@ -60,6 +60,7 @@ def test_everything_is_there_as_if_prepared_at_once(tmp_path: Path) -> None:
     assert set(whole.item_ids) == set(once.item_ids)
     assert read.rows == read.invalid + read.duplicates + read.left_out + read.added
     assert (read.items, read.users, read.late, read.lost) == (1, 1, 0, 0)
+    assert {whole.manifest["log"][key] == once.manifest["log"][key] for key in ("first_time", "last_time")} == {True}
     assert len(whole.sessions.items) == len(load(growing.corpus()).sessions.items) + read.added
 
 

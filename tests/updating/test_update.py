@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -150,6 +151,24 @@ def test_both_are_measured_on_the_same_events(tmp_path: Path) -> None:
     assert (after.rank[both] - aligned[both] >= 0).all()
     assert (after.rank[both] - aligned[both] <= 1).all()
     assert (after.events.target[~both] >= old.model.n_items).sum() == found.unknown_targets
+
+
+def test_sessions_that_had_begun_are_not_compared_on(tmp_path: Path) -> None:
+    """One is cut by the end of the first log and goes on in the second: the old model knows how it began."""
+    (tmp_path / "scratch").mkdir()
+    source, folder = Source(str(log()), newest=400 * DAY), tmp_path / "corpus"
+    grow(load(growing.corpus()), growing.corpus(), source, folder, tmp_path / "scratch", apart=True)
+    corpus = load(folder)
+    old = load_model(model("markov"))
+    everything = load(growing.corpus()).with_train(list(Part))
+    old = dataclasses.replace(old, history=everything.train)
+    grown = segue.models.build(old.settings)
+    grown.fit(corpus.with_train([Part.TRAIN, Part.VALIDATION]))
+    test = corpus.select(Part.TEST)
+    fresh = test.times[test.offsets[:-1]] > old.history.times.max()
+    assert 0 < fresh.sum() < len(test)
+    found, _ = compare(old, grown, corpus, "grown")
+    assert found.events == (test.lengths[fresh] - 1).sum()
 
 
 def test_one_that_is_worse_is_not_written(
