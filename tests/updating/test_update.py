@@ -11,15 +11,17 @@ from pathlib import Path
 
 import growing
 import pytest
+import runs
 import torch
 from mistakes import contents
+from small_logs import write_csv
 
 import segue
 from segue.artifact.model_folder import load_model
 from segue.cli import app as cli
 from segue.contract.model import SessionEncoder, SessionModel
 from segue.data.corpus import Corpus, Part, load
-from segue.settings import Settings
+from segue.settings import Nested, Settings
 from segue.settings.units import DAY
 from segue.system.exit_codes import Exit
 from segue.updating import comparison
@@ -97,6 +99,27 @@ def test_weights_begin_at_those_of_the_day_before(name: str, preset: str, tmp_pa
         else:
             assert torch.equal(now[key], value)
     assert any(rows.get(key) == "item" for key in old.model.learned) == (preset != "memory")
+
+
+def test_vectors_of_attributes_go_with_their_values(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """Values are numbered in their order, so one that comes before the others moves them all."""
+    ids = load(growing.corpus()).item_ids
+    write_csv(tmp_path / "kinds.csv", [(item, f"kind {item[0]}") for item in ids], ("item_id", "kind"))
+    write_csv(tmp_path / "more.csv", [("latest", "a kind")], ("item_id", "kind"))
+    runs.prepare(str(growing.logs()[0]), tmp_path / "corpus", growing.SETTINGS, items=tmp_path / "kinds.csv")
+    chosen: Nested = {"name": "hg_gnn", "preset": "paper", "dim": 8}
+    attributes: Nested = {**growing.SETTINGS, "model": chosen, "graph": {"attributes": ["item.kind"]}}
+    old = load_model(runs.train(tmp_path / "corpus", tmp_path / "old", attributes))
+    more = ("--items", tmp_path / "more.csv", "--epochs", 1)
+    assert run(old.folder, "--log", log(), "--out", tmp_path / "m", *more)[0] == 0
+    corpus = load(tmp_path / "m" / "corpus").with_train(list(Part))
+    fresh = segue.models.build(old.settings)
+    fresh.fit(corpus)
+    Warm(old, 0.2, 0).begin(fresh, corpus)
+    (name,) = [name for name, axis in old.model.rows.items() if axis == "item:kind" and name in old.model.learned]
+    before, now = old.model.arrays()[name], fresh.arrays()[name]
+    assert len(now) == len(before) + 1
+    assert torch.equal(now[1:], before)
 
 
 def test_what_is_learned_is_new_or_drawn(tmp_path: Path) -> None:
