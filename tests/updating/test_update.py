@@ -275,7 +275,9 @@ def test_mistakes_are_one_line_and_nothing_is_written(run: Callable[..., Ran], t
     assert "segue: " in refused(model(), "--log", tmp_path / "other.csv")
 
 
-def test_models_that_grow_day_by_day_stay_readable(run: Callable[..., Ran], tmp_path: Path) -> None:
+def test_models_that_grow_day_by_day_stay_readable(
+    run: Callable[..., Ran], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two updates, one after the other, are measured, audited, and know what came with each."""
     _, rows = growing.parts()
     days = sorted({row[2][:10] for row in rows})[-2:]
@@ -285,7 +287,11 @@ def test_models_that_grow_day_by_day_stay_readable(run: Callable[..., Ran], tmp_
     assert run(model("markov"), "--log", one, "--out", tmp_path / "m1", "--newest", "1d")[0] == 0
     assert run(tmp_path / "m1", "--log", two, "--out", tmp_path / "m2")[0] == 0
     corpus = load(tmp_path / "m2" / "corpus")
-    assert [step["read"]["items"] for step in corpus.manifest["lineage"]] == [1, 1]
+    facts = load_model(tmp_path / "m2").facts
+    for lineage in (corpus.manifest["lineage"], facts["lineage"]):
+        assert [step["read"]["items"] for step in lineage] == [1, 1]
+    assert cli.run(["evaluate", str(tmp_path / "m2")]) == Exit.MISTAKE
+    assert "grown by segue update, so the days to come are its test" in capsys.readouterr().err
     assert corpus.sessions.times.max() - load(tmp_path / "m1" / "corpus").sessions.times.max() <= 2 * DAY
     assert cli.run(["audit", str(tmp_path / "m2")]) == 0
 
