@@ -271,6 +271,9 @@ def test_mistakes_are_one_line_and_nothing_is_written(run: Callable[..., Ran], t
     few = [("user00", item, f"2024-02-01T09:0{minute}:00Z") for minute, item in enumerate(("a0", "a1"))]
     growing.written(tmp_path / "few.csv", few)
     assert "a verdict needs 6; give the log of more days" in refused(model(), "--log", tmp_path / "few.csv")
+    runs.prepare(str(growing.logs()[2]), tmp_path / "corpus", growing.SETTINGS)
+    other = refused(model(), "--log", log(), "--corpus", tmp_path / "corpus")
+    assert f"was not trained on the corpus {tmp_path / 'corpus'}; say where its own is with --corpus" in other
     (tmp_path / "other.csv").write_text("who,what,when\nu,i,1\n")
     assert "segue: " in refused(model(), "--log", tmp_path / "other.csv")
 
@@ -287,6 +290,7 @@ def test_models_that_grow_day_by_day_stay_readable(
     assert run(model("markov"), "--log", one, "--out", tmp_path / "m1", "--newest", "1d")[0] == 0
     assert run(tmp_path / "m1", "--log", two, "--out", tmp_path / "m2")[0] == 0
     corpus = load(tmp_path / "m2" / "corpus")
+    assert corpus.manifest["settings"]["split"]["protocol"] == "global_time"
     facts = load_model(tmp_path / "m2").facts
     for lineage in (corpus.manifest["lineage"], facts["lineage"]):
         assert [step["read"]["items"] for step in lineage] == [1, 1]
