@@ -16,7 +16,10 @@ import duckdb
 import pytest
 import small_logs
 
+from segue.cli import app
 from segue.data import corpus as corpora
+from segue.errors import ConfigError
+from segue.system.interrupts import stop
 
 Process = subprocess.Popen[str]
 
@@ -224,3 +227,25 @@ def test_ignored_stays_ignored(tmp_path: Path, log: Path) -> None:
         run.communicate(timeout=HANGING)
         assert run.returncode == 0
     assert corpora.load(tmp_path / "corpus").n_items
+
+
+@pytest.mark.parametrize("error", [ImportError("initialization failed"), ConfigError("wrong"), OSError("damaged")])
+def test_an_error_that_an_interrupt_became_is_the_interrupt(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A library in C may be loaded at that moment: its loader makes an error of its own of the interrupt."""
+    coming = [signal.SIGTERM]
+
+    def command(*_: object, **__: object) -> int:
+        try:
+            if coming:
+                stop(coming.pop())
+        except KeyboardInterrupt:
+            raise error from None
+        raise ImportError("is missing")
+
+    monkeypatch.setattr(app, "application", lambda _: command)
+    assert app.run(["update"]) == 143
+    assert capsys.readouterr().err == "interrupted; nothing is half-written: the same command starts again\n"
+    with pytest.raises(ImportError, match="is missing"):
+        app.run(["update"])

@@ -60,6 +60,7 @@ def test_everything_is_there_as_if_prepared_at_once(tmp_path: Path) -> None:
     assert set(whole.item_ids) == set(once.item_ids)
     assert read.rows == read.invalid + read.duplicates + read.left_out + read.added
     assert (read.items, read.users, read.late, read.lost) == (1, 1, 0, 0)
+    assert {whole.manifest["log"][key] == once.manifest["log"][key] for key in ("first_time", "last_time")} == {True}
     assert len(whole.sessions.items) == len(load(growing.corpus()).sessions.items) + read.added
 
 
@@ -114,13 +115,11 @@ def test_test_is_the_newest_third_of_at_most_a_day_and_of_six_users(finishes: li
         for step, item in ((0, "first0"), (1, "second0"))
     ]
     with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE log (time BIGINT)")
         connection.execute("CREATE TABLE events (user_key VARCHAR, session_key VARCHAR, time BIGINT)")
-        connection.executemany("INSERT INTO log VALUES (?)", [(time,) for _, _, time, _ in rows])
         connection.executemany(
             "INSERT INTO events VALUES (?, ?, ?)", [(user, number, time) for user, _, time, number in rows]
         )
-        cut = cut_of(connection, old, None)
+        cut = cut_of(connection, old, None, "events")
     ends = sorted(end + 1 for _, end in new)
     third = [old, *ends][-1 - math.ceil(len(ends) / 3)]
     expected = max(third, ends[-1] - DAY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -10,15 +11,17 @@ from pathlib import Path
 
 import growing
 import pytest
+import runs
 import torch
 from mistakes import contents
+from small_logs import write_csv
 
 import segue
 from segue.artifact.model_folder import load_model
 from segue.cli import app as cli
 from segue.contract.model import SessionEncoder, SessionModel
 from segue.data.corpus import Corpus, Part, load
-from segue.settings import Settings
+from segue.settings import Nested, Settings
 from segue.settings.units import DAY
 from segue.system.exit_codes import Exit
 from segue.updating import comparison
@@ -98,6 +101,27 @@ def test_weights_begin_at_those_of_the_day_before(name: str, preset: str, tmp_pa
     assert any(rows.get(key) == "item" for key in old.model.learned) == (preset != "memory")
 
 
+def test_vectors_of_attributes_go_with_their_values(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """Values are numbered in their order, so one that comes before the others moves them all."""
+    ids = load(growing.corpus()).item_ids
+    write_csv(tmp_path / "kinds.csv", [(item, f"kind {item[0]}") for item in ids], ("item_id", "kind"))
+    write_csv(tmp_path / "more.csv", [("latest", "a kind")], ("item_id", "kind"))
+    runs.prepare(str(growing.logs()[0]), tmp_path / "corpus", growing.SETTINGS, items=tmp_path / "kinds.csv")
+    chosen: Nested = {"name": "hg_gnn", "preset": "paper", "dim": 8}
+    attributes: Nested = {**growing.SETTINGS, "model": chosen, "graph": {"attributes": ["item.kind"]}}
+    old = load_model(runs.train(tmp_path / "corpus", tmp_path / "old", attributes))
+    more = ("--items", tmp_path / "more.csv", "--epochs", 1)
+    assert run(old.folder, "--log", log(), "--out", tmp_path / "m", *more)[0] == 0
+    corpus = load(tmp_path / "m" / "corpus").with_train(list(Part))
+    fresh = segue.models.build(old.settings)
+    fresh.fit(corpus)
+    Warm(old, 0.2, 0).begin(fresh, corpus)
+    (name,) = [name for name, axis in old.model.rows.items() if axis == "item:kind" and name in old.model.learned]
+    before, now = old.model.arrays()[name], fresh.arrays()[name]
+    assert len(now) == len(before) + 1
+    assert torch.equal(now[1:], before)
+
+
 def test_what_is_learned_is_new_or_drawn(tmp_path: Path) -> None:
     cli.run(["update", str(model()), "--log", str(log()), "--out", str(tmp_path / "m"), "--epochs", "1"])
     corpus, old = load(tmp_path / "m" / "corpus").with_train(list(Part)), load_model(model())
@@ -152,6 +176,24 @@ def test_both_are_measured_on_the_same_events(tmp_path: Path) -> None:
     assert (after.events.target[~both] >= old.model.n_items).sum() == found.unknown_targets
 
 
+def test_sessions_that_had_begun_are_not_compared_on(tmp_path: Path) -> None:
+    """One is cut by the end of the first log and goes on in the second: the old model knows how it began."""
+    (tmp_path / "scratch").mkdir()
+    source, folder = Source(str(log()), newest=400 * DAY), tmp_path / "corpus"
+    grow(load(growing.corpus()), growing.corpus(), source, folder, tmp_path / "scratch", apart=True)
+    corpus = load(folder)
+    old = load_model(model("markov"))
+    everything = load(growing.corpus()).with_train(list(Part))
+    old = dataclasses.replace(old, history=everything.train)
+    grown = segue.models.build(old.settings)
+    grown.fit(corpus.with_train([Part.TRAIN, Part.VALIDATION]))
+    test = corpus.select(Part.TEST)
+    fresh = test.times[test.offsets[:-1]] > old.history.times.max()
+    assert 0 < fresh.sum() < len(test)
+    found, _ = compare(old, grown, corpus, "grown")
+    assert found.events == (test.lengths[fresh] - 1).sum()
+
+
 def test_one_that_is_worse_is_not_written(
     run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,8 +234,8 @@ def test_the_same_log_twice_leaves_everything_as_it_is(run: Callable[..., Ran], 
 
 def test_a_model_may_take_its_own_place(run: Callable[..., Ran], tmp_path: Path) -> None:
     shutil.copytree(model(), tmp_path / "m")
-    line = run(tmp_path / "m", "--log", log(), "--out", tmp_path / "m")
-    assert line[0] == Exit.MISTAKE
+    code, _, err = run(tmp_path / "m", "--log", log(), "--out", tmp_path / "m")
+    assert (code, "or pass --overwrite to replace it" in err) == (Exit.MISTAKE, True)
     code, _, err = run(
         tmp_path / "m", "--log", log(), "--out", tmp_path / "m", "--overwrite", "--epochs", 1, "--corpus",
         growing.corpus(),
@@ -201,6 +243,18 @@ def test_a_model_may_take_its_own_place(run: Callable[..., Ran], tmp_path: Path)
     assert code == 0, err
     assert "newcomer" in load_model(tmp_path / "m").users.column("user_id").to_pylist()
     assert sorted(path.name for path in tmp_path.iterdir() if not path.name.endswith("-lock")) == ["m"]
+
+
+def test_nothing_is_written_into_what_is_only_read(run: Callable[..., Ran], tmp_path: Path) -> None:
+    shutil.copytree(model("markov"), tmp_path / "m")
+    shutil.copytree(growing.corpus(), tmp_path / "corpus")
+    before = contents(tmp_path)
+    for out in ("m/next", "m/next/next", "corpus/next"):
+        code, _, err = run(
+            tmp_path / "m", "--log", log(), "--out", tmp_path / out, "--corpus", tmp_path / "corpus", "--overwrite"
+        )
+        assert (code, "which is only read; choose another --out" in err) == (Exit.MISTAKE, True)
+    assert contents(tmp_path) == before
 
 
 def test_mistakes_are_one_line_and_nothing_is_written(run: Callable[..., Ran], tmp_path: Path) -> None:
@@ -217,11 +271,16 @@ def test_mistakes_are_one_line_and_nothing_is_written(run: Callable[..., Ran], t
     few = [("user00", item, f"2024-02-01T09:0{minute}:00Z") for minute, item in enumerate(("a0", "a1"))]
     growing.written(tmp_path / "few.csv", few)
     assert "a verdict needs 6; give the log of more days" in refused(model(), "--log", tmp_path / "few.csv")
+    runs.prepare(str(growing.logs()[2]), tmp_path / "corpus", growing.SETTINGS)
+    other = refused(model(), "--log", log(), "--corpus", tmp_path / "corpus")
+    assert f"was not trained on the corpus {tmp_path / 'corpus'}; say where its own is with --corpus" in other
     (tmp_path / "other.csv").write_text("who,what,when\nu,i,1\n")
     assert "segue: " in refused(model(), "--log", tmp_path / "other.csv")
 
 
-def test_models_that_grow_day_by_day_stay_readable(run: Callable[..., Ran], tmp_path: Path) -> None:
+def test_models_that_grow_day_by_day_stay_readable(
+    run: Callable[..., Ran], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two updates, one after the other, are measured, audited, and know what came with each."""
     _, rows = growing.parts()
     days = sorted({row[2][:10] for row in rows})[-2:]
@@ -231,6 +290,21 @@ def test_models_that_grow_day_by_day_stay_readable(run: Callable[..., Ran], tmp_
     assert run(model("markov"), "--log", one, "--out", tmp_path / "m1", "--newest", "1d")[0] == 0
     assert run(tmp_path / "m1", "--log", two, "--out", tmp_path / "m2")[0] == 0
     corpus = load(tmp_path / "m2" / "corpus")
-    assert [step["read"]["items"] for step in corpus.manifest["lineage"]] == [1, 1]
+    assert corpus.manifest["settings"]["split"]["protocol"] == "global_time"
+    facts = load_model(tmp_path / "m2").facts
+    for lineage in (corpus.manifest["lineage"], facts["lineage"]):
+        assert [step["read"]["items"] for step in lineage] == [1, 1]
+    assert cli.run(["evaluate", str(tmp_path / "m2")]) == Exit.MISTAKE
+    assert "grown by segue update, so the days to come are its test" in capsys.readouterr().err
     assert corpus.sessions.times.max() - load(tmp_path / "m1" / "corpus").sessions.times.max() <= 2 * DAY
     assert cli.run(["audit", str(tmp_path / "m2")]) == 0
+
+
+def test_that_people_were_forgotten_is_still_said(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """An update, a person who leaves, an update: the last model and its corpus say that one has left."""
+    assert cli.run(["forget", str(model("markov")), "--user", "user05", "--out", str(tmp_path / "without")]) == 0
+    assert run(tmp_path / "without", "--log", log(), "--out", tmp_path / "m")[0] == 0
+    grown = load_model(tmp_path / "m")
+    assert grown.facts["forgotten"] == load(tmp_path / "m" / "corpus").manifest["forgotten"] == {"people": 1}
+    assert cli.run(["forget", str(tmp_path / "m"), "--user", "user06", "--out", str(tmp_path / "both")]) == 0
+    assert load_model(tmp_path / "both").facts["forgotten"] == {"people": 2}

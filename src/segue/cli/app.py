@@ -19,7 +19,7 @@ from segue.cli.options import with_named_paths
 from segue.cli.shares import take_place
 from segue.errors import UserMistake
 from segue.system.exit_codes import Exit
-from segue.system.interrupts import exit_code
+from segue.system.interrupts import answered, exit_code
 from segue.system.log_lines import show_defect, take_over
 from segue.system.streams import show_everything
 
@@ -94,25 +94,40 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
     command, err.as_json = first_words(arguments, os.environ)
+    before = answered()
     try:
         take_place(command)
         result = application(command)(arguments or ["--help"], prog_name="segue", standalone_mode=False)
-    except typer.TyperException as error:
-        context = getattr(error, "ctx", None)
-        return _mistake(
-            f"{error.format_message().rstrip('.')}; see {context.command_path if context else 'segue'} --help"
-        )
-    except UserMistake as error:
-        err.quiet = error.said
-        return _mistake(str(error))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _mistake(f"input or output failed: {where}{error.strerror or error}")
+    except Exception as error:
+        if answered() > before:  # a library in C that was being loaded has made an error of its own of the interrupt
+            return _interrupted(command)
+        said = _words_of(error)
+        if said is None:
+            raise
+        return _mistake(said)
     if result == Exit.INTERRUPTED:  # what the library of the command line makes of KeyboardInterrupt
-        said = f"interrupted; nothing is half-written: {_goes_on(command)}"
-        err.say(said, "error", event="interrupted", exit_code=exit_code())
-        return exit_code()
+        return _interrupted(command)
     return result if isinstance(result, int) else Exit.DONE
+
+
+def _words_of(error: Exception) -> str | None:
+    """One line for a mistake; None for a defect."""
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        return f"{error.format_message().rstrip('.')}; see {context.command_path if context else 'segue'} --help"
+    if isinstance(error, UserMistake):
+        err.quiet = error.said
+        return str(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"input or output failed: {where}{error.strerror or error}"
+    return None
+
+
+def _interrupted(command: str | None) -> int:
+    said = f"interrupted; nothing is half-written: {_goes_on(command)}"
+    err.say(said, "error", event="interrupted", exit_code=exit_code())
+    return exit_code()
 
 
 def _goes_on(command: str | None) -> str:

@@ -9,10 +9,19 @@ from typing import Any
 LINEAGE = "lineage"
 """Key of the manifest of a corpus, and of ``config.json``: the updates that led to it, the first one first. Each has at
 least ``read.items``, the number of items that it added."""
+FORGOTTEN = "forgotten"
+"""Key of both where people of the log have been forgotten: how many, as ``people``."""
 _FORM_OF_LOG = (
     "kind", "timestamp_format", "dates_only", "relative_times", "order", "has_session_id", "has_event_type",
     "has_order",
 )  # fmt: skip
+
+
+def forgotten(manifest: Mapping[str, Any]) -> int:
+    """How many people a corpus, or a model by its ``config.json``, has forgotten already."""
+    said = manifest.get(FORGOTTEN, {})
+    found = said.get("people", 0) if isinstance(said, dict) else 0
+    return found if type(found) is int else 0
 
 
 def form_of_log(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from segue.contract.model import SessionModel
 from segue.data.arrays import IntArray
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Corpus, Part, Sessions
+from segue.data.lineage import LINEAGE
 from segue.data.loader import Loader
 from segue.distributed.processes import ALONE, Processes
 from segue.errors import CorpusError
@@ -124,9 +125,14 @@ class Evaluation:
     def measurement(self) -> Measurement:
         """All averages. Raises CorpusError when there was nothing to measure."""
         if not len(self.rank):
+            advice = "prepare it with weaker filters or a larger share"
+            if LINEAGE in self.corpus.manifest and self.part == Part.TEST:
+                advice = (
+                    "it has grown by segue update, so the days to come are its test: give their log to the next update,"
+                    " which says how this model ranks them"
+                )
             raise CorpusError(
-                f"the {self.part.name.lower()} part of the corpus holds no session that can be measured;"
-                " prepare it with weaker filters or a larger share"
+                f"the {self.part.name.lower()} part of the corpus holds no session that can be measured; {advice}"
             )
         settings = self.corpus.manifest.get("settings", {})
         return Measurement(

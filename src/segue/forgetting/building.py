@@ -17,9 +17,10 @@ from segue.audit.rebuild import refit
 from segue.contract.model import SessionModel
 from segue.contract.needs import check_needs
 from segue.data.corpus import Corpus, Part, load
+from segue.data.lineage import FORGOTTEN, forgotten
 from segue.errors import ArtifactError, CorpusError
 from segue.forgetting import folder as files
-from segue.forgetting.corpus import FORGOTTEN, forgotten_before, write_corpus
+from segue.forgetting.corpus import write_corpus
 from segue.forgetting.proof import counted_anew, no_trace, others_stay, own_rows, stored_arrays
 from segue.forgetting.remaining import Remaining, remaining
 from segue.forgetting.result import Check
@@ -104,7 +105,7 @@ class Job:
         return {
             "corpus": CORPUS,
             "trained_on": [part.name.lower() for part in self.trained_on],
-            FORGOTTEN: {"people": len(self.ids) + forgotten_before(old)},
+            FORGOTTEN: {"people": len(self.ids) + forgotten(old)},
             **({"choices": choices} if choices else {}),
         }
 

@@ -15,16 +15,13 @@ from duckdb import DuckDBPyConnection
 from segue.data import engine
 from segue.data.corpus import Corpus, Part
 from segue.data.corpus_folder import CHECKSUMS, FORMAT, MANIFEST, checksums, read_manifest, read_tables
-from segue.data.lineage import LINEAGE, blocks, form_of_log
+from segue.data.lineage import FORGOTTEN, LINEAGE, blocks, forgotten, form_of_log
 from segue.data.log.attributes import categorical
 from segue.data.origin import MADE_FROM, PARTS_OF_FILES, Origin
 from segue.data.preparation.write import CorpusWriter, newest_events, sizes
 from segue.forgetting.remaining import Remaining
 from segue.settings import Settings
 from segue.version import __version__
-
-FORGOTTEN = "forgotten"
-"""Key of the manifest of a corpus without people who were in its log: how many have been forgotten, as ``people``."""
 
 
 def write_corpus(whole: Corpus, source: Path, left: Remaining, folder: Path, scratch: Path, people: int) -> None:
@@ -62,7 +59,7 @@ def write_corpus(whole: Corpus, source: Path, left: Remaining, folder: Path, scr
             "described": {"items": _described(items), "users": _described(users)},
             "settings": whole.manifest["settings"],
             "warnings": [],
-            FORGOTTEN: {"people": people + forgotten_before(whole.manifest)},
+            FORGOTTEN: {"people": people + forgotten(whole.manifest)},
             **_lineage(whole, left),
         }
     manifest[CHECKSUMS] = checksums(folder, manifest)
@@ -75,12 +72,6 @@ def _lineage(whole: Corpus, left: Remaining) -> dict[str, Any]:
         return {}
     ends = np.searchsorted(left.items, blocks(whole.manifest, whole.n_items))
     return {LINEAGE: [{"read": {"items": int(number)}} for number in np.diff(ends)]}
-
-
-def forgotten_before(manifest: Mapping[str, Any]) -> int:
-    """How many people a corpus has forgotten already."""
-    found = manifest.get(FORGOTTEN, {}).get("people", 0)
-    return found if type(found) is int else 0
 
 
 def _session_ids(source: Path) -> Any:

@@ -17,7 +17,7 @@ from segue.forgetting.result import Check, Forgotten, refuse_unproved
 from segue.pipeline.measurement import sealed_corpus
 from segue.server.store.event import Store
 from segue.system.atomic import writing
-from segue.system.folders import refuse_inputs_inside, refuse_nameless
+from segue.system.folders import refuse_inputs_inside, refuse_inside_of, refuse_nameless
 from segue.system.holding import held
 from segue.system.replacing import followed, under_construction
 from segue.training.state import Progress
@@ -59,7 +59,8 @@ def forget(model: Path, people: Sequence[str], out: Path, how: How = How()) -> F
     with held(out, ArtifactError), _opened(how.live) as store:
         place = followed(out)
         own = sealed_corpus(model, load_model(model).facts, how.corpus)
-        _refuse_place(place, model, own)
+        refuse_inputs_inside(place, model, own)
+        refuse_inside_of(place, model, own)
         refuse_existing(place, overwrite=how.overwrite)
         job = Job.of(model, own, people)
         if how.retrain and Part.TEST in job.trained_on:
@@ -113,11 +114,3 @@ def _opened(live: Live | None) -> Iterator[Store | None]:
         return
     with live.opened() as store:
         yield store
-
-
-def _refuse_place(place: Path, model: Path, own: Path) -> None:
-    """Raise UserMistake where the new folder would replace the old model or its corpus, or lie in one of them."""
-    refuse_inputs_inside(place, model, own)
-    for folder in (model, own):
-        if place.resolve().is_relative_to(folder.resolve()):
-            raise ArtifactError(f"{place} lies in {folder}, which is only read; choose another --out")

@@ -105,6 +105,13 @@ def clear(out: Path, owns: Callable[[Path], bool], *inputs: Any) -> None:
         publish(new, place)
 
 
+def refuse_inside_of(folder: Path, *inputs: Path) -> None:
+    """Raise UserMistake when the folder that is written would lie in one that is only read."""
+    for source in inputs:
+        if folder.resolve().is_relative_to(source.resolve()):
+            raise UserMistake(f"{folder} lies in {source}, which is only read; choose another --out")
+
+
 def refuse_inputs_inside(folder: Path, *inputs: Any) -> None:
     """Raise UserMistake when a file or folder that is read lies in the folder that is replaced.
 

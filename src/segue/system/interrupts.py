@@ -20,9 +20,10 @@ _Answer = Callable[[int, FrameType | None], Any]
 
 
 class Pressed(threading.Event):
-    """Whether a signal has come, and which one came last."""
+    """Whether a signal has come, which one came last, and how many were answered."""
 
     number: int = signal.SIGINT
+    answered: int = 0
 
 
 _last = Pressed()
@@ -31,7 +32,13 @@ _last = Pressed()
 def stop(number: int, frame: FrameType | None = None) -> NoReturn:
     """Answer a signal by KeyboardInterrupt; :func:`exit_code` tells afterwards which one it was."""
     _last.number = number
+    _last.answered += 1
     raise KeyboardInterrupt
+
+
+def answered() -> int:
+    """How many signals :func:`stop` has answered so far: an import in C may turn its answer into another error."""
+    return _last.answered
 
 
 def exit_code() -> int:

@@ -6,7 +6,7 @@ from duckdb import DuckDBPyConnection
 
 from segue.data.corpus import Corpus
 from segue.data.engine import one_row
-from segue.data.preparation.filters import apply_filters
+from segue.data.preparation.filters import Passed, apply_filters
 from segue.data.preparation.ledger import Ledger
 from segue.data.preparation.sessions import form_sessions
 from segue.data.preparation.split import split
@@ -15,7 +15,7 @@ from segue.errors import CorpusError
 from segue.evaluation.significance import FEWEST
 from segue.settings import Settings, SplitSettings
 from segue.settings.units import DAY
-from segue.updating.join import LOG
+from segue.updating.join import KEPT, SAME_EVENT
 from segue.updating.source import Source
 
 
@@ -31,30 +31,54 @@ def divide(
     # No share is test: a setting may not say so, since a preparation without test is of no use elsewhere.
     none = SplitSettings(protocol="global_time", validation=settings.split.validation).model_copy(update={"test": 0.0})
     ledger, scope = form_sessions(connection, settings.sessions, settings.filters, none), settings.filters.scope
-    cut = cut_of(connection, int(whole.sessions.times.max()), source.newest) if apart else None
-    if cut is not None and scope == "train":  # which sessions are test has to be known before anything is counted
-        chosen = _with_test(connection, none, cut, "events")
+    old, chosen = int(whole.sessions.times.max()), none
+    if apart and scope == "train":  # which sessions are test has to be known before anything is counted
+        named = f"(SELECT * FROM events WHERE user_key < {ledger.named_users})"
+        chosen = _with_test(connection, none, cut_of(connection, old, source.newest, named), "events")
         ledger = form_sessions(connection, settings.sessions, settings.filters, chosen)
-    apply_filters(connection, ledger, settings.sessions, settings.filters)
+    apply_filters(connection, ledger, settings.sessions, settings.filters, _passed(settings))
     ledger.refuse_one_user()
-    regular = "(SELECT * FROM events ANTI JOIN rare_users USING (user_key))"
-    chosen = none if cut is None else _with_test(connection, none, cut, regular)
-    removed = split(connection, ledger, chosen, scope)
+    if apart and scope == "all":
+        regular = "(SELECT * FROM events ANTI JOIN rare_users USING (user_key))"
+        chosen = _with_test(connection, none, cut_of(connection, old, source.newest, regular), regular)
+    removed = split(connection, ledger, chosen, scope, validate_late=True)
     number_users_and_sessions(connection, scope, kept=True)
     _refuse_lost(connection, whole)
     return ledger, removed
 
 
-def cut_of(connection: DuckDBPyConnection, old: int, newest: int | None) -> int:
-    """After which time (epoch ms) a session has to end to be test, see :func:`divide`; `old`: the corpus's newest."""
-    (last,) = one_row(connection, f"SELECT max(time) FROM {LOG}")
+def _passed(settings: Settings) -> Passed:
+    """The items, sessions and users of the corpus: what the filters let pass then may be rarer in it than it was in its
+    log, and would be lost. A user who was rare then, and taught anonymously, may still be."""
+    users = "kept_users ON user_id = id"
+    if settings.filters.rare_users == "drop":
+        users = f"(SELECT DISTINCT user_id FROM {KEPT}) AS known USING (user_id)"
+    return Passed(
+        items="SELECT item_key FROM item_codes JOIN kept_items ON item_id = id",
+        sessions=f"""
+            SELECT session_key FROM (
+                SELECT session_key, item_id, time, user_id, session_id FROM events JOIN item_codes USING (item_key)
+                JOIN user_codes USING (user_key) LEFT JOIN session_ids USING (session_key)
+            ) AS log SEMI JOIN {KEPT} ON {SAME_EVENT}
+        """,
+        users=f"SELECT user_key FROM user_codes JOIN {users}",
+    )
+
+
+def cut_of(connection: DuckDBPyConnection, old: int, newest: int | None, events: str) -> int:
+    """After which time (epoch ms) a session has to end to be test, see :func:`divide`.
+
+    Args:
+        old: the time of the corpus's newest event. events: SQL of those events that can be compared on.
+    """
+    (last,) = one_row(connection, f"SELECT max(time) FROM {events} AS e")
     if newest is not None:
         return max(int(last) - newest, old)
     share, sixth = one_row(
         connection,
         f"""
         WITH begun AS (
-            SELECT user_key, max(time) AS finish FROM events GROUP BY user_key, session_key
+            SELECT user_key, max(time) AS finish FROM {events} AS e GROUP BY user_key, session_key
             HAVING count(*) > 1 AND min(time) > {old}
         )
         SELECT
@@ -86,18 +110,17 @@ def _with_test(connection: DuckDBPyConnection, chosen: SplitSettings, cut: int, 
 
 
 def _refuse_lost(connection: DuckDBPyConnection, whole: Corpus) -> None:
-    """Raise CorpusError where an item or known user of the old corpus has another number, or none."""
+    """Raise CorpusError where an item or known user of the old corpus has gone; else all have their old numbers."""
     items, users = (
         one_row(connection, query)[0]
         for query in (
-            "SELECT count(*) FROM vocabulary JOIN item_codes USING (item_key) JOIN kept_items AS k ON item_id = id"
-            " AND item = k.place",
-            'SELECT count(*) FROM owners JOIN kept_users AS k ON user_id = k.id AND "user" = k.place WHERE known',
+            "SELECT count(*) FROM vocabulary JOIN item_codes USING (item_key) JOIN kept_items ON item_id = id",
+            "SELECT count(*) FROM owners JOIN kept_users ON user_id = id WHERE known",
         )
     )
     if (items, users) != (whole.n_items, whole.n_users):
         raise CorpusError(
-            f"{whole.n_items - items:,} items and {whole.n_users - users:,} users of the model would be lost by the"
-            " filters of its corpus (filters.top_items and sessions.keep=drop do that when a log grows); prepare and"
-            " train anew with segue fit"
+            f"{whole.n_items - items:,} items and {whole.n_users - users:,} users of the model would be lost: by"
+            " filters.top_items, or because their sessions become too long (sessions.max_length) or repeats; train anew"
+            " with segue fit, on a log that holds all"
         )

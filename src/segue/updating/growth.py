@@ -14,16 +14,18 @@ from segue.data import engine
 from segue.data.corpus import Corpus, Part
 from segue.data.corpus_folder import CHECKSUMS, FORMAT, MANIFEST, checksums
 from segue.data.engine import one_row
-from segue.data.lineage import LINEAGE, form_of_log
+from segue.data.lineage import FORGOTTEN, LINEAGE, form_of_log
 from segue.data.log.read import LogFacts
+from segue.data.log.warnings import log_warnings
 from segue.data.origin import MADE_FROM, PARTS_OF_FILES, Origin
 from segue.data.preparation.ledger import Ledger
-from segue.data.preparation.prepare import read_in_duckdb
+from segue.data.preparation.prepare import read_in_duckdb, said
 from segue.data.preparation.write import CorpusWriter, newest_events, sizes
 from segue.data.sources import RawLog, raw_log
 from segue.settings import Settings
 from segue.updating.attributes import grown_attributes
 from segue.updating.division import divide
+from segue.updating.form import refuse_other_form, settings_of, without_set
 from segue.updating.join import changes, counts, digest_of, join
 from segue.updating.source import Read, Source
 from segue.version import __version__
@@ -46,28 +48,32 @@ def grow(whole: Corpus, own: Path, source: Source, folder: Path, scratch: Path, 
         LogError: the log or an attribute file cannot be read or believed.
         CorpusError: nothing of the log is newer than the corpus, or an item or user of it would be lost.
     """
-    settings = Settings.parse(whole.manifest["settings"])
-    if source.drop_invalid:
-        settings = settings.model_copy(
-            update={"preparation": settings.preparation.model_copy(update={"drop_invalid": True})}
-        )
+    settings = settings_of(whole.manifest, drop_invalid=source.drop_invalid)
     folder.mkdir()
-    with engine.connect(settings.preparation, scratch) as connection, engine.guarded("growing the corpus"):
+    with (
+        engine.connect(settings.preparation, scratch) as connection,
+        engine.guarded("growing the corpus"),
+        without_set(),
+    ):
         raw = raw_log(connection, source.log, scratch, settings)
         facts = read_in_duckdb(connection, raw, settings)
+        refuse_other_form(whole.manifest, facts, settings)
         digest = digest_of(connection)
         join(connection, whole, own, settings)
         duplicates, late, backwards, events = counts(connection)
+        other = facts.rows_read - facts.rows_dropped - duplicates  # beside new ones those of other event types
         if not events or digest in [each.get("digest") for each in whole.manifest.get(LINEAGE, [])]:
-            return Read(facts.rows_read, facts.rows_dropped, duplicates, events, 0, 0, late, backwards, 0, 0)
+            return Read(facts.rows_read, facts.rows_dropped, duplicates, other, 0, 0, late, backwards, 0, 0)
         ledger, removed = divide(connection, settings, whole, source, apart=apart)
+        warnings = log_warnings(connection, facts, settings.columns.null_words)
         added, lost = changes(connection)
         read = Read(
-            rows=facts.rows_read, invalid=facts.rows_dropped, duplicates=duplicates, left_out=events - added,
+            rows=facts.rows_read, invalid=facts.rows_dropped, duplicates=duplicates, left_out=other - added,
             added=added, lost=lost, late=late, backwards=backwards,
             items=_size(connection, "vocabulary") - whole.n_items, users=_known(connection) - whole.n_users,
         )  # fmt: skip
-        _write(connection, whole, raw, source, settings, folder, _Made(ledger, removed, facts, read, digest))
+        made = _Made(ledger, removed, facts, read, digest, warnings if apart else said(warnings))
+        _write(connection, whole, raw, source, settings, folder, made)
     return read
 
 
@@ -88,6 +94,7 @@ class _Made:
     log: LogFacts
     read: Read
     digest: str
+    warnings: list[str]
 
 
 def _write(
@@ -124,7 +131,8 @@ def _write(
         "has_names": items is not None and "name" in items.column_names,
         "described": described,
         "settings": {**old["settings"], "split": {**old["settings"]["split"], "protocol": "global_time"}},
-        "warnings": list(old.get("warnings", [])),
+        "warnings": made.warnings,
+        **({FORGOTTEN: old[FORGOTTEN]} if FORGOTTEN in old else {}),
         LINEAGE: [
             *old.get(LINEAGE, []),
             {"corpus": whole.fingerprint, "log": made.log.source, "digest": made.digest, "read": made.read.as_dict()},

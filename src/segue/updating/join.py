@@ -16,7 +16,7 @@ from segue.data.engine import one_row
 from segue.settings import Settings
 
 KEPT, NEWS, LOG = "kept", "news", "log"
-_SAME_EVENT = """
+SAME_EVENT = """
     log.item_id = kept.item_id AND log.time = kept.time AND log.user_id IS NOT DISTINCT FROM kept.user_id
     AND (log.user_id IS NOT NULL OR log.session_id IS NOT DISTINCT FROM kept.session_id)
 """
@@ -46,7 +46,7 @@ def join(connection: DuckDBPyConnection, whole: Corpus, own: Path, settings: Set
     connection.execute(f"CREATE TABLE read AS SELECT count(*) AS events FROM {LOG}")
     connection.execute(f"""
         CREATE TABLE {NEWS} AS
-        SELECT {columns}, event_row FROM {LOG} ANTI JOIN {KEPT} ON {_SAME_EVENT}
+        SELECT {columns}, event_row FROM {LOG} ANTI JOIN {KEPT} ON {SAME_EVENT}
     """)
     connection.execute(f"""
         CREATE OR REPLACE TABLE {LOG} AS
@@ -101,6 +101,6 @@ def changes(connection: DuckDBPyConnection) -> tuple[int, int]:
         CREATE TABLE final AS SELECT item_id, time, user_id, session_id FROM events JOIN numbered USING (session_key)
         JOIN item_codes USING (item_key) JOIN owners ON owners."user" = numbered."user"
     """)
-    (added,) = one_row(connection, f"SELECT count(*) FROM final AS log ANTI JOIN {KEPT} ON {_SAME_EVENT}")
-    (lost,) = one_row(connection, f"SELECT count(*) FROM {KEPT} AS log ANTI JOIN final AS kept ON {_SAME_EVENT}")
+    (added,) = one_row(connection, f"SELECT count(*) FROM final AS log ANTI JOIN {KEPT} ON {SAME_EVENT}")
+    (lost,) = one_row(connection, f"SELECT count(*) FROM {KEPT} AS log ANTI JOIN final AS kept ON {SAME_EVENT}")
     return added, lost

@@ -13,13 +13,13 @@ from segue.artifact.model_folder import Artifact, load_model, publish_model, ref
 from segue.artifact.names import CORPUS
 from segue.artifact.seal import seal
 from segue.data.corpus import Corpus, Part, load
-from segue.data.lineage import LINEAGE
+from segue.data.lineage import FORGOTTEN, LINEAGE
 from segue.data.log.moments import iso
 from segue.errors import ArtifactError
 from segue.pipeline.fit import Options, played, selected
 from segue.pipeline.measurement import sealed_corpus, write_evaluation
 from segue.system.atomic import writing
-from segue.system.folders import refuse_inputs_inside, refuse_nameless
+from segue.system.folders import refuse_inputs_inside, refuse_inside_of, refuse_nameless
 from segue.system.holding import held
 from segue.system.replacing import followed, under_construction
 from segue.training.state import Progress
@@ -78,7 +78,10 @@ class Updated:
             f" one of the corpus, {read.backwards:,} of them older than the newest one of their user",
         ]
         if read.lost:
-            told.append(f"{read.lost:,} events of the corpus are gone: their sessions have become too long")
+            told.append(
+                f"{read.lost:,} events of the corpus are gone: they are more than sessions.max_length allows now, or"
+                " repeat the item just before them (sessions.drop_repeats)"
+            )
         if self.compared is not None:
             told.append(f"{self.learned:,} sessions were learned from; {self._judged}")
         return told
@@ -121,8 +124,9 @@ def update(model: Path, source: Source, out: Path, how: How = How()) -> Updated:
         whole = load(own)
         if whole.fingerprint != old.facts["corpus_fingerprint"]:
             raise ArtifactError(f"{model} was not trained on the corpus {own}; say where its own is with --corpus")
-        if not (how.overwrite and place.resolve() == model.resolve()):  # a model may take its own place
+        if place.resolve() != model.resolve():  # a model may take its own place
             refuse_inputs_inside(place, model, own)
+            refuse_inside_of(place, model, own)
         refuse_inputs_inside(place, source.log, source.items, source.users)
         refuse_existing(place, overwrite=how.overwrite)
         with writing(out), under_construction(place) as new:
@@ -176,10 +180,10 @@ def _facts(old: Artifact, corpus: Corpus, compared: Compared, how: How) -> dict[
         "replay": how.replay,
         "compared": compared.as_dict(),
     }
-    chosen = {"choices": old.facts["choices"]} if "choices" in old.facts else {}
+    carried = {key: old.facts[key] for key in ("choices", FORGOTTEN) if key in old.facts}
     return {
         "corpus": CORPUS,
         "trained_on": [Part.TRAIN.name.lower(), Part.VALIDATION.name.lower()],
-        **chosen,
+        **carried,
         LINEAGE: [*old.facts.get(LINEAGE, []), step],
     }

@@ -131,14 +131,14 @@ def _prepare(
     user_attributes = read(users, "user_id") if users is not None else raw.users
     facts = _log(connection, tables, raw, scratch, settings)
     ledger = form_sessions(tables, settings.sessions, settings.filters, settings.split)
-    warnings = _said(log_warnings(tables, facts, words))
+    warnings = said(log_warnings(tables, facts, words))
     drop_table(tables, "log")
     removed = divide(tables, ledger, settings)
     writer = CorpusWriter(tables, folder)
     described = {"items": writer.write_items(item_attributes), "users": writer.write_users(user_attributes)}
     for kind, table in (("items", item_attributes), ("users", user_attributes)):
         if table is not None:
-            warnings += _said(description_warnings(connection, kind, folder, table, described[kind], words))
+            warnings += said(description_warnings(connection, kind, folder, table, described[kind], words))
     for part in Part:
         with engine.guarded(f"writing {part.file}"):
             writer.write_part(part)
@@ -217,7 +217,8 @@ def _tables(connection: DuckDBPyConnection, settings: Settings, scratch: Path, s
         yield SparkTables(running, scratch)
 
 
-def _said(warnings: list[str]) -> list[str]:
+def said(warnings: list[str]) -> list[str]:
+    """Log each warning about a log; returns them."""
     for warning in warnings:
         logger.warning("warning: %s", warning)
     return warnings

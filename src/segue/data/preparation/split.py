@@ -18,7 +18,14 @@ logger = logging.getLogger("segue")
 _MIN_TEST_LENGTH = 2
 
 
-def split(engine: Engine, ledger: Ledger, settings: SplitSettings, scope: Scope = "all") -> dict[str, int | None]:
+def split(
+    engine: Engine,
+    ledger: Ledger,
+    settings: SplitSettings,
+    scope: Scope = "all",
+    *,
+    validate_late: bool = False,
+) -> dict[str, int | None]:
     """Make the tables ``sessions`` and ``vocabulary`` from ``events``; test events that no model can know are removed.
 
     ``sessions`` has session_key, user_key, regular (neither of a rare user nor without a user), part, first_event,
@@ -31,6 +38,10 @@ def split(engine: Engine, ledger: Ledger, settings: SplitSettings, scope: Scope 
     - Under `filters.scope` "train" the test sessions are those of the table ``test_sessions`` that are left.
     - Other sessions are train; under ``global_time`` only those that ended no later than the regular train sessions.
 
+    Args:
+        validate_late: under ``global_time`` other sessions that ended after the regular train sessions are validation
+            if they ended before test began to, for a corpus whose validation is learned too.
+
     Returns what was removed from test: ``events_of_unknown_items``, ``short_sessions``, and the ``false_adjacencies``
     that removing events inside sessions made (a, X, b became a, b); ``sessions_after_train`` left out (see above);
     and, in epoch ms, ``last_train_end`` and ``first_test_end``, before test was cleaned. The first is never later than
@@ -41,6 +52,8 @@ def split(engine: Engine, ledger: Ledger, settings: SplitSettings, scope: Scope 
     _summarise_sessions(engine)
     _assign_parts(engine, settings, scope)
     _refuse_no_train(engine, settings)
+    if validate_late:
+        _validate_late_irregular_sessions(engine)
     facts = {"sessions_after_train": _drop_late_irregular_sessions(engine, settings)} | _boundary(engine)
     known = f"""
         SELECT DISTINCT e.item_key FROM events AS e JOIN sessions AS s USING (session_key)
@@ -109,13 +122,31 @@ def _refuse_no_train(engine: Engine, settings: SplitSettings) -> None:
         )
 
 
+_LAST_TRAIN = f"(SELECT coalesce(max(finish), 0) FROM sessions WHERE regular AND part = {int(Part.TRAIN)})"
+
+
+def _validate_late_irregular_sessions(engine: Engine) -> None:
+    first_test = f"(SELECT min(finish) FROM sessions WHERE part = {int(Part.TEST)})"
+    create(
+        engine,
+        "sessions",
+        f"""
+        SELECT session_key, user_key, regular, CAST(CASE
+                   WHEN NOT regular AND finish > {_LAST_TRAIN} AND coalesce(finish < {first_test}, true)
+                   THEN {int(Part.VALIDATION)} ELSE part END AS INTEGER) AS part,
+               first_event, start, finish, length
+        FROM sessions
+        """,
+    )
+
+
 def _drop_late_irregular_sessions(engine: Engine, settings: SplitSettings) -> int:
     """Under global_time nothing in train may end after validation begins to."""
     if settings.protocol != "global_time":
         return 0
     late = f"""
-        SELECT session_key FROM sessions WHERE NOT regular AND finish >
-            (SELECT coalesce(max(finish), 0) FROM sessions WHERE regular AND part = {int(Part.TRAIN)})
+        SELECT session_key FROM sessions
+        WHERE NOT regular AND part = {int(Part.TRAIN)} AND finish > {_LAST_TRAIN}
     """
     (count,) = one_row(engine, f"SELECT count(*) FROM ({late})")
     if count:
