@@ -300,10 +300,13 @@ def test_models_that_grow_day_by_day_stay_readable(
     assert cli.run(["audit", str(tmp_path / "m2")]) == 0
 
 
-def test_that_people_were_forgotten_is_still_said(run: Callable[..., Ran], tmp_path: Path) -> None:
+def test_that_people_were_forgotten_is_still_said(
+    run: Callable[..., Ran], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     """An update, a person who leaves, an update: the last model and its corpus say that one has left."""
     assert cli.run(["forget", str(model("markov")), "--user", "user05", "--out", str(tmp_path / "without")]) == 0
     assert run(tmp_path / "without", "--log", log(), "--out", tmp_path / "m")[0] == 0
+    assert caplog.text.count("the corpus has forgotten 1 person; an event of theirs in this log is learned") == 1
     grown = load_model(tmp_path / "m")
     assert grown.facts["forgotten"] == load(tmp_path / "m" / "corpus").manifest["forgotten"] == {"people": 1}
     assert cli.run(["forget", str(tmp_path / "m"), "--user", "user06", "--out", str(tmp_path / "both")]) == 0

@@ -75,8 +75,8 @@ def compare(old: Artifact, new: SessionModel, corpus: Corpus, label: str) -> tup
     users = len(np.unique(test.user))
     if users < FEWEST:
         raise CorpusError(
-            f"{users} users have sessions that can be compared, a verdict needs {FEWEST}; give the log of more days, or"
-            " another --newest"
+            f"{users} {'user has' if users == 1 else 'users have'} sessions that can be compared, a verdict needs"
+            f" {FEWEST}; give the log of more days, or another --newest"
         )
     (before, _), (after, evaluation) = (ranks_of(model, fresh, **how) for model in (old.model, new))
     target = targets(test)

@@ -6,6 +6,7 @@ from duckdb import DuckDBPyConnection
 
 from segue.data.corpus import Corpus
 from segue.data.engine import one_row
+from segue.data.log.moments import iso
 from segue.data.preparation.filters import Passed, apply_filters
 from segue.data.preparation.ledger import Ledger
 from segue.data.preparation.sessions import form_sessions
@@ -34,13 +35,13 @@ def divide(
     old, chosen = int(whole.sessions.times.max()), none
     if apart and scope == "train":  # which sessions are test has to be known before anything is counted
         named = f"(SELECT * FROM events WHERE user_key < {ledger.named_users})"
-        chosen = _with_test(connection, none, cut_of(connection, old, source.newest, named), "events")
+        chosen = _with_test(connection, none, cut_of(connection, old, source.newest, named), "events", old)
         ledger = form_sessions(connection, settings.sessions, settings.filters, chosen)
     apply_filters(connection, ledger, settings.sessions, settings.filters, _passed(settings))
     ledger.refuse_one_user()
     if apart and scope == "all":
         regular = "(SELECT * FROM events ANTI JOIN rare_users USING (user_key))"
-        chosen = _with_test(connection, none, cut_of(connection, old, source.newest, regular), regular)
+        chosen = _with_test(connection, none, cut_of(connection, old, source.newest, regular), regular, old)
     removed = split(connection, ledger, chosen, scope, validate_late=True)
     number_users_and_sessions(connection, scope, kept=True)
     _refuse_lost(connection, whole)
@@ -91,8 +92,9 @@ def cut_of(connection: DuckDBPyConnection, old: int, newest: int | None, events:
     return max(old, cut if sixth is None else min(cut, int(sixth) - 1))
 
 
-def _with_test(connection: DuckDBPyConnection, chosen: SplitSettings, cut: int, events: str) -> SplitSettings:
-    """The split whose test are the sessions that end after `cut` (epoch ms), of those in the SQL `events`."""
+def _with_test(connection: DuckDBPyConnection, chosen: SplitSettings, cut: int, events: str, old: int) -> SplitSettings:
+    """The split whose test are the sessions that end after `cut`, of those in the SQL `events`; `old`: the newest event
+    of the corpus (both epoch ms)."""
     later, total = one_row(
         connection,
         f"""
@@ -102,8 +104,9 @@ def _with_test(connection: DuckDBPyConnection, chosen: SplitSettings, cut: int, 
     )
     if not later or later == total:
         raise CorpusError(
-            "the log has no session that ends after the newest event of the model's corpus, so there is nothing to"
-            " compare two models on; give the log of the days since then"
+            f"the log has no session that ends after the newest event of the model's corpus, {iso(old)}, so there is"
+            " nothing to compare two models on; give the log of the days since then, or, if that time cannot be true,"
+            " train anew with segue fit on a log without it"
         )
     # Half a session less, so that rounding the share down cannot move the cut.
     return chosen.model_copy(update={"test": (later - 0.5) / total})

@@ -14,7 +14,7 @@ from segue.data import engine
 from segue.data.corpus import Corpus, Part
 from segue.data.corpus_folder import CHECKSUMS, FORMAT, MANIFEST, checksums
 from segue.data.engine import one_row
-from segue.data.lineage import FORGOTTEN, LINEAGE, form_of_log
+from segue.data.lineage import FORGOTTEN, LINEAGE, forgotten, form_of_log
 from segue.data.log.read import LogFacts
 from segue.data.log.warnings import log_warnings
 from segue.data.origin import MADE_FROM, PARTS_OF_FILES, Origin
@@ -65,7 +65,7 @@ def grow(whole: Corpus, own: Path, source: Source, folder: Path, scratch: Path, 
         if not events or digest in [each.get("digest") for each in whole.manifest.get(LINEAGE, [])]:
             return Read(facts.rows_read, facts.rows_dropped, duplicates, other, 0, 0, late, backwards, 0, 0)
         ledger, removed = divide(connection, settings, whole, source, apart=apart)
-        warnings = log_warnings(connection, facts, settings.columns.null_words)
+        warnings = [*log_warnings(connection, facts, settings.columns.null_words), *_of_forgotten(whole)]
         added, lost = changes(connection)
         read = Read(
             rows=facts.rows_read, invalid=facts.rows_dropped, duplicates=duplicates, left_out=other - added,
@@ -75,6 +75,17 @@ def grow(whole: Corpus, own: Path, source: Source, folder: Path, scratch: Path, 
         made = _Made(ledger, removed, facts, read, digest, warnings if apart else said(warnings))
         _write(connection, whole, raw, source, settings, folder, made)
     return read
+
+
+def _of_forgotten(whole: Corpus) -> list[str]:
+    """That people who were forgotten come back with a log that still has them."""
+    people = forgotten(whole.manifest)
+    if not people:
+        return []
+    return [
+        f"the corpus has forgotten {people:,} {'person' if people == 1 else 'people'}; an event of theirs in this log"
+        " is learned as if they were new, so the log must be without them"
+    ]
 
 
 def _size(connection: DuckDBPyConnection, table: str) -> int:
