@@ -24,17 +24,17 @@ README = machine.ROOT / "README.md"
 DEMO = machine.ROOT / "docs" / "demo.md"
 COMPARISONS = machine.RESULTS / "comparisons.md"
 PAGES = {
-    "memory-on-groceries": "Grocery baskets",
-    "memory-on-news": "News clicks",
+    "complete-journey": "Grocery baskets",
+    "globo": "News clicks",
     "final-news-by-time": "News clicks, split by time",
     "final-products": "Baskets of 5,000 products",
     "final-wikipedia": "Wikipedia edits",
     "final-easybuild": "Commits to EasyBuild",
     "final-diginetica": "Anonymous sessions (Diginetica)",
 }
-"""The comparisons of today's presets, of which the README shows the gist."""
-ALL_MODELS = {"complete-journey": "Grocery baskets", "globo": "News clicks"}
-"""The comparisons of every trained model, made before preset `segue` had the memory that it has today."""
+"""The comparisons, of which the README shows the gist."""
+ALL_MODELS = {name: PAGES[name] for name in ("complete-journey", "globo")}
+"""Those in which every trained model takes part."""
 METRICS = ("HR@10", "MRR@20")
 HEADLINE = METRICS[0]
 SUBJECT, MEMORY, PAPER = "hg_gnn/segue", "hg_gnn/memory", "hg_gnn/paper"
@@ -109,9 +109,8 @@ full ranking over all items, ties counted against the model, the same minutes to
 rows fitted on train + validation with three seeds, test data opened once. The minutes were few: a slow model was
 trained on fewer events, as its page says.
 
-The presets `segue`, `memory` and `paper` of HG-GNN stand here as they were at the commit named below: with a memory
-of four counts, and with a schedule that starved `paper`. Today's presets are measured on other
-users, with fewer models and minutes: {_linked(PAGES)}.
+Fewer models on other logs: {_linked({name: title for name, title in PAGES.items() if name not in ALL_MODELS})}.
+
 {full_table(pages)}
 """
 
@@ -129,7 +128,8 @@ def full_table(pages: Records) -> str:
     heads = [f"{ALL_MODELS[name]}, {metric}" for name in summaries for metric in METRICS]
     lines = ["| % | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     first = next(iter(summaries.values()))["models"]
-    for label in sorted(first, key=lambda label: -first[label]["metrics"][HEADLINE]["mean"]):
+    labels = dict.fromkeys(label for summary in summaries.values() for label in summary["models"])
+    for label in sorted(labels, key=lambda label: -first[label]["metrics"][HEADLINE]["mean"] if label in first else 0):
         cells = [_cell(summary["models"], label, metric) for summary in summaries.values() for metric in METRICS]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     verdicts = [f"- {ALL_MODELS[name]}: {text}" for name, summary in summaries.items() for text in _verdicts(summary)]
