@@ -118,7 +118,8 @@ def page(runs: dict[int, dict[str, Any]]) -> str:
 
 Synthetic clicks of Last.fm's shape (`benchmarks/generate.py`), prepared by DuckDB under a limit of {CAP}. A larger log
 has more users and sessions, of the same items. Growth is the exponent between a size and the one above it in the table:
-1 means that the processor's time grows with the clicks, 2 with their square.
+1 means that the processor's time grows with the clicks, 2 with their square; tables that no longer fit into the limit
+are written to disk and read again, which takes more. The runs were not made at one time: what else ran differed.
 
 {growth_table(runs)}
 
@@ -135,7 +136,7 @@ items stay as they are. Bytes are uncompressed.
 | disk of the scratch folder | {disk:,.0f} GB | two versions of the largest table, and the corpus |
 | written over the run | {sum(steps) / 1e9:,.0f} GB | all steps together |
 | the corpus | {corpus / 1e9:,.0f} GB | in proportion to the measured one |
-| processor hours of DuckDB | {hours:,.1f} | in proportion; those of Spark are not measured |
+| processor hours of DuckDB | {hours:,.1f} | in proportion; Spark's are not measured |
 
 {plan_table(largest)}
 """
