@@ -29,13 +29,21 @@ def busy(*parts: worlds.Part, n_items: int = 12) -> Corpus:
     return replace(corpus, sessions=corpus.sessions.take(kept), part=corpus.part[kept])
 
 
-def trainer(folder: Path, corpus: Corpus | None = None, plan: list[EpochPlan] | None = None, **keys: Any) -> Trainer:
+def trainer(
+    folder: Path,
+    corpus: Corpus | None = None,
+    plan: list[EpochPlan] | None = None,
+    trained_before: bool = False,
+    **keys: Any,
+) -> Trainer:
     """GRU4Rec on the busy world, several batches per epoch."""
     corpus = corpus or busy(TRAIN, VALIDATION)
     model = worlds.fitted(worlds.small("gru4rec", "full_softmax"), corpus)
     assert isinstance(model, SessionEncoder)
     given = {"batch_events": 16, "max_epochs": 3, "learning_rate": 0.01, **keys}
-    return Trainer(model, corpus, TrainingSettings(**given), EvaluationSettings(), folder, plan=plan)
+    return Trainer(
+        model, corpus, TrainingSettings(**given), EvaluationSettings(), folder, plan=plan, trained_before=trained_before
+    )
 
 
 def records(folder: Path, name: str = "metrics") -> list[dict[str, Any]]:

@@ -266,7 +266,7 @@ def _stage(
             model, corpus, settings.training, settings.evaluation, partial,
             plan=plan, name=name, progress=options.progress, on_epoch=options.on_epoch if plan is None else None,
             sessions=options.start.learned(corpus) if options.start is not None else None,
-            processes=processes,
+            processes=processes, trained_before=options.start is not None,
         )  # fmt: skip
         played = trainer.run(resume=options.resume)
     return model.cpu(), played

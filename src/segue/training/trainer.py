@@ -51,6 +51,8 @@ class Trainer:
         on_epoch: called with the record of every epoch once it is saved; an error that it raises ends the run.
         sessions: those of train that are learned; unset: all.
         processes: those that train together, each with its own `folder`; the first one's is the run's.
+        trained_before: whether the model's weights are those of an earlier training. Where no epoch is better on
+            validation they stay, and the plan for a refit is empty.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Trainer:
         on_epoch: Callable[[EpochRecord], None] | None = None,
         sessions: Sessions | None = None,
         processes: Processes = ALONE,
+        trained_before: bool = False,
     ) -> None:
         if (corpus.part == Part.TEST).any():
             raise ValueError("a corpus with test sessions was given to training")
@@ -76,7 +79,7 @@ class Trainer:
                 "whole log in order; set it to 0"
             )
         self.model, self.corpus, self.training, self.evaluation = model, corpus, training, evaluation
-        self.folder, self.plan, self.name = folder, plan, name
+        self.folder, self.plan, self.name, self.trained_before = folder, plan, name, trained_before
         self._progress = progress or (lambda _: None)
         self._on_epoch = on_epoch or (lambda _: None)
         self.device = pick_device(training.device)
@@ -109,6 +112,8 @@ class Trainer:
             noted() as interrupted,
             tensorboard(self.folder / "tensorboard" / self.name) as log,
         ):
+            if self.trained_before:
+                self._enter_beginning()
             while not self.state.finished:
                 self._epoch(interrupted)
                 self._close_epoch(log)
@@ -124,6 +129,16 @@ class Trainer:
             EpochPlan(record.learning_rate, record.events / max(self.pace.pass_events, 1))
             for record in self.state.records[: self.state.best_epoch]
         ]
+
+    def _enter_beginning(self) -> None:
+        """Let weights that were trained before compete with those of the epochs; a plan of none leaves them."""
+        if self.plan is not None:
+            self.state.finished = not self.plan
+        elif not self.state.records and not self.state.step:
+            validation, _ = self._measured(whole=False)
+            self._keep_best(validation, epoch=0)
+            if validation:
+                logger.info("weights as they were: validation %s %.4f", SELECTED_BY, validation[SELECTED_BY])
 
     @property
     def checkpoint(self) -> Path:
@@ -220,7 +235,7 @@ class Trainer:
 
     def _measure_best(self) -> None:
         """Measure the best epoch on all of validation, where the epochs were compared on a sample of it."""
-        if self.validation.judges is None:
+        if self.validation.judges is None or not self.state.best_epoch:
             return
         place = self.state.best_epoch - 1
         validation, measured_on = self._measured(whole=True)
@@ -238,16 +253,17 @@ class Trainer:
             found = f"{self._learning_rate:g}"
             raise ConfigError(f"training diverged: {error}; lower training.learning_rate, found {found}") from None
 
-    def _keep_best(self, validation: dict[str, float]) -> bool:
-        """Whether this epoch is the best so far; if so, remember its weights."""
+    def _keep_best(self, validation: dict[str, float], epoch: int | None = None) -> bool:
+        """Whether this epoch, or the one that is named, is the best so far; if so, remember its weights."""
         state = self.state
+        epoch = state.epoch if epoch is None else epoch
         # Without validation events there is nothing to select by: the last epoch stands.
         score = (validation[SELECTED_BY], validation[TIES_BY]) if validation else state.best
         better = bool(validation) and score > tuple(state.best)
         if better:
             self.best_weights = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
         if better or not validation:
-            state.best, state.best_epoch = score, state.epoch
+            state.best, state.best_epoch = score, epoch
         return better
 
     def _ended(self) -> Ended:

@@ -94,12 +94,16 @@ def cut_of(connection: DuckDBPyConnection, old: int, newest: int | None, events:
 
 def _with_test(connection: DuckDBPyConnection, chosen: SplitSettings, cut: int, events: str, old: int) -> SplitSettings:
     """The split whose test are the sessions that end after `cut`, of those in the SQL `events`; `old`: the newest event
-    of the corpus (both epoch ms)."""
-    later, total = one_row(
+    of the corpus (both epoch ms).
+
+    Validation are new sessions only, at most half of those that are not test: the weights of before have learned the
+    others, and would seem better on them than they are.
+    """
+    later, total, new = one_row(
         connection,
         f"""
-        SELECT count(*) FILTER (WHERE finish > {cut}), count(*)
-        FROM (SELECT max(time) AS finish FROM {events} AS e GROUP BY session_key)
+        SELECT count(*) FILTER (WHERE finish > {cut}), count(*), count(*) FILTER (WHERE start > {old} AND finish <= {cut})
+        FROM (SELECT min(time) AS start, max(time) AS finish FROM {events} AS e GROUP BY session_key)
         """,
     )
     if not later or later == total:
@@ -108,8 +112,9 @@ def _with_test(connection: DuckDBPyConnection, chosen: SplitSettings, cut: int, 
             " nothing to compare two models on; give the log of the days since then, or, if that time cannot be true,"
             " train anew with segue fit on a log without it"
         )
+    validation = min(chosen.validation, new // 2 / (total - later)) if new > 1 else chosen.validation
     # Half a session less, so that rounding the share down cannot move the cut.
-    return chosen.model_copy(update={"test": (later - 0.5) / total})
+    return chosen.model_copy(update={"test": (later - 0.5) / total, "validation": validation})
 
 
 def _refuse_lost(connection: DuckDBPyConnection, whole: Corpus) -> None:

@@ -53,7 +53,8 @@ class Updated:
     Attributes:
         verdict: "promoted": the new model is at its place. "worse", "nothing new": there is none.
         read: what the log held. compared: None where nothing is new.
-        learned: train sessions that the weights learned of in all; 0 for a model that only counts.
+        learned: train sessions that the weights learned of in all; 0 for a model that only counts, and where no pass
+            over them was better on validation than the weights of before.
     """
 
     verdict: Verdict
@@ -83,7 +84,8 @@ class Updated:
                 " repeat the item just before them (sessions.drop_repeats)"
             )
         if self.compared is not None:
-            told.append(f"{self.learned:,} sessions were learned from; {self._judged}")
+            stay = "counts are new, weights are those of before" if not self.learned else ""
+            told.append(f"{stay or f'{self.learned:,} sessions were learned from'}; {self._judged}")
         return told
 
     @property
@@ -148,8 +150,9 @@ def update(model: Path, source: Source, out: Path, how: How = How()) -> Updated:
 def _made(new: Path, scratch: Path, old: Artifact, read: Read, how: How) -> Updated:
     """Train and compare on the corpus in `scratch`; where it is promoted, the model in `new` is trained on all.
 
-    Validation says how many passes. What is compared has been trained and counted on validation too: a candidate that
-    lacks the newest tenth of what it could know says little of the model that is promoted.
+    Validation says how many passes; none, where the weights of before are better. What is compared has been trained and
+    counted on validation too: a candidate that lacks the newest tenth of what it could know says little of the model
+    that is promoted.
     """
     settings = old.settings
     training = {"max_epochs": min(how.epochs, settings.training.max_epochs), "epoch_steps": 0}
