@@ -102,7 +102,8 @@ def _with_test(connection: DuckDBPyConnection, chosen: SplitSettings, cut: int, 
     later, total, new = one_row(
         connection,
         f"""
-        SELECT count(*) FILTER (WHERE finish > {cut}), count(*), count(*) FILTER (WHERE start > {old} AND finish <= {cut})
+        SELECT count(*) FILTER (WHERE finish > {cut}), count(*),
+               count(*) FILTER (WHERE start > {old} AND finish <= {cut})
         FROM (SELECT min(time) AS start, max(time) AS finish FROM {events} AS e GROUP BY session_key)
         """,
     )
