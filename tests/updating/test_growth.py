@@ -130,6 +130,15 @@ def test_test_is_the_newest_third_of_at_most_a_day_and_of_six_users(finishes: li
     assert cut >= old
 
 
+def test_validation_is_what_weights_of_before_have_not_learned(tmp_path: Path) -> None:
+    grown(growing.corpus(), str(growing.logs()[1]), tmp_path / "grown", apart=True)
+    corpus, old = load(tmp_path / "grown" / "corpus"), int(load(growing.corpus()).sessions.times.max())
+    validation, train = corpus.select(Part.VALIDATION), corpus.select(Part.TRAIN)
+    assert len(validation)
+    assert validation.times.min() > old
+    assert train.times.max() > old
+
+
 def test_the_same_log_twice_adds_nothing(tmp_path: Path) -> None:
     log = str(growing.logs()[1])
     grown(growing.corpus(), log, tmp_path / "one")

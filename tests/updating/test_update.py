@@ -24,6 +24,7 @@ from segue.data.corpus import Corpus, Part, load
 from segue.settings import Nested, Settings
 from segue.settings.units import DAY
 from segue.system.exit_codes import Exit
+from segue.training.trainer import Trainer
 from segue.updating import comparison
 from segue.updating import update as updating
 from segue.updating.comparison import compare
@@ -212,6 +213,28 @@ def test_one_that_is_worse_is_not_written(
     assert contents(tmp_path) == before
     assert err.splitlines()[-1].startswith("segue: the new model is worse: HR@10 ")
     assert out.splitlines()[-3].startswith("read ")
+
+
+def test_weights_stay_where_no_pass_is_better(
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counts are new, and the output says that nothing was learned."""
+    monkeypatch.setattr(Trainer, "_keep_best", _only_the_beginning)
+    code, out, _ = run(model(), "--log", log(), "--out", tmp_path / "m")
+    assert code == 0
+    assert "counts are new, weights are those of before; HR@10 " in out
+    old, new = load_model(model()).model, load_model(tmp_path / "m").model
+    assert isinstance(old, SessionEncoder)
+    for name in old.learned:
+        before, after = old.arrays()[name], new.arrays()[name]
+        if old.rows.get(name) != "user":
+            assert torch.equal(after[: len(before)], before)
+
+
+def _only_the_beginning(self: Trainer, validation: dict[str, float], epoch: int | None = None) -> bool:
+    if epoch == 0:
+        self.best_weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+    return False
 
 
 def test_worse_is_an_interval_that_lies_below_zero() -> None:
