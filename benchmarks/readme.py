@@ -30,7 +30,7 @@ PAGES = {
     "final-products": "Baskets of 5,000 products",
     "final-wikipedia": "Wikipedia edits",
     "final-easybuild": "Commits to EasyBuild",
-    "final-diginetica": "Anonymous sessions (Diginetica)",
+    "two-steps-diginetica": "Anonymous sessions (Diginetica)",
 }
 """The comparisons, of which the README shows the gist."""
 ALL_MODELS = {name: PAGES[name] for name in ("complete-journey", "globo")}
