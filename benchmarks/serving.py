@@ -247,7 +247,7 @@ def main() -> None:
             table(rows, columns),
             "plain, explained: one answer of ten items by `recommend`, without and with reasons. rested: a plain one"
             " 10 ms after the one before, as where 100 requests per second come in, measured once each. many: answers"
-            " of `recommend_many` per processor second, without reasons. torch: one plain answer through torch, the only"
+            " of `recommend_many` per processor second, without reasons. torch: one plain answer by torch, the only"
             " way before. floor: the product of one vector with all item vectors alone. load: `segue.load` with a warm"
             " file cache; command: `segue recommend` from start to end; peak: memory of the process that answers.",
         ]
