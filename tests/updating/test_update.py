@@ -222,7 +222,7 @@ def test_weights_stay_where_no_pass_is_better(
     monkeypatch.setattr(Trainer, "_keep_best", _only_the_beginning)
     code, out, _ = run(model(), "--log", log(), "--out", tmp_path / "m")
     assert code == 0
-    assert "counts are new, weights are those of before; HR@10 " in out
+    assert "only counts are new; HR@10 " in out
     old, new = load_model(model()).model, load_model(tmp_path / "m").model
     assert isinstance(old, SessionEncoder)
     for name in old.learned:

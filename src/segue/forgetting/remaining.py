@@ -143,7 +143,7 @@ def _ends(sessions: Sessions, chosen: npt.NDArray[np.bool_]) -> IntArray:
 
 
 def _refuse_too_little(part: npt.NDArray[np.int8], named: int) -> None:
-    """As the preparation does: with fewer than two users there is nobody to tell apart."""
+    """Raise CorpusError, like the preparation, where fewer than two users or no train session would be left."""
     train = int((part == Part.TRAIN).sum())
     if named < 2 or not train:
         raise CorpusError(

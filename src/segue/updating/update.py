@@ -84,8 +84,8 @@ class Updated:
                 " repeat the item just before them (sessions.drop_repeats)"
             )
         if self.compared is not None:
-            stay = "counts are new, weights are those of before" if not self.learned else ""
-            told.append(f"{stay or f'{self.learned:,} sessions were learned from'}; {self._judged}")
+            learned = f"{self.learned:,} sessions were learned from" if self.learned else "only counts are new"
+            told.append(f"{learned}; {self._judged}")
         return told
 
     @property

@@ -26,7 +26,9 @@ def test_every_missing_number_is_counted(numbers: set[int], name: str) -> None:
     found = notes(*(name.format(number) for number in numbers))
     assert len(found) == (1 if missing else 0)
     for note in found:
-        assert note.startswith(f"{len(missing)} of the numbered files as {name.format(0)} to number {max(numbers)}")
+        assert note.startswith(
+            f"missing of the numbered files as {name.format(0)} to number {max(numbers)}: {len(missing)} "
+        )
         assert f"({min(missing)}" in note
 
 
@@ -46,10 +48,11 @@ def test_names_that_are_no_row_say_nothing(names: tuple[str, ...]) -> None:
 
 def test_a_total_in_the_name_tells_of_the_last_ones() -> None:
     (note,) = notes("part-00000-of-00005.parquet", "part-00001-of-00005.parquet")
-    assert note.startswith("3 of the numbered files")
+    assert ": 3 (" in note
     assert "(2, 3, 4)" in note
     (note,) = notes("part-00001-of-00003.parquet", "part-00003-of-00003.parquet")
     assert "(2)" in note
+    assert notes("part-0-of-99999999999.csv") == []
     assert notes(*(f"part-{number}-of-3.csv" for number in (1, 2, 3))) == []
 
 
@@ -64,5 +67,5 @@ def test_a_log_says_so_and_names_what_is_unfinished(tmp_path: Path) -> None:
         (log / f"part-{number}.csv").write_text(f"user_id,item_id,timestamp\nu,i{number},2024-01-0{number + 1}\n")
     (log / "_temporary" / "part-2.csv").write_text("half")
     said = check_log(log, compose({}), tmp_path).facts.notes
-    assert any(note.startswith("1 of the numbered files as part-0.csv to number 3") for note in said)
+    assert any(note.startswith("missing of the numbered files as part-0.csv to number 3: 1 (2)") for note in said)
     assert any("holds _temporary: what writes it has not finished" in note for note in said)

@@ -75,7 +75,7 @@ class TimestampFormat:
     unreadable: int = 0
 
     def of_dates(self) -> TimestampFormat:
-        """The same reading of a column that holds midnights alone."""
+        """This format for a column that holds midnights alone: its times are dates, and the words say so."""
         return replace(self, words=f"{self.words}: all events of a day share one time", dates_only=True)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 _NUMBER = re.compile(r"\d{4}[-_.]\d{2}(?:[-_.]\d{2})?|\d+")
 """A number, or a date, which is passed over: days without clicks have no file."""
-_TOTAL = re.compile(r"(?<=-of-)\d+")
+_TOTAL = re.compile(r"(?<=-of-)\d{1,6}(?!\d)")
 _LONGEST = 6
 """Digits; a longer number is a date or an id."""
 _FEWEST, _NAMED = 3, 3
-"""So few files are no row of numbers; so many missing ones are named."""
+"""Fewer files than that are no row of numbers; at most so many missing ones are named."""
 
 
 def gap_notes(folder: Path, files: Sequence[Path]) -> list[str]:
@@ -42,8 +42,8 @@ def gap_notes(folder: Path, files: Sequence[Path]) -> list[str]:
 def _note(folder: Path, example: Path, missing: Sequence[int], end: int) -> str:
     named = ", ".join(map(str, missing[:_NAMED])) + (" and others" if len(missing) > _NAMED else "")
     return (
-        f"{len(missing):,} of the numbered files as {example.relative_to(folder)} to number {end} are missing"
-        f" ({named}); a writer may leave out empty files, else find them"
+        f"missing of the numbered files as {example.relative_to(folder)} to number {end}: {len(missing):,} ({named}); a"
+        " writer may leave out empty files, else find them"
     )
 
 
