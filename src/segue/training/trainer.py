@@ -6,30 +6,27 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from segue.artifact.checkpoint import load_checkpoint, save_checkpoint, unusable
-from segue.artifact.names import CHECKPOINT
 from segue.contract.model import SessionEncoder
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.loader import Loader
-from segue.data.stored import Layout, check_arrays
 from segue.distributed.processes import ALONE, Processes
-from segue.errors import ConfigError, ModelError, first_line
+from segue.errors import ConfigError, ModelError
 from segue.settings import EvaluationSettings, TrainingSettings
 from segue.system.interrupts import noted
-from segue.system.json_files import typed
 from segue.system.log_lines import telling
 from segue.system.torch_runtime import deterministic, keep_large_buffers, pick_device, tensorboard
+from segue.training.checkpoints import Checkpoints
 from segue.training.epochs import Ended, EpochRecord, write_epochs
-from segue.training.optimizers import optimizer_of, slot_layouts
+from segue.training.optimizers import optimizer_of
 from segue.training.pace import Pace
 from segue.training.state import EpochPlan, Progress, TrainingState
 from segue.training.together import Together
@@ -96,13 +93,14 @@ class Trainer:
         self.state = TrainingState(training.learning_rate)
         self.best_weights: dict[str, Tensor] = {}
         self.carried: Tensor | None = None
+        self.checkpoints = Checkpoints(folder, name, model, self.optimizer, training, self.together, self._carries)
         self._saved_at = time.monotonic()
 
     def run(self, *, resume: bool = False) -> list[EpochPlan]:
         """Train to the end; the model then holds the weights of the best epoch. Returns what a refit should play."""
         processes = self.together.processes
-        if resume and processes.copied(self.checkpoint):
-            processes.agreed(self._load)
+        if resume and processes.copied(self.checkpoints.path):
+            self.state, self.best_weights, self.carried = self.checkpoints.load()
         else:
             torch.manual_seed(self.training.seed)
         self.together.check_weights("at the start", counts=True)
@@ -139,11 +137,6 @@ class Trainer:
             self._keep_best(validation, epoch=0)
             if validation:
                 logger.info("weights as they were: validation %s %.4f", SELECTED_BY, validation[SELECTED_BY])
-
-    @property
-    def checkpoint(self) -> Path:
-        """The file that a resumed run starts from."""
-        return self.folder / f"{self.name}{CHECKPOINT}"
 
     @property
     def max_epochs(self) -> int:
@@ -276,94 +269,14 @@ class Trainer:
         return "minutes" if self._out_of_time() else ""
 
     def _save(self) -> None:
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
-        for number, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in slots.items()}
-        if self.carried is not None:
-            tensors["carried"] = self.together.carried(self.carried)
-        tensors = self.together.whole(tensors, self._split_slots) | self.together.random_states()
-        self.together.processes.agreed(lambda: self._write(tensors))
+        self.checkpoints.save(self.state, self.best_weights, self.carried)
         self._saved_at = time.monotonic()
 
-    @property
-    def _split_slots(self) -> int:
-        """The number of the split table among the optimizer's parameters; -1 without one."""
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        own = None if self.model.split is None else self.model.split.rows
-        return next((number for number, parameter in enumerate(parameters) if parameter is own), -1)
-
-    def _write(self, tensors: Mapping[str, Tensor]) -> None:
-        if self.together.processes.first:
-            save_checkpoint(self.checkpoint, tensors, asdict(self.state))
-            write_epochs(self.folder, self.state.records, self.name)
-
-    def _load(self) -> None:
-        """Go on from the checkpoint. Raises ArtifactError when it is damaged, or of another model or training."""
-        tensors, state = load_checkpoint(self.checkpoint)
-        try:
-            taken = typed(TrainingState, state)
-            tensors = self.together.own(tensors, self._split_slots)
-            self._check(tensors, taken)
-            self._take_up(tensors, taken)
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise unusable(self.checkpoint, first_line(error)) from None
-
-    def _check(self, tensors: Mapping[str, Tensor], state: TrainingState) -> None:
-        """Raise ValueError unless the tensors are those that :meth:`_save` writes of this model and optimizer."""
-        if min(state.epoch, state.best_epoch + 1, state.step + 1, state.events + 1) < 1:
-            raise ValueError("its epochs, steps and events are no counts")
-        if len(state.records) != state.epoch - 1 or state.best_epoch > len(state.records):
-            raise ValueError("it has not a record of each epoch that was played")
-        model = {name: Layout.of(tensor) for name, tensor in self.model.state_dict().items()}
-        check_arrays(_under("model.", tensors), model)
-        best = _under("best.", tensors)
-        if any(record.best for record in state.records) != bool(best):
-            raise ValueError("it lacks the weights of its best epoch, or has some without one")
-        if best:
-            check_arrays(best, model)
-        self._check_optimizer(_under("optimizer.", tensors))
-        random = Layout.of(torch.get_rng_state())
-        check_arrays({"random.cpu": tensors["random.cpu"]}, {"random.cpu": random})
-        if "carried" in tensors:
-            check_arrays({"carried": tensors["carried"]}, self._form_carried())
-
-    def _check_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        stepped = {name.partition(".")[0] for name in tensors}
-        layouts = {
-            f"{number}.{slot}": layout
-            for number, parameter in enumerate(parameters)
-            if str(number) in stepped  # the others have had no gradient yet
-            for slot, layout in slot_layouts(self.training, parameter).items()
-        }
-        check_arrays(tensors, layouts)
-
     @torch.no_grad()
-    def _form_carried(self) -> dict[str, Layout]:
-        """The form of the state that the model carries from batch to batch, as its first batch shows it."""
+    def _carries(self) -> Tensor | None:
+        """The state that the model carries from batch to batch, as its first batch shows it."""
         batch = self.loader.collate(self.loader.plan(self.pace.batch_events)[0])
-        state = self.model.train().encode(batch).state
-        return {} if state is None else {"carried": Layout.of(state)}
-
-    def _take_up(self, tensors: dict[str, Tensor], state: TrainingState) -> None:
-        self.state = state
-        self.model.load_state_dict(_under("model.", tensors))
-        self.best_weights = {name: t.to(self.device) for name, t in _under("best.", tensors).items()}
-        self.carried = tensors["carried"].to(self.device) if "carried" in tensors else None
-        saved = self.optimizer.state_dict()
-        for name, tensor in _under("optimizer.", tensors).items():
-            number, slot = name.split(".", 1)
-            saved["state"].setdefault(int(number), {})[slot] = tensor
-        self.optimizer.load_state_dict(saved)
-        self.together.take_random_states(tensors)
-        write_epochs(
-            self.folder, self.state.records, self.name
-        )  # a killed process may have written the checkpoint only
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        return self.model.train().encode(batch).state
 
 
 def _summary(record: EpochRecord) -> str:
