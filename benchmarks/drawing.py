@@ -60,18 +60,33 @@ def parser_of(description: str | None, name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def draw(chosen: argparse.Namespace, name: str) -> Drawn:
-    """Prepare or take up the corpus that was asked for, in the folder of that name."""
+PREPARES = ("columns", "csv", "preparation", "sessions", "filters", "split")
+"""Sections of settings that a corpus is prepared with."""
+SHARED = ("training", "evaluation")
+"""Sections that hold for every model of a benchmark."""
+
+
+def draw(chosen: argparse.Namespace, name: str, shared: tuple[str, ...] = SHARED) -> Drawn:
+    """Prepare or take up the corpus that was asked for, in the folder of that name.
+
+    Args:
+        shared: the sections of settings that the benchmark passes on to its models; of the others, those that no
+            preparation reads are refused.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     folder: Path = chosen.out / name
     folder.mkdir(parents=True, exist_ok=True)
     began_on = facts_of_first_start(folder)
     overrides = read_overrides(None, chosen.set)
+    if idle := sorted({*overrides} - {*PREPARES, *shared}):
+        raise SystemExit(
+            f"--set {idle[0]}: this benchmark has no use for it; it takes {', '.join(PREPARES + shared)}"
+        )
     corpus = drawn_corpus(chosen.log, chosen.users, chosen.draw, folder, overrides)
-    shared = {section: values for section, values in overrides.items() if section in ("training", "evaluation")}
+    passed = {section: values for section, values in overrides.items() if section in shared}
     words = f"{chosen.users:,} users drawn by seed {chosen.draw}." if chosen.users else "All users."
     users = f" --users {chosen.users} --draw {chosen.draw}" if chosen.users else ""
-    return Drawn(folder, corpus, began_on, shared, words, users + "".join(f" --set {text}" for text in chosen.set))
+    return Drawn(folder, corpus, began_on, passed, words, users + "".join(f" --set {text}" for text in chosen.set))
 
 
 def drawn_corpus(log: str, users: int | None, seed: int, folder: Path, overrides: Nested) -> Path:

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import machine
-from drawing import draw, parser_of
+from drawing import SHARED, draw, parser_of
 from segue.artifact.model_folder import load_model, write_model
 from segue.artifact.seal import seal
 from segue.contract.model import SessionModel
@@ -201,7 +201,7 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=1, help="days of a span")
     parser.add_argument("--until", type=datetime.fromisoformat, help="where the last span ends, UTC; else with the log")
     chosen = parser.parse_args()
-    drawn = draw(chosen, f"updates-{chosen.name}")
+    drawn = draw(chosen, f"updates-{chosen.name}", (*SHARED, "model"))
     folder, span = drawn.folder, int(chosen.every * DAY)
     events = events_of(drawn.corpus)
     if chosen.until is None:

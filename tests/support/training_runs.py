@@ -62,15 +62,15 @@ def scripted(
         whole = measured.measurement()
         scripted_metrics = {"HR@10": hits[len(seen)], "MRR@10": ranks[len(seen)] if ranks else 0.1}
         seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
-        return _Measured(measured.rank, replace(whole, metrics={**whole.metrics, **scripted_metrics}))
+        return _Measured(measured.rank, measured.events, replace(whole, metrics={**whole.metrics, **scripted_metrics}))
 
     monkeypatch.setattr(validation, "evaluate", evaluate)
     return seen
 
 
 class _Measured:
-    def __init__(self, rank: Any, shown: Measurement) -> None:
-        self.rank, self._shown = rank, shown
+    def __init__(self, rank: Any, events: Any, shown: Measurement) -> None:
+        self.rank, self.events, self._shown = rank, events, shown
 
     def measurement(self) -> Measurement:
         return self._shown

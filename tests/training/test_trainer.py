@@ -51,16 +51,6 @@ def test_weights_of_before_stay_where_no_epoch_is_better(tmp_path: Path, monkeyp
     assert all(torch.equal(tensor, before[name]) for name, tensor in again.model.state_dict().items())
 
 
-def test_an_epoch_that_is_better_than_the_weights_of_before_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = scripted(monkeypatch, [0.3, 0.2, 0.5, 0.4])
-    run = trainer(tmp_path, trained_before=True, max_epochs=3)
-    assert run.run() == [EpochPlan(0.01, 1.0)] * 2
-    assert all(torch.equal(tensor, seen[2][name]) for name, tensor in run.model.state_dict().items())
-    assert [record["best"] for record in records(tmp_path)] == [False, True, False]
-
-
 def test_equal_hits_are_decided_by_the_reciprocal_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, [1.0, 1.0, 1.0, 0.9], [0.3, 0.5, 0.4, 0.9])
     trainer(tmp_path, max_epochs=4).run()

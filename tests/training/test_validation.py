@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 from training_runs import busy, records, trainer
 from worlds import TRAIN, VALIDATION
 
+from segue.contract.model import SessionEncoder
 from segue.data.corpus import Part
 from segue.evaluation.full_ranking import evaluate, evaluation_sessions
+from segue.evaluation.metrics import averages
 from segue.training.trainer import Trainer
-from segue.training.validation import judges
+from segue.training.validation import Validated, judges
 
 
 def validation_events(users: np.ndarray) -> int:
@@ -86,3 +92,44 @@ def test_a_refit_asks_no_judges(tmp_path_factory: pytest.TempPathFactory) -> Non
     assert again.validation.judges is None
     again.run()
     assert not any(record["validation"] for record in records(again.folder))
+
+
+def found(hits: int) -> Validated:
+    """One event of each of twelve users; so many of the targets are among ten items."""
+    rank = np.where(np.arange(12) < hits, 1, 99).astype(np.int64)
+    return Validated(averages(rank), rank, np.arange(12))
+
+
+def test_better_beyond_chance_is_an_interval_over_users_that_lies_above_zero() -> None:
+    assert found(9).clearly_better_than(found(2))
+    assert not found(3).clearly_better_than(found(2))
+    assert not found(2).clearly_better_than(found(9))
+    assert not found(9).clearly_better_than(found(9))
+    one_user = Validated(averages(np.ones(50)), np.ones(50, dtype=np.int64), np.zeros(50, dtype=np.int64))
+    nothing = Validated(averages(np.full(50, 99)), np.full(50, 99), one_user.user)
+    assert not one_user.clearly_better_than(nothing), "fifty events of one user are no verdict"
+
+
+def test_weights_of_before_stay_until_a_pass_is_clearly_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second pass is better than the weights of before, but not beyond chance; the third is."""
+    run, shown = trainer(tmp_path, trained_before=True, max_epochs=4, patience=3), iter((2, 1, 3, 12, 11))
+    seen: list[dict[str, Tensor]] = []
+
+    def measure(model: SessionEncoder, *, whole: bool) -> Validated:
+        assert not whole
+        seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return found(next(shown))
+
+    monkeypatch.setattr(run.validation, "measure", measure)
+    assert len(run.run()) == 3
+    assert [record["best"] for record in records(tmp_path)] == [False, False, True, False]
+    assert all(torch.equal(tensor, seen[3][name]) for name, tensor in run.model.state_dict().items())
+
+
+def test_a_training_from_new_weights_takes_what_is_better_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, shown = trainer(tmp_path, max_epochs=3, patience=3), iter((2, 3, 1))
+    monkeypatch.setattr(run.validation, "measure", lambda model, *, whole: found(next(shown)))
+    run.run()
+    assert run.state.best_epoch == 2

@@ -25,6 +25,7 @@ from segue.settings import Nested, Settings
 from segue.settings.units import DAY
 from segue.system.exit_codes import Exit
 from segue.training.trainer import Trainer
+from segue.training.validation import Validated
 from segue.updating import comparison
 from segue.updating import update as updating
 from segue.updating.comparison import compare
@@ -231,7 +232,7 @@ def test_weights_stay_where_no_pass_is_better(
             assert torch.equal(after[: len(before)], before)
 
 
-def _only_the_beginning(self: Trainer, validation: dict[str, float], epoch: int | None = None) -> bool:
+def _only_the_beginning(self: Trainer, measured: Validated, epoch: int | None = None) -> bool:
     if epoch == 0:
         self.best_weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
     return False

@@ -30,7 +30,7 @@ from segue.training.optimizers import optimizer_of
 from segue.training.pace import Pace
 from segue.training.state import EpochPlan, Progress, TrainingState
 from segue.training.together import Together
-from segue.training.validation import SELECTED_BY, TIES_BY, Validation
+from segue.training.validation import NOTHING, SELECTED_BY, TIES_BY, Validated, Validation
 
 logger = logging.getLogger("segue")
 
@@ -48,8 +48,8 @@ class Trainer:
         on_epoch: called with the record of every epoch once it is saved; an error that it raises ends the run.
         sessions: those of train that are learned; unset: all.
         processes: those that train together, each with its own `folder`; the first one's is the run's.
-        trained_before: whether the model's weights are those of an earlier training. Where no epoch is better on
-            validation they stay, and the plan for a refit is empty.
+        trained_before: whether the model's weights are those of an earlier training. Where no epoch is clearly better
+            on validation they stay, and the plan for a refit is empty.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Trainer:
         self.optimizer = optimizer_of(model.parameter_groups(), training)
         self.state = TrainingState(training.learning_rate)
         self.best_weights: dict[str, Tensor] = {}
+        self.beginning: Validated | None = None
         self.carried: Tensor | None = None
         self.checkpoints = Checkpoints(folder, name, model, self.optimizer, training, self.together, self._carries)
         self._saved_at = time.monotonic()
@@ -129,14 +130,19 @@ class Trainer:
         ]
 
     def _enter_beginning(self) -> None:
-        """Let weights that were trained before compete with those of the epochs; a plan of none leaves them."""
+        """Let weights that were trained before compete with those of the epochs; a plan of none leaves them.
+
+        An epoch on few sessions moves the weights at random as well as towards these sessions, and the best of several
+        looks better than it is: it has to be better beyond chance.
+        """
         if self.plan is not None:
             self.state.finished = not self.plan
         elif not self.state.records and not self.state.step:
-            validation, _ = self._measured(whole=False)
-            self._keep_best(validation, epoch=0)
-            if validation:
-                logger.info("weights as they were: validation %s %.4f", SELECTED_BY, validation[SELECTED_BY])
+            beginning = self._measured(whole=False)
+            self._keep_best(beginning, epoch=0)
+            if beginning.events:
+                self.beginning = beginning
+                logger.info("weights as they were: validation %s %.4f", SELECTED_BY, beginning.metrics[SELECTED_BY])
 
     @property
     def max_epochs(self) -> int:
@@ -200,8 +206,8 @@ class Trainer:
         """Validate the epoch, record it, decide whether to go on, and save."""
         state = self.state
         started = time.monotonic()
-        validation, measured_on = self._measured(whole=False) if self.plan is None else ({}, 0)
-        better = self._keep_best(validation)
+        measured = self._measured(whole=False) if self.plan is None else NOTHING
+        better, validation = self._keep_best(measured), dict(measured.metrics)
         record = EpochRecord(
             epoch=state.epoch,
             events=state.events,
@@ -210,7 +216,7 @@ class Trainer:
             learning_rate=self._learning_rate,
             validation=validation,
             best=better,
-            validation_events=measured_on if self.validation.judges is not None else 0,
+            validation_events=measured.events if self.validation.judges is not None else 0,
         )
         state.elapsed += self.together.processes.most(time.monotonic() - started)[0]
         if self.pace.falls(state.epoch, state.best_epoch, stuck=bool(validation) and not better):
@@ -231,31 +237,32 @@ class Trainer:
         if self.validation.judges is None or not self.state.best_epoch:
             return
         place = self.state.best_epoch - 1
-        validation, measured_on = self._measured(whole=True)
-        best = replace(self.state.records[place], validation=validation, validation_events=measured_on)
+        whole = self._measured(whole=True)
+        best = replace(self.state.records[place], validation=dict(whole.metrics), validation_events=whole.events)
         self.state.records[place] = best
         told = telling("best_epoch", **best.as_dict())
         logger.info("epoch %d on all of validation: %s", best.epoch, _validated(best), extra=told)
         write_epochs(self.folder, self.state.records, self.name)
 
-    def _measured(self, *, whole: bool) -> tuple[dict[str, float], int]:
-        """Metrics of the model as it is now, and the number of events they are of."""
+    def _measured(self, *, whole: bool) -> Validated:
+        """The model as it is now, on validation."""
         try:
             return self.validation.measure(self.model, whole=whole)
         except ModelError as error:
             found = f"{self._learning_rate:g}"
             raise ConfigError(f"training diverged: {error}; lower training.learning_rate, found {found}") from None
 
-    def _keep_best(self, validation: dict[str, float], epoch: int | None = None) -> bool:
+    def _keep_best(self, measured: Validated, epoch: int | None = None) -> bool:
         """Whether this epoch, or the one that is named, is the best so far; if so, remember its weights."""
-        state = self.state
+        state, found = self.state, measured.metrics
         epoch = state.epoch if epoch is None else epoch
         # Without validation events there is nothing to select by: the last epoch stands.
-        score = (validation[SELECTED_BY], validation[TIES_BY]) if validation else state.best
-        better = bool(validation) and score > tuple(state.best)
+        score = (found[SELECTED_BY], found[TIES_BY]) if found else state.best
+        better = bool(found) and score > tuple(state.best)
+        better = better and (self.beginning is None or measured.clearly_better_than(self.beginning))
         if better:
             self.best_weights = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
-        if better or not validation:
+        if better or not found:
             state.best, state.best_epoch = score, epoch
         return better
 

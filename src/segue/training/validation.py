@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import numpy as np
 import torch
 
@@ -10,10 +13,43 @@ from segue.data.arrays import IntArray
 from segue.data.corpus import Corpus, Part
 from segue.distributed.processes import ALONE, Processes
 from segue.evaluation.full_ranking import evaluate, evaluation_sessions
+from segue.evaluation.significance import FEWEST, differences, user_means
 from segue.settings import EvaluationSettings
 
 SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
 """Validation metrics that choose the epoch; the second one decides where the first is equal, as on tiny catalogues."""
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What a measurement on validation showed.
+
+    Attributes:
+        metrics: averages over the events; none where there is no event.
+        rank: the rank of the target of each event, [events]. user: the number of its user, [events].
+    """
+
+    metrics: Mapping[str, float]
+    rank: IntArray = field(repr=False)
+    user: IntArray = field(repr=False)
+
+    @property
+    def events(self) -> int:
+        """The number of events that were measured."""
+        return len(self.rank)
+
+    def clearly_better_than(self, other: Validated) -> bool:
+        """Whether the 95 % interval of the mean difference in :data:`SELECTED_BY` over users lies above zero; both are
+        of the same events. Too few users for a verdict are none."""
+        own, others = (user_means([found.rank], found.user) for found in (self, other))
+        if len(own.events) < FEWEST:
+            return False
+        low, _ = differences(own, {"": others})[""][SELECTED_BY].by_user_interval
+        return low > 0
+
+
+NOTHING = Validated({}, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+"""What is known of an epoch of a refit, which is not measured."""
 
 
 class Validation:
@@ -38,9 +74,8 @@ class Validation:
         self._corpus, self._how, self._device, self._processes = corpus, evaluation, device, processes
         self.judges = judges(corpus, most_events)
 
-    def measure(self, model: SessionEncoder, *, whole: bool) -> tuple[dict[str, float], int]:
-        """Metrics of a model and the number of events they are of, on the sample or the `whole` part; no metric where
-        that holds no event. Raises ModelError for scores that are not finite."""
+    def measure(self, model: SessionEncoder, *, whole: bool) -> Validated:
+        """Measure a model on the sample or the `whole` part. Raises ModelError for scores that are not finite."""
         measured = evaluate(
             model,
             self._corpus,
@@ -51,8 +86,8 @@ class Validation:
             users=None if whole else self.judges,
             processes=self._processes,
         )
-        events = len(measured.rank)
-        return (dict(measured.measurement().metrics) if events else {}), events
+        metrics = measured.measurement().metrics if len(measured.rank) else {}
+        return Validated(metrics, measured.rank, measured.events.user.astype(np.int64))
 
 
 def judges(corpus: Corpus, most_events: int) -> IntArray | None:
