@@ -79,9 +79,7 @@ def draw(chosen: argparse.Namespace, name: str, shared: tuple[str, ...] = SHARED
     began_on = facts_of_first_start(folder)
     overrides = read_overrides(None, chosen.set)
     if idle := sorted({*overrides} - {*PREPARES, *shared}):
-        raise SystemExit(
-            f"--set {idle[0]}: this benchmark has no use for it; it takes {', '.join(PREPARES + shared)}"
-        )
+        raise SystemExit(f"--set {idle[0]}: this benchmark has no use for it; it takes {', '.join(PREPARES + shared)}")
     corpus = drawn_corpus(chosen.log, chosen.users, chosen.draw, folder, overrides)
     passed = {section: values for section, values in overrides.items() if section in shared}
     words = f"{chosen.users:,} users drawn by seed {chosen.draw}." if chosen.users else "All users."
