@@ -1,20 +1,17 @@
 """The settings of a run: typed sections, composed from defaults, presets, files and assignments."""
 
+from segue.settings.layers import Nested, compose, merged
+from segue.settings.log_sections import ColumnsSettings, CsvSettings
 from segue.settings.sections import (
-    ColumnsSettings,
-    CsvSettings,
     EvaluationSettings,
     FiltersSettings,
     GraphSettings,
     ModelSettings,
-    Nested,
     PreparationSettings,
     SessionsSettings,
     Settings,
     SplitSettings,
     TrainingSettings,
-    compose,
-    merged,
 )
 
 __all__ = [

@@ -9,7 +9,8 @@ from typing import Any
 
 from segue.errors import ConfigError
 from segue.settings.base import nearest, shortened
-from segue.settings.sections import Nested, Settings, merged
+from segue.settings.layers import Nested, merged
+from segue.settings.sections import Settings
 from segue.settings.toml import DEPTH, from_toml, read_toml, value_as_toml
 
 

@@ -15,8 +15,8 @@ from times import EPOCH, milliseconds, read
 from segue.data.log.timestamp_units import UNITS
 from segue.errors import ConfigError, LogError
 from segue.settings import ColumnsSettings
+from segue.settings.log_sections import TimestampUnit
 from segue.settings.overrides import read_overrides
-from segue.settings.sections import TimestampUnit
 
 MOMENTS = st.lists(
     st.datetimes(datetime(2008, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)), min_size=1, max_size=4
