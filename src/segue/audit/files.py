@@ -16,7 +16,8 @@ from segue.audit.times import moment, share
 from segue.data import engine
 from segue.data.arrays import offsets_of
 from segue.data.corpus import Sessions
-from segue.data.log.read import LogFacts, read_log
+from segue.data.log.facts import LogFacts
+from segue.data.log.read import read_log
 from segue.errors import LogError
 from segue.settings import Settings
 

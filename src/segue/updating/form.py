@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from segue.data.lineage import form_of_log
-from segue.data.log.read import LogFacts
+from segue.data.log.facts import LogFacts
 from segue.errors import LogError
 from segue.settings import Settings
 

@@ -15,7 +15,7 @@ from segue.data.corpus import Corpus, Part
 from segue.data.corpus_folder import CHECKSUMS, FORMAT, MANIFEST, checksums
 from segue.data.engine import one_row
 from segue.data.lineage import FORGOTTEN, LINEAGE, forgotten, form_of_log
-from segue.data.log.read import LogFacts
+from segue.data.log.facts import LogFacts
 from segue.data.log.warnings import log_warnings
 from segue.data.origin import MADE_FROM, PARTS_OF_FILES, Origin
 from segue.data.preparation.ledger import Ledger

@@ -13,10 +13,11 @@ import duckdb
 from segue.data import engine
 from segue.data.engine import one_row
 from segue.data.log.event_types import check_event_types
+from segue.data.log.facts import LogFacts
 from segue.data.log.ids_of_log import Busiest, busiest, count_ids, number_of, shown
 from segue.data.log.moments import iso
 from segue.data.log.order_evidence import VISITS, OrderEvidence, count_steps, mark_sessions, order_evidence
-from segue.data.log.read import LogFacts, read_log
+from segue.data.log.read import read_log
 from segue.data.log.warnings import Warnings, count_duplicates
 from segue.data.session_gap import IDLE, opens, visit
 from segue.data.sources import raw_log

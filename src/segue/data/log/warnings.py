@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from segue.data.engine import one_row
+from segue.data.log.facts import LogFacts
 from segue.data.log.ids_of_log import count_ids, id_warnings, number_of, shown
 from segue.data.log.moments import iso
 from segue.data.log.order_evidence import OrderEvidence, order_evidence
-from segue.data.log.read import LogFacts
 from segue.data.log.session_ids import session_id_warnings
 from segue.data.log.tabular import counted
 from segue.data.log.timestamp_units import YEAR_1980

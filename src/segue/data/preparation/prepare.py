@@ -18,8 +18,9 @@ from segue.data.corpus import Part
 from segue.data.corpus_folder import CHECKSUMS, FILES, FORMAT, GRAPH, checksums, recognise
 from segue.data.engine import literal
 from segue.data.log.attributes import check_attributes, read_attributes
+from segue.data.log.facts import LogFacts
 from segue.data.log.opening import name_of
-from segue.data.log.read import LogFacts, read_log
+from segue.data.log.read import read_log
 from segue.data.log.warnings import log_warnings
 from segue.data.origin import MADE_FROM, PARTS_OF_FILES, Origin
 from segue.data.preparation.descriptions import description_warnings

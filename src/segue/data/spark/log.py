@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segue.data.engine import literal, one_row, quoted
+from segue.data.log.facts import LogFacts, reported
 from segue.data.log.opening.kinds import find_files, kind_of, partitions
 from segue.data.log.order import EventOrder
-from segue.data.log.read import ROWS, LogFacts, Staged, mapped, may_lack, reported, write_log
+from segue.data.log.read import ROWS, Staged, mapped, may_lack, write_log
 from segue.data.log.tabular import Loaded, Tabular
 from segue.data.log.timestamp_units import EPOCHS, UNITS, USUAL
 from segue.data.log.timestamps import NATIVE, TimestampFormat
