@@ -87,6 +87,8 @@ def test_a_log_of_two_files_becomes_a_corpus_there(tmp_path: Path, bucket: str) 
     there, rows = prepare_log(f"{bucket}/clicks", f"{bucket}/made/corpus", SMALL, Wish(with_graph=True))
     assert there["fingerprint"] == here["fingerprint"]
     assert there["log"]["rows_read"] == len(log)
+    assert there["log"]["source"] == f"{bucket}/clicks", "the manifest names the log, not its copy on this machine"
+    assert here["log"]["source"] == str(tmp_path / "log")
     copy = fetch(f"{bucket}/made/corpus", tmp_path / "copy")
     assert load(copy).manifest == there
     assert sorted(p.relative_to(copy) for p in copy.rglob("*")) == sorted(

@@ -50,6 +50,7 @@ def prepare_log(log: str, out: str, overrides: Nested, wish: Wish) -> tuple[dict
         manifest = prepare(
             source, folder, settings,
             items=wish.items, users=wish.users, overwrite=wish.overwrite, spark=wish.spark, graph=graph,
+            called=log if is_address(log) else None,
         )  # fmt: skip
         rows = table1(load(folder))
         if is_address(out):

@@ -60,6 +60,7 @@ def prepare(
     overwrite: bool = False,
     spark: str | None = None,
     graph: Graph | None = None,
+    called: str | None = None,
 ) -> dict[str, Any]:
     """Prepare a log and write the corpus folder `out`; see ``corpus.py`` for what is in it.
 
@@ -74,6 +75,7 @@ def prepare(
             folder of `out` under its name; None: DuckDB does, on this machine. The corpus is the same.
         graph: called with the engine, its tables and the corpus folder when the parts are written; it writes a folder
             ``graph`` there, and returns what the manifest says of it.
+        called: the name of the source in the manifest, where `source` is a copy of it; unset: that of `source`.
 
     Returns:
         The manifest. Its ``fingerprint`` depends on the prepared data alone.
@@ -99,6 +101,8 @@ def prepare(
                 _tables(connection, settings, scratch, spark) as tables,
             ):
                 manifest = _prepare(connection, tables, source, folder, scratch, settings, items=items, users=users)
+                if called is not None:
+                    manifest["log"]["source"] = called
                 if graph is not None:
                     with engine.guarded("preparing the graph"):
                         manifest[GRAPH] = graph(tables, folder)
