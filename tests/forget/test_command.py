@@ -52,6 +52,15 @@ def model() -> Path:
     return forgettable.trained("hrnn", "", ("dim", 8))
 
 
+def test_settings_of_this_machine_can_be_said(
+    run: Callable[..., Ran], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    asked = (model(), "--user", PERSON, "--out", tmp_path / "m", "--retrain")
+    assert "setting 'model.dim' belongs to the model" in refused(*asked, "--set", "model.dim=4")
+    assert "no device 'cuda:7' here" in refused(*asked, "--set", "training.device=cuda:7")
+    assert run(*asked, "--set", "training.device=cpu", "--set", "preparation.memory_limit=1GiB")[0] == 0
+
+
 def test_it_says_what_is_gone_what_is_proved_and_what_is_not(run: Callable[..., Ran], tmp_path: Path) -> None:
     before = contents(forgettable.trained("markov").parent)
     code, out, err = run(forgettable.trained("markov"), "--user", PERSON, "--out", tmp_path / "m")

@@ -18,6 +18,7 @@ from small_logs import write_csv
 
 import segue
 from segue.artifact.model_folder import load_model
+from segue.artifact.seal import seal
 from segue.cli import app as cli
 from segue.contract.model import SessionEncoder, SessionModel
 from segue.data.corpus import Corpus, Part, load
@@ -300,6 +301,39 @@ def test_mistakes_are_one_line_and_nothing_is_written(run: Callable[..., Ran], t
     assert f"was not trained on the corpus {tmp_path / 'corpus'}; say where its own is with --corpus" in other
     (tmp_path / "other.csv").write_text("who,what,when\nu,i,1\n")
     assert "segue: " in refused(model(), "--log", tmp_path / "other.csv")
+
+
+def test_settings_of_this_machine_can_be_said_and_others_stay_the_models(
+    run: Callable[..., Ran], tmp_path: Path
+) -> None:
+    elsewhere = runs.train(
+        growing.corpus(), tmp_path / "elsewhere", {**growing.SETTINGS, "model": {"name": "gru4rec"}}
+    )  # fmt: skip
+    config = json.loads((elsewhere / "config.json").read_text())
+    config["settings"]["training"]["device"] = "cuda:7"
+    (elsewhere / "config.json").write_text(json.dumps(config))
+    seal(elsewhere)
+    asked = (elsewhere, "--log", log(), "--out", tmp_path / "m", "--epochs", 1)
+    code, out, err = run(*asked)
+    assert (code, out) == (Exit.MISTAKE, "")
+    assert "setting 'training.device': no device 'cuda:7' here" in err
+    code, out, err = run(*asked, "--set", "training.seed=4")
+    assert (code, "setting 'training.seed' belongs to the model, which keeps its own" in err) == (Exit.MISTAKE, True)
+    here = ("--set", "training.device=cpu", "--set", "preparation.memory_limit=1GiB", "--set", "training.threads=1")
+    assert run(*asked, *here)[0] == 0
+    assert load_model(tmp_path / "m").settings.training.device == "cuda:7", "the model's own settings stay"
+    assert run(*asked, *here[2:4], "--overwrite", "--set", "preparation.memory_limit=1MiB")[0] == Exit.MISTAKE
+
+
+def test_too_little_memory_advises_what_an_update_can_do(
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A petabyte; an update takes none of the settings that would make its model smaller."""
+    monkeypatch.setattr(Trainer, "_step", lambda *_: torch.empty(2**50, dtype=torch.uint8))
+    code, _, err = run(model(), "--log", log(), "--out", tmp_path / "m")
+    assert code == Exit.MISTAKE
+    assert "give it more memory, or train a smaller model anew" in err
+    assert "model.dim" not in err
 
 
 def test_models_that_grow_day_by_day_stay_readable(

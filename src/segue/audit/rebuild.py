@@ -30,7 +30,8 @@ def refit(corpus: Corpus, settings: Settings) -> SessionModel:
     """
     torch.manual_seed(settings.training.seed)
     model = models.build(settings)
-    with scratch() as folder, threads(1), enough_memory(f"counting {models.label(settings)} again"), spilling(folder):
+    what = f"counting {models.label(settings)} again"
+    with scratch() as folder, threads(1), enough_memory(what, "give it more memory"), spilling(folder):
         model.fit(corpus)
     return model
 

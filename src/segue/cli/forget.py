@@ -9,12 +9,13 @@ import typer
 
 from segue.cli.console import err, out, print_json
 from segue.cli.id_file import read_ids
-from segue.cli.options import Json, Model, Overwrite, state_of
+from segue.cli.options import Json, MachineSet, Model, Overwrite, state_of
 from segue.cli.progress import training_bar
 from segue.data.checks import read_table
 from segue.errors import UserMistake
 from segue.report.text import in_one_line
 from segue.serving.vocabulary import Vocabulary
+from segue.settings.overrides import read_overrides
 from segue.system.exit_codes import Exit
 
 
@@ -33,6 +34,7 @@ def forget(
         str | None, typer.Option(metavar="STORE", help="sqlite (with --state) or redis://HOST:PORT/DB.")
     ] = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="Train the weights anew, without them.")] = False,
+    machine: MachineSet = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -48,10 +50,11 @@ def forget(
     from segue.forgetting.result import NotForgotten
 
     people = [*(user or []), *(_listed(users_file, model) if users_file else [])]
+    chosen = read_overrides(None, machine or [])
     live = Live(state, store or "sqlite") if state is not None or store is not None else None
     try:
         with training_bar() as progress:
-            found = without(model, people, to, How(corpus, overwrite, retrain, live, progress))
+            found = without(model, people, to, How(corpus, overwrite, retrain, live, progress, chosen))
     except NotForgotten as error:
         err.say(f"segue: {error}", "error", event="unproved", exit_code=Exit.DEFECT)
         raise typer.Exit(Exit.DEFECT) from None

@@ -18,6 +18,14 @@ from segue.system.paths import named_path
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings as TOML, one section per topic.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE, over --config. May be repeated.")]
+MachineSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="preparation.memory_limit=…, training.device=… or training.threads=…, where this machine is another one"
+        " than the model's. May be repeated.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there, once the new one is complete.")]
 Log = Annotated[

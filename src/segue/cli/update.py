@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from segue.cli.console import err, out, print_json, print_metrics
-from segue.cli.options import Drop, Items, Json, Model, Overwrite, Users
+from segue.cli.options import Drop, Items, Json, MachineSet, Model, Overwrite, Users
 from segue.cli.progress import training_bar
 from segue.errors import RequestError
 from segue.report.text import in_one_line
+from segue.settings.overrides import read_overrides
 from segue.settings.units import milliseconds
 from segue.system.exit_codes import Exit
 
@@ -33,6 +35,7 @@ def update(
     epochs: Annotated[int, typer.Option(min=1, help="Most passes over the sessions that are learned.")] = 3,
     replay: Annotated[float, typer.Option(min=0, max=1, help="Share of old sessions that are learned again.")] = 0.2,
     drop_invalid: Drop = False,
+    machine: MachineSet = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -52,9 +55,10 @@ def update(
         span = None if newest is None else milliseconds(newest)
     except ValueError as error:
         raise RequestError(f"--newest: {error}") from None
+    how = How(corpus, overwrite, epochs, replay, machine=read_overrides(None, machine or []))
     source = Source(settings_for_log(log, {})[0], items, users, span, drop_invalid)
     with training_bar() as progress:
-        found: Updated = updated(model, source, to, How(corpus, overwrite, epochs, replay, progress))
+        found: Updated = updated(model, source, to, replace(how, progress=progress))
     if as_json:
         print_json(found.as_dict())
     else:

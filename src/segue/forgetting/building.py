@@ -28,6 +28,8 @@ from segue.forgetting.weights import gone_rows, without_rows
 from segue.pipeline.fit import Options, train
 from segue.pipeline.measurement import measure, read_evaluation, write_evaluation
 from segue.serving.vocabulary import Vocabulary
+from segue.settings import Nested
+from segue.settings.overrides import on_this_machine
 from segue.training.state import Progress
 
 _CARRIED = {
@@ -78,16 +80,18 @@ class Job:
         theirs = np.isin(self.whole.sessions.user, self.rows)
         return int(theirs.sum()), int(self.whole.sessions.lengths[theirs].sum())
 
-    def build(self, new: Path, *, retrain: bool, progress: Callable[[Progress], None] | None) -> list[Check]:
+    def build(
+        self, new: Path, *, retrain: bool, progress: Callable[[Progress], None] | None, machine: Nested
+    ) -> list[Check]:
         """Write the new folder, whole and sealed, and try it."""
         scratch = new / "scratch"
         scratch.mkdir()
-        write_corpus(self.whole, self.own, self.left, new / CORPUS, scratch, len(self.ids))
+        write_corpus(self.whole, self.own, self.left, new / CORPUS, scratch, len(self.ids), machine)
         shutil.rmtree(scratch)
         corpus = load(new / CORPUS)
         own = corpus.with_train(self.trained_on)
         check_needs(self.old.model, own)
-        made = self._trained(new, progress) if retrain else self._without_rows(corpus)
+        made = self._trained(new, progress, machine) if retrain else self._without_rows(corpus)
         write_model(new, made[0], own, self.old.settings, {**self._facts(), "statistics": made[1]})
         seal(new)
         self._measure(new)
@@ -115,10 +119,13 @@ class Job:
         fresh = refit(corpus.with_train(self.trained_on), settings)
         return without_rows(self.old.model, fresh, settings, self.whole, corpus, self.left), fresh.statistics()
 
-    def _trained(self, new: Path, progress: Callable[[Progress], None] | None) -> tuple[SessionModel, dict[str, Any]]:
+    def _trained(
+        self, new: Path, progress: Callable[[Progress], None] | None, machine: Nested
+    ) -> tuple[SessionModel, dict[str, Any]]:
         """A model of the same settings, trained on what is left; and the statistics of it."""
         options = Options(refit=Part.VALIDATION in self.trained_on, progress=progress)
-        trained = read_model(train(new / CORPUS, new / "retrained", self.old.settings, options))
+        settings = on_this_machine(self.old.settings, machine)
+        trained = read_model(train(new / CORPUS, new / "retrained", settings, options))
         for name in EPOCH_FILES:
             if (trained.folder / name).exists():
                 (trained.folder / name).rename(new / name)

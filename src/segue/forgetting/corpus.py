@@ -20,11 +20,20 @@ from segue.data.log.attributes import categorical
 from segue.data.origin import MADE_FROM, PARTS_OF_FILES, Origin
 from segue.data.preparation.write import CorpusWriter, newest_events, sizes
 from segue.forgetting.remaining import Remaining
-from segue.settings import Settings
+from segue.settings import Nested, Settings
+from segue.settings.overrides import on_this_machine
 from segue.version import __version__
 
 
-def write_corpus(whole: Corpus, source: Path, left: Remaining, folder: Path, scratch: Path, people: int) -> None:
+def write_corpus(
+    whole: Corpus,
+    source: Path,
+    left: Remaining,
+    folder: Path,
+    scratch: Path,
+    people: int,
+    machine: Nested | None = None,
+) -> None:
     """Write the corpus of what is left into a new folder.
 
     The writer, and so the fingerprint, is that of the preparation: a preparation of the log without these people gives
@@ -32,10 +41,11 @@ def write_corpus(whole: Corpus, source: Path, left: Remaining, folder: Path, scr
 
     Args:
         source: the folder of `whole`. scratch: a folder for intermediate files. people: how many were taken out.
+        machine: settings of this machine, see :func:`segue.settings.overrides.on_this_machine`.
 
     Raises UserMistake where the disk is full or cannot be written.
     """
-    settings = Settings.parse(whole.manifest["settings"])
+    settings = on_this_machine(Settings.parse(whole.manifest["settings"]), machine or {})
     folder.mkdir()
     with engine.connect(settings.preparation, scratch) as connection, engine.guarded("writing the corpus"):
         _fill(connection, whole, left, _session_ids(source)[left.rows])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from segue.artifact.model_folder import load_model, publish_model, refuse_existing
@@ -16,6 +16,7 @@ from segue.forgetting.live import Live, take_out, traces_in
 from segue.forgetting.result import Check, Forgotten, refuse_unproved
 from segue.pipeline.measurement import sealed_corpus
 from segue.server.store.event import Store
+from segue.settings import Nested
 from segue.system.atomic import writing
 from segue.system.folders import refuse_inputs_inside, refuse_inside_of, refuse_nameless
 from segue.system.holding import held
@@ -31,6 +32,7 @@ class How:
         corpus: where the model's corpus is, if it has moved. overwrite: replace a model at the new place.
         retrain: train weights anew. live: the live events that the people leave too.
         progress: called while weights are trained.
+        machine: settings of this machine, see :func:`segue.settings.overrides.on_this_machine`.
     """
 
     corpus: Path | None = None
@@ -38,6 +40,7 @@ class How:
     retrain: bool = False
     live: Live | None = None
     progress: Callable[[Progress], None] | None = None
+    machine: Nested = field(default_factory=dict)
 
 
 def forget(model: Path, people: Sequence[str], out: Path, how: How = How()) -> Forgotten:
@@ -52,6 +55,7 @@ def forget(model: Path, people: Sequence[str], out: Path, how: How = How()) -> F
     Raises:
         ArtifactError: the model or its corpus is missing, damaged or holds an unknown file; a person is not in it;
             `out` is in the way; live events cannot be used.
+        ConfigError: `how.machine` names a setting of the model.
         CorpusError: too little would be left, or not what the model needs.
         NotForgotten: the proof failed.
     """
@@ -68,7 +72,7 @@ def forget(model: Path, people: Sequence[str], out: Path, how: How = How()) -> F
                 f"{model} was trained on test too (--final), which --retrain cannot repeat; leave --retrain out"
             )
         with writing(out), under_construction(place) as new:
-            checks = job.build(new, retrain=how.retrain, progress=how.progress)
+            checks = job.build(new, retrain=how.retrain, progress=how.progress, machine=how.machine)
             refuse_unproved(checks)
             lists = compare_lists(model, new)
             live_events = _leave_live(how.live, store, job.ids, checks)

@@ -43,6 +43,9 @@ from segue.version import __version__
 logger = logging.getLogger("segue")
 
 
+_KEPT = "give it more memory, or train a smaller model anew: an update keeps the settings of its model"
+
+
 class Start(Protocol):
     """Where a training begins that is not the first one."""
 
@@ -256,7 +259,8 @@ def _stage(
     works = processes.first or isinstance(model, SessionEncoder)
     if not (processes.alone or isinstance(model, SessionEncoder)):
         logger.info("%s only counts: rank 0 does that alone", label)
-    with threads(settings.training.threads), enough_memory(f"training {models.label(settings)}"):
+    advice = {} if options.start is None else {"advice": _KEPT}
+    with threads(settings.training.threads), enough_memory(f"training {models.label(settings)}", **advice):
         processes.agreed(lambda: _fit(model, corpus, partial) if works else None)
         if options.start is not None:
             options.start.begin(model, corpus)

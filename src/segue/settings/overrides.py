@@ -13,6 +13,9 @@ from segue.settings.layers import Nested, merged
 from segue.settings.sections import Settings
 from segue.settings.toml import DEPTH, from_toml, read_toml, value_as_toml
 
+OF_THE_MACHINE = ("preparation.memory_limit", "training.device", "training.threads")
+"""Settings that say what a run takes of its machine; a model that is worked on elsewhere may need other ones."""
+
 
 def read_overrides(config: Path | None = None, assignments: Sequence[str] = ()) -> Nested:
     """The settings that the user chose, as nested keys: the TOML file, then each ``section.key=value`` over it.
@@ -45,6 +48,16 @@ def as_option(key: str, value: str | Sequence[str]) -> str:
 def changed(settings: Settings, *layers: Mapping[str, Mapping[str, Any]]) -> Settings:
     """Complete settings with other values for some keys, checked again. Raises ConfigError for a mistake."""
     return Settings.parse(merged(settings.model_dump(mode="json"), *layers))
+
+
+def on_this_machine(settings: Settings, chosen: Nested) -> Settings:
+    """The settings of a model with other ones of :data:`OF_THE_MACHINE`. Raises ConfigError for any other key."""
+    for key in sorted(dotted_keys(chosen) - {*OF_THE_MACHINE}):
+        raise ConfigError(
+            f"setting '{key}' belongs to the model, which keeps its own; what may be set here is"
+            f" {', '.join(OF_THE_MACHINE)}"
+        )
+    return changed(settings, chosen)
 
 
 def nested_from(values: Mapping[str, Any]) -> Nested:

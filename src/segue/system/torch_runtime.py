@@ -43,12 +43,16 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+_SMALLER = "lower model.dim, model.window.length, training.batch_events or filters.top_items"
+
+
 @contextmanager
-def enough_memory(what: str) -> Iterator[None]:
+def enough_memory(what: str, advice: str = _SMALLER) -> Iterator[None]:
     """Turn a lack of memory, of the machine or of its GPU, into one UserMistake line.
 
     Args:
         what: the step, as it reads after "while".
+        advice: what to do.
     """
     try:
         yield
@@ -56,7 +60,6 @@ def enough_memory(what: str) -> Iterator[None]:
         # PyTorch has a class of its own for the GPU alone.
         if isinstance(error, RuntimeError) and not re.search(r"out of memory|n't allocate memory", str(error)):
             raise
-        advice = "lower model.dim, model.window.length, training.batch_events or filters.top_items"
         raise UserMistake(f"out of memory while {what} ({first_line(error)}); {advice}") from None
 
 

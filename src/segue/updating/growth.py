@@ -22,7 +22,8 @@ from segue.data.preparation.ledger import Ledger
 from segue.data.preparation.prepare import read_in_duckdb, said
 from segue.data.preparation.write import CorpusWriter, newest_events, sizes
 from segue.data.sources import RawLog, raw_log
-from segue.settings import Settings
+from segue.settings import Nested, Settings
+from segue.settings.overrides import on_this_machine
 from segue.updating.attributes import grown_attributes
 from segue.updating.division import divide
 from segue.updating.form import refuse_other_form, settings_of, without_set
@@ -31,7 +32,16 @@ from segue.updating.source import Read, Source
 from segue.version import __version__
 
 
-def grow(whole: Corpus, own: Path, source: Source, folder: Path, scratch: Path, *, apart: bool = False) -> Read:
+def grow(
+    whole: Corpus,
+    own: Path,
+    source: Source,
+    folder: Path,
+    scratch: Path,
+    machine: Nested | None = None,
+    *,
+    apart: bool = False,
+) -> Read:
     """Write the grown corpus into a new folder; items and known users of the old one keep their numbers.
 
     Where nothing of the log is new, or the corpus has grown by this very log before, nothing is written: `added` is 0.
@@ -41,14 +51,16 @@ def grow(whole: Corpus, own: Path, source: Source, folder: Path, scratch: Path, 
 
     Args:
         whole, own: the old corpus, with all parts, and its folder.
+        machine: settings of this machine, see :func:`segue.settings.overrides.on_this_machine`.
         apart: whether the newest sessions are test, see :func:`segue.updating.division.divide`, but none that the
             corpus had whole; a later item or user is then none of the vocabulary. Else nothing is test.
 
     Raises:
+        ConfigError: `machine` names other settings.
         LogError: the log or an attribute file cannot be read or believed.
         CorpusError: nothing of the log is newer than the corpus, or an item or user of it would be lost.
     """
-    settings = settings_of(whole.manifest, drop_invalid=source.drop_invalid)
+    settings = on_this_machine(settings_of(whole.manifest, drop_invalid=source.drop_invalid), machine or {})
     folder.mkdir()
     with (
         engine.connect(settings.preparation, scratch) as connection,

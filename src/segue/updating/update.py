@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,13 @@ from segue.data.log.moments import iso
 from segue.errors import ArtifactError
 from segue.pipeline.fit import Options, played, selected
 from segue.pipeline.measurement import sealed_corpus, write_evaluation
+from segue.settings import Nested
+from segue.settings.overrides import changed, on_this_machine
 from segue.system.atomic import writing
 from segue.system.folders import refuse_inputs_inside, refuse_inside_of, refuse_nameless
 from segue.system.holding import held
 from segue.system.replacing import followed, under_construction
+from segue.system.torch_runtime import pick_device
 from segue.training.state import Progress
 from segue.updating.comparison import METRIC, Compared, Verdict, compare
 from segue.updating.growth import grow
@@ -37,6 +40,7 @@ class How:
         corpus: where the model's corpus is, if it has moved. overwrite: replace a model at the new place.
         epochs: at most so many passes over what is learned. replay: share of the old sessions that are learned again.
         progress: called while weights are trained.
+        machine: settings of this machine, see :func:`segue.settings.overrides.on_this_machine`.
     """
 
     corpus: Path | None = None
@@ -44,6 +48,7 @@ class How:
     epochs: int = 3
     replay: float = 0.2
     progress: Callable[[Progress], None] | None = None
+    machine: Nested = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,11 +122,13 @@ def update(model: Path, source: Source, out: Path, how: How = How()) -> Updated:
 
     Raises:
         ArtifactError: the model or its corpus is missing or damaged; `out` is in the way.
+        ConfigError: `how.machine` names a setting of the model, or one that this machine cannot give.
         LogError, CorpusError: see :func:`segue.updating.growth.grow` and :func:`segue.updating.comparison.compare`.
     """
     refuse_nameless(out, ArtifactError)
     with held(out, ArtifactError):
         place, old = followed(out), load_model(model)
+        pick_device(on_this_machine(old.settings, how.machine).training.device)
         own = sealed_corpus(model, old.facts, how.corpus)
         whole = load(own)
         if whole.fingerprint != old.facts["corpus_fingerprint"]:
@@ -134,10 +141,10 @@ def update(model: Path, source: Source, out: Path, how: How = How()) -> Updated:
         with writing(out), under_construction(place) as new:
             scratch = new / "scratch"
             scratch.mkdir()
-            read = grow(whole, own, source, new / CORPUS, scratch)
+            read = grow(whole, own, source, new / CORPUS, scratch, how.machine)
             if not read.added:
                 return Updated("nothing new", read)
-            grow(whole, own, source, scratch / CORPUS, scratch, apart=True)
+            grow(whole, own, source, scratch / CORPUS, scratch, how.machine, apart=True)
             found = _made(new, scratch, old, read, how)
             if found.verdict == "promoted":
                 shutil.rmtree(scratch)
@@ -156,7 +163,7 @@ def _made(new: Path, scratch: Path, old: Artifact, read: Read, how: How) -> Upda
     """
     settings = old.settings
     training = {"max_epochs": min(how.epochs, settings.training.max_epochs), "epoch_steps": 0}
-    quick = settings.model_copy(update={"training": settings.training.model_copy(update=training)})
+    quick = changed(on_this_machine(settings, how.machine), {"training": training})
     warm = Warm(old, how.replay, settings.training.seed)
     options = Options(progress=how.progress, start=warm)
     apart = load(scratch / CORPUS)
