@@ -35,6 +35,8 @@ PAGES = {
 """The comparisons, of which the README shows the gist."""
 ALL_MODELS = {name: PAGES[name] for name in ("complete-journey", "globo")}
 """Those in which every trained model takes part."""
+CONVERGED = {"paper-groceries-converged": "Grocery baskets"}
+"""Models trained to their end, beside the same budget as all."""
 METRICS = ("HR@10", "MRR@20")
 HEADLINE = METRICS[0]
 SUBJECT, MEMORY, PAPER = "hg_gnn/segue", "hg_gnn/memory", "hg_gnn/paper"
@@ -112,6 +114,10 @@ trained on fewer events, as its page says.
 Fewer models on other logs: {_linked({name: title for name, title in PAGES.items() if name not in ALL_MODELS})}.
 
 {full_table(pages)}
+
+What more minutes would do, from models that were trained until their learning curves were flat, on other users:
+
+{_to_the_end(measured_pages(CONVERGED))}
 """
 
 
@@ -150,6 +156,18 @@ def _source(name: str, record: dict[str, Any]) -> str:
         f"- [{ALL_MODELS[name]}]({name}.md): {summary['users']:,} users, {summary['events']:,} test events;"
         f" {plan['minutes']:g} minutes on a core to tune each model; {facts['date']}, commit {facts['commit']}."
     )
+
+
+def _to_the_end(pages: Records) -> str:
+    """One line per model that was trained without a limit of minutes, with its row of the equal budget."""
+    found = []
+    for name, record in pages.items():
+        ended, equal = (record["results"][kind] for kind in ("converged", "equal budget"))
+        for label, row in ended.items():
+            values = [f"{100 * each['metrics'][HEADLINE]['mean']:.2f}" for each in (row, equal[label])]
+            what = f"{HEADLINE} {values[0]} to its end, {values[1]} with the budget of all"
+            found.append(f"- [{CONVERGED[name]}]({name}.md), {label}: {what}.")
+    return "\n".join(found)
 
 
 def _cell(rows: dict[str, Any], label: str, metric: str) -> str:
