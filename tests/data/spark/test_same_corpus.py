@@ -17,6 +17,8 @@ from small_corpora import START, small
 
 from segue.data.corpus_folder import FILES, GRAPH, MANIFEST, read_manifest
 from segue.data.preparation.prepare import prepare
+from segue.data.spark.engine import SparkTables
+from segue.data.spark.log import read_plain_log
 from segue.errors import UserMistake
 from segue.graph.in_preparation import prepare_graph
 from segue.settings import GraphSettings, Settings
@@ -149,4 +151,32 @@ def test_refused_alike(tmp_path: Path, wish: dict[str, Any]) -> None:
     """A null user and where it stands, a column and an event type that are not there, nothing left."""
     log = as_files(log_of(drawn(3, 700)), tmp_path / "log", pa.timestamp("us"))
     assert_same(tmp_path, log, wish)
+    assert not (tmp_path / "spark").exists()
+
+
+ODD = {
+    "a column whose name differs in case": ("log.parquet", {"User_ID": ["x"]}),
+    "a column in a type that Spark has not": ("log.parquet", {"seen": pa.array([START], pa.timestamp("ns"))}),
+    "a column called as Spark's own": ("log.parquet", {"_Metadata": ["x"]}),
+    "a file that Spark takes for hidden": ("_log.parquet", {}),
+    "a file that all take for hidden": (".log.parquet", {}),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_spark_does_not_read_is_left_to_duckdb(tmp_path: Path, caplog: pytest.LogCaptureFixture, odd: str) -> None:
+    name, more = ODD[odd]
+    log = log_of(drawn(1, 120))
+    for column, value in more.items():
+        log = log.append_column(column, pa.concat_arrays([pa.array(value)] * len(log)))
+    pq.write_table(log, tmp_path / name)
+    tables = SparkTables(spark_sessions.running().newSession(), tmp_path)
+    with caplog.at_level("INFO"):
+        assert read_plain_log(tables, tmp_path / name, small(**wishes()), left_out=0) is None
+    assert "Spark starts from the table that DuckDB reads on this machine: " in caplog.text
+
+
+def test_a_log_without_rows_is_refused_alike(tmp_path: Path) -> None:
+    pq.write_table(log_of(drawn(1, 9)).slice(0, 0), tmp_path / "log.parquet")
+    assert_same(tmp_path, tmp_path / "log.parquet", wishes())
     assert not (tmp_path / "spark").exists()

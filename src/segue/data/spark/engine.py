@@ -15,9 +15,12 @@ import pyarrow.parquet as pq
 
 from segue.data.engine import quoted
 from segue.data.spark.session import named
+from segue.errors import first_line
 
 _PLACE = "segue_place"
 _OTHERWISE = re.compile(r""" "(?:[^"]|"")*" | '(?:[^']|'')*' | // """, re.VERBOSE)
+FILE_FACTS = "_metadata"
+"""The column in which Spark tells of the file of a row."""
 _PER_PARTITION = 33
 """Bits that Spark's ``monotonically_increasing_id`` has for the rows of a partition."""
 
@@ -94,10 +97,21 @@ class SparkTables:
         with named():
             self._read(files).selectExpr(*map(in_spark, columns)).createOrReplaceTempView(name)
 
+    def refusal(self, files: Sequence[Path]) -> str | None:
+        """Why Spark does not take Parquet files as a table, in its words; None where it does."""
+        from pyspark.errors import PySparkException
+
+        try:
+            with named():
+                self._read(files)
+        except PySparkException as error:
+            return first_line(error)
+        return None
+
     def file_names(self, files: Sequence[Path]) -> list[str]:
         """The names under which Spark knows the files that hold rows."""
         with named():
-            return [name for (name,) in self._read(files).selectExpr("_metadata.file_path").distinct().collect()]
+            return [name for (name,) in self._read(files).selectExpr(f"{FILE_FACTS}.file_path").distinct().collect()]
 
     def _read(self, files: Sequence[Path]) -> Any:
         return self._session.read.parquet(*map(_literally, files))

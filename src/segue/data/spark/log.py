@@ -25,7 +25,7 @@ from segue.data.log.read import ROWS, Staged, mapped, may_lack, write_log
 from segue.data.log.tabular import Loaded, Tabular
 from segue.data.log.timestamp_units import EPOCHS, UNITS, USUAL
 from segue.data.log.timestamps import NATIVE, TimestampFormat
-from segue.data.spark.engine import SparkTables
+from segue.data.spark.engine import FILE_FACTS, SparkTables
 from segue.errors import LogError
 from segue.settings import Settings
 from segue.settings.units import DAY
@@ -94,6 +94,9 @@ def _staged(
     time = types.pop("timestamp")
     if "order" in mapping or not all(map(_is_id, types.values())) or len(set(schema.names)) < len(schema.names):
         return "its ids are neither text nor whole numbers, a column orders its events, or a name occurs twice"
+    reason = _unread(tables, files, schema)
+    if reason is not None:
+        return reason
     words = [word.strip() for word in settings.columns.null_words if word.strip()]
     ids = {role: _id(role, kind, words) for role, kind in types.items()}
     numbers = _numbers(tables, files)
@@ -104,6 +107,20 @@ def _staged(
         return f"its times ({time}) are not the plain ones"
     loaded = Loaded(notes=table.notes, position=_position(files))
     return table, Staged(loaded, mapping, ids, format_, _ORDER)
+
+
+def _unread(tables: SparkTables, files: tuple[Path, ...], schema: pa.Schema) -> str | None:
+    """Why Spark reads no rows of these files, or not their numbers; None where it does.
+
+    Spark passes over names that begin with _ or a dot, takes column names for the same whose case differs, and has no
+    nanoseconds; the column that numbers the rows hides behind one of its name.
+    """
+    if not any(pq.read_metadata(file).num_rows for file in files):
+        return "it holds no row"
+    if any(name.lower() == FILE_FACTS for name in schema.names):
+        return f"a column is called {FILE_FACTS}, as what Spark tells of its files"
+    refused = tables.refusal(files)
+    return refused and f"Spark does not read its files ({refused})"
 
 
 def _is_id(kind: pa.DataType) -> bool:
@@ -125,7 +142,7 @@ def _numbers(tables: SparkTables, files: tuple[Path, ...]) -> str:
     places = {str(file.resolve()): number for number, file in enumerate(files)}
     known = {uri: places[unquote(urlsplit(uri).path)] for uri in tables.file_names(files)}
     pairs = ", ".join(f"{literal(uri)}, CAST({number} AS BIGINT)" for uri, number in known.items())
-    return f"map({pairs})[_metadata.file_path] * {2**_FILE_BITS} + _metadata.row_index"
+    return f"map({pairs})[{FILE_FACTS}.file_path] * {2**_FILE_BITS} + {FILE_FACTS}.row_index"
 
 
 def _position(files: tuple[Path, ...]) -> Any:
