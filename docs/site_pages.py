@@ -154,22 +154,37 @@ def lay_out(out: Path) -> None:
     shutil.rmtree(pages, ignore_errors=True)
     pages.mkdir(parents=True)
     write_pages(pages)
-    nav = ", ".join(_inline(entry) for entry in navigation(pages))
+    configure(out, navigation(pages))
+
+
+def configure(out: Path, sections: Nav) -> None:
+    """Write the generator's configuration for pages in `out`."""
+    nav = ", ".join(_inline(entry) for entry in sections)
     settings = (DOCS / "site.toml").read_text(encoding="utf-8")
     (out / "zensical.toml").write_text(settings.replace("nav = []", f"nav = [{nav}]"), encoding="utf-8")
 
 
 def generate(out: Path) -> int:
-    """Run the generator on what was laid out; its exit status is not 0 where a link or a name leads nowhere.
+    """Run the generator on what was laid out; returns 0, or not where a link or a name leads nowhere or a page fetches.
 
-    It writes colours and a traceback wherever it prints to, so that its messages are cleaned here.
+    The generator writes colours and a traceback wherever it prints to, so that its messages are cleaned here.
     """
     program = str(Path(sys.executable).parent / "zensical")
     command = [program, "build", "--strict", "--clean", "--config-file", str(out / "zensical.toml")]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     messages = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
     print(messages.partition("Traceback (most recent call last)")[0].rstrip())
-    return done.returncode
+    foreign = fetched(out / "site") if done.returncode == 0 else []
+    for tag in foreign:
+        print(f"A page would fetch this from another server: {tag}")
+    return done.returncode or int(bool(foreign))
+
+
+def fetched(site: Path) -> list[str]:
+    """The tags of built pages by which a browser would fetch something from elsewhere: the site opens offline."""
+    pages = (page.read_text(encoding="utf-8") for page in sorted(site.rglob("*.html")))
+    tag = r"<(?:script|link|img|iframe)\b[^>]*https?://[^>]*>"
+    return [found for page in pages for found in re.findall(tag, page)]
 
 
 def _inline(entry: dict[str, Any]) -> str:

@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from segue.system import interrupts
+
 # No deadline: how long an example takes says more about the machine than about the code. Every run tries the same
 # examples, so that a commit passes or fails everywhere alike; `make test-slow` searches with new ones.
 settings.register_profile("search", deadline=None, print_blob=True)
@@ -27,6 +29,7 @@ def _ctrl_c_is_heard() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _same_start() -> None:
+def _same_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_last", interrupts.Pressed())  # which signal an earlier test was ended by
     torch.manual_seed(0)
     torch.set_num_threads(1)

@@ -72,12 +72,13 @@ def _must_be_noticed(forged: str) -> bool:
     return "bit" in forged and forged.endswith("flipped") and not forged.startswith(("evaluation/", "report.html"))
 
 
-def test_every_forgery_is_refused_in_one_line_or_read_without_harm(tmp_path: Path) -> None:
-    found = _read_forgeries(0, 324, tmp_path)
-    assert len(found) == 324
+@pytest.mark.parametrize(("first", "last"), [(0, 108), pytest.param(108, 324, marks=pytest.mark.slow)])
+def test_every_forgery_is_refused_in_one_line_or_read_without_harm(tmp_path: Path, first: int, last: int) -> None:
+    found = _read_forgeries(first, last, tmp_path)
+    assert len(found) == last - first
     _check(found)
     ends = Counter(one["end"] for one in found)
-    assert ends["refused"] > 200  # else the forger forges nothing
+    assert ends["refused"] > len(found) * 200 / 324  # else the forger forges nothing
 
 
 @pytest.mark.slow

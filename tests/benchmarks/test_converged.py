@@ -11,7 +11,7 @@ import converged
 from segue.compare import ComparisonPlan
 from segue.settings import Nested
 
-SHORT: Nested = {"training": {"max_epochs": 1, "epoch_steps": 0, "threads": 1}}
+SHORT: Nested = {"training": {"max_epochs": 1, "epoch_steps": 0, "pass_steps": 0, "threads": 1}}
 
 
 def test_only_the_rate_is_searched_and_nothing_is_repeated(tmp_path: Path) -> None:

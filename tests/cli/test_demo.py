@@ -7,7 +7,10 @@ import json
 import logging
 import re
 import shutil
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +29,55 @@ from segue.data.sources import complete_journey
 from segue.serving.recommender import Recommender
 
 DRAWN = 6
+QUICK = Stage("A first look", DRAWN, 3)
 
 
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The small log of two tastes in the form of Complete Journey, in place of the installed package."""
-    folder = tmp_path / "data"
-    folder.mkdir()
+@dataclass(frozen=True)
+class Finished:
+    """A demo that was interrupted once and then called again; not to be changed but by the test that calls it thrice.
+
+    Attributes:
+        interrupted: exit code and stderr of the interrupted call. prepared: the fingerprint of the corpus it left.
+        printed: stdout of the second call, times left out. messages: what both calls logged.
+    """
+
+    out: Path
+    interrupted: tuple[int, str]
+    prepared: str
+    printed: str
+    messages: list[str]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """One demo for all tests of this module, on the small log in place of the installed package."""
+    folder, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("work") / "demo"
+    write_data(folder)
+    messages: list[str] = []
+    listening = logging.Handler(logging.INFO)
+    listening.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("segue")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(complete_journey, "_package_data", lambda: folder)
+        patch.setattr(demo, "QUICK", QUICK)
+        patch.setattr(logger, "handlers", [*logger.handlers, listening])
+        level = logger.level
+        logger.setLevel(logging.INFO)
+        with pytest.MonkeyPatch.context() as stopping, redirect_stderr(StringIO()) as errors:
+            stopping.setattr(stages, "_compared", interrupt)
+            code = cli.run(["demo", "--out", str(out)])
+        fingerprint = load(out / "corpus").fingerprint
+        printed = output_of(out)
+        logger.setLevel(level)
+    return Finished(out, (code, errors.getvalue()), fingerprint, printed, messages)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def write_data(folder: Path) -> None:
+    """The small log of two tastes in the form of Complete Journey."""
     users, items, times = zip(*small_logs.rows(), strict=True)
     number = {item: place for place, item in enumerate(sorted(set(items)))}
     baskets = [f"{user}{time[:10]}" for user, time in zip(users, times, strict=True)]
@@ -53,35 +98,26 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     for name, columns in write.items():
         pq.write_table(pa.table(columns), folder / f"{name}.parquet")
-    monkeypatch.setattr(complete_journey, "_package_data", lambda: folder)
-    monkeypatch.setattr(demo, "QUICK", Stage("A first look", DRAWN, 3))
-    return folder
 
 
-def output_of(capsys: pytest.CaptureFixture[str], out: Path) -> str:
+def output_of(out: Path) -> str:
     """What a demo that succeeds says on stdout, times left out."""
-    code = cli.run(["demo", "--out", str(out)])
-    printed = capsys.readouterr()
-    assert code == 0, printed.err
-    return re.sub(r"\d+ seconds|minutes +[\d.]+", "", printed.out)
+    with redirect_stdout(StringIO()) as printed, redirect_stderr(StringIO()) as errors:
+        code = cli.run(["demo", "--out", str(out)])
+    assert code == 0, errors.getvalue()
+    return re.sub(r"\d+ seconds|minutes +[\d.]+", "", printed.getvalue())
 
 
 def models_in(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and "report" not in path.name}
 
 
-def test_the_whole_demo_and_a_second_call(
-    data: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_whole_demo_and_a_further_call(
+    finished: Finished, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is trained or prepared twice: the second call says the same without its data and without a training."""
-    out = tmp_path / "demo"
-    caplog.set_level(logging.INFO, logger="segue")
-    printed = output_of(capsys, out)
-    assert caplog.messages.count("training: hg_gnn/segue") == 2
+    """Nothing is trained or prepared twice: a further call says the same without its data and without a training."""
+    out, printed = finished.out, finished.printed
+    assert finished.messages.count("training: hg_gnn/segue") == 2
     first, fuller = printed.split("The fuller run:")
     assert f"A first look: {DRAWN} households" in first
     assert f" {small_logs.USERS} households" in fuller
@@ -96,18 +132,18 @@ def test_the_whole_demo_and_a_second_call(
     assert served.artifact.settings.model.preset == "segue"
     (out / "model.state").mkdir()  # what serving it leaves there
 
-    finished = models_in(out)
+    before = models_in(out)
+    caplog.set_level(logging.INFO, logger="segue")
+    monkeypatch.setattr(demo, "QUICK", QUICK)
     monkeypatch.setattr(complete_journey, "_package_data", lambda: pytest.fail("the data was read again"))
-    caplog.clear()
-    assert output_of(capsys, out) == re.sub(r"\n so far(.*\n){2}", "", printed)
+    assert output_of(out) == re.sub(r"\n so far(.*\n){2}", "", printed)
     assert not [message for message in caplog.messages if message.startswith(("training:", "refit:", "log:"))]
-    assert models_in(out) == finished
+    assert models_in(out) == before
 
 
-def test_the_lists_are_for_people(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_lists_are_for_people(finished: Finished) -> None:
     """Names in words and lines of a terminal's width; the two tastes of the log get their own items."""
-    out = tmp_path / "demo"
-    printed = output_of(capsys, out)
+    printed = finished.printed
     rows = re.findall(r"^ *\d+  (.*\S)", printed, re.MULTILINE)
     assert len(rows) == 2 * (3 + demo.FULL.shown)
     assert all(re.match(r"Frozen \w+ and drinks", row) for row in rows)
@@ -129,21 +165,11 @@ def test_without_the_data_package_one_line_says_what_to_install(
     assert not list(tmp_path.iterdir())
 
 
-def test_ctrl_c_is_one_line_and_the_same_command_goes_on(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "demo"
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(stages, "_compared", interrupted)
-        assert cli.run(["demo", "--out", str(out)]) == 130
-    assert capsys.readouterr().err.splitlines()[-1].startswith("interrupted; ")
-    fingerprint = load(out / "corpus").fingerprint
-    output_of(capsys, out)
-    assert load(out / "corpus").fingerprint == fingerprint
+def test_ctrl_c_is_one_line_and_the_same_command_goes_on(finished: Finished) -> None:
+    code, errors = finished.interrupted
+    assert code == 130
+    assert errors.splitlines()[-1].startswith("interrupted; ")
+    assert load(finished.out / "corpus").fingerprint == finished.prepared
 
 
 def test_the_basket_is_the_one_most_often_bought_in_train() -> None:

@@ -24,7 +24,12 @@ from segue.system.interrupts import stop
 Process = subprocess.Popen[str]
 
 
-ROWS = 1_000_000
+ROWS = 200_000
+
+
+def slow(value: str) -> Any:
+    """A case for `make test-slow`: the moments beside it are of the same kind."""
+    return pytest.param(value, marks=pytest.mark.slow)
 
 
 LIMIT = ["--set", "preparation.memory_limit=256MiB"]
@@ -133,7 +138,7 @@ def interrupted(run: Process, code: int = 130) -> str:
     return errors
 
 
-@pytest.mark.parametrize("module", ["numpy", "torch", "duckdb"])
+@pytest.mark.parametrize("module", ["torch", *map(slow, ["numpy", "duckdb"])])
 def test_during_the_imports(module: str, tmp_path: Path, log: Path) -> None:
     event = AT_IMPORT.format(module=module)
     with started("prepare", str(log), "--out", str(tmp_path / "corpus"), *LIMIT, event=event) as run:
@@ -141,7 +146,7 @@ def test_during_the_imports(module: str, tmp_path: Path, log: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("line", ["log:", "sessions:", "filters.min_item_support:", "split:", "test: "])
+@pytest.mark.parametrize("line", ["sessions:", "test: ", *map(slow, ["log:", "filters.min_item_support:", "split:"])])
 def test_during_the_preparation(line: str, tmp_path: Path, log: Path) -> None:
     out = tmp_path / "new" / "corpus"
     with started("prepare", str(log), "--out", str(out), *LIMIT, event=AT_LINE.format(line=line)) as run:
@@ -149,7 +154,7 @@ def test_during_the_preparation(line: str, tmp_path: Path, log: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("file", ["items", "train", "test"])
+@pytest.mark.parametrize("file", ["train", *map(slow, ["items", "test"])])
 def test_while_the_corpus_is_written(file: str, tmp_path: Path, log: Path) -> None:
     """The corpus that is to be replaced stays as it was."""
     out = tmp_path / "corpus"
@@ -182,8 +187,18 @@ def test_a_fit_interrupted_in_its_preparation_resumes(tmp_path: Path, log: Path)
 ENDINGS = {signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
-@pytest.mark.parametrize("number", ENDINGS)
-@pytest.mark.parametrize("event", [AT_IMPORT.format(module="torch"), AT_LINE.format(line="sessions:")])
+IMPORTING, READING = AT_IMPORT.format(module="torch"), AT_LINE.format(line="sessions:")
+
+
+@pytest.mark.parametrize(
+    ("event", "number"),
+    [
+        (IMPORTING, signal.SIGHUP),
+        (READING, signal.SIGTERM),
+        pytest.param(IMPORTING, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(READING, signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_to_end_is_answered_like_ctrl_c(tmp_path: Path, log: Path, number: int, event: str) -> None:
     out = tmp_path / "new" / "corpus"
     with started("prepare", str(log), "--out", str(out), *LIMIT, event=event, number=number) as run:

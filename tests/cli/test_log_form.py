@@ -54,18 +54,19 @@ def test_a_training_tells_its_epochs_and_its_corpus(tmp_path: Path) -> None:
     ("arguments", "code"),
     [(["check", "absent.csv"], 2), (["recommend", "absent"], 2), (["nonsense"], 2), (["fit", "x", "--nonsense"], 2)],
 )
-def test_a_mistake_is_one_object_with_its_exit_code(arguments: list[str], code: int) -> None:
-    done = run(*arguments, SEGUE_LOG="json")
-    assert done.returncode == code
-    (line,) = lines_of(done.stderr)
+def test_a_mistake_is_one_object_with_its_exit_code(
+    arguments: list[str], code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_LOG", "json")
+    assert cli.run(arguments) == code
+    (line,) = lines_of(capsys.readouterr().err)
     assert (line["level"], line["event"], line["exit_code"]) == ("error", "mistake", code)
 
 
-def test_warnings_have_their_level() -> None:
+def test_warnings_have_their_level(capsys: pytest.CaptureFixture[str]) -> None:
     model = str(small_logs.counting_model("popularity", "global"))
-    done = run("--log=json", "recommend", model, "--items", "first3,nobody's item")
-    assert done.returncode == 0
-    (line,) = lines_of(done.stderr)
+    assert cli.run(["--log=json", "recommend", model, "--items", "first3,nobody's item"]) == 0
+    (line,) = lines_of(capsys.readouterr().err)
     assert line["level"] == "warning"
     assert "nobody's item" in line["message"]
 
@@ -101,7 +102,7 @@ def test_a_defect_and_the_warning_of_a_library_are_objects() -> None:
     assert "ZeroDivisionError" in defect["trace"]
 
 
-@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", pytest.param("TTY_COMPATIBLE", marks=pytest.mark.slow)])
 def test_no_control_character_reaches_a_file(tmp_path: Path, variable: str) -> None:
     program = "import segue.cli.progress as progress\nprogress.EVERY = 0.0"
     out = ["--out", str(tmp_path / "model")]

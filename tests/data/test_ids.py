@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -18,12 +19,18 @@ from segue.data.ids import id_text
 from segue.data.log.tabular import as_text, column_types
 
 
+@cache
+def engine() -> duckdb.DuckDBPyConnection:
+    """One for all examples: starting it takes longer than any of them."""
+    return duckdb.connect()
+
+
 def read(values: list[Any], kind: pa.DataType | None = None) -> list[str | None]:
     """The texts that reading gives a column of these values."""
-    with duckdb.connect() as connection:
-        connection.register("frame", pa.table({"id": pa.array(values, kind)}))
-        text = as_text("id", column_types(connection, "frame")["id"])
-        return [row for (row,) in connection.execute(f"SELECT {text} FROM frame").fetchall()]
+    connection = engine()
+    connection.register("frame", pa.table({"id": pa.array(values, kind)}))
+    text = as_text("id", column_types(connection, "frame")["id"])
+    return [row for (row,) in connection.execute(f"SELECT {text} FROM frame").fetchall()]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import costly
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +61,7 @@ def prepared(log: pa.Table, settings: Settings, cut: str, scratch: Path) -> tupl
     return SessionFigures(cut, *figures), int(marked[0])
 
 
+@costly.examples(15)
 @given(drawn=rows, shift=st.integers(0, 30), with_ids=st.booleans())
 def test_check_counts_the_sessions_that_prepare_forms(
     drawn: list[tuple[str, str, int, str]], shift: int, with_ids: bool

@@ -20,7 +20,7 @@ import small_logs
 import typer
 from servers import serving
 
-from segue.cli.app import application
+from segue.cli.app import application, run
 from segue.cli.first_words import first_words
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -127,7 +127,7 @@ def first_model(folder: Path, log: str) -> None:
     words = shlex.split(command.replace("/srv/segue/log.parquet", log).replace("/srv/segue", str(folder)))
     settings = ["model.name=gru4rec", "model.dim=8", "training.max_epochs=2", "filters.min_item_support=1"]
     words += [word for setting in settings for word in ("--set", setting)]
-    subprocess.run([*small_logs.COMMAND, *words], check=True, capture_output=True)
+    assert run(words) == 0
 
 
 def contents(model: Path) -> dict[str, bytes]:

@@ -80,7 +80,7 @@ def test_a_model_stored_under_the_former_name_of_its_preset_loads(
     tmp_path: Path, settings: dict[str, object], label: str
 ) -> None:
     """Such a folder holds the same files, but for the name in config.json and the hash of it in the manifest."""
-    written = {"model": settings, "training": {"max_epochs": 1, "epoch_steps": 0}}
+    written = {"model": settings, "training": {"max_epochs": 1, "epoch_steps": 0, "pass_steps": 0}}
     folder = runs.train(small_logs.corpus(), tmp_path / "m", written)
     wanted = load_model(folder)
     config = folder / "config.json"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import paper_rows
 import pytest
 import small_logs
 
@@ -17,7 +18,7 @@ from segue.pipeline import fit as pipeline
 from segue.training.trainer import Trainer
 
 Capture = pytest.CaptureFixture[str]
-SHORT = ("--set", "training.max_epochs=1", "--set", "training.epoch_steps=0", "--set", "training.threads=1")
+SHORT = tuple(small_logs.as_arguments({"training": paper_rows.BRIEF["training"]}))
 
 
 @pytest.fixture

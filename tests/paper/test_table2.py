@@ -92,7 +92,11 @@ def test_the_better_of_two_presets_is_the_row_and_is_fitted_as_it_was_found(
         return {**missing, "GRU4Rec": both, "HG-GNN": [trained]}
 
     monkeypatch.setattr(comparison, "_candidates", few)
-    full = Plan(small_logs.corpus(), tmp_path, own={"training": {"max_epochs": 2, "epoch_steps": 0, "threads": 1}})
+    full = Plan(
+        small_logs.corpus(),
+        tmp_path,
+        own={"training": {"max_epochs": 2, "epoch_steps": 0, "pass_steps": 0, "threads": 1}},
+    )
     sheet = comparison.comparison(full, "tuned", trials=2)
     values = {}
     for folder in [*(tmp_path / "tuning").glob("popularity-*"), *(tmp_path / "tuning").glob("markov-*")]:

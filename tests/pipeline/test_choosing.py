@@ -29,7 +29,7 @@ from segue.training.epochs import read_epochs
 
 OPEN: Nested = {
     **{section: small_logs.SMALL[section] for section in ("sessions", "filters", "preparation")},
-    "training": {"batch_events": 64, "threads": 1, "patience": 2, "max_epochs": 3},
+    "training": {"batch_events": 64, "threads": 1, "patience": 2, "max_epochs": 3, "pass_steps": 0},
 }
 
 

@@ -410,17 +410,17 @@ def held_bytes() -> int:
 
 def test_live_counts_need_no_more_memory_however_many_events_come() -> None:
     """Every event has a new item, a new session begins with every third; an answer is given for each forty."""
-    store, most = MemoryStore(), 200
+    store, most = MemoryStore(), 100
     answering = Service(engine(), store, ServerSettings(live_events=most), lambda: now() + 60_000 * 900)
     tracemalloc.start()
     try:
         held = []
-        for number in range(1200):
+        for number in range(600):
             item = f"new{number}" if number % 3 else "first1"
             store.append([[click(f"s{number // 3}", item, number / 10)]])
             if number % 40 == 39:
                 answer(answering, items=["first1", item])
-            if number % 400 == 399:  # the window stands at the same place each time
+            if number % 200 == 199:  # the window stands at the same place each time
                 held.append(held_bytes())
     finally:
         tracemalloc.stop()

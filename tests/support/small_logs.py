@@ -24,8 +24,16 @@ SMALL: Nested = {
     "filters": {"min_item_support": 1, "min_user_sessions": 2},
     "preparation": {"memory_limit": "256MiB"},
     "model": {"dim": 8, "dropout": 0.0},
-    "training": {"max_epochs": 2, "batch_events": 64, "learning_rate": 0.03, "threads": 1},
+    "training": {
+        "max_epochs": 2,
+        "batch_events": 64,
+        "epoch_steps": 0,
+        "pass_steps": 0,
+        "learning_rate": 0.03,
+        "threads": 1,
+    },
 }
+"""An epoch is one pass: the 4,100 steps that presets after the paper count as one would be hundreds of passes here."""
 LEARNED: Nested = {
     **SMALL,
     "model": {**SMALL["model"], "pointer": []},

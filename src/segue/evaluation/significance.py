@@ -5,6 +5,8 @@ would look certain. Each user counts with the mean metric of their events, avera
 both models have seen identical events. Two tests look at the differences, the paired t-test and Wilcoxon's signed
 ranks; Holm's correction pays for all comparisons of a table; an interval comes from sampling whole users with
 replacement.
+
+scipy.stats is imported where it is needed: a second of every command's start, and few commands test anything.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from segue.data.arrays import FloatArray, IntArray
 from segue.evaluation.metrics import METRICS
@@ -89,6 +90,8 @@ def paired_t_test(difference: FloatArray) -> float:
         return 1.0
     if np.ptp(difference) == 0:
         return 0.0  # the same non-zero difference with every user: t is infinite
+    from scipy import stats
+
     return float(stats.ttest_1samp(difference, 0.0).pvalue)
 
 
@@ -100,6 +103,8 @@ def wilcoxon(difference: FloatArray) -> float:
     apart = difference[difference != 0]
     if not len(apart):
         return 1.0
+    from scipy import stats
+
     exact = len(apart) <= 50 and len(np.unique(np.abs(apart))) == len(apart)
     test = stats.wilcoxon(apart, method="exact") if exact else stats.wilcoxon(apart, method="approx")
     return float(test.pvalue)
@@ -192,5 +197,7 @@ def _differences(subject: UserMeans, other: UserMeans, seed: int) -> dict[str, D
 
 def _signed_ranks(difference: FloatArray) -> float:
     """Wilcoxon's statistic with its sign: ranks of the increases minus ranks of the decreases."""
+    from scipy import stats
+
     apart = difference[difference != 0]
     return float(np.sign(apart) @ stats.rankdata(np.abs(apart)))

@@ -3,6 +3,8 @@
 The rows are a distributed tensor of PyTorch (DTensor): looking items up is its embedding, with the sums between
 processes that belong to it. The softmax over all items joins what each process has of it: the largest logit, the sum of
 the exponentials, the logit of the target.
+
+DTensor is imported where it is needed: a part of every command's start, and few trainings split anything.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.nn import functional
 
 from segue.distributed.processes import Processes
@@ -43,6 +44,8 @@ class SplitTable(nn.Module):
     @property
     def weight(self) -> Tensor:
         """All rows, as a distributed tensor [items, dim]."""
+        from torch.distributed.tensor import DTensor, Shard
+
         shape = torch.Size((self.n_items, self.dim))
         return DTensor.from_local(self.rows, self._mesh, [Shard(0)], run_check=False, shape=shape, stride=(self.dim, 1))
 
@@ -59,6 +62,8 @@ class SplitTable(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """Vectors of items of any shape, which differ from process to process: [..., dim]."""
+        from torch.distributed.tensor import Shard
+
         flat = items.flatten()
         together = self._of_all(_padded(flat, self._most(flat)))
         found: Any = functional.embedding(together, self.weight)
@@ -92,6 +97,8 @@ class SplitTable(nn.Module):
 
     def _of_all(self, own: Tensor) -> Tensor:
         """The tensors of all processes below each other, in each of them."""
+        from torch.distributed.tensor import DTensor, Replicate, Shard
+
         mine = DTensor.from_local(own, self._mesh, [Shard(0)], run_check=False)
         return mine.redistribute(placements=[Replicate()])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import cache
 
 import duckdb
 import pytest
@@ -12,10 +13,15 @@ from hypothesis import strategies as st
 from segue.data.log.id_spellings import case_key, spelling_key
 
 
+@cache
+def engine() -> duckdb.DuckDBPyConnection:
+    """One for all examples: starting it takes longer than any of them."""
+    return duckdb.connect()
+
+
 def keys(*ids: str, fold: bool = False) -> list[str]:
-    with duckdb.connect() as connection:
-        key = case_key(f"({spelling_key('id')})") if fold else spelling_key("id")
-        rows = connection.execute(f"SELECT {key} FROM (SELECT unnest(?) AS id)", [list(ids)]).fetchall()
+    key = case_key(f"({spelling_key('id')})") if fold else spelling_key("id")
+    rows = engine().execute(f"SELECT {key} FROM (SELECT unnest(?) AS id)", [list(ids)]).fetchall()
     return [text for (text,) in rows]
 
 

@@ -116,12 +116,14 @@ def as_files(log: pa.Table, folder: Path, kind: pa.DataType) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("variant", [0, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 2)), 3])
+# The first variant is also that of the graph below.
+@pytest.mark.parametrize("variant", [*(pytest.param(each, marks=pytest.mark.slow) for each in (0, 1, 2)), 3])
 def test_same_corpus_and_manifest(tmp_path: Path, variant: int) -> None:
     log, kind = log_of(drawn(variant, 700)), TIMES[variant]
     assert_same(tmp_path, as_files(log, tmp_path / "log[1]", kind) if kind else log, VARIANTS[variant])
 
 
+@pytest.mark.slow
 @settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10_000), rows=st.integers(30, 400), wish=st.sampled_from(VARIANTS))
 def test_same_corpus_of_any_log(
@@ -144,7 +146,7 @@ def test_items_users_and_the_graph(tmp_path: Path) -> None:
         {"sessions": {"missing": "gap"}},
         {"columns": {"item_id": "item"}, **wishes()},
         wishes(filters={"event_types": ["clack"]}),
-        wishes(filters={"min_item_support": 800}),
+        pytest.param(wishes(filters={"min_item_support": 800}), marks=pytest.mark.slow),
     ],
 )
 def test_refused_alike(tmp_path: Path, wish: dict[str, Any]) -> None:

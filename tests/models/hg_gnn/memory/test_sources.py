@@ -6,10 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+import costly
 import pytest
 import torch
 import worlds
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from worlds import BEGINNING, DAY
 
@@ -188,7 +189,7 @@ logs = st.lists(
 )
 
 
-@settings(max_examples=60)
+@costly.examples(20)
 @given(users=logs, top=st.integers(1, N_ITEMS), spacing=st.sampled_from([HOUR // 2, 7 * HOUR, DAY]))
 def test_every_source_is_its_definition_without_the_running_session(
     users: list[list[list[int]]], top: int, spacing: int
