@@ -25,6 +25,8 @@ FEWEST = 6
 """Least users for a verdict: five that all differ to one side do so by chance in one of 16 cases, six in one of 32."""
 RESAMPLES = 2_000
 """Number of samples of users behind an interval."""
+_DRAWN_AT_ONCE = 100_000
+"""Users that are drawn together, in as many samples as that makes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +127,12 @@ def cluster_bootstrap(
     weights = np.ones(users) if weight is None else weight.astype(np.float64)
     random = np.random.default_rng(seed)
     means = np.empty((resamples, difference.shape[1]))
-    for resample in range(resamples):
-        sampled = np.bincount(random.integers(users, size=users), minlength=users) * weights
-        means[resample] = sampled @ difference / sampled.sum()
+    block = max(1, _DRAWN_AT_ONCE // users)
+    for first in range(0, resamples, block):
+        rows = min(block, resamples - first)
+        drawn = random.integers(users, size=(rows, users)) + users * np.arange(rows)[:, None]
+        sampled = np.bincount(drawn.ravel(), minlength=rows * users).reshape(rows, users) * weights
+        means[first : first + rows] = sampled @ difference / sampled.sum(1, keepdims=True)
     return np.percentile(means, [2.5, 97.5], axis=0)
 
 
