@@ -30,8 +30,8 @@ from segue.data.sources import Source
 from segue.evaluation.metrics import METRICS, averages
 from segue.graph.half_lives import HalfLives
 from segue.pipeline import fit as pipeline
-from segue.pipeline.fit import Options
 from segue.pipeline.settings import settings_for_corpus, settings_for_log
+from segue.pipeline.stages import Options
 from segue.replay.events import Stream, of_log
 from segue.replay.run import play
 from segue.report import charts

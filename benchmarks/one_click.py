@@ -36,8 +36,8 @@ from segue.evaluation.metrics import hit_rate, reciprocal_rank
 from segue.evaluation.significance import cluster_bootstrap
 from segue.models.hg_gnn import HGGNN
 from segue.models.hg_gnn.presets import POINTED
-from segue.pipeline.fit import fitted
 from segue.pipeline.settings import settings_for_corpus
+from segue.pipeline.stages import fitted
 from segue.report import markdown
 from segue.report.numbers import percent
 from segue.report.table import Cell, Table

@@ -70,6 +70,7 @@ def train(folder: Path, items: int) -> Path:
     from segue.data.preparation.prepare import prepare
     from segue.pipeline import fit as pipeline
     from segue.pipeline.settings import settings_for_corpus, settings_for_log
+    from segue.pipeline.stages import Options
 
     log, corpus, out = folder / f"log-{items}.parquet", folder / f"corpus-{items}", folder / f"model-{items}"
     if out.exists():
@@ -80,7 +81,7 @@ def train(folder: Path, items: int) -> Path:
         source, settings = settings_for_log(log, ALL_ITEMS if large else {})
         prepare(source, corpus, settings)
     training = FEW_EVENTS if large else TRAINING
-    return pipeline.train(corpus, out, settings_for_corpus(corpus, training), pipeline.Options())
+    return pipeline.train(corpus, out, settings_for_corpus(corpus, training), Options())
 
 
 def fastest(call: Callable[[], object], repeats: int = REPEATS) -> float:

@@ -34,6 +34,7 @@ from segue.data.corpus import Corpus, Part, load
 from segue.evaluation.metrics import averages
 from segue.pipeline import fit as pipeline
 from segue.pipeline.settings import settings_for_corpus
+from segue.pipeline.stages import Options, played, selected
 from segue.report import charts
 from segue.settings import Nested
 from segue.settings.units import DAY
@@ -99,9 +100,9 @@ def anew(corpus: Path, settings: Nested, out: Path) -> None:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     whole = load(corpus)
-    _, plan = pipeline.selected(load(corpus, (Part.TRAIN, Part.VALIDATION)), out, chosen)
+    _, plan = selected(load(corpus, (Part.TRAIN, Part.VALIDATION)), out, chosen)
     everything = whole.with_train([Part.TRAIN, Part.VALIDATION])
-    model = pipeline.played("refit", everything, out, chosen, plan)
+    model = played("refit", everything, out, chosen, plan)
     facts = {"corpus": str(corpus.resolve()), "trained_on": ["train", "validation"]}
     write_model(out, model, everything, chosen, facts)
     seal(out)
@@ -223,7 +224,7 @@ def main() -> None:
         source, settings = settings_for_log(str(between(events, 0, bounds[0], folder / "first.parquet")), shared)
         prepare(source, base, settings)
     if not (folder / "model-0").exists():
-        pipeline.train(base, folder / "model-0", settings_for_corpus(base, drawn.shared), pipeline.Options(refit=True))
+        pipeline.train(base, folder / "model-0", settings_for_corpus(base, drawn.shared), Options(refit=True))
     kept = folder / "days.json"
     days = json.loads(kept.read_text()) if kept.exists() else []
     for number in range(len(days), chosen.days):

@@ -47,6 +47,7 @@ def fit(
     """
     from segue.pipeline import fit as pipeline  # with torch, which a model that answers does without
     from segue.pipeline.settings import left_open, settings_for_log
+    from segue.pipeline.stages import Options
 
     scratch = None if out is not None else tempfile.TemporaryDirectory(prefix="segue-model-")
     folder = Path(scratch.name) / "model" if scratch else named_path(out or "")
@@ -57,7 +58,7 @@ def fit(
         source,
         folder,
         complete,
-        pipeline.Options(refit=refit, final=final, overwrite=overwrite, left_open=left),
+        Options(refit=refit, final=final, overwrite=overwrite, left_open=left),
         items=_named(items),
         users=_named(users),
     )

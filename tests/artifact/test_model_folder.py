@@ -29,8 +29,8 @@ from segue.artifact.seal import seal
 from segue.data.corpus import Part, load
 from segue.errors import ArtifactError
 from segue.pipeline import measurement as measuring
-from segue.pipeline.fit import Options
 from segue.pipeline.settings import settings_for_corpus
+from segue.pipeline.stages import Options
 
 ONE_EPOCH = small_logs.with_settings(training={"max_epochs": 1})
 UNSEALED = {"manifest.json", "evaluation", "tensorboard", "report.html"}

@@ -14,7 +14,7 @@ import segue
 from segue.artifact.model_folder import load_model
 from segue.artifact.partial_run import finish_publishing, partial_of
 from segue.errors import ArtifactError
-from segue.pipeline.fit import Options
+from segue.pipeline.stages import Options
 from segue.settings import Nested
 from segue.system.holding import held
 

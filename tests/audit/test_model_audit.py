@@ -27,7 +27,7 @@ from segue.data.corpus import Corpus, Part, load
 from segue.errors import ArtifactError, CorpusError
 from segue.models.narm import NARM
 from segue.models.popularity import Popularity
-from segue.pipeline.fit import Options
+from segue.pipeline.stages import Options
 from segue.settings import Nested
 
 TABLES = "tables counted from train"

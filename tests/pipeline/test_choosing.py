@@ -19,11 +19,11 @@ from segue.data.corpus import Part
 from segue.errors import ArtifactError
 from segue.evaluation.full_ranking import Evaluation
 from segue.evaluation.full_ranking import evaluate as measured
-from segue.pipeline import choosing
+from segue.pipeline import choosing, stages
 from segue.pipeline import fit as pipeline
 from segue.pipeline.choosing import read_choices, verdict
-from segue.pipeline.fit import Options
 from segue.pipeline.settings import left_open, settings_for_log
+from segue.pipeline.stages import Options
 from segue.settings import Nested
 from segue.training.epochs import read_epochs
 
@@ -187,13 +187,13 @@ def test_vectors_get_the_minutes_that_are_left(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(choosing, "_minutes", lambda _: 2.0)
     monkeypatch.setattr(choosing, "verdict", preferring_vectors)
     given = []
-    trainer = pipeline.Trainer
+    trainer = stages.Trainer
 
     def trained(*args: Any, **how: Any) -> Any:
         given.append(args[2].max_minutes)
         return trainer(*args, **how)
 
-    monkeypatch.setattr(pipeline, "Trainer", trained)
+    monkeypatch.setattr(stages, "Trainer", trained)
     out = fit(tmp_path / "m", {**OPEN, "training": {**OPEN["training"], "max_minutes": 5}})
     assert given == [5, 3]
     assert load_model(out).settings.training.max_minutes == 5

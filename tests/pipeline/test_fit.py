@@ -24,7 +24,7 @@ from segue.data.corpus import Part, load
 from segue.errors import ArtifactError, ConfigError, CorpusError, ModelError, UserMistake
 from segue.graph import relations
 from segue.pipeline import measurement as measuring
-from segue.pipeline.fit import Options
+from segue.pipeline.stages import Options
 from segue.settings import Nested, PreparationSettings
 from segue.training.state import Progress
 
@@ -145,7 +145,7 @@ def test_a_fit_that_fails_early_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), ModelError("a defect"), OSError(5, "Input/output error")])
 @pytest.mark.parametrize(
-    "step", ["segue.pipeline.fit.check_needs", "segue.pipeline.fit.load", "segue.training.trainer.Trainer._step"]
+    "step", ["segue.pipeline.stages.check_needs", "segue.pipeline.fit.load", "segue.training.trainer.Trainer._step"]
 )
 def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception

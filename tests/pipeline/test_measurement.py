@@ -18,7 +18,7 @@ from segue.data.corpus import Part, Sessions, load
 from segue.errors import ArtifactError
 from segue.evaluation.slices import SLICES
 from segue.pipeline import measurement as measuring
-from segue.pipeline.fit import Options
+from segue.pipeline.stages import Options
 from segue.settings import Nested
 
 ONE_EPOCH = small_logs.with_settings(training={"max_epochs": 1})

@@ -15,8 +15,8 @@ import small_logs
 from segue.data.batches import HistoryPolicy
 from segue.data.corpus import Part
 from segue.errors import ArtifactError
-from segue.pipeline.fit import Options
 from segue.pipeline.measurement import evaluate_model
+from segue.pipeline.stages import Options
 from segue.replay.events import Stream, of_log, of_test_part
 from segue.replay.run import Replay, play
 from segue.server.engine import Engine

@@ -9,7 +9,7 @@ from pathlib import Path
 import runs
 import small_logs
 
-from segue.pipeline.fit import Options
+from segue.pipeline.stages import Options
 from segue.settings import Nested
 
 PERSON, OTHER = "user03", "user04"

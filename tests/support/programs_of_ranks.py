@@ -24,8 +24,9 @@ from segue.distributed.launch import joined
 from segue.distributed.processes import ALONE, Processes
 from segue.errors import UserMistake
 from segue.evaluation.full_ranking import evaluate
-from segue.pipeline.fit import Options, train
+from segue.pipeline.fit import train
 from segue.pipeline.settings import settings_for_corpus
+from segue.pipeline.stages import Options
 from segue.settings import EvaluationSettings, Nested, merged
 from segue.training.state import Progress
 from segue.training.trainer import Trainer

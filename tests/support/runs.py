@@ -7,8 +7,8 @@ from typing import Any
 
 from segue.data.preparation import prepare as preparation
 from segue.pipeline import fit as pipeline
-from segue.pipeline.fit import Options
 from segue.pipeline.settings import settings_for_corpus, settings_for_log
+from segue.pipeline.stages import Options
 from segue.settings import Nested
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from segue.artifact.checkpoint import load_checkpoint, save_checkpoint
 from segue.errors import ArtifactError, UserMistake
-from segue.pipeline.fit import Options
+from segue.pipeline.stages import Options
 from segue.settings import Nested
 
 MODELS: dict[str, dict[str, Any]] = {

@@ -19,7 +19,7 @@ from training_runs import records, scripted, trainer
 
 from segue.artifact.checkpoint import load_checkpoint
 from segue.errors import ArtifactError
-from segue.pipeline.fit import Options
+from segue.pipeline.stages import Options
 from segue.settings import Nested
 from segue.training import validation
 from segue.training.state import Progress
@@ -127,7 +127,7 @@ def killed_in_the_second_epoch(out: Path, overrides: Nested) -> None:
 import os, signal
 from pathlib import Path
 import runs
-from segue.pipeline.fit import Options
+from segue.pipeline.stages import Options
 
 def die_in_the_second_epoch(at):
     if at.epoch == 2 and at.step == 2:

@@ -15,7 +15,7 @@ from training_runs import busy, records, scripted, trainer
 from worlds import TEST, TRAIN, VALIDATION
 
 from segue.errors import ConfigError
-from segue.pipeline.fit import Options
+from segue.pipeline.stages import Options
 from segue.settings import Nested
 from segue.training import trainer as training
 from segue.training import validation

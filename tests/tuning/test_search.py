@@ -20,8 +20,8 @@ from segue.data.corpus import Corpus
 from segue.errors import ArtifactError, ConfigError, CorpusError, UserMistake
 from segue.models.gru4rec import GRU4Rec
 from segue.models.popularity import Popularity
-from segue.pipeline.fit import Options, Selection
 from segue.pipeline.settings import settings_for_corpus
+from segue.pipeline.stages import Options, Selection
 from segue.settings import Nested, Settings
 from segue.settings.overrides import dotted_keys, read_overrides
 from segue.settings.search_space import Choice
@@ -39,7 +39,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, select: Scripted) -> None:
     def stand_in(corpus: Corpus, folder: Path, settings: Settings, options: Options) -> Selection:
         return Selection(select(settings, options), [], [])
 
-    monkeypatch.setattr("segue.pipeline.fit.select", stand_in)
+    monkeypatch.setattr("segue.tuning.search.select", stand_in)
 
 
 def rate(settings: Settings, options: Options) -> dict[str, float]:

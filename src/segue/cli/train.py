@@ -21,8 +21,8 @@ from segue.evaluation.measurement import Discovery, Measurement, Metrics
 from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement
 from segue.pipeline.choosing import read_choices
-from segue.pipeline.fit import Options
 from segue.pipeline.settings import left_open, settings_for_corpus, settings_for_log
+from segue.pipeline.stages import Options
 from segue.report.numbers import is_nested_table
 from segue.serving.request import share_of
 from segue.settings import compose

@@ -22,7 +22,7 @@ from segue.data.corpus import Part, load
 from segue.errors import UserMistake
 from segue.pipeline import fit as pipeline
 from segue.pipeline import measurement
-from segue.pipeline.fit import Options
+from segue.pipeline.stages import Options, select
 from segue.settings import Settings
 from segue.settings.overrides import changed, selected
 from segue.system.atomic import write_text
@@ -212,5 +212,5 @@ def _validation(corpus: Path, run: Path, folder: Path, settings: Settings) -> fl
     """HR@10 on validation of a model without a search: the value its training selected by, or one measurement."""
     metrics = training_facts(run).validation
     if not metrics:
-        metrics = pipeline.select(load(corpus, (Part.TRAIN, Part.VALIDATION)), folder, settings).metrics
+        metrics = select(load(corpus, (Part.TRAIN, Part.VALIDATION)), folder, settings).metrics
     return float(metrics[SELECTED_BY])

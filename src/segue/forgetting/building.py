@@ -25,8 +25,9 @@ from segue.forgetting.proof import counted_anew, no_trace, others_stay, own_rows
 from segue.forgetting.remaining import Remaining, remaining
 from segue.forgetting.result import Check
 from segue.forgetting.weights import gone_rows, without_rows
-from segue.pipeline.fit import Options, train
+from segue.pipeline.fit import train
 from segue.pipeline.measurement import measure, read_evaluation, write_evaluation
+from segue.pipeline.stages import Options
 from segue.serving.vocabulary import Vocabulary
 from segue.settings import Nested
 from segue.settings.overrides import on_this_machine

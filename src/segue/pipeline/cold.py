@@ -24,8 +24,8 @@ from segue.evaluation.full_ranking import Evaluation, evaluate, evaluation_sessi
 from segue.evaluation.measurement import Metrics
 from segue.evaluation.metrics import averages
 from segue.evaluation.slices import BoolArray, events_of
-from segue.pipeline.fit import Options, fitted
 from segue.pipeline.measurement import sealed_corpus
+from segue.pipeline.stages import Options, fitted
 from segue.settings import Settings
 from segue.training.state import Progress
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import torch
 
@@ -16,70 +16,29 @@ from segue import models
 from segue.artifact.model_folder import read_model, write_model
 from segue.artifact.names import CORPUS
 from segue.artifact.partial_run import partial_of, unfinished
-from segue.contract.model import SessionEncoder, SessionModel
 from segue.contract.needs import check_needs
-from segue.data.corpus import Corpus, Part, Sessions, load
+from segue.data.corpus import Corpus, Part, load
 from segue.data.corpus_folder import log_warnings_of, read_manifest
-from segue.data.engine import spilling
 from segue.data.preparation.prepare import prepare
 from segue.data.sources import Source
-from segue.distributed.processes import ALONE, Processes
 from segue.errors import ArtifactError, CorpusError
-from segue.evaluation.full_ranking import evaluate
 from segue.evaluation.measurement import Measurement
 from segue.pipeline.choices import PRESET, Choice, LeftOpen
 from segue.pipeline.choosing import Trained, choose, read_choices
 from segue.pipeline.measurement import measure, write_evaluation
+from segue.pipeline.stages import USUAL, Options, stage
 from segue.report.evaluation_page import write_report
 from segue.settings import Settings
 from segue.system.folders import refuse_inputs_inside, refuse_nameless
-from segue.system.log_lines import telling
-from segue.system.torch_runtime import enough_memory, pick_device, threads
-from segue.training.epochs import EpochRecord, read_epochs, training_facts
-from segue.training.state import EpochPlan, Progress
-from segue.training.trainer import Trainer
+from segue.system.torch_runtime import pick_device
+from segue.training.epochs import read_epochs, training_facts
+from segue.training.state import EpochPlan
 from segue.version import __version__
 
 logger = logging.getLogger("segue")
 
 
-_KEPT = "give it more memory, or train a smaller model anew: an update keeps the settings of its model"
-
-
-class Start(Protocol):
-    """Where a training begins that is not the first one."""
-
-    def begin(self, model: SessionModel, corpus: Corpus) -> None:
-        """Give a fitted model its first weights."""
-
-    def learned(self, corpus: Corpus) -> Sessions:
-        """The sessions of train that weights are learned from; counts and graph are those of all."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of a run: how it treats existing folders, and the parts that it is trained on."""
-
-    resume: bool = False
-    overwrite: bool = False
-    refit: bool = False
-    """Train again on train + validation for the chosen epochs."""
-    left_open: LeftOpen | None = None
-    """What :func:`fit` chooses, see :func:`segue.pipeline.settings.left_open`; None: all is as the settings say."""
-    plan: Sequence[EpochPlan] | None = None
-    """Epochs of the refit that a search has chosen already; nothing is selected again."""
-    final: bool = False
-    """After the test metrics are reported, train once more on everything."""
-    progress: Callable[[Progress], None] | None = None
-    on_epoch: Callable[[EpochRecord], None] | None = None
-    """Called with the record of every epoch of the selection; an exception that it raises ends the run."""
-    start: Start | None = None
-    """Where weights begin, and which sessions are learned; None: at new ones, and all."""
-    processes: Processes = ALONE
-    """Those that :func:`train` shares the work with; all of them call it with the same arguments."""
-
-
-def train(corpus_folder: Path, out: Path, settings: Settings, options: Options = Options()) -> Path:
+def train(corpus_folder: Path, out: Path, settings: Settings, options: Options = USUAL) -> Path:
     """Train on a prepared corpus; test sessions are not even opened. Returns `out`, a finished model.
 
     Of several processes the first one alone writes; the others need the corpus and a place for passing files.
@@ -116,68 +75,11 @@ def _common(corpus: Corpus, settings: Settings, options: Options) -> dict[str, A
     return {**versions, "the fingerprint of the corpus": corpus.fingerprint, **asked, **named}
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The result of training on the train part alone.
-
-    Attributes:
-        metrics: validation metrics of the best epoch.
-        plan: the epochs that a refit plays. epochs: the records of all epochs. Both are empty where nothing is trained.
-    """
-
-    metrics: Mapping[str, float]
-    plan: list[EpochPlan]
-    epochs: list[EpochRecord]
-
-
-def select(corpus: Corpus, folder: Path, settings: Settings, options: Options = Options()) -> Selection:
-    """Train on the train part and measure on validation; `folder` receives the checkpoint and the metrics alone.
-
-    Args:
-        corpus: a corpus loaded with its train and validation parts alone.
-
-    Raises CorpusError when there is nothing to validate on.
-    """
-    model, plan = _stage("metrics", corpus, settings, folder, options, None)
-    epochs = read_epochs(folder)
-    best = [record for record in epochs if record.best]
-    if best:
-        return Selection(best[-1].validation, plan, epochs)
-    how = settings.evaluation
-    measured = evaluate(model, corpus, Part.VALIDATION, history=how.history, mask_session=how.mask_session)
-    return Selection(measured.measurement().metrics, plan, epochs)
-
-
-def fitted(corpus: Corpus, folder: Path, settings: Settings, options: Options = Options()) -> SessionModel:
-    """The model itself, trained like :func:`select` does; `folder` is for the run's own files, and of no use later."""
-    return selected(corpus, folder, settings, options)[0]
-
-
-def selected(
-    corpus: Corpus, folder: Path, settings: Settings, options: Options = Options()
-) -> tuple[SessionModel, list[EpochPlan]]:
-    """Like :func:`fitted`, with the epochs that :func:`played` plays on more data."""
-    pick_device(settings.training.device)
-    return _stage("metrics", corpus, settings, folder, options, None)
-
-
-def played(
-    name: Literal["refit", "final"],
-    corpus: Corpus,
-    folder: Path,
-    settings: Settings,
-    plan: list[EpochPlan],
-    options: Options = Options(),
-) -> SessionModel:
-    """A model trained for the epochs that were selected before; its train part has grown since."""
-    return _stage(name, corpus, settings, folder, options, plan)[0]
-
-
 def fit(
     log: Any,
     out: Path,
     settings: Settings,
-    options: Options = Options(),
+    options: Options = USUAL,
     *,
     items: Any = None,
     users: Any = None,
@@ -203,7 +105,7 @@ def fit(
         _write_report(partial, measurement)
         if options.final:
             everything = load(folder).with_train(list(Part))
-            model, _ = _stage("final", everything, settings, partial, options, plan)
+            model, _ = stage("final", everything, settings, partial, options, plan)
             write_model(partial, model, everything, settings, {**facts, **chosen, "trained_on": _names(Part)})
     return out
 
@@ -221,13 +123,13 @@ def _train_into(
         settings, model, plan = trained.settings, trained.model, trained.plan
         chosen = {"choices": [choice.as_dict() for choice in choices]}
     elif options.plan is None:
-        model, plan = _stage("metrics", corpus, settings, partial, options, None)
+        model, plan = stage("metrics", corpus, settings, partial, options, None)
     else:
         plan = list(options.plan)
     if options.refit:
         parts.append(Part.VALIDATION)
         corpus = corpus.with_train(parts)
-        model, _ = _stage("refit", corpus, settings, partial, options, plan)
+        model, _ = stage("refit", corpus, settings, partial, options, plan)
     made = {**facts, **chosen, "trained_on": _names(parts)}
     first = options.processes.first
     options.processes.agreed(lambda: write_model(partial, model, corpus, settings, made) if first else None)
@@ -240,45 +142,10 @@ def _choose(
     """Select with what is left open chosen; what the whole model needs of the corpus is checked before all work."""
     check_needs(models.build(settings), corpus)
 
-    def train(stage: str, how: Settings) -> Trained:
-        return Trained(how, *_stage(stage, corpus, how, partial, options, None))
+    def train(name: str, how: Settings) -> Trained:
+        return Trained(how, *stage(name, corpus, how, partial, options, None))
 
     return choose(partial, corpus, settings, left, train)
-
-
-def _stage(
-    name: str, corpus: Corpus, settings: Settings, partial: Path, options: Options, plan: list[EpochPlan] | None
-) -> tuple[SessionModel, list[EpochPlan]]:
-    """Build a model on the train part of `corpus` and train it: selecting when `plan` is None, else playing `plan`."""
-    stage, label = {"refit": "refit", "final": "final fit"}.get(name, "training"), models.label(settings)
-    logger.info("%s: %s", stage, label, extra=telling("stage", stage=stage, model=label))
-    torch.manual_seed(settings.training.seed)
-    model = models.build(settings)
-    check_needs(model, corpus)
-    processes = options.processes
-    works = processes.first or isinstance(model, SessionEncoder)
-    if not (processes.alone or isinstance(model, SessionEncoder)):
-        logger.info("%s only counts: rank 0 does that alone", label)
-    advice = {} if options.start is None else {"advice": _KEPT}
-    with threads(settings.training.threads), enough_memory(f"training {models.label(settings)}", **advice):
-        processes.agreed(lambda: _fit(model, corpus, partial) if works else None)
-        if options.start is not None:
-            options.start.begin(model, corpus)
-        if not isinstance(model, SessionEncoder):
-            return model, []
-        trainer = Trainer(
-            model, corpus, settings.training, settings.evaluation, partial,
-            plan=plan, name=name, progress=options.progress, on_epoch=options.on_epoch if plan is None else None,
-            sessions=options.start.learned(corpus) if options.start is not None else None,
-            processes=processes, trained_before=options.start is not None,
-        )  # fmt: skip
-        played = trainer.run(resume=options.resume)
-    return model.cpu(), played
-
-
-def _fit(model: SessionModel, corpus: Corpus, partial: Path) -> None:
-    with spilling(partial / "scratch"):
-        model.fit(corpus)
 
 
 def _run(

@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from segue.errors import ArtifactError, first_line
-from segue.pipeline.fit import Selection
+from segue.pipeline.stages import Selection
 from segue.system.atomic import writing
 from segue.system.json_files import check_regular, typed
 from segue.training.epochs import EpochRecord

@@ -24,8 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from segue import models
 from segue.data.corpus import Part, load
 from segue.errors import ArtifactError, ConfigError, ModelError
-from segue.pipeline import fit as pipeline
-from segue.pipeline.fit import Options
+from segue.pipeline.stages import Options, select
 from segue.settings import Nested, Settings
 from segue.settings.overrides import changed, selected
 from segue.settings.toml import as_toml
@@ -225,7 +224,7 @@ class _Search:
         options = Options(progress=self.progress, on_epoch=watch)
         try:
             settings = self._within(with_point(self.settings, trial.params), left)
-            selection = pipeline.select(self.corpus, folder, settings, options)
+            selection = select(self.corpus, folder, settings, options)
         except optuna.TrialPruned:
             return None, TrialState.PRUNED
         except (ConfigError, ModelError, torch.OutOfMemoryError) as error:

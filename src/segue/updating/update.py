@@ -16,8 +16,8 @@ from segue.data.corpus import Corpus, Part, load
 from segue.data.lineage import FORGOTTEN, LINEAGE
 from segue.data.log.moments import iso
 from segue.errors import ArtifactError
-from segue.pipeline.fit import Options, played, selected
 from segue.pipeline.measurement import sealed_corpus, write_evaluation
+from segue.pipeline.stages import Options, played, selected
 from segue.settings import Nested
 from segue.settings.overrides import changed, on_this_machine
 from segue.system.atomic import writing
