@@ -97,7 +97,8 @@ def test_forged_tensors_and_states_are_refused_or_harmless(
 
 def test_a_state_must_fit_its_records_and_its_best_weights(stopped: Callable[[str], Path], tmp_path: Path) -> None:
     tensors, state = load_checkpoint(stopped("hg_gnn") / "model.partial" / "metrics.checkpoint")
-    best = {f"best.{name[6:]}": tensor.clone() for name, tensor in tensors.items() if name.startswith("model.")}
+    model = {name: tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    best = {f"best.{name[6:]}": tensor.clone() for name, tensor in model.items()}
     assert not state["records"], "no epoch has ended, so none was the best one"
     later = {**state, "epoch": state["epoch"] + 1}
     for name, forged, said in (

@@ -138,7 +138,7 @@ def test_nothing_that_the_corpus_had_is_test_however_long_the_time_that_is_named
 
 
 def test_a_session_that_begins_with_the_newest_event_of_the_corpus_is_not_new() -> None:
-    """Three sessions are new, the newest of which is a third; with the one that begins at 900 two would be set apart."""
+    """Three sessions are new, so one is a third; with the one that begins at 900 it would be two."""
     begun = [(user, 900 if user == 0 else 900 + 10 * user) for user in range(4)]
     with duckdb.connect() as connection:
         connection.execute("CREATE TABLE events (user_key BIGINT, session_key BIGINT, time BIGINT)")
