@@ -54,3 +54,8 @@ def test_each_holds_half(halves: Path, name: str, preset: str) -> None:
 def test_a_stopped_run_of_halves_ends_as_if_it_never_was(halves: Path, name: str, preset: str) -> None:
     undisturbed, resumed = (load_file(halves / "0" / f"{kind}{name}-{preset}.safetensors") for kind in ("", "resumed-"))
     assert all(torch.equal(undisturbed[key], resumed[key]) for key in undisturbed)
+
+
+def test_a_process_without_rows_looks_items_up(tmp_path: Path) -> None:
+    """Where there are few items and many processes, the last ones hold nothing."""
+    played("look_up_few", tmp_path, 3)

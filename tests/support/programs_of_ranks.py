@@ -24,6 +24,7 @@ from segue.distributed.launch import joined
 from segue.distributed.processes import ALONE, Processes
 from segue.errors import UserMistake
 from segue.evaluation.full_ranking import evaluate
+from segue.nn.split_table import SplitTable
 from segue.pipeline.fit import train
 from segue.pipeline.settings import settings_for_corpus
 from segue.pipeline.stages import Options
@@ -121,6 +122,20 @@ def train_split(processes: Processes, folder: Path) -> None:
         resumed = trainer_of(name, preset, where, processes, **how)
         resumed.run(resume=True)
         save_file(weights_of(resumed), own / f"resumed-{name}-{preset}.safetensors")
+
+
+def look_up_few(processes: Processes, folder: Path) -> None:
+    """A table of four items in three processes, the last of which holds nothing: vectors, and the slope of the rows."""
+    whole = torch.arange(8.0).view(4, 2)
+    table = SplitTable(whole, processes)
+    assert len(table.rows) == (2, 2, 0)[processes.rank]
+    items = torch.arange(4)[processes.rank :]
+    found = table(items)
+    assert torch.equal(found, whole[items])
+    found.sum().backward()
+    assert table.rows.grad is not None
+    asked = torch.tensor([1.0, 2.0, 3.0, 3.0])  # by how many processes
+    assert torch.equal(table.rows.grad, table.own(asked[:, None].expand(4, 2)))
 
 
 def _stop_in_step_three(at: Progress) -> None:

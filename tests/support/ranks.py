@@ -1,4 +1,4 @@
-"""Two processes on this machine that find each other as those of ``torchrun`` do, and what they do in tests."""
+"""Some processes on this machine that find each other as those of ``torchrun`` do, and what they do in tests."""
 
 from __future__ import annotations
 
@@ -51,15 +51,19 @@ def ended(processes: Sequence[subprocess.Popen[str]], timeout: float = 300) -> l
 
 def pair(*commands: Sequence[str], **more: str) -> list[Ended]:
     """Run one command in both of two processes, or a command for each."""
-    port = free_port()
-    two = commands if len(commands) > 1 else commands * 2
-    return ended([process(command, environment(rank, 2, port, **more)) for rank, command in enumerate(two)])
+    return together(commands if len(commands) > 1 else commands * 2, **more)
 
 
-def played(program: str, folder: Path) -> Sequence[Ended]:
-    """Run a function of :mod:`programs_of_ranks` in two processes; raises AssertionError where it fails."""
-    results = pair(["-c", f"import programs_of_ranks as p; p.play(p.{program}, {str(folder)!r})"])
-    assert [result.code for result in results] == [0, 0], "\n".join(result.err for result in results)
+def together(commands: Sequence[Sequence[str]], **more: str) -> list[Ended]:
+    """Run a command in each of as many processes."""
+    port, size = free_port(), len(commands)
+    return ended([process(command, environment(rank, size, port, **more)) for rank, command in enumerate(commands)])
+
+
+def played(program: str, folder: Path, size: int = 2) -> Sequence[Ended]:
+    """Run a function of :mod:`programs_of_ranks` in some processes; raises AssertionError where it fails."""
+    results = together([["-c", f"import programs_of_ranks as p; p.play(p.{program}, {str(folder)!r})"]] * size)
+    assert all(result.code == 0 for result in results), "\n".join(result.err for result in results)
     return results
 
 

@@ -95,6 +95,21 @@ def test_forged_tensors_and_states_are_refused_or_harmless(
     assert refused > 10
 
 
+def test_a_state_must_fit_its_records_and_its_best_weights(stopped: Callable[[str], Path], tmp_path: Path) -> None:
+    tensors, state = load_checkpoint(stopped("hg_gnn") / "model.partial" / "metrics.checkpoint")
+    model = {name: tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    best = {f"best.{name[6:]}": tensor.clone() for name, tensor in model.items()}
+    assert not state["records"], "no epoch has ended, so none was the best one"
+    later = {**state, "epoch": state["epoch"] + 1}
+    for name, forged, said in (
+        ("a", (tensors, later), "a record of each epoch"),
+        ("b", (tensors | best, state), "best epoch"),
+    ):
+        folder = Path(shutil.copytree(stopped("hg_gnn"), tmp_path / name))
+        save_checkpoint(folder / "model.partial" / "metrics.checkpoint", *forged)
+        assert said in resume(folder, "hg_gnn")
+
+
 def test_every_flipped_bit_is_noticed(stopped: Callable[[str], Path], tmp_path: Path) -> None:
     whole = (stopped("hg_gnn") / "model.partial" / "metrics.checkpoint").read_bytes()
     path = tmp_path / "metrics.checkpoint"

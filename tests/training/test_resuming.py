@@ -121,6 +121,15 @@ def test_a_resumed_run_that_never_improves_ends_with_its_best(tmp_path: Path, mo
     assert not all(torch.equal(kept[name], seen[3][name]) for name in kept)
 
 
+def test_a_record_that_a_killed_process_did_not_write_is_written(tmp_path: Path) -> None:
+    """It was killed after the checkpoint of its last epoch, before the record of it."""
+    trainer(tmp_path, max_epochs=2, checkpoint_minutes=0).run()
+    wanted, (record,) = records(tmp_path), tmp_path.glob("*.jsonl")
+    record.unlink()
+    trainer(tmp_path, max_epochs=2, checkpoint_minutes=0).run(resume=True)
+    assert records(tmp_path) == wanted
+
+
 def killed_in_the_second_epoch(out: Path, overrides: Nested) -> None:
     """A run with a refit whose process is killed in the second step of its second epoch."""
     program = f"""

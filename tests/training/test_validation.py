@@ -15,6 +15,7 @@ from segue.contract.model import SessionEncoder
 from segue.data.corpus import Part
 from segue.evaluation.full_ranking import evaluate, evaluation_sessions
 from segue.evaluation.metrics import averages
+from segue.evaluation.significance import FEWEST
 from segue.training.trainer import Trainer
 from segue.training.validation import Validated, judges
 
@@ -108,6 +109,12 @@ def test_better_beyond_chance_is_an_interval_over_users_that_lies_above_zero() -
     one_user = Validated(averages(np.ones(50)), np.ones(50, dtype=np.int64), np.zeros(50, dtype=np.int64))
     nothing = Validated(averages(np.full(50, 99)), np.full(50, 99), one_user.user)
     assert not one_user.clearly_better_than(nothing), "fifty events of one user are no verdict"
+
+
+@pytest.mark.parametrize(("users", "enough"), [(FEWEST - 1, False), (FEWEST, True)])
+def test_a_verdict_takes_six_users(users: int, enough: bool) -> None:
+    hit, missed = (Validated({}, np.full(users, rank), np.arange(users)) for rank in (1, 99))
+    assert hit.clearly_better_than(missed) == enough
 
 
 def test_weights_of_before_stay_until_a_pass_is_clearly_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

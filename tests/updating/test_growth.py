@@ -130,13 +130,31 @@ def test_test_is_the_newest_third_of_at_most_a_day_and_of_six_users(finishes: li
     assert cut >= old
 
 
+def test_nothing_that_the_corpus_had_is_test_however_long_the_time_that_is_named() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE events AS SELECT 1 AS user_key, 1 AS session_key, 1000 AS time")
+        assert cut_of(connection, 900, 50, "events") == 950
+        assert cut_of(connection, 900, 400 * DAY, "events") == 900
+
+
+def test_a_session_that_begins_with_the_newest_event_of_the_corpus_is_not_new() -> None:
+    """Three sessions are new, so one is a third; with the one that begins at 900 it would be two."""
+    begun = [(user, 900 if user == 0 else 900 + 10 * user) for user in range(4)]
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE events (user_key BIGINT, session_key BIGINT, time BIGINT)")
+        rows = [(user, user, start + step) for user, start in begun for step in (0, 5)]
+        connection.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
+        assert cut_of(connection, 900, None, "events") == 925
+
+
 def test_validation_is_what_weights_of_before_have_not_learned(tmp_path: Path) -> None:
     grown(growing.corpus(), str(growing.logs()[1]), tmp_path / "grown", apart=True)
     corpus, old = load(tmp_path / "grown" / "corpus"), int(load(growing.corpus()).sessions.times.max())
     validation, train = corpus.select(Part.VALIDATION), corpus.select(Part.TRAIN)
     assert len(validation)
     assert validation.times.min() > old
-    assert train.times.max() > old
+    new = train.times[train.offsets[:-1]] > old
+    assert new.sum() >= len(validation), "at least half of the new sessions are learned"
 
 
 def test_the_same_log_twice_adds_nothing(tmp_path: Path) -> None:

@@ -217,19 +217,29 @@ def test_one_that_is_worse_is_not_written(
     assert out.splitlines()[-3].startswith("read ")
 
 
+STAYED = "no pass over the sessions was clearly better than the weights of before, which stay"
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "said"),
+    [
+        ("sasrec", "", f"{STAYED}, and the vectors of new items (1) are random; HR@10 "),
+        ("hg_gnn", "segue", "only counts are new; HR@10 "),
+    ],
+)
 def test_weights_stay_where_no_pass_is_better(
-    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, preset: str, said: str
 ) -> None:
-    """The counts are new, and the output says that nothing was learned."""
+    """The output says that nothing was learned, and what is new nevertheless: counts where there are any."""
     monkeypatch.setattr(Trainer, "_keep_best", _only_the_beginning)
-    code, out, _ = run(model(), "--log", log(), "--out", tmp_path / "m")
+    code, out, _ = run(model(name, preset), "--log", log(), "--out", tmp_path / "m")
     assert code == 0
-    assert "only counts are new; HR@10 " in out
-    old, new = load_model(model()).model, load_model(tmp_path / "m").model
+    assert said in out
+    old, new = load_model(model(name, preset)).model, load_model(tmp_path / "m").model
     assert isinstance(old, SessionEncoder)
-    for name in old.learned:
-        before, after = old.arrays()[name], new.arrays()[name]
-        if old.rows.get(name) != "user":
+    for array in old.learned:
+        before, after = old.arrays()[array], new.arrays()[array]
+        if old.rows.get(array) != "user":
             assert torch.equal(after[: len(before)], before)
 
 
@@ -354,6 +364,8 @@ def test_models_that_grow_day_by_day_stay_readable(
         assert [step["read"]["items"] for step in lineage] == [1, 1]
     assert cli.run(["evaluate", str(tmp_path / "m2")]) == Exit.MISTAKE
     assert "grown by segue update, so the days to come are its test" in capsys.readouterr().err
+    assert cli.run(["replay", str(tmp_path / "m2")]) == Exit.MISTAKE
+    assert "the days to come are its test; replay their log" in capsys.readouterr().err
     assert corpus.sessions.times.max() - load(tmp_path / "m1" / "corpus").sessions.times.max() <= 2 * DAY
     assert cli.run(["audit", str(tmp_path / "m2")]) == 0
 

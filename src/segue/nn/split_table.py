@@ -43,11 +43,16 @@ class SplitTable(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """All rows, as a distributed tensor [items, dim]."""
+        """All rows, as a distributed tensor [items, dim]; more, of zeros, where a process would have none: it could not
+        look anything up."""
         from torch.distributed.tensor import DTensor, Shard
 
-        shape = torch.Size((self.n_items, self.dim))
-        return DTensor.from_local(self.rows, self._mesh, [Shard(0)], run_check=False, shape=shape, stride=(self.dim, 1))
+        rows: Tensor = self.rows
+        n = self.n_items
+        if n <= self.each * (self.processes.size - 1):
+            rows, n = _padded(rows, self.each), self.each * self.processes.size
+        shape = torch.Size((n, self.dim))
+        return DTensor.from_local(rows, self._mesh, [Shard(0)], run_check=False, shape=shape, stride=(self.dim, 1))
 
     def own(self, whole: Tensor) -> Tensor:
         """What this process holds of a tensor with a row per item."""

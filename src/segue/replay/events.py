@@ -16,6 +16,7 @@ import numpy.typing as npt
 from segue.artifact.contents import Contents
 from segue.data import engine
 from segue.data.corpus import Corpus, Part, Sessions, load
+from segue.data.lineage import LINEAGE
 from segue.data.log.read import read_log
 from segue.data.sources import raw_log
 from segue.errors import ArtifactError
@@ -86,7 +87,8 @@ def of_test_part(contents: Contents, *, with_validation: bool) -> Stream:
     Args:
         with_validation: also take, unmeasured, the validation sessions, which lie between.
 
-    Raises ArtifactError when the model was trained on that part, or the corpus is gone.
+    Raises ArtifactError when the model was trained on that part, the corpus is gone, or has grown since and has no
+    such part.
     """
     facts, folder = contents.facts, contents.folder
     trained_on = facts["trained_on"]
@@ -97,6 +99,11 @@ def of_test_part(contents: Contents, *, with_validation: bool) -> Stream:
         raise ArtifactError(f"the corpus of {folder} is no longer at {own}; name a log of later events instead")
     parts = [Part.VALIDATION] if with_validation and "validation" not in trained_on else []
     corpus = load(own, (*parts, Part.TEST))
+    if LINEAGE in corpus.manifest and not (corpus.part == Part.TEST).any():
+        raise ArtifactError(
+            f"{folder} has grown by segue update, so it has no test part: the days to come are its test; replay their"
+            " log"
+        )
     return _of_sessions(corpus, f"test part of {own}")
 
 

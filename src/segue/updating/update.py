@@ -60,12 +60,14 @@ class Updated:
         read: what the log held. compared: None where nothing is new.
         learned: train sessions that the weights learned of in all; 0 for a model that only counts, and where no pass
             over them was better on validation than the weights of before.
+        counts: whether the model has counts, which are new whatever was learned.
     """
 
     verdict: Verdict
     read: Read
     compared: Compared | None = None
     learned: int = 0
+    counts: bool = True
     format: str = "segue-update-1"
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,9 +91,18 @@ class Updated:
                 " repeat the item just before them (sessions.drop_repeats)"
             )
         if self.compared is not None:
-            learned = f"{self.learned:,} sessions were learned from" if self.learned else "only counts are new"
-            told.append(f"{learned}; {self._judged}")
+            told.append(f"{self._taught}; {self._judged}")
         return told
+
+    @property
+    def _taught(self) -> str:
+        """What weights and counts have learned."""
+        if self.learned:
+            return f"{self.learned:,} sessions were learned from"
+        if self.counts:
+            return "only counts are new"
+        drawn = f", and the vectors of new items ({self.read.items:,}) are random" if self.read.items else ""
+        return f"no pass over the sessions was clearly better than the weights of before, which stay{drawn}"
 
     @property
     def reason(self) -> str:
@@ -174,12 +185,13 @@ def _made(new: Path, scratch: Path, old: Artifact, read: Read, how: How) -> Upda
     compared, evaluation = compare(old, candidate, apart, models.label(settings))
     everything = load(new / CORPUS).with_train([Part.TRAIN, Part.VALIDATION])
     learned = len(warm.learned(everything)) if plan else 0
+    counts = not old.model.arrays().keys() <= set(old.model.learned)
     if compared.worse:
-        return Updated("worse", read, compared, learned)
+        return Updated("worse", read, compared, learned, counts)
     final = played("final", everything, scratch, quick, plan, options)
     write_model(new, final, everything, settings, _facts(old, everything, compared, how))
     write_evaluation(new, evaluation)
-    return Updated("promoted", read, compared, learned)
+    return Updated("promoted", read, compared, learned, counts)
 
 
 def _facts(old: Artifact, corpus: Corpus, compared: Compared, how: How) -> dict[str, Any]:
