@@ -26,6 +26,7 @@ from segue.artifact import model_folder as artifact
 from segue.artifact.checkpoint import load_checkpoint, save_checkpoint
 from segue.artifact.model_folder import load_model
 from segue.artifact.seal import seal
+from segue.contract.model import SessionEncoder
 from segue.data.corpus import Part, load
 from segue.errors import ArtifactError
 from segue.pipeline import measurement as measuring
@@ -77,6 +78,15 @@ def test_what_is_read_scores_like_what_was_written(tmp_path: Path) -> None:
         assert stored.items.equals(corpus.items)
         assert stored.history.items.tolist() == corpus.train.items.tolist()
         assert stored.history.user.tolist() == corpus.train.user.tolist()
+
+
+def test_a_model_that_is_read_answers_without_dropout() -> None:
+    """It was read ready for training, so that two equal questions had two answers."""
+    folder = small_logs.fitted_model()
+    assert load_model(folder).settings.model.name == "hg_gnn"
+    read = load_model(folder).model
+    assert isinstance(read, SessionEncoder)
+    assert not read.training
 
 
 def test_the_manifest_has_the_hash_of_every_file() -> None:

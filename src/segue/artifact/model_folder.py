@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from segue import models
 from segue.artifact.contents import contents_of, facts_in, unreadable
@@ -134,6 +134,8 @@ def read_model(folder: Path) -> Artifact:
         found = contents_of(folder, facts)
         model = models.build(settings)
         model.restore(_read_arrays(folder / "model.safetensors"), facts["n_items"], facts["n_users"])
+        if isinstance(model, nn.Module):
+            model.eval()  # who reads a model asks it; a training begins with train()
     except (OSError, ValueError, UserMistake) as error:
         raise unreadable(folder, error) from None
     return Artifact(folder, model, settings, found.items, found.users, found.history, facts)

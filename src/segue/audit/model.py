@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from safetensors.torch import load_file
-from torch import nn
 
 from segue.artifact.model_folder import Artifact, load_model
 from segue.artifact.names import ANSWERS
@@ -67,8 +66,6 @@ def _model_findings(artifact: Artifact, corpus: Corpus, *, retraining: bool) -> 
     trained_on = [part for part in Part if part.name.lower() in artifact.facts["trained_on"]]
     own = corpus.with_train(trained_on)
     fresh = rebuild.refit(own, artifact.settings)
-    if isinstance(artifact.model, nn.Module):
-        artifact.model.eval()
     found = [
         _history(artifact, corpus, own),
         _vocabulary(artifact, corpus),
