@@ -17,7 +17,7 @@ import duckdb
 
 import machine
 from segue.data.corpus import load
-from segue.data.preparation.prepare import prepare
+from segue.data.preparation.prepare import SECTIONS, prepare
 from segue.data.preparation.subsample import subsample_users
 from segue.data.sources import Source
 from segue.pipeline.settings import settings_for_log
@@ -60,8 +60,6 @@ def parser_of(description: str | None, name: str) -> argparse.ArgumentParser:
     return parser
 
 
-PREPARES = ("columns", "csv", "preparation", "sessions", "filters", "split")
-"""Sections of settings that a corpus is prepared with."""
 SHARED = ("training", "evaluation")
 """Sections that hold for every model of a benchmark."""
 
@@ -78,8 +76,8 @@ def draw(chosen: argparse.Namespace, name: str, shared: tuple[str, ...] = SHARED
     folder.mkdir(parents=True, exist_ok=True)
     began_on = facts_of_first_start(folder)
     overrides = read_overrides(None, chosen.set)
-    if idle := sorted({*overrides} - {*PREPARES, *shared}):
-        raise SystemExit(f"--set {idle[0]}: this benchmark has no use for it; it takes {', '.join(PREPARES + shared)}")
+    if idle := sorted({*overrides} - {*SECTIONS, *shared}):
+        raise SystemExit(f"--set {idle[0]}: this benchmark has no use for it; it takes {', '.join(SECTIONS + shared)}")
     corpus = drawn_corpus(chosen.log, chosen.users, chosen.draw, folder, overrides)
     passed = {section: values for section, values in overrides.items() if section in shared}
     words = f"{chosen.users:,} users drawn by seed {chosen.draw}." if chosen.users else "All users."

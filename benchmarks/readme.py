@@ -36,7 +36,7 @@ PAGES = {
 ALL_MODELS = {name: PAGES[name] for name in ("complete-journey", "globo")}
 """Those in which every trained model takes part."""
 CONVERGED = {"paper-groceries-converged": "Grocery baskets"}
-"""Models trained to their end, beside the same budget as all."""
+"""Models trained to their end, beside themselves with an equal budget."""
 METRICS = ("HR@10", "MRR@20")
 HEADLINE = METRICS[0]
 SUBJECT, MEMORY, PAPER = "hg_gnn/segue", "hg_gnn/memory", "hg_gnn/paper"
@@ -165,7 +165,7 @@ def _to_the_end(pages: Records) -> str:
         ended, equal = (record["results"][kind] for kind in ("converged", "equal budget"))
         for label, row in ended.items():
             values = [f"{100 * each['metrics'][HEADLINE]['mean']:.2f}" for each in (row, equal[label])]
-            what = f"{HEADLINE} {values[0]} to its end, {values[1]} with the budget of all"
+            what = f"{HEADLINE} {values[0]} to its end, {values[1]} with an equal budget"
             found.append(f"- [{CONVERGED[name]}]({name}.md), {label}: {what}.")
     return "\n".join(found)
 

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from engines import engine
 from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.data.ids import id_text
 from segue.data.log.tabular import as_text, column_types
-
-
-@cache
-def engine() -> duckdb.DuckDBPyConnection:
-    """One for all examples: starting it takes longer than any of them."""
-    return duckdb.connect()
 
 
 def read(values: list[Any], kind: pa.DataType | None = None) -> list[str | None]:

@@ -58,6 +58,7 @@ def test_settings_of_this_machine_can_be_said(
     asked = (model(), "--user", PERSON, "--out", tmp_path / "m", "--retrain")
     assert "setting 'model.dim' belongs to the model" in refused(*asked, "--set", "model.dim=4")
     assert "no device 'cuda:7' here" in refused(*asked, "--set", "training.device=cuda:7")
+    assert "is for --retrain" in refused(*asked[:-1], "--set", "training.device=cpu")
     assert run(*asked, "--set", "training.device=cpu", "--set", "preparation.memory_limit=1GiB")[0] == 0
 
 

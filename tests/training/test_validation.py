@@ -133,6 +133,12 @@ def test_weights_of_before_stay_until_a_pass_is_clearly_better(tmp_path: Path, m
     assert all(torch.equal(tensor, seen[3][name]) for name, tensor in run.model.state_dict().items())
 
 
+def test_a_training_from_earlier_weights_is_not_resumed(tmp_path: Path) -> None:
+    """Its weights of before are in no checkpoint."""
+    with pytest.raises(ValueError, match="it is not resumed"):
+        trainer(tmp_path, trained_before=True).run(resume=True)
+
+
 def test_a_training_from_new_weights_takes_what_is_better_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

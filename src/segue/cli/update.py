@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -55,10 +54,10 @@ def update(
         span = None if newest is None else milliseconds(newest)
     except ValueError as error:
         raise RequestError(f"--newest: {error}") from None
-    how = How(corpus, overwrite, epochs, replay, machine=read_overrides(None, machine or []))
+    chosen = read_overrides(None, machine or [])
     source = Source(settings_for_log(log, {})[0], items, users, span, drop_invalid)
     with training_bar() as progress:
-        found: Updated = updated(model, source, to, replace(how, progress=progress))
+        found: Updated = updated(model, source, to, How(corpus, overwrite, epochs, replay, progress, chosen))
     if as_json:
         print_json(found.as_dict())
     else:

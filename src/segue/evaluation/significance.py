@@ -43,16 +43,13 @@ class UserMeans:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Gain:
     """Model minus reference in one metric.
 
     Attributes:
         users: number of users.
         by_user, by_event: the mean difference over users and over events.
         by_user_interval, by_event_interval: 95 % interval of these means, from samples of users with replacement.
-        t_test, wilcoxon: two-sided p.
-        t_test_holm, wilcoxon_holm: p after Holm's correction over the family.
-        ranks_agree: whether the signed ranks point where the mean does.
     """
 
     users: int
@@ -60,6 +57,18 @@ class Difference:
     by_user_interval: tuple[float, float]
     by_event: float
     by_event_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Difference(Gain):
+    """A gain, tested.
+
+    Attributes:
+        t_test, wilcoxon: two-sided p.
+        t_test_holm, wilcoxon_holm: p after Holm's correction over the family.
+        ranks_agree: whether the signed ranks point where the mean does.
+    """
+
     t_test: float
     wilcoxon: float
     ranks_agree: bool
@@ -146,6 +155,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
+def gain(metric: str, subject: IntArray, other: IntArray, user: IntArray) -> Gain:
+    """Subject minus other in one metric, untested, from the ranks of both on the same events.
+
+    Args:
+        subject, other: rank of the target of each event, [events]. user: user of each event, [events].
+    """
+    own, others = (user_means([rank], user) for rank in (subject, other))
+    return _gains(_apart(own, others), own.events, seed=0)[metric]
+
+
 def differences(
     subject: UserMeans, others: Mapping[str, UserMeans], *, seed: int = 0
 ) -> dict[str, dict[str, Difference]]:
@@ -176,22 +195,37 @@ def _text(p: float) -> str:
     return f"{p:.2g}" if p else "under 1e-300"
 
 
-def _differences(subject: UserMeans, other: UserMeans, seed: int) -> dict[str, Difference]:
+def _apart(subject: UserMeans, other: UserMeans) -> FloatArray:
+    """Subject minus other, [users, metrics]."""
     if not np.array_equal(subject.events, other.events):
         raise ValueError("the two models were not measured on the same users and events")
     apart = subject.means - other.means
     # Sums of equal values may differ in the last bit from seed to seed; a tie must not become a rank.
     apart[np.abs(apart) < 1e-12] = 0.0
-    events = subject.events
+    return apart
+
+
+def _gains(apart: FloatArray, events: IntArray, seed: int) -> dict[str, Gain]:
     by_user = cluster_bootstrap(apart, seed=seed)
     by_event = cluster_bootstrap(apart, events, seed=seed)
     return {
-        name: Difference(
+        name: Gain(
             users=len(events),
             by_user=float(apart[:, k].mean()),
             by_user_interval=(float(by_user[0, k]), float(by_user[1, k])),
             by_event=float(events @ apart[:, k] / events.sum()),
             by_event_interval=(float(by_event[0, k]), float(by_event[1, k])),
+        )
+        for k, name in enumerate(METRICS)
+    }
+
+
+def _differences(subject: UserMeans, other: UserMeans, seed: int) -> dict[str, Difference]:
+    apart = _apart(subject, other)
+    gains = _gains(apart, subject.events, seed)
+    return {
+        name: Difference(
+            **vars(gains[name]),
             t_test=paired_t_test(apart[:, k]),
             wilcoxon=wilcoxon(apart[:, k]),
             ranks_agree=bool(_signed_ranks(apart[:, k]) * apart[:, k].mean() > 0),

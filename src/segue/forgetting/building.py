@@ -27,7 +27,7 @@ from segue.forgetting.result import Check
 from segue.forgetting.weights import gone_rows, without_rows
 from segue.pipeline.fit import train
 from segue.pipeline.measurement import measure, read_evaluation, write_evaluation
-from segue.pipeline.stages import Options
+from segue.pipeline.stages import KEEPS_SETTINGS, Options
 from segue.serving.vocabulary import Vocabulary
 from segue.settings import Nested
 from segue.settings.overrides import on_this_machine
@@ -49,6 +49,7 @@ class Job:
         old: the model. own, whole: the folder of its corpus, and what is in it.
         ids, rows: of the people: their ids, and their rows in the table of users.
         left_out: what the new folder will not have.
+        machine: settings of this machine, see :func:`segue.settings.overrides.on_this_machine`.
     """
 
     old: Artifact
@@ -58,9 +59,10 @@ class Job:
     rows: Sequence[int]
     left: Remaining
     left_out: list[str]
+    machine: Nested
 
     @classmethod
-    def of(cls, model: Path, own: Path, people: Sequence[str]) -> Job:
+    def of(cls, model: Path, own: Path, people: Sequence[str], machine: Nested) -> Job:
         """Read and check everything; nothing is written. Errors are those of :func:`segue.forgetting.forget.forget`."""
         left_out, old, whole = files.left_out(model), load_model(model), load(own)
         if whole.fingerprint != old.facts["corpus_fingerprint"]:
@@ -68,7 +70,7 @@ class Job:
         ids = list(dict.fromkeys(people))
         rows = _rows(whole, ids, model)
         left_out += [f"{key} of config.json" for key in sorted(old.facts.keys() - _CARRIED)]
-        return cls(old, own, whole, ids, rows, remaining(whole, rows), left_out)
+        return cls(old, own, whole, ids, rows, remaining(whole, rows), left_out, machine)
 
     @property
     def trained_on(self) -> list[Part]:
@@ -81,18 +83,16 @@ class Job:
         theirs = np.isin(self.whole.sessions.user, self.rows)
         return int(theirs.sum()), int(self.whole.sessions.lengths[theirs].sum())
 
-    def build(
-        self, new: Path, *, retrain: bool, progress: Callable[[Progress], None] | None, machine: Nested
-    ) -> list[Check]:
+    def build(self, new: Path, *, retrain: bool, progress: Callable[[Progress], None] | None) -> list[Check]:
         """Write the new folder, whole and sealed, and try it."""
         scratch = new / "scratch"
         scratch.mkdir()
-        write_corpus(self.whole, self.own, self.left, new / CORPUS, scratch, len(self.ids), machine)
+        write_corpus(self.whole, self.own, self.left, new / CORPUS, scratch, len(self.ids), self.machine)
         shutil.rmtree(scratch)
         corpus = load(new / CORPUS)
         own = corpus.with_train(self.trained_on)
         check_needs(self.old.model, own)
-        made = self._trained(new, progress, machine) if retrain else self._without_rows(corpus)
+        made = self._trained(new, progress) if retrain else self._without_rows(corpus)
         write_model(new, made[0], own, self.old.settings, {**self._facts(), "statistics": made[1]})
         seal(new)
         self._measure(new)
@@ -120,12 +120,11 @@ class Job:
         fresh = refit(corpus.with_train(self.trained_on), settings)
         return without_rows(self.old.model, fresh, settings, self.whole, corpus, self.left), fresh.statistics()
 
-    def _trained(
-        self, new: Path, progress: Callable[[Progress], None] | None, machine: Nested
-    ) -> tuple[SessionModel, dict[str, Any]]:
+    def _trained(self, new: Path, progress: Callable[[Progress], None] | None) -> tuple[SessionModel, dict[str, Any]]:
         """A model of the same settings, trained on what is left; and the statistics of it."""
-        options = Options(refit=Part.VALIDATION in self.trained_on, progress=progress)
-        settings = on_this_machine(self.old.settings, machine)
+        refitted = Part.VALIDATION in self.trained_on
+        options = Options(refit=refitted, progress=progress, on_little_memory=KEEPS_SETTINGS)
+        settings = on_this_machine(self.old.settings, self.machine)
         trained = read_model(train(new / CORPUS, new / "retrained", settings, options))
         for name in EPOCH_FILES:
             if (trained.folder / name).exists():

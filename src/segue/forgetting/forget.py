@@ -9,18 +9,20 @@ from pathlib import Path
 
 from segue.artifact.model_folder import load_model, publish_model, refuse_existing
 from segue.data.corpus import Part
-from segue.errors import ArtifactError
+from segue.errors import ArtifactError, ConfigError
 from segue.forgetting.building import Job
 from segue.forgetting.lists import ListsCompared, compare_lists
 from segue.forgetting.live import Live, take_out, traces_in
 from segue.forgetting.result import Check, Forgotten, refuse_unproved
 from segue.pipeline.measurement import sealed_corpus
 from segue.server.store.event import Store
-from segue.settings import Nested
+from segue.settings import Nested, Settings
+from segue.settings.overrides import on_this_machine
 from segue.system.atomic import writing
 from segue.system.folders import refuse_inputs_inside, refuse_inside_of, refuse_nameless
 from segue.system.holding import held
 from segue.system.replacing import followed, under_construction
+from segue.system.torch_runtime import pick_device
 from segue.training.state import Progress
 
 
@@ -55,30 +57,41 @@ def forget(model: Path, people: Sequence[str], out: Path, how: How = How()) -> F
     Raises:
         ArtifactError: the model or its corpus is missing, damaged or holds an unknown file; a person is not in it;
             `out` is in the way; live events cannot be used.
-        ConfigError: `how.machine` names a setting of the model.
+        ConfigError: `how.machine` names a setting of the model, one that nothing here uses, or a device that this
+            machine has not.
         CorpusError: too little would be left, or not what the model needs.
         NotForgotten: the proof failed.
     """
     refuse_nameless(out, ArtifactError)
     with held(out, ArtifactError), _opened(how.live) as store:
         place = followed(out)
-        own = sealed_corpus(model, load_model(model).facts, how.corpus)
+        old = load_model(model)
+        _check_machine(old.settings, how)
+        own = sealed_corpus(model, old.facts, how.corpus)
         refuse_inputs_inside(place, model, own)
         refuse_inside_of(place, model, own)
         refuse_existing(place, overwrite=how.overwrite)
-        job = Job.of(model, own, people)
+        job = Job.of(model, own, people, how.machine)
         if how.retrain and Part.TEST in job.trained_on:
             raise ArtifactError(
                 f"{model} was trained on test too (--final), which --retrain cannot repeat; leave --retrain out"
             )
         with writing(out), under_construction(place) as new:
-            checks = job.build(new, retrain=how.retrain, progress=how.progress, machine=how.machine)
+            checks = job.build(new, retrain=how.retrain, progress=how.progress)
             refuse_unproved(checks)
             lists = compare_lists(model, new)
             live_events = _leave_live(how.live, store, job.ids, checks)
             refuse_existing(place, overwrite=how.overwrite)  # again: it has been a while
             publish_model(new, place)
     return _told(job, how, live_events, checks, lists)
+
+
+def _check_machine(settings: Settings, how: How) -> None:
+    chosen = on_this_machine(settings, how.machine)
+    if how.retrain:
+        pick_device(chosen.training.device)
+    elif "training" in how.machine:
+        raise ConfigError("--set training.… is for --retrain: without it nothing is trained")
 
 
 def _told(job: Job, how: How, live_events: int | None, checks: Sequence[Check], lists: ListsCompared) -> Forgotten:

@@ -23,7 +23,7 @@ from segue.data.corpus import Corpus, Part
 from segue.errors import ArtifactError
 from segue.evaluation.full_ranking import Evaluation, evaluate, evaluation_sessions
 from segue.evaluation.metrics import METRICS
-from segue.evaluation.significance import FEWEST, cluster_bootstrap, user_means
+from segue.evaluation.significance import FEWEST, gain
 from segue.pipeline.choices import CHOSEN, EPOCHS, OF_VECTORS, PRESET, Choice, LeftOpen, from_train
 from segue.settings import Settings, TrainingSettings
 from segue.settings.overrides import changed, nested_from
@@ -129,17 +129,14 @@ def verdict(counts: Evaluation, whole: Evaluation) -> tuple[bool, str]:
     It is where the 95 % interval of the difference in HR@10 over events lies above zero, whole users drawn with
     replacement, and at least `FEWEST` users were measured.
     """
-    user = counts.events.user
-    means, others = (user_means([each.rank], user) for each in (whole, counts))
-    column = list(METRICS).index(SELECTED_BY)
-    apart = (means.means - others.means)[:, [column]]
-    low, high = cluster_bootstrap(apart, means.events)[:, 0]
+    found = gain(SELECTED_BY, whole.rank, counts.rank, counts.events.user)
+    low, high = found.by_event_interval
     here, there = (100 * float(np.mean(METRICS[SELECTED_BY](each.rank))) for each in (whole, counts))
     figures = (
         f"{here:.2f} against {there:.2f} % {SELECTED_BY} on validation, {here - there:+.2f} points"
-        f" [{100 * low:+.2f}, {100 * high:+.2f}] over {len(means.events):,} users"
+        f" [{100 * low:+.2f}, {100 * high:+.2f}] over {found.users:,} users"
     )
-    if len(means.events) < FEWEST:
+    if found.users < FEWEST:
         return False, f"too few users to tell whether the vectors of segue pay: {figures}"
     if low > 0:
         return True, f"its vectors pay beside the counts of memory: {figures}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
@@ -34,8 +33,6 @@ from segue.system.torch_runtime import pick_device
 from segue.training.epochs import read_epochs, training_facts
 from segue.training.state import EpochPlan
 from segue.version import __version__
-
-logger = logging.getLogger("segue")
 
 
 def train(corpus_folder: Path, out: Path, settings: Settings, options: Options = USUAL) -> Path:

@@ -20,13 +20,14 @@ from segue.evaluation.full_ranking import evaluate
 from segue.pipeline.choices import LeftOpen
 from segue.settings import Settings
 from segue.system.log_lines import telling
-from segue.system.torch_runtime import enough_memory, pick_device, threads
+from segue.system.torch_runtime import SMALLER, enough_memory, pick_device, threads
 from segue.training.epochs import EpochRecord, read_epochs
 from segue.training.state import EpochPlan, Progress
 from segue.training.trainer import Trainer
 
 logger = logging.getLogger("segue")
-_KEPT = "give it more memory, or train a smaller model anew: an update keeps the settings of its model"
+KEEPS_SETTINGS = "give it more memory, or train a smaller model anew with segue fit: here the model keeps its settings"
+"""What to do about too little memory where a command works with the settings of a model that is there."""
 
 
 class Start(Protocol):
@@ -58,6 +59,8 @@ class Options:
     """Called with the record of every epoch of the selection; an exception that it raises ends the run."""
     start: Start | None = None
     """Where weights begin, and which sessions are learned; None: at new ones, and all."""
+    on_little_memory: str = SMALLER
+    """What to do about too little memory."""
     processes: Processes = ALONE
     """Those that :func:`train` shares the work with; all of them call it with the same arguments."""
 
@@ -127,8 +130,8 @@ def stage(
     name: str, corpus: Corpus, settings: Settings, partial: Path, options: Options, plan: list[EpochPlan] | None
 ) -> tuple[SessionModel, list[EpochPlan]]:
     """Build a model on the train part of `corpus` and train it: selecting when `plan` is None, else playing `plan`."""
-    stage, label = {"refit": "refit", "final": "final fit"}.get(name, "training"), models.label(settings)
-    logger.info("%s: %s", stage, label, extra=telling("stage", stage=stage, model=label))
+    step, label = {"refit": "refit", "final": "final fit"}.get(name, "training"), models.label(settings)
+    logger.info("%s: %s", step, label, extra=telling("stage", stage=step, model=label))
     torch.manual_seed(settings.training.seed)
     model = models.build(settings)
     check_needs(model, corpus)
@@ -136,8 +139,7 @@ def stage(
     works = processes.first or isinstance(model, SessionEncoder)
     if not (processes.alone or isinstance(model, SessionEncoder)):
         logger.info("%s only counts: rank 0 does that alone", label)
-    advice = {} if options.start is None else {"advice": _KEPT}
-    with threads(settings.training.threads), enough_memory(f"training {models.label(settings)}", **advice):
+    with threads(settings.training.threads), enough_memory(f"training {label}", options.on_little_memory):
         processes.agreed(lambda: _fit(model, corpus, partial) if works else None)
         if options.start is not None:
             options.start.begin(model, corpus)
@@ -149,8 +151,8 @@ def stage(
             sessions=options.start.learned(corpus) if options.start is not None else None,
             processes=processes, trained_before=options.start is not None,
         )  # fmt: skip
-        played = trainer.run(resume=options.resume)
-    return model.cpu(), played
+        epochs = trainer.run(resume=options.resume)
+    return model.cpu(), epochs
 
 
 def _fit(model: SessionModel, corpus: Corpus, partial: Path) -> None:

@@ -43,11 +43,12 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-_SMALLER = "lower model.dim, model.window.length, training.batch_events or filters.top_items"
+SMALLER = "lower model.dim, model.window.length, training.batch_events or filters.top_items"
+"""What to do about too little memory where the settings are the user's."""
 
 
 @contextmanager
-def enough_memory(what: str, advice: str = _SMALLER) -> Iterator[None]:
+def enough_memory(what: str, advice: str = SMALLER) -> Iterator[None]:
     """Turn a lack of memory, of the machine or of its GPU, into one UserMistake line.
 
     Args:

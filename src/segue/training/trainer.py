@@ -49,7 +49,7 @@ class Trainer:
         sessions: those of train that are learned; unset: all.
         processes: those that train together, each with its own `folder`; the first one's is the run's.
         trained_before: whether the model's weights are those of an earlier training. Where no epoch is clearly better
-            on validation they stay, and the plan for a refit is empty.
+            on validation they stay, and the plan for a refit is empty. Such a run is not resumed.
     """
 
     def __init__(
@@ -100,6 +100,8 @@ class Trainer:
     def run(self, *, resume: bool = False) -> list[EpochPlan]:
         """Train to the end; the model then holds the weights of the best epoch. Returns what a refit should play."""
         processes = self.together.processes
+        if resume and self.trained_before:
+            raise ValueError("a training that goes on from earlier weights begins again, it is not resumed")
         if resume and processes.copied(self.checkpoints.path):
             self.state, self.best_weights, self.carried = self.checkpoints.load()
         else:
@@ -137,7 +139,7 @@ class Trainer:
         """
         if self.plan is not None:
             self.state.finished = not self.plan
-        elif not self.state.records and not self.state.step:
+        else:
             beginning = self._measured(whole=False)
             self._keep_best(beginning, epoch=0)
             if beginning.events:

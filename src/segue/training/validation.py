@@ -13,7 +13,7 @@ from segue.data.arrays import IntArray
 from segue.data.corpus import Corpus, Part
 from segue.distributed.processes import ALONE, Processes
 from segue.evaluation.full_ranking import evaluate, evaluation_sessions
-from segue.evaluation.significance import FEWEST, differences, user_means
+from segue.evaluation.significance import FEWEST, gain
 from segue.settings import EvaluationSettings
 
 SELECTED_BY, TIES_BY = "HR@10", "MRR@10"
@@ -41,11 +41,8 @@ class Validated:
     def clearly_better_than(self, other: Validated) -> bool:
         """Whether the 95 % interval of the mean difference in :data:`SELECTED_BY` over users lies above zero; both are
         of the same events. Too few users for a verdict are none."""
-        own, others = (user_means([found.rank], found.user) for found in (self, other))
-        if len(own.events) < FEWEST:
-            return False
-        low, _ = differences(own, {"": others})[""][SELECTED_BY].by_user_interval
-        return low > 0
+        found = gain(SELECTED_BY, self.rank, other.rank, self.user)
+        return found.users >= FEWEST and found.by_user_interval[0] > 0
 
 
 NOTHING = Validated({}, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))

@@ -16,7 +16,7 @@ from segue.errors import CorpusError
 from segue.evaluation.candidates import masks_session
 from segue.evaluation.full_ranking import Evaluation, evaluate
 from segue.evaluation.metrics import CUTOFFS, averages
-from segue.evaluation.significance import FEWEST, differences, user_means
+from segue.evaluation.significance import FEWEST, gain
 
 METRIC = "HR@10"
 """What decides: the share of events whose target is among ten items."""
@@ -81,8 +81,7 @@ def compare(old: Artifact, new: SessionModel, corpus: Corpus, label: str) -> tup
     (before, _), (after, evaluation) = (ranks_of(model, fresh, **how) for model in (old.model, new))
     target = targets(test)
     user = np.repeat(test.user, test.lengths)[target].astype(np.int64)
-    of_user = {name: user_means([rank], user) for name, rank in (("before", before), ("after", after))}
-    difference = differences(of_user["after"], {"before": of_user["before"]})["before"][METRIC]
+    difference = gain(METRIC, after, before, user)
     found = Compared(
         since=int(test.times[test.offsets[1:] - 1].min()),
         events=len(target),

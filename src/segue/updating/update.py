@@ -17,7 +17,7 @@ from segue.data.lineage import FORGOTTEN, LINEAGE
 from segue.data.log.moments import iso
 from segue.errors import ArtifactError
 from segue.pipeline.measurement import sealed_corpus, write_evaluation
-from segue.pipeline.stages import Options, played, selected
+from segue.pipeline.stages import KEEPS_SETTINGS, Options, played, selected
 from segue.settings import Nested
 from segue.settings.overrides import changed, on_this_machine
 from segue.system.atomic import writing
@@ -176,7 +176,7 @@ def _made(new: Path, scratch: Path, old: Artifact, read: Read, how: How) -> Upda
     training = {"max_epochs": min(how.epochs, settings.training.max_epochs), "epoch_steps": 0}
     quick = changed(on_this_machine(settings, how.machine), {"training": training})
     warm = Warm(old, how.replay, settings.training.seed)
-    options = Options(progress=how.progress, start=warm)
+    options = Options(progress=how.progress, start=warm, on_little_memory=KEEPS_SETTINGS)
     apart = load(scratch / CORPUS)
     fitted = load(scratch / CORPUS, (Part.TRAIN, Part.VALIDATION))
     _, plan = selected(fitted, scratch, quick, options)

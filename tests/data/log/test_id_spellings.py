@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from functools import cache
 
-import duckdb
 import pytest
+from engines import engine
 from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.data.log.id_spellings import case_key, spelling_key
-
-
-@cache
-def engine() -> duckdb.DuckDBPyConnection:
-    """One for all examples: starting it takes longer than any of them."""
-    return duckdb.connect()
 
 
 def keys(*ids: str, fold: bool = False) -> list[str]:

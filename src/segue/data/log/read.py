@@ -16,7 +16,6 @@ Ids are text; whole numbers stored as floats (12.0, as pandas makes them beside 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,8 +34,6 @@ from segue.data.tables import Engine, create
 from segue.errors import LogError
 from segue.settings import ColumnsSettings, CsvSettings
 from segue.settings.overrides import as_option
-
-logger = logging.getLogger("segue")
 
 ROWS = "log_rows"
 """The engine's table of the source's rows: a column for each role, and their numbers, ``rowid``."""

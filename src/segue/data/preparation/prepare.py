@@ -47,7 +47,8 @@ logger = logging.getLogger("segue")
 
 _CORPUS_FOLDER = FolderKind(CorpusError, recognise, lambda path: str(path) in FILES or path.parts[0] == GRAPH)
 Graph = Callable[[Engine, Path], dict[str, Any]]
-_SECTIONS = {"columns", "csv", "sessions", "filters", "split", "preparation"}
+SECTIONS = ("columns", "csv", "sessions", "filters", "split", "preparation")
+"""Sections of settings that a corpus is prepared with."""
 
 
 def prepare(
@@ -101,8 +102,9 @@ def prepare(
                 _tables(connection, settings, scratch, spark) as tables,
             ):
                 manifest = _prepare(connection, tables, source, folder, scratch, settings, items=items, users=users)
-                if called is not None:
-                    manifest["log"]["source"] = called
+                name = source.name if called is None and isinstance(source, Source) else called
+                if name is not None:
+                    manifest["log"]["source"] = name
                 if graph is not None:
                     with engine.guarded("preparing the graph"):
                         manifest[GRAPH] = graph(tables, folder)
@@ -152,14 +154,14 @@ def _prepare(
         "format": FORMAT,
         "segue": version("segue"),
         "fingerprint": writer.fingerprint,
-        "log": facts.as_dict() | ({"source": source.name} if isinstance(source, Source) else {}),
+        "log": facts.as_dict(),
         "steps": ledger.as_dicts(),
         "split": removed,
         "sizes": sizes(tables),
         MADE_FROM: {file: Origin.of(parts, newest).as_dict() for file, parts in PARTS_OF_FILES.items()},
         "has_names": item_attributes is not None and "name" in item_attributes.column_names,
         "described": described,
-        "settings": settings.model_dump(mode="json", include=_SECTIONS),
+        "settings": settings.model_dump(mode="json", include={*SECTIONS}),
         "warnings": warnings,
     }
 
