@@ -26,7 +26,8 @@ from segue.artifact.model_folder import load_model
 from segue.artifact.names import MANIFEST
 from segue.compare import named_models
 from segue.compare.note import folder_name
-from segue.contract.model import SessionEncoder, SessionModel
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import SessionModel
 from segue.data.arrays import FloatArray, IntArray
 from segue.data.corpus import Corpus, Part, load
 from segue.data.loader import Loader

@@ -36,7 +36,7 @@ def trained(corpus: Path, names: list[str], steps: int) -> list[dict[str, Any]]:
     """Each trained model in a process of its own, on all cores."""
     from segue import models
     from segue.compare import named_models
-    from segue.contract.model import SessionEncoder
+    from segue.contract.encoder import SessionEncoder
 
     rows = []
     for label, entrant in sorted(named_models(names or [*models.names(), *BESIDE_DEFAULTS]).items()):

@@ -26,8 +26,9 @@ import machine
 from complements import Ground
 from drawing import draw, parser_of
 from segue.compare import named_models
+from segue.contract.encoder import SessionEncoder
 from segue.contract.memory_sources import SOURCES
-from segue.contract.model import SessionEncoder, SessionModel
+from segue.contract.model import SessionModel
 from segue.data.arrays import FloatArray, IntArray
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part, load

@@ -23,7 +23,7 @@ import numpy as np
 import machine
 from parity import METRICS, check_sizes, read
 from segue import models
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.corpus import Corpus, Part
 from segue.evaluation.full_ranking import evaluate
 from segue.evaluation.metrics import averages

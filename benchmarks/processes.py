@@ -41,7 +41,7 @@ def work(corpus_folder: Path, overrides: Nested, steps: int) -> dict[str, Any]:
     import torch
 
     from segue import models
-    from segue.contract.model import SessionEncoder
+    from segue.contract.encoder import SessionEncoder
     from segue.data.corpus import Part, load
     from segue.distributed.launch import joined
     from segue.training.state import Progress

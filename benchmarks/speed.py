@@ -42,7 +42,7 @@ def train_steps(corpus_folder: Path, overrides: Nested, steps: int) -> dict[str,
     import torch
 
     from segue import models
-    from segue.contract.model import SessionEncoder
+    from segue.contract.encoder import SessionEncoder
     from segue.data.corpus import Part, load
     from segue.training.state import Progress
     from segue.training.trainer import Trainer

@@ -26,7 +26,7 @@ from segue.artifact import model_folder as artifact
 from segue.artifact.checkpoint import load_checkpoint, save_checkpoint
 from segue.artifact.model_folder import load_model
 from segue.artifact.seal import seal
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.corpus import Part, load
 from segue.errors import ArtifactError
 from segue.pipeline import measurement as measuring

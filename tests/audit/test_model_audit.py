@@ -22,7 +22,7 @@ from segue.audit.arrays import differences, identical
 from segue.audit.finding import Finding
 from segue.audit.markers import marked
 from segue.audit.model import audit_model
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.corpus import Corpus, Part, load
 from segue.errors import ArtifactError, CorpusError
 from segue.models.narm import NARM

@@ -13,7 +13,8 @@ from torch import Tensor
 from worlds import TEST, TRAIN
 
 from segue import models
-from segue.contract.model import SessionEncoder, SessionModel
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import SessionModel
 from segue.data.batches import Batch, Past, request
 from segue.data.corpus import Corpus
 from segue.data.loader import Loader

@@ -8,7 +8,7 @@ import torch
 import worlds
 
 from segue import models
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.loader import Loader
 from segue.training.optimizers import optimizer_of
 

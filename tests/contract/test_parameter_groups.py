@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import worlds
 
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 
 MODELS = [
     ("hg_gnn", "segue"),

@@ -7,7 +7,7 @@ import worlds
 from worlds import small
 
 from segue import models
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.errors import ModelError
 from segue.models.gru4rec import GRU4Rec
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from training_runs import records
 
 from segue import models
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ import worlds
 
 from segue import models
 from segue.cli import app as cli
-from segue.contract.model import SessionEncoder, SessionModel
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import SessionModel
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guide" / "adding-a-model.md").read_text(encoding="utf-8")

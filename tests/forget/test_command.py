@@ -19,6 +19,7 @@ from segue.cli import app as cli
 from segue.contract.model import SessionModel
 from segue.forgetting import building
 from segue.system.exit_codes import Exit
+from segue.training.trainer import Trainer
 
 Ran = tuple[int, str, str]
 
@@ -60,6 +61,16 @@ def test_settings_of_this_machine_can_be_said(
     assert "no device 'cuda:7' here" in refused(*asked, "--set", "training.device=cuda:7")
     assert "is for --retrain" in refused(*asked[:-1], "--set", "training.device=cpu")
     assert run(*asked, "--set", "training.device=cpu", "--set", "preparation.memory_limit=1GiB")[0] == 0
+
+
+def test_too_little_memory_advises_what_can_be_done(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A petabyte; a smaller model cannot be asked for here."""
+    monkeypatch.setattr(Trainer, "_step", lambda *_: torch.empty(2**50, dtype=torch.uint8))
+    said = refused(model(), "--user", PERSON, "--out", tmp_path / "m", "--retrain")
+    assert "give it more memory, or train a smaller model anew" in said
+    assert "model.dim" not in said
 
 
 def test_it_says_what_is_gone_what_is_proved_and_what_is_not(run: Callable[..., Ran], tmp_path: Path) -> None:

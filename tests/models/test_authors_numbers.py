@@ -23,7 +23,7 @@ import worlds
 from torch import Tensor, nn
 
 from segue import models
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.models.gce_gnn.model import GCEGNN
 from segue.models.sr_gnn import SRGNN
 from segue.training.optimizers import optimizer_of

@@ -11,7 +11,7 @@ import torch
 import worlds
 
 from segue import models
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.corpus import Corpus
 from segue.errors import ConfigError
 from segue.models.reminder import ReminderConfig

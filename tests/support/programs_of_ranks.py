@@ -17,7 +17,7 @@ from torch import Tensor
 from training_runs import busy
 
 from segue import models
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part
 from segue.distributed.launch import joined

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from segue.contract.model import ModelConfig, SessionEncoder, SessionModel
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import ModelConfig, SessionModel
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus
 from segue.nn.encoding import Encoding

@@ -13,7 +13,7 @@ import torch
 import worlds
 from worlds import TRAIN, VALIDATION
 
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.corpus import Corpus
 from segue.evaluation.measurement import Measurement
 from segue.settings import EvaluationSettings, TrainingSettings

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from segue import models
-from segue.contract.model import SessionEncoder, SessionModel
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import SessionModel
 from segue.data.arrays import IntArray, offsets_of
 from segue.data.batches import Batch, HistoryPolicy, Past, request
 from segue.data.corpus import Corpus, Part, Sessions

@@ -7,7 +7,7 @@ import torch
 import worlds
 from torch import Tensor
 
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.settings import TrainingSettings
 from segue.training.optimizers import RowAdagrad, optimizer_of
 

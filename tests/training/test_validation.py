@@ -11,7 +11,7 @@ from torch import Tensor
 from training_runs import busy, records, trainer
 from worlds import TRAIN, VALIDATION
 
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.corpus import Part
 from segue.evaluation.full_ranking import evaluate, evaluation_sessions
 from segue.evaluation.metrics import averages

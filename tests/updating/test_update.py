@@ -20,7 +20,8 @@ import segue
 from segue.artifact.model_folder import load_model
 from segue.artifact.seal import seal
 from segue.cli import app as cli
-from segue.contract.model import SessionEncoder, SessionModel
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import SessionModel
 from segue.data.corpus import Corpus, Part, load
 from segue.settings import Nested, Settings
 from segue.settings.units import DAY

@@ -22,7 +22,7 @@ from segue.audit.finding import Audit, Finding
 from segue.audit.markers import markers
 from segue.audit.parts import Parts
 from segue.audit.times import moment
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.corpus import Corpus, Part, load
 from segue.data.origin import MADE_FROM, Origin
 from segue.errors import ArtifactError

@@ -12,7 +12,7 @@ from segue.audit.arrays import Arrays, identical
 from segue.audit.finding import Finding
 from segue.audit.markers import marked
 from segue.audit.rebuild import refit, scratch
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.corpus import Corpus, Part
 from segue.errors import ModelError
 from segue.settings import Settings

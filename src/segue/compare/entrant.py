@@ -17,7 +17,7 @@ from segue.artifact.model_folder import read_model
 from segue.artifact.names import MANIFEST, RUN_NOTE
 from segue.artifact.partial_run import finish_publishing, partial_of
 from segue.compare.row import COST, ENTRY, Cost, Entry, read_keys
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.corpus import Part, load
 from segue.errors import UserMistake
 from segue.pipeline import fit as pipeline

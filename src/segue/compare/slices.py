@@ -15,7 +15,7 @@ import numpy as np
 
 from segue import models
 from segue.compare.row import EntrantRow
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.arrays import FloatArray, IntArray
 from segue.evaluation.metrics import METRICS
 from segue.evaluation.significance import FEWEST, cluster_bootstrap

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segue.contract.model import SessionEncoder, SessionModel
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import SessionModel
 from segue.data.batches import Batch
 from segue.data.loader import Loader
 from segue.distributed.processes import ALONE, Processes

@@ -73,7 +73,7 @@ def _exportable(contents: Contents, answering: Answering | None) -> LeanHGGNN:
     if name in of_form:
         found = "has no" if not is_sealed(contents.folder, ANSWERS) else "has another format of"
         raise ArtifactError(f"the model {contents.folder} {found} {ANSWERS}, which export reads; train it again")
-    from segue.contract.model import SessionEncoder
+    from segue.contract.encoder import SessionEncoder
 
     network = issubclass(models.load(name), SessionEncoder)
     why = "there are no graphs of its network" if network else "it counts, and has no session encoder"

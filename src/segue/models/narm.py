@@ -13,7 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from segue.contract.model import ModelConfig, Overrides, SessionEncoder
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import ModelConfig, Overrides
 from segue.contract.paper_schedule import PAPER_SCHEDULE
 from segue.data.batches import Batch, Window
 from segue.nn.encoding import Encoding

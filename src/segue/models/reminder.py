@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Self
 from pydantic import field_validator
 from torch import Tensor
 
-from segue.contract.model import ModelConfig, Need, Overrides, SessionEncoder, SessionModel
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import ModelConfig, Need, Overrides, SessionModel
 from segue.data.batches import Batch, UserWindow
 from segue.data.corpus import Corpus
 from segue.data.schedules import Order

@@ -14,7 +14,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from segue.contract.model import ModelConfig, Need, Overrides, SessionEncoder
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import ModelConfig, Need, Overrides
 from segue.data.batches import Batch, Window
 from segue.nn.dropout import dropout
 from segue.nn.encoding import Encoding

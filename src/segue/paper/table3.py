@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from segue import models
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.contract.needs import check_needs
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part, load

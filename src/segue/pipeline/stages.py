@@ -11,7 +11,8 @@ from typing import Literal, Protocol
 import torch
 
 from segue import models
-from segue.contract.model import SessionEncoder, SessionModel
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import SessionModel
 from segue.contract.needs import check_needs
 from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.engine import spilling

@@ -15,7 +15,8 @@ from segue.artifact.arrays import StoredArrays
 from segue.artifact.contents import Contents
 from segue.artifact.model_folder import read_model, write_answers
 from segue.artifact.names import ANSWERS
-from segue.contract.model import SessionEncoder, SessionModel
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import SessionModel
 from segue.data.arrays import IntArray
 from segue.data.batches import Batch, request
 from segue.data.batches import Past as BatchPast

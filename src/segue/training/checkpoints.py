@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segue.artifact.checkpoint import load_checkpoint, save_checkpoint, unusable
 from segue.artifact.names import CHECKPOINT
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.stored import Layout, check_arrays
 from segue.errors import first_line
 from segue.settings import TrainingSettings

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.batches import Batch
 from segue.data.loader import BatchRows, Loader, owner_of_slot
 from segue.distributed.gradients import joined_gradients

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.batches import Batch
 from segue.data.corpus import Corpus, Part, Sessions
 from segue.data.loader import Loader

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from segue.contract.model import SessionEncoder
+from segue.contract.encoder import SessionEncoder
 from segue.data.arrays import IntArray
 from segue.data.corpus import Corpus, Part
 from segue.distributed.processes import ALONE, Processes

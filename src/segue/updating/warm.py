@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from segue.artifact.model_folder import Artifact
-from segue.contract.model import SessionEncoder, SessionModel
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import SessionModel
 from segue.data.arrays import IntArray
 from segue.data.corpus import Corpus, Sessions
 from segue.graph.attributes import values_of

@@ -15,7 +15,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from segue.contract.model import ModelConfig, Need, Overrides, SessionEncoder
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import ModelConfig, Need, Overrides
 from segue.contract.paper_schedule import PAPER_SCHEDULE
 from segue.data.batches import Batch, UserWindow
 from segue.graph.propagation import Csr, neighbour_mean

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from segue.contract.model import ModelConfig, Need, Overrides, SessionEncoder
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import ModelConfig, Need, Overrides
 from segue.contract.paper_schedule import PAPER_SCHEDULE
 from segue.data.batches import Batch, Window
 from segue.data.corpus import Corpus

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segue.contract.encoder import SessionEncoder
 from segue.contract.memory_sources import FACTS, TABLE, MemorySource
-from segue.contract.model import Need, Overrides, SessionEncoder, SessionModel
+from segue.contract.model import Need, Overrides, SessionModel
 from segue.data.batches import Batch, Prefixes
 from segue.data.corpus import Corpus
 from segue.data.stored import check_arrays, forms_alone

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segue.contract.model import Need, Overrides, SessionEncoder
+from segue.contract.encoder import SessionEncoder
+from segue.contract.model import Need, Overrides
 from segue.data.batches import Batch, History, Store, long_tensor, look_back
 from segue.data.corpus import Corpus, Sessions
 from segue.data.schedules import Order
