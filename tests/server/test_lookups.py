@@ -108,8 +108,8 @@ def test_figures_for_prometheus(http: httpx.Client) -> None:
 
 def test_every_request_is_a_line_of_the_log(server: servers.Server, http: httpx.Client) -> None:
     http.post("/v1/recommend", json={"k": 0}, headers={"x-request-id": "look-for-me"})
-    lines = [json.loads(line) for line in server.log.splitlines()]
-    (mine,) = [line for line in lines if line.get("request_id") == "look-for-me"]
+    (mine,) = map(json.loads, server.lines_with("look-for-me"))
+    assert mine["request_id"] == "look-for-me"
     assert (mine["event"], mine["route"], mine["method"], mine["status"]) == ("request", "/v1/recommend", "POST", 422)
 
 

@@ -46,6 +46,14 @@ class Server:
         """What stands on stderr."""
         return self._errors.read_text()
 
+    def lines_with(self, word: str) -> list[str]:
+        """The lines on stderr that have this word, once there is one: the server writes after it has answered."""
+        until = time.monotonic() + PATIENCE
+        while not (found := [line for line in self.log.splitlines() if word in line]):
+            assert time.monotonic() < until, self.log
+            time.sleep(0.02)
+        return found
+
     def wait_ready(self) -> None:
         """Wait for its one line."""
         assert self.process.stdout is not None

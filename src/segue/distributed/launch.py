@@ -65,6 +65,7 @@ def joined() -> Iterator[Processes]:
         yield ALONE
         return
     import torch
+    import torch.distributed.nn  # imported later, its functions would have the group as a default and keep it for good
     from torch import distributed
     from torch.distributed.rendezvous import rendezvous
 
@@ -85,10 +86,11 @@ def joined() -> Iterator[Processes]:
             f" ({first_line(error)[:200]}); see that all are started and reach {os.environ['MASTER_ADDR']}:"
             f"{os.environ['MASTER_PORT']}; {MINUTES} sets the minutes"
         ) from None
+    processes = Processes(rank, size, minutes, store)
     try:
-        yield Processes(rank, size, minutes, store)
+        yield processes
     finally:
-        distributed.destroy_process_group()
+        processes.leave()
 
 
 def _meeting(store: Any, rank: int, size: int, seconds: float) -> str:

@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
 
 from segue.errors import ModelError, SegueError, UserMistake, first_line
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 T = TypeVar("T")
 
@@ -38,6 +41,7 @@ class Processes:
     size: int = 1
     minutes: float = 0.0
     _store: Any = field(default=None, repr=False)
+    _meshes: dict[str, DeviceMesh] = field(default_factory=dict, repr=False)
 
     @property
     def alone(self) -> bool:
@@ -138,6 +142,24 @@ class Processes:
             return int(self._store.add(f"segue/{hashlib.sha256(said.encode()).hexdigest()}", 1)) == 1
         except RuntimeError:
             return True  # who kept the record has gone
+
+    def mesh(self, device: str) -> DeviceMesh:
+        """The processes as PyTorch's distributed tensors know them, for tensors on this kind of device."""
+        from torch.distributed.device_mesh import init_device_mesh
+
+        if device not in self._meshes:
+            self._meshes[device] = init_device_mesh(device, (self.size,))
+        return self._meshes[device]
+
+    def leave(self) -> None:
+        """Leave the group and end its threads.
+
+        They end with the last reference to the group, and one that is at work when Python ends kills the process. The
+        caches of distributed tensors keep meshes for good, so the meshes must let go of the group.
+        """
+        for mesh in self._meshes.values():
+            getattr(mesh, "_pg_registry", {}).clear()
+        distributed.destroy_process_group()
 
     @contextmanager
     def heard(self) -> Iterator[None]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.device_mesh import init_device_mesh
 from torch.nn import functional
 
 from segue.distributed.processes import Processes
@@ -39,7 +38,7 @@ class SplitTable(nn.Module):
         self.each = -(-self.n_items // processes.size)
         self.first = min(processes.rank * self.each, self.n_items)
         self.rows = nn.Parameter(self.own(whole.detach()).clone())
-        self._mesh = init_device_mesh(whole.device.type, (processes.size,))
+        self._mesh = processes.mesh(whole.device.type)
 
     @property
     def weight(self) -> Tensor:
