@@ -131,7 +131,7 @@ def answers(folder: Path, kept: Path | None = None) -> dict[str, Any]:
 
 
 def rested(call: Callable[[], object]) -> float:
-    """Processor ms of a call after a pause: what lay in the caches of the processor has gone, and it has slept."""
+    """Processor ms of a call after a pause: what lay in the caches of the processor has gone."""
     time.sleep(PAUSE)
     began = time.process_time()
     call()
