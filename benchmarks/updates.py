@@ -77,7 +77,15 @@ def grown(corpus: Path, log: Path, out: Path, newest: int, *, apart: bool) -> Pa
     """A corpus grown by a log; the sessions of the newest time may be set apart as test."""
     shutil.rmtree(out, ignore_errors=True)
     (out / "scratch").mkdir(parents=True)
-    grow(load(corpus), corpus, Source(str(log), newest=newest), out / "corpus", out / "scratch", apart=apart)
+    place = out / "corpus"
+    grow(
+        load(corpus),
+        corpus,
+        Source(str(log), newest=newest),
+        out / "scratch",
+        out=None if apart else place,
+        apart=place if apart else None,
+    )
     return out / "corpus"
 
 

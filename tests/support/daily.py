@@ -39,7 +39,10 @@ def grown(corpus: Path, rows: list[Event], columns: tuple[str, ...] = COLUMNS[:3
     (home / "scratch").mkdir(parents=True)
     write_csv(home / "next.csv", rows, columns)
     source = Source(str(home / "next.csv"), **how)
-    read = grow(load(corpus), corpus, source, home / "corpus", home / "scratch", apart=apart)
+    place = home / "corpus"
+    read = grow(
+        load(corpus), corpus, source, home / "scratch", out=None if apart else place, apart=place if apart else None
+    )
     assert read.rows == read.invalid + read.duplicates + read.left_out + read.added
     return read, load(home / "corpus")
 

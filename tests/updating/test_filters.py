@@ -120,7 +120,7 @@ def test_a_log_that_was_there_before_changes_nothing_though_its_item_is_known_by
     two = (one.parent / "grown-False" / "corpus").rename(tmp_path / "second" / "two")
     (tmp_path / "scratch").mkdir()
     source = Source(str(tmp_path / "second" / "one" / "next.csv"))
-    again = grow(load(two), two, source, tmp_path / "again", tmp_path / "scratch")
+    again = grow(load(two), two, source, tmp_path / "scratch", out=tmp_path / "again")
     assert (again.added, again.left_out, again.duplicates) == (0, 1, 26)
 
 

@@ -33,7 +33,15 @@ Session = tuple[str | None, tuple[tuple[str, int], ...]]
 def grown(corpus: Path, log: Any, out: Path, *, apart: bool = False, **how: Any) -> Read:
     out.mkdir(parents=True)
     (out / "scratch").mkdir()
-    return grow(load(corpus), corpus, Source(log, **how), out / "corpus", out / "scratch", apart=apart)
+    place = out / "corpus"
+    return grow(
+        load(corpus),
+        corpus,
+        Source(log, **how),
+        out / "scratch",
+        out=None if apart else place,
+        apart=place if apart else None,
+    )
 
 
 def sessions(corpus: Corpus) -> set[Session]:
@@ -62,6 +70,17 @@ def test_everything_is_there_as_if_prepared_at_once(tmp_path: Path) -> None:
     assert (read.items, read.users, read.late, read.lost) == (1, 1, 0, 0)
     assert {whole.manifest["log"][key] == once.manifest["log"][key] for key in ("first_time", "last_time")} == {True}
     assert len(whole.sessions.items) == len(load(growing.corpus()).sessions.items) + read.added
+
+
+def test_both_corpora_are_written_from_one_reading_and_neither_shows_in_the_other(tmp_path: Path) -> None:
+    old, log = load(growing.corpus()), str(growing.logs()[1])
+    for name in ("whole", "apart"):
+        grown(growing.corpus(), log, tmp_path / name, apart=name == "apart")
+    both = [tmp_path / "both-whole", tmp_path / "both-apart"]
+    grow(old, growing.corpus(), Source(log), tmp_path / "whole" / "scratch", out=both[0], apart=both[1])
+    manifests = [load(folder).manifest for folder in both]
+    assert manifests == [load(tmp_path / name / "corpus").manifest for name in ("whole", "apart")]
+    assert manifests[0]["fingerprint"] != manifests[1]["fingerprint"]
 
 
 def test_what_was_known_keeps_its_number(tmp_path: Path) -> None:

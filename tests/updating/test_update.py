@@ -160,7 +160,7 @@ def test_both_are_measured_on_the_same_events(tmp_path: Path) -> None:
     """The same model twice: no difference, whatever it does not know; and its ranks are those of an evaluation."""
     (tmp_path / "scratch").mkdir()
     source, folder = Source(str(log())), tmp_path / "corpus"
-    grow(load(growing.corpus()), growing.corpus(), source, folder, tmp_path / "scratch", apart=True)
+    grow(load(growing.corpus()), growing.corpus(), source, tmp_path / "scratch", apart=folder)
     corpus, old = load(folder), load_model(model())
     own = corpus.with_train([Part.TRAIN, Part.VALIDATION])
     grown = segue.models.build(old.settings)
@@ -184,7 +184,7 @@ def test_sessions_that_had_begun_are_not_compared_on(tmp_path: Path) -> None:
     """One is cut by the end of the first log and goes on in the second: the old model knows how it began."""
     (tmp_path / "scratch").mkdir()
     source, folder = Source(str(log()), newest=400 * DAY), tmp_path / "corpus"
-    grow(load(growing.corpus()), growing.corpus(), source, folder, tmp_path / "scratch", apart=True)
+    grow(load(growing.corpus()), growing.corpus(), source, tmp_path / "scratch", apart=folder)
     corpus = load(folder)
     old = load_model(model("markov"))
     everything = load(growing.corpus()).with_train(list(Part))

@@ -105,6 +105,16 @@ def guarded(what: str) -> Iterator[None]:
         raise UserMistake(f"input or output failed while {what}: {error}") from None
 
 
+@contextmanager
+def undone(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Undo at the end of the block what it does to the tables; files that it writes stay."""
+    connection.begin()
+    try:
+        yield
+    finally:
+        connection.rollback()
+
+
 def one_row(connection: Engine, query: str, parameters: list[Any] | None = None) -> tuple[Any, ...]:
     """The single row of a query that always has one (an aggregate)."""
     (row,) = connection.execute(query, parameters or []).fetchall()

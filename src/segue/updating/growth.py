@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from segue.settings.overrides import on_this_machine
 from segue.updating.attributes import grown_attributes
 from segue.updating.division import divide
 from segue.updating.form import refuse_other_form, settings_of, without_set
-from segue.updating.join import changes, counts, digest_of, join
+from segue.updating.join import News, changes, counts, digest_of, join
 from segue.updating.source import Read, Source
 from segue.version import __version__
 
@@ -36,13 +37,13 @@ def grow(
     whole: Corpus,
     own: Path,
     source: Source,
-    folder: Path,
     scratch: Path,
     machine: Nested | None = None,
     *,
-    apart: bool = False,
+    out: Path | None = None,
+    apart: Path | None = None,
 ) -> Read:
-    """Write the grown corpus into a new folder; items and known users of the old one keep their numbers.
+    """Write the grown corpus into a new folder, or two; items and known users of the old one keep their numbers.
 
     Where nothing of the log is new, or the corpus has grown by this very log before, nothing is written: `added` is 0.
 
@@ -52,8 +53,11 @@ def grow(
     Args:
         whole, own: the old corpus, with all parts, and its folder.
         machine: settings of this machine, see :func:`segue.settings.overrides.on_this_machine`.
-        apart: whether the newest sessions are test, see :func:`segue.updating.division.divide`, but none that the
-            corpus had whole; a later item or user is then none of the vocabulary. Else nothing is test.
+        out: the folder for the corpus in which nothing is test.
+        apart: the folder for the one in which the newest sessions are test, see :func:`segue.updating.division.divide`,
+            but none that the corpus had whole; a later item or user is then none of the vocabulary.
+
+    Returns what was read, with the changes of the first of the two.
 
     Raises:
         ConfigError: `machine` names other settings.
@@ -61,7 +65,6 @@ def grow(
         CorpusError: nothing of the log is newer than the corpus, or an item or user of it would be lost.
     """
     settings = on_this_machine(settings_of(whole.manifest, drop_invalid=source.drop_invalid), machine or {})
-    folder.mkdir()
     with (
         engine.connect(settings.preparation, scratch) as connection,
         engine.guarded("growing the corpus"),
@@ -72,21 +75,96 @@ def grow(
         refuse_other_form(whole.manifest, facts, settings)
         digest = digest_of(connection)
         join(connection, whole, own, settings)
-        duplicates, late, backwards, events = counts(connection)
-        other = facts.rows_read - facts.rows_dropped - duplicates  # beside new ones those of other event types
-        if not events or digest in [each.get("digest") for each in whole.manifest.get(LINEAGE, [])]:
-            return Read(facts.rows_read, facts.rows_dropped, duplicates, other, 0, 0, late, backwards, 0, 0)
-        ledger, removed = divide(connection, settings, whole, source, apart=apart)
-        warnings = [*log_warnings(connection, facts, settings.columns.null_words), *_of_forgotten(whole)]
-        added, lost = changes(connection)
-        read = Read(
-            rows=facts.rows_read, invalid=facts.rows_dropped, duplicates=duplicates, left_out=other - added,
-            added=added, lost=lost, late=late, backwards=backwards,
-            items=_size(connection, "vocabulary") - whole.n_items, users=_known(connection) - whole.n_users,
+        joined = _Joined(connection, whole, raw, source, settings, facts, digest)
+        if not joined.news.events or digest in [each.get("digest") for each in whole.manifest.get(LINEAGE, [])]:
+            return joined.nothing()
+        reads = [joined.write(folder, apart=folder is apart) for folder in (out, apart) if folder is not None]
+        return reads[0]
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """The corpus and the log as one, in the connection's tables."""
+
+    connection: DuckDBPyConnection
+    whole: Corpus
+    raw: RawLog
+    source: Source
+    settings: Settings
+    log: LogFacts
+    digest: str
+
+    @cached_property
+    def news(self) -> News:
+        """What the log has that the corpus had not."""
+        return counts(self.connection)
+
+    def nothing(self) -> Read:
+        """What was read where none of it is new."""
+        return self._read(0, 0, 0, 0)
+
+    def write(self, folder: Path, *, apart: bool) -> Read:
+        """Write the grown corpus; what that does to the tables is undone, so that another can be written."""
+        connection = self.connection
+        folder.mkdir()
+        with engine.undone(connection):
+            ledger, removed = divide(connection, self.settings, self.whole, self.source, apart=apart)
+            warnings = [
+                *log_warnings(connection, self.log, self.settings.columns.null_words),
+                *_of_forgotten(self.whole),
+            ]
+            added, lost = changes(connection)
+            items, users = _size(connection, "vocabulary") - self.whole.n_items, _known(connection) - self.whole.n_users
+            read = self._read(added, lost, items, users)
+            self._write(folder, ledger, removed, read, warnings if apart else said(warnings))
+        return read
+
+    def _read(self, added: int, lost: int, items: int, users: int) -> Read:
+        log, news = self.log, self.news
+        other = log.rows_read - log.rows_dropped - news.duplicates  # beside new ones those of other event types
+        return Read(
+            rows=log.rows_read, invalid=log.rows_dropped, duplicates=news.duplicates, left_out=other - added,
+            added=added, lost=lost, late=news.late, backwards=news.backwards, items=items, users=users,
         )  # fmt: skip
-        made = _Made(ledger, removed, facts, read, digest, warnings if apart else said(warnings))
-        _write(connection, whole, raw, source, settings, folder, made)
-    return read
+
+    def _write(
+        self, folder: Path, ledger: Ledger, split: Mapping[str, int | None], read: Read, warnings: list[str]
+    ) -> None:
+        """Write the tables as a corpus folder."""
+        connection, whole, raw, source = self.connection, self.whole, self.raw, self.source
+        writer = CorpusWriter(connection, folder)
+        items, users = (
+            grown_attributes(connection, table, given, f"{kind}_id", self.settings)
+            for kind, table, given in (
+                ("item", whole.items, raw.items if source.items is None else source.items),
+                ("user", whole.users, raw.users if source.users is None else source.users),
+            )
+        )
+        described = {"items": writer.write_items(items), "users": writer.write_users(users)}
+        for part in Part:
+            writer.write_part(part)
+        newest, old = newest_events(connection), whole.manifest
+        manifest = {
+            "format": FORMAT,
+            "segue": __version__,
+            "fingerprint": writer.fingerprint,
+            "log": _about_log(old, self.log),
+            "steps": ledger.as_dicts(),
+            "split": split,
+            "sizes": sizes(connection),
+            MADE_FROM: {file: Origin.of(parts, newest).as_dict() for file, parts in PARTS_OF_FILES.items()},
+            "has_names": items is not None and "name" in items.column_names,
+            "described": described,
+            "settings": {**old["settings"], "split": {**old["settings"]["split"], "protocol": "global_time"}},
+            "warnings": warnings,
+            **({FORGOTTEN: old[FORGOTTEN]} if FORGOTTEN in old else {}),
+            LINEAGE: [
+                *old.get(LINEAGE, []),
+                {"corpus": whole.fingerprint, "log": self.log.source, "digest": self.digest, "read": read.as_dict()},
+            ],
+        }
+        manifest[CHECKSUMS] = checksums(folder, manifest)
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def _of_forgotten(whole: Corpus) -> list[str]:
@@ -106,63 +184,6 @@ def _size(connection: DuckDBPyConnection, table: str) -> int:
 
 def _known(connection: DuckDBPyConnection) -> int:
     return int(one_row(connection, "SELECT count(*) FROM owners WHERE known")[0])
-
-
-@dataclass(frozen=True)
-class _Made:
-    """What the manifest says of how the corpus was made."""
-
-    ledger: Ledger
-    split: dict[str, int | None]
-    log: LogFacts
-    read: Read
-    digest: str
-    warnings: list[str]
-
-
-def _write(
-    connection: DuckDBPyConnection,
-    whole: Corpus,
-    raw: RawLog,
-    source: Source,
-    settings: Settings,
-    folder: Path,
-    made: _Made,
-) -> None:
-    """Write the tables as a corpus folder."""
-    writer = CorpusWriter(connection, folder)
-    items, users = (
-        grown_attributes(connection, table, given, f"{kind}_id", settings)
-        for kind, table, given in (
-            ("item", whole.items, raw.items if source.items is None else source.items),
-            ("user", whole.users, raw.users if source.users is None else source.users),
-        )
-    )
-    described = {"items": writer.write_items(items), "users": writer.write_users(users)}
-    for part in Part:
-        writer.write_part(part)
-    newest, old = newest_events(connection), whole.manifest
-    manifest = {
-        "format": FORMAT,
-        "segue": __version__,
-        "fingerprint": writer.fingerprint,
-        "log": _about_log(old, made.log),
-        "steps": made.ledger.as_dicts(),
-        "split": made.split,
-        "sizes": sizes(connection),
-        MADE_FROM: {file: Origin.of(parts, newest).as_dict() for file, parts in PARTS_OF_FILES.items()},
-        "has_names": items is not None and "name" in items.column_names,
-        "described": described,
-        "settings": {**old["settings"], "split": {**old["settings"]["split"], "protocol": "global_time"}},
-        "warnings": made.warnings,
-        **({FORGOTTEN: old[FORGOTTEN]} if FORGOTTEN in old else {}),
-        LINEAGE: [
-            *old.get(LINEAGE, []),
-            {"corpus": whole.fingerprint, "log": made.log.source, "digest": made.digest, "read": made.read.as_dict()},
-        ],
-    }
-    manifest[CHECKSUMS] = checksums(folder, manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def _about_log(old: Mapping[str, Any], new: LogFacts) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,16 @@ SAME_EVENT = """
     AND (log.user_id IS NOT NULL OR log.session_id IS NOT DISTINCT FROM kept.session_id)
 """
 """Two rows are one event: user, item and time are equal; of nobody, also the session id."""
+
+
+class News(NamedTuple):
+    """Numbers of events of the log: those that the corpus had, or that stand in the log twice; and of the new ones
+    those that are older than the corpus's newest event, those that are older than their user's newest one, and all."""
+
+    duplicates: int
+    late: int
+    backwards: int
+    events: int
 
 
 def join(connection: DuckDBPyConnection, whole: Corpus, own: Path, settings: Settings) -> None:
@@ -80,8 +90,8 @@ def _session_ids(own: Path) -> Any:
     return pa.concat_tables(tables).sort_by("session").column("session_id").combine_chunks()
 
 
-def counts(connection: DuckDBPyConnection) -> tuple[int, int, int, int]:
-    """Duplicates, late events, events that go backwards for their user, and all new events."""
+def counts(connection: DuckDBPyConnection) -> News:
+    """How much of the log is new."""
     (events,) = one_row(connection, f"SELECT count(*) FROM {NEWS}")
     (wanted,) = one_row(connection, "SELECT events FROM read")
     (late,) = one_row(connection, f"SELECT count(*) FROM {NEWS} WHERE time < (SELECT max(time) FROM {KEPT})")
@@ -92,7 +102,7 @@ def counts(connection: DuckDBPyConnection) -> tuple[int, int, int, int]:
         USING (user_id) WHERE time < newest
         """,
     )
-    return wanted - events, late, backwards, events
+    return News(wanted - events, late, backwards, events)
 
 
 def changes(connection: DuckDBPyConnection) -> tuple[int, int]:

@@ -152,10 +152,9 @@ def update(model: Path, source: Source, out: Path, how: How = How()) -> Updated:
         with writing(out), under_construction(place) as new:
             scratch = new / "scratch"
             scratch.mkdir()
-            read = grow(whole, own, source, new / CORPUS, scratch, how.machine)
+            read = grow(whole, own, source, scratch, how.machine, out=new / CORPUS, apart=scratch / CORPUS)
             if not read.added:
                 return Updated("nothing new", read)
-            grow(whole, own, source, scratch / CORPUS, scratch, how.machine, apart=True)
             found = _made(new, scratch, old, read, how)
             if found.verdict == "promoted":
                 shutil.rmtree(scratch)
