@@ -24,34 +24,15 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from segue.data.engine import column_types, one_row, quoted
-from segue.data.log.moments import iso
 from segue.data.log.time_column import TimeColumn
-from segue.data.log.timestamp_texts import NEARLY_ALL, certain_format, proposed_formats
-from segue.data.log.timestamp_units import (
-    EPOCHS,
-    UNITS,
-    YEAR_1980,
-    YEAR_10000,
-    believable,
-    calendar,
-    strptime,
-    usual,
-)
+from segue.data.log.timestamp_forms import TEXTS, UNREADABLE, Form, form_sql, forms_of
+from segue.data.log.timestamp_refusals import KNOWN, LEAVE_OUT, why_mixed, why_uncertain, why_unreadable
+from segue.data.log.timestamp_texts import certain_format
+from segue.data.log.timestamp_units import EPOCHS, UNITS, YEAR_1980, YEAR_10000, believable, calendar, strptime
 from segue.errors import LogError
 from segue.settings import ColumnsSettings
 from segue.settings.units import DAY
 
-_DATE_RE = r"\d{4}-\d{2}-\d{2}"
-_TIME_RE = _DATE_RE + r"[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
-_TEXTS = {
-    "ISO 8601 with zone, converted to UTC": (_TIME_RE + r"( ?(Z|UTC)|[+-]\d{2}(:?\d{2})?)", "TIMESTAMPTZ"),
-    "ISO 8601 without zone, read as UTC": (_TIME_RE, "TIMESTAMP"),
-    "dates (YYYY-MM-DD)": (_DATE_RE, "DATE"),
-}
-_UNREADABLE = "no time that Segue reads"
-_KNOWN = "epoch seconds, ms, us or ns, ISO 8601 such as 2024-01-31T18:30:00Z, or dates such as 2024-01-31"
-_FORMAT_HINT = "its form can be said, such as --set 'columns.timestamp_format=%d.%m.%Y %H:%M:%S'"
-_LEAVE_OUT = "; --drop-invalid leaves out such rows"
 _NEAR_ZERO = 9_000
 """Numbers that begin below this count from a start of their own: as days since 1970 they would be of before 1995."""
 
@@ -121,7 +102,7 @@ def recognise(
             )
         return _with_dates(values, native)
     if not values.holds_numbers_or_text:
-        raise LogError(f"{name}: the timestamp column holds {kind}; expected {_KNOWN}")
+        raise LogError(f"{name}: the timestamp column holds {kind}; expected {KNOWN}")
     reading = _declared(values, unit, form) if unit or form else _recognised(values, drop_unreadable)
     unreadable = _make_null_or_refuse(values, reading, drop_unreadable)
     return replace(_with_dates(values, reading.format), unreadable=unreadable)
@@ -169,67 +150,29 @@ def _by_format(values: TimeColumn, form: str, words: str) -> _Reading:
     )
 
 
-@dataclass(frozen=True)
-class _Form:
-    """One form of time found in a column: the number of its values, its first row, the range of the numbers, whether
-    one has a fraction, and how many are usual times of a log."""
-
-    name: str
-    count: int
-    row: int
-    least: float
-    greatest: float
-    fractional: bool
-    usual: int
-
-
-def _form_sql(values: TimeColumn) -> str:
-    """The SQL of the name of a value's form."""
-    magnitudes = " ".join(
-        f"WHEN abs(number) >= {low!r} AND abs(number) < {high!r} THEN '{unit}'" for unit, (low, high) in EPOCHS.items()
-    )
-    texts = " ".join(
-        f"WHEN regexp_full_match(value, '{pattern}') AND TRY_CAST(value AS {into}) IS NOT NULL THEN '{words}'"
-        for words, (pattern, into) in _TEXTS.items()
-        if values.is_text
-    )
-    return f"CASE {magnitudes} {texts} ELSE '{_UNREADABLE}' END"
-
-
-def _forms(values: TimeColumn) -> list[_Form]:
-    """The forms in a column of numbers or text, in the order of their first rows."""
-    normal = " ".join(f"WHEN '{unit}' THEN {usual(unit)}" for unit in EPOCHS)
-    rows = values.connection.execute(f"""
-        SELECT form, count(*), min(row) AS first, coalesce(min(number), 0), coalesce(max(number), 0),
-               coalesce(bool_or(number <> trunc(number)), false), count(*) FILTER (CASE form {normal} END)
-        FROM (SELECT row, number, {_form_sql(values)} AS form FROM {values.rows}) GROUP BY form ORDER BY first
-    """)
-    return [_Form(*row) for row in rows.fetchall()]
-
-
 def _recognised(values: TimeColumn, drop_unreadable: bool) -> _Reading:
     """The reading of a column of numbers or text about which the settings say nothing."""
-    forms = _forms(values)
-    times = [form for form in forms if form.name != _UNREADABLE]
-    wrong = next((form for form in forms if form.name == _UNREADABLE), None)
+    forms = forms_of(values)
+    times = [form for form in forms if form.name != UNREADABLE]
+    wrong = next((form for form in forms if form.name == UNREADABLE), None)
     if wrong and (written := certain_format(values, values.example(wrong.row))):
         reading = _by_format(values, written, f"text such as '{values.example(wrong.row)}' ({written})")
         (count,) = values.summary("count(*)", reading.holds or "true")
         if count > sum(form.count for form in times):  # else one wrong value would outvote the times around it
             return reading
     if wrong and not (times and drop_unreadable):
-        raise LogError(_unreadable(values, wrong.row) + (_LEAVE_OUT if times else ""))
+        raise LogError(why_unreadable(values, wrong.row) + (LEAVE_OUT if times else ""))
     if all(form.name in EPOCHS for form in times):  # 0 is the same moment in every unit
         times = [form for form in times if form.least or form.greatest] or times
     if len(times) > 1:
-        raise LogError(_mixed(values, times))
+        raise LogError(why_mixed(values, times))
     return _of_form(values, times[0], checked=not wrong) if times else _Reading(_NO_TIMES)
 
 
-def _of_form(values: TimeColumn, found: _Form, *, checked: bool) -> _Reading:
-    holds = None if checked else f"({_form_sql(values)} = '{found.name}' OR number = 0)"
-    if found.name in _TEXTS:
-        sql = f"epoch_us(TRY_CAST(trim({values.column}) AS {_TEXTS[found.name][1]})) // 1000"
+def _of_form(values: TimeColumn, found: Form, *, checked: bool) -> _Reading:
+    holds = None if checked else f"({form_sql(values)} = '{found.name}' OR number = 0)"
+    if found.name in TEXTS:
+        sql = f"epoch_us(TRY_CAST(trim({values.column}) AS {TEXTS[found.name][1]})) // 1000"
         return _Reading(TimestampFormat(found.name, sql), holds)
     written = None if found.fractional else calendar(values, found.greatest)
     if written:
@@ -242,68 +185,14 @@ def _of_form(values: TimeColumn, found: _Form, *, checked: bool) -> _Reading:
     if _counts_from_zero(values, found):
         words = f"seconds since an unknown start{detail}, from {found.least:.15g} to {found.greatest:.15g}"
         return _Reading(TimestampFormat(words, sql, relative=True), holds)
-    raise LogError(_uncertain(values, found))
+    raise LogError(why_uncertain(values, found))
 
 
-def _counts_from_zero(values: TimeColumn, found: _Form) -> bool:
+def _counts_from_zero(values: TimeColumn, found: Form) -> bool:
     """Whether the numbers look like seconds since an unknown start: before 1980 as epochs, beginning near 0 beside
     their range, and nearly all of them no times of today in a rarer unit, as days of Excel would be."""
     early = found.name == "s" and found.least >= 0 and found.greatest * 1000 < YEAR_1980
     return early and found.least <= max(found.greatest - found.least, _NEAR_ZERO) and not believable(values)
-
-
-def _uncertain(values: TimeColumn, found: _Form) -> str:
-    """The message about numbers of which it is not certain what they count."""
-    unit = UNITS[found.name]
-    (time,) = values.summary(f"arg_min({unit.sql('value')}, row)", f"row = {found.row}")
-    ways = [(UNITS[name].words, name) for name in believable(values) if name != found.name]
-    ways.append((f"{unit.words} all the same", found.name))
-    say = "; ".join(f"{words}: --set columns.timestamp_unit={name}" for words, name in ways)
-    others = "" if len(ways) > 1 else f"; other units: {', '.join(UNITS)}"
-    return (
-        f"{values.name}: as {unit.words} most timestamps lie before 1997 or after 2059, {values.in_words(found.row)} "
-        f"at {iso(time)}; say what they count ({say}{others})"
-    )
-
-
-def _mixed(values: TimeColumn, times: list[_Form]) -> str:
-    seen = ", ".join(f"{_words(form.name)} in {values.in_words(form.row)}" for form in times)
-    return (
-        f"{values.name}: the timestamps mix forms: {seen}; bring all of them to one, or say which one is meant with "
-        "columns.timestamp_unit or columns.timestamp_format and leave out the other rows with --drop-invalid"
-    )
-
-
-def _words(form: str) -> str:
-    return UNITS[form].words.removeprefix("epoch ") if form in UNITS else form
-
-
-def _unreadable(values: TimeColumn, row: int, expected: str = _KNOWN, setting: str = "") -> str:
-    """The message about the first value that is no time, with what would read the column.
-
-    Args:
-        expected: the forms that are read.
-        setting: the setting that asked for such a form.
-    """
-    proposed = proposed_formats(values, values.example(row))
-    hint = _FORMAT_HINT
-    if proposed:
-        say = " or ".join(f"--set 'columns.timestamp_format={form}'" for form in proposed)
-        other = "leave out columns.timestamp_unit; " if setting == "columns.timestamp_unit" else ""
-        hint = f"{other}what would read the column: {say}"
-    elif setting and _needs_no_setting(values, row):
-        hint = f"leave out {setting}: without it the times are recognised"
-    elif setting == "columns.timestamp_unit":
-        hint = f"is {setting} right?"
-    return f"{values.name}: the timestamp of {values.in_words(row)} is {_UNREADABLE}; expected {expected}; {hint}"
-
-
-def _needs_no_setting(values: TimeColumn, row: int) -> bool:
-    """Whether nearly all values are usual times of forms that are recognised, or are written as that row is."""
-    forms = _forms(values)
-    known = sum(form.usual if form.name in EPOCHS else form.count for form in forms if form.name != _UNREADABLE)
-    nearly_all = known >= NEARLY_ALL * sum(form.count for form in forms)
-    return nearly_all or certain_format(values, values.example(row)) is not None
 
 
 def _make_null_or_refuse(values: TimeColumn, reading: _Reading, drop: bool) -> int:
@@ -316,7 +205,7 @@ def _make_null_or_refuse(values: TimeColumn, reading: _Reading, drop: bool) -> i
         return 0
     if not drop or count == total:
         raise LogError(
-            _unreadable(values, first, reading.format.words, reading.setting) + (_LEAVE_OUT if count < total else "")
+            why_unreadable(values, first, reading.format.words, reading.setting) + (LEAVE_OUT if count < total else "")
         )
     values.make_null(wrong)
     return int(count)
