@@ -34,6 +34,7 @@ def written(folder: Path, text: str) -> Path:
         ('"Heroes"\n"Low"\n', ['"Heroes"', "Low"]),
         ('say "hi"\n"say ""hi"""\n', ['say "hi"', 'say "hi"']),
         ('"not closed\n', ['"not closed']),
+        ('item_id,score\n"two\nlines",1\n\n201,2\n', ["two\nlines", "201"]),
         ("﻿item_id\n201\n", ["201"]),
         ("", []),
         ("item_id\n", []),

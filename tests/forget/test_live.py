@@ -84,6 +84,33 @@ def test_events_of_nobody_in_a_session_that_names_the_person_are_told_and_no_mod
     assert not (tmp_path / "m").exists()
 
 
+def test_a_session_of_another_whose_id_goes_on_with_theirs_names_the_other(
+    live: Live, store: Store, tmp_path: Path
+) -> None:
+    longer = f"{PERSON}-b"
+    store.append([[Event(f"{longer}/9", "first1", NOW, longer), Event(f"{longer}/10", "first1", NOW)]])
+    assert forget(forgettable.trained("markov"), [PERSON], tmp_path / "m", How(live=live)).live_events == 2
+
+
+def test_events_that_are_no_longer_in_the_log_of_the_newest_are_read_too(redis: servers.Redis, tmp_path: Path) -> None:
+    few = open_store(redis.url, tmp_path, ServerSettings(live_events=100))
+    later = [Event("s", "first1", NOW + place) for place in range(1, 101)]
+    few.append([[Event(f"visit/{PERSON}/7", "first1", NOW), *later]])
+    with pytest.raises(NotForgotten, match=r"1 events of others or of nobody have a session .*; 1 keys of the store"):
+        forget(forgettable.trained("markov"), [PERSON], tmp_path / "m", How(live=Live(None, redis.url)))
+    few.close()
+
+
+def test_a_database_of_redis_that_no_server_has_used_is_refused_and_stays_empty(
+    redis: servers.Redis, tmp_path: Path
+) -> None:
+    empty = f"{redis.url.rpartition('/')[0]}/5"
+    for _ in range(2):
+        with pytest.raises(ArtifactError, match="/5 holds no live events; name the database of the server"):
+            forget(forgettable.trained("markov"), [PERSON], tmp_path / "m", How(live=Live(None, empty)))
+    assert not (tmp_path / "m").exists()
+
+
 def test_once_they_are_removed_it_is_proved(tmp_path: Path) -> None:
     state = tmp_path / "state"
     opened = open_store("sqlite", state, ServerSettings())

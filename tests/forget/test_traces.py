@@ -92,6 +92,19 @@ def test_what_looks_like_a_trace_is_none(tmp_path: Path, where: str) -> None:
     assert looked_for(HARMLESS[where](tmp_path), ID, "1234567", rows=(ROW.tobytes(),)).traces == ()
 
 
+def test_the_id_of_another_may_hold_the_id_and_be_half_of_what_stands_in_a_compressed_file(tmp_path: Path) -> None:
+    """Compression writes "c-1001-web-de" as "c-1001" and the rest of the id before it."""
+    users = ["q-web-de", "c-1001-web-de", *(f"u{number:03d}" for number in range(54))]
+    path = parquet(tmp_path, "users.parquet", user_id=users)
+    assert path.read_bytes().count(b"c-1001") > path.read_bytes().count(b"c-1001-web-de")
+    assert search([path], tmp_path, ["c-1001"], ()).traces == ()
+    sessions = parquet(tmp_path, "train.parquet", session_id=[f"{user}/1" for user in users])
+    assert search([sessions], tmp_path, ["c-1001"], ()).traces
+    assert search([sessions], tmp_path, ["c-1001"], (), users).traces == ()
+    own = parquet(tmp_path, "test.parquet", session_id=["c-1001-web-de/1", "c-1001/1"])
+    assert search([own], tmp_path, ["c-1001"], (), users).traces
+
+
 def test_an_item_with_their_name_is_told(tmp_path: Path) -> None:
     assert looked_for(HARMLESS["an item"](tmp_path)).namesakes == 1
 

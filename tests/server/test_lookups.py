@@ -14,7 +14,13 @@ import servers
 import small_logs
 from served import KNOWN
 
+from segue.server.engine import Engine
 from segue.server.evaluations import evaluations_of
+from segue.server.service import Service
+from segue.server.settings import ServerSettings
+from segue.server.store.event import Event
+from segue.server.store.sqlite import SqliteStore
+from segue.settings.units import DAY
 
 
 def test_an_item_has_its_name_attributes_and_neighbours(http: httpx.Client) -> None:
@@ -65,6 +71,19 @@ def test_a_known_user_has_favourites_and_last_sessions(http: httpx.Client) -> No
     ends = [visit["end"] for visit in user["sessions"]]
     assert ends == sorted(ends, reverse=True)
     assert "live_session" not in user
+
+
+def test_live_sessions_that_an_update_has_learned_of_are_not_counted_again(tmp_path: Path) -> None:
+    """Their events stay in the store for its days, and are sessions of the model by then."""
+    engine, store = Engine(small_logs.fitted_model()), SqliteStore(tmp_path)
+    end = engine.recommender.trained_until
+    service = Service(engine, store, ServerSettings(), clock=lambda: end + DAY)
+    before = service.user(KNOWN)
+    store.append([[Event("old", "first1", end, KNOWN), Event("new", "first2", end + 1, KNOWN)]])
+    after = service.user(KNOWN)
+    assert [[item.id for item in visit.items] for visit in after.sessions if visit.live] == [["first2"]]
+    assert sum(not visit.live for visit in after.sessions) == len(before.sessions) - 1
+    store.close()
 
 
 def test_the_model_says_what_it_is(http: httpx.Client) -> None:

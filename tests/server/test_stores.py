@@ -7,16 +7,18 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 import servers
 
 from segue.errors import ArtifactError, ConfigError, UserMistake
 from segue.server.settings import ServerSettings
-from segue.server.store.event import Event, Store, StoreUnavailable
+from segue.server.store.event import Event, ReadableStore, StoreUnavailable
 from segue.server.store.opening import check_store, open_store
+from segue.settings.units import DAY
 
-Opening = Callable[[], Store]
+Opening = Callable[[], ReadableStore]
 NOW = 1_800_000_000_000
 
 
@@ -24,9 +26,9 @@ NOW = 1_800_000_000_000
 def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opening]:
     """Opens the same state as often as it is called."""
     address = request.getfixturevalue("redis").url if request.param == "redis" else "sqlite"
-    opened: list[Store] = []
+    opened: list[ReadableStore] = []
 
-    def again() -> Store:
+    def again() -> ReadableStore:
         opened.append(open_store(address, tmp_path / "state", ServerSettings()))
         return opened[-1]
 
@@ -111,6 +113,47 @@ def test_a_forgotten_user_stands_in_no_file_while_the_server_runs(tmp_path: Path
     assert items(store.of_user("berta", 9)) == ["b", "d"]
     store.close()
     other.close()
+
+
+def test_no_copy_of_a_forgotten_user_is_left_where_a_page_of_the_file_was_split(tmp_path: Path) -> None:
+    """SQLite overwrites a removed row, and not what it left behind when the row was moved to another page."""
+    random, store = Random(1), open_store("sqlite", tmp_path, ServerSettings())
+    users = [f"cust-{random.randrange(10**8):08d}@mail.org" for _ in range(600)]
+    for batch in range(150):
+        some = [random.choice(users) for _ in range(60)]
+        events = [click("a", NOW + random.randrange(10**6), f"s{batch}-{user[5:9]}", user) for user in some]
+        store.append([events])
+    store.prune(NOW - 1)
+    store.forget("nobody")  # brings the log into the file
+    held = (tmp_path / "events.sqlite").read_bytes()
+    # The table and the index of users hold an id once for each event; what is more is a copy that nothing points to.
+    more = [user for user in users if held.count(user.encode()) > 2 * len(store.of_user(user, 10**6))]
+    assert more
+    for user in more:
+        store.forget(user)
+        assert not [file.name for file in tmp_path.iterdir() if user.encode() in file.read_bytes()]
+    assert sum(len(store.of_user(user, 10**6)) for user in users if user not in more) > 8_000
+    store.close()
+
+
+def test_ids_of_events_leave_redis_with_the_events(redis: servers.Redis, tmp_path: Path) -> None:
+    store = open_store(redis.url, tmp_path, ServerSettings())
+    store.append([[click("a", id="anna-1"), click("b", NOW + 5, id="anna-2"), click("c", NOW + 5, id="anna-3")]])
+    store.prune(NOW + 1)
+    assert sorted(key for key in store.lookup_keys() if ":id:" in key) == ["segue:id:anna-2", "segue:id:anna-3"]
+    kept = int(ServerSettings().retention_days * DAY)
+    store.append([[click("d", NOW + 6 + kept, id="anna-4")]])
+    assert [key for key in store.lookup_keys() if ":id:" in key] == ["segue:id:anna-4"]
+    assert [event.item for event in store.everything()] == ["d"]
+    store.close()
+
+
+def test_all_of_a_store_can_be_read(opening: Opening) -> None:
+    store = opening()
+    events = [click("a", id="1"), click("b", NOW + 1, "t", None), click("a", NOW + 2, "t", "berta")]
+    store.append([events])
+    key = Event.__repr__
+    assert sorted(store.everything(), key=key) == sorted(events, key=key)
 
 
 def test_the_state_is_for_the_user_of_the_server_alone(tmp_path: Path) -> None:

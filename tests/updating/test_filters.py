@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from daily import COLUMNS, Event, days, grown, made, visit
+from small_logs import write_csv
 
 from segue.data.corpus import Part, load
 from segue.errors import CorpusError
@@ -122,6 +123,18 @@ def test_a_log_that_was_there_before_changes_nothing_though_its_item_is_known_by
     source = Source(str(tmp_path / "second" / "one" / "next.csv"))
     again = grow(load(two), two, source, tmp_path / "scratch", out=tmp_path / "again")
     assert (again.added, again.left_out, again.duplicates) == (0, 1, 26)
+
+
+def test_where_all_that_is_new_was_left_out_before_nothing_is_new(tmp_path: Path) -> None:
+    """And there is no newer session, on which two models could be compared."""
+    corpus = made(tmp_path, days(0, 4), filters={"min_item_support": 3})
+    grown(corpus, [*days(4, 5), *visit("u1", 118, "abz")])
+    (tmp_path / "scratch").mkdir()
+    write_csv(tmp_path / "both.csv", [*days(3, 5), *visit("u1", 118, "abz")], COLUMNS[:3])
+    now, places = tmp_path / "grown-False" / "corpus", {"out": tmp_path / "out", "apart": tmp_path / "apart"}
+    read = grow(load(now), now, Source(str(tmp_path / "both.csv")), tmp_path / "scratch", **places)
+    assert (read.added, read.left_out, read.duplicates) == (0, 1, 50)
+    assert not places["apart"].exists()
 
 
 def test_one_time_and_item_of_two_sessions_of_nobody_are_two_events(tmp_path: Path) -> None:

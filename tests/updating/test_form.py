@@ -57,6 +57,36 @@ def test_times_from_an_unknown_start_and_dates_are_not_mixed(tmp_path: Path) -> 
         grown(corpus, seconds(days(8, 10)))
 
 
+def dated(rows: list[Event]) -> list[Event]:
+    return [(*row[:2], row[2][:10], *row[3:]) for row in rows]
+
+
+def finer(rows: list[Event]) -> list[Event]:
+    return [(*row[:2], f"{row[2][:-1]}.{place % 900 + 1:03d}Z", *row[3:]) for place, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (list, dated, "has times finer than days, this one times of whole days"),
+        (dated, list, "has times of whole days, this one times finer than days"),
+        (finer, list, "has times finer than seconds, this one times of whole seconds"),
+        (list, finer, "has times of whole seconds, this one times finer than seconds"),
+    ],
+)
+def test_times_of_another_resolution_would_make_other_events_of_the_same_ones(
+    old: Any, new: Any, said: str, tmp_path: Path
+) -> None:
+    corpus = made(tmp_path, old(days(0, 4)))
+    with pytest.raises(LogError, match=said):
+        grown(corpus, new(days(2, 6)))
+
+
+def test_a_few_events_do_not_tell_how_fine_times_are(tmp_path: Path) -> None:
+    corpus = made(tmp_path, finer(days(0, 4)))
+    assert grown(corpus, days(4, 5, users=1))[0].added == 3
+
+
 def test_advice_to_set_something_says_of_which_command_it_is(tmp_path: Path) -> None:
     corpus = made(tmp_path, days(0, 4))
     with pytest.raises(LogError, match=r"--set columns.user_id=.*; settings are those of segue fit, segue update"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from io import StringIO
 from pathlib import Path
 
 from segue.data.text.survey import not_utf8
@@ -26,13 +27,14 @@ def read_ids(path: Path, known: Vocabulary, column: str = "item_id") -> list[str
 
     Raises RequestError for a file that cannot be read, and for a CSV line with another number of fields.
     """
-    lines = [line for line in _text(path).split("\n") if line.strip()]
+    text = _text(path)
+    lines = [line for line in text.split("\n") if line.strip()]
     delimiter = "\t" if lines and "\t" in lines[0] else ","
     header = [name.strip() for name in _fields(lines[0], delimiter)] if lines else []
     if column in header and lines[0].strip() not in known:
         place = header.index(column)
-        rows = [_fields(line, delimiter) for line in lines[1:]]
-        return [_field(path, row, place, header) for row in rows]
+        rows = [row for row in csv.reader(StringIO(text, newline=""), delimiter=delimiter) if any(map(str.strip, row))]
+        return [_field(path, row, place, header) for row in rows[1:]]
     return [_unquoted(line.strip(), known) for line in lines]
 
 

@@ -78,6 +78,12 @@ class Job:
         return [part for part in Part if part.name.lower() in self.old.facts["trained_on"]]
 
     @property
+    def others(self) -> list[str]:
+        """Ids of all who stay."""
+        theirs = {*self.ids}
+        return [each for each in self.whole.user_ids if each is not None and each not in theirs]
+
+    @property
     def size(self) -> tuple[int, int]:
         """Sessions and events of the people."""
         theirs = np.isin(self.whole.sessions.user, self.rows)
@@ -98,7 +104,7 @@ class Job:
         self._measure(new)
         gone = gone_rows(self.old.model, self.whole, corpus, self.left)
         return [
-            no_trace(new, self.ids, own_rows(stored_arrays(self.old), gone)),
+            no_trace(new, self.ids, own_rows(stored_arrays(self.old), gone), self.others),
             others_stay(self.whole, corpus, self.ids, self.left.test_events),
             *counted_anew(new, self.trained_on),
         ]
@@ -154,7 +160,8 @@ def _rows(whole: Corpus, ids: Sequence[str], model: Path) -> list[int]:
     if unknown:
         raise ArtifactError(
             f"{len(unknown)} of {len(ids)} users are not in {model}: {Vocabulary(list(row_of)).in_words(unknown)};"
-            " nothing was written, leave them out"
+            " nothing was written, leave them out; what a server keeps of people who are in no model leaves it with"
+            " DELETE /v1/users/ID"
         )
     if not ids:
         raise ArtifactError("nobody is named who could be forgotten; name them with --user or --users-file")

@@ -15,7 +15,7 @@ from segue.forgetting.lists import ListsCompared, compare_lists
 from segue.forgetting.live import Live, take_out, traces_in
 from segue.forgetting.result import Check, Forgotten, refuse_unproved
 from segue.pipeline.measurement import sealed_corpus
-from segue.server.store.event import Store
+from segue.server.store.event import ReadableStore
 from segue.settings import Nested, Settings
 from segue.settings.overrides import on_this_machine
 from segue.system.atomic import writing
@@ -113,7 +113,7 @@ def _told(job: Job, how: How, live_events: int | None, checks: Sequence[Check], 
     )
 
 
-def _leave_live(live: Live | None, store: Store | None, ids: Sequence[str], checks: list[Check]) -> int | None:
+def _leave_live(live: Live | None, store: ReadableStore | None, ids: Sequence[str], checks: list[Check]) -> int | None:
     """Take the people out of the live events, and prove it; returns how many events there were."""
     if live is None or store is None:
         return None
@@ -125,7 +125,7 @@ def _leave_live(live: Live | None, store: Store | None, ids: Sequence[str], chec
 
 
 @contextmanager
-def _opened(live: Live | None) -> Iterator[Store | None]:
+def _opened(live: Live | None) -> Iterator[ReadableStore | None]:
     if live is None:
         yield None
         return

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segue.errors import ArtifactError, ConfigError
-from segue.forgetting.traces import is_distinctive, names, search
+from segue.forgetting.traces import is_distinctive, longer_ids, names, search
 from segue.server.settings import ServerSettings
-from segue.server.store.event import Store, StoreUnavailable
+from segue.server.store.event import ReadableStore, StoreUnavailable
 from segue.server.store.opening import check_store, open_store
 from segue.serving.index import FILE as INDEX
 
 _DATABASE = "events.sqlite"
 _FILES = (_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm")
 _WITHOUT_EVENTS = ("events.lock", f"{INDEX}.lock", INDEX)
-_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Live:
     store: str
 
     @contextmanager
-    def opened(self) -> Iterator[Store]:
+    def opened(self) -> Iterator[ReadableStore]:
         """The store, while people leave it.
 
         Raises ConfigError or ArtifactError where there is none or it cannot be used, also in the middle.
@@ -45,7 +44,7 @@ class Live:
             raise ConfigError("--state is the folder of --store sqlite, another store is named; leave one of them out")
         if self.state is not None:
             _refuse_unless_state(self.state)
-        store = open_store(self.store, self.state or Path(), ServerSettings())
+        store = open_store(self.store, self.state or Path(), ServerSettings(), begun=True)
         try:
             yield store
         except StoreUnavailable as error:
@@ -54,35 +53,43 @@ class Live:
             store.close()
 
 
-def take_out(store: Store, ids: Sequence[str]) -> int:
+def take_out(store: ReadableStore, ids: Sequence[str]) -> int:
     """Remove the events of some people; returns how many there were. Running servers take note by themselves."""
     return sum(store.forget(each) for each in ids)
 
 
-def traces_in(live: Live, store: Store, ids: Sequence[str]) -> list[str]:
+def traces_in(live: Live, store: ReadableStore, ids: Sequence[str]) -> list[str]:
     """What is left of some people in a store, in words; the files of one on this machine are read byte by byte."""
-    theirs, naming = _still_there(store, ids)
-    found = [f"{theirs:,} events of the person come back"] if theirs else []
-    found += (
-        [f"{naming:,} events of others or of nobody have a session or an id that names the person"] if naming else []
-    )
+    others = {event.user for event in store.everything() if event.user is not None} - {*ids}
+    longer = longer_ids(ids, others)
+    found = _still_there(store, ids, longer)
     if live.state is not None:
         # What an index was measured with are sessions of the old model; a server makes it anew where it is gone.
         (live.state / INDEX).unlink(missing_ok=True)
         files = [path for name in _FILES if (path := live.state / name).exists()]
-        found += search(files, live.state, ids, ()).traces
+        found += search(files, live.state, ids, (), longer).traces
     return found
 
 
-def _still_there(store: Store, ids: Sequence[str]) -> tuple[int, int]:
-    """Events of some people that come back, and events that name them otherwise, in the order in which all came."""
-    theirs = sum(len(store.of_user(each, 1)) for each in ids)
-    people, wanted, number, naming = set(ids), [each for each in ids if is_distinctive(each)], 0, 0
-    while events := store.after(number, _AT_ONCE):
-        theirs += sum(event.user in people for _, event in events)
-        naming += sum(names(f"{event.session}\n{event.type}\n{event.id}", wanted) for _, event in events)
-        number = events[-1][0]
-    return theirs, naming
+def _still_there(store: ReadableStore, ids: Sequence[str], longer: Sequence[str]) -> list[str]:
+    """Events of some people that come back, events that name them otherwise, and keys that do, in words.
+
+    Args:
+        longer: ids of others that hold one of these.
+    """
+    people, wanted = set(ids), [each for each in ids if is_distinctive(each)]
+    theirs = naming = 0
+    for event in store.everything():
+        theirs += event.user in people
+        naming += names(f"{event.session}\n{event.type}\n{event.id}", wanted, longer)
+    keys = sum(names(key, wanted, longer) for key in store.lookup_keys())
+    theirs = max(theirs, sum(len(store.of_user(each, 1)) for each in ids))
+    found = {
+        "events of the person come back": theirs,
+        "events of others or of nobody have a session or an id that names the person": naming,
+        "keys of the store name the person": keys,
+    }
+    return [f"{number:,} {what}" for what, number in found.items() if number]
 
 
 def _refuse_unless_state(state: Path) -> None:

@@ -23,10 +23,10 @@ _LEAST = 16
 """Bytes of a row of numbers that is looked for: four numbers are nowhere by chance."""
 
 
-def no_trace(folder: Path, ids: Sequence[str], rows: Sequence[bytes]) -> Check:
-    """No file of a folder holds an id, or a row of numbers that was theirs."""
+def no_trace(folder: Path, ids: Sequence[str], rows: Sequence[bytes], others: Sequence[str]) -> Check:
+    """No file of a folder holds an id, or a row of numbers that was theirs; `others` are ids of those who stay."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    found = search(files, folder, ids, rows)
+    found = search(files, folder, ids, rows, others)
     numbers = {"files": found.files, "bytes": found.bytes, "texts": found.texts, "rows": len(rows)}
     read = f"{found.files:,} files, {found.bytes:,} bytes and {found.texts:,} different texts in them"
     rows_said = f"{len(rows):,} rows of numbers were looked for" if rows else "the model stores no row of theirs"

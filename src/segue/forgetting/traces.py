@@ -8,8 +8,9 @@ session 123456 may be anybody's.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
@@ -50,19 +51,24 @@ class Searched:
     namesakes: int
 
 
-def search(files: Sequence[Path], home: Path, ids: Sequence[str], rows: Sequence[bytes]) -> Searched:
+def search(
+    files: Sequence[Path], home: Path, ids: Sequence[str], rows: Sequence[bytes], others: Sequence[str] = ()
+) -> Searched:
     """Look for ids, and for rows of numbers by their bytes, in some files below `home`.
+
+    Args:
+        others: ids of those who stay; where one stands in a text, it is not the shorter id of somebody else.
 
     Raises ValueError for a file of a kind that cannot be read.
     """
-    wanted = [each for each in ids if is_distinctive(each)]
+    wanted, longer = [each for each in ids if is_distinctive(each)], longer_ids(ids, others)
     in_bytes = [each for each in ids if is_distinctive(each) or (each.isdigit() and len(each) >= _LEAST)]
     traces, size, texts, namesakes = [], 0, 0, set[str]()
     for path in files:
         name, harmless = path.relative_to(home).as_posix(), set[bytes]()
         for column, values in _texts(path):
             kind, texts = _kind_of(name, column), texts + len(values)
-            theirs = values.intersection(ids) if kind else {value for value in values if names(value, wanted)}
+            theirs = values.intersection(ids) if kind else {value for value in values if names(value, wanted, longer)}
             if kind == _ITEMS:
                 namesakes |= theirs
                 theirs = set()
@@ -86,9 +92,24 @@ def _kind_of(name: str, column: str) -> str | None:
     return next((kind for (ending, of), kind in _COLUMNS.items() if name.endswith(ending) and column == of), None)
 
 
-def names(text: str, ids: Sequence[str]) -> bool:
-    """Whether a text holds one of the ids as a word of its own: "anna_1" in "anna_1/visit 3", and not in "anna_12"."""
-    return any(_delimited(text, each) for each in ids)
+def longer_ids(ids: Sequence[str], others: Iterable[str]) -> list[str]:
+    """Those of some other ids that hold one of the ids as a word of its own, as "anna_1-b" holds "anna_1"."""
+    part = re.compile("|".join(map(re.escape, ids)))
+    return [other for other in others if part.search(other) and names(other, ids)]
+
+
+def names(text: str, ids: Sequence[str], longer: Sequence[str] = ()) -> bool:
+    """Whether a text holds one of the ids as a word of its own: "anna_1" in "anna_1/visit 3", and not in "anna_12".
+
+    Args:
+        longer: ids of others; what stands inside of one of these is none.
+    """
+    found = [each for each in ids if _delimited(text, each)]
+    if found and longer:
+        for other in longer:
+            text = text.replace(other, "\0")
+        return any(_delimited(text, each) for each in found)
+    return bool(found)
 
 
 def _delimited(text: str, wanted: str) -> bool:
@@ -106,7 +127,7 @@ def _in_bytes(path: Path, ids: Sequence[str], rows: Sequence[bytes], harmless: s
     if not path.stat().st_size:
         return
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as held:
-        first = _behind_json(path, held)
+        first = _behind_shown(path, held)
         for each in ids:
             wanted = each.encode()
             spans = {(place, len(text)) for text in harmless for place in _places(text, wanted)}
@@ -116,10 +137,10 @@ def _in_bytes(path: Path, ids: Sequence[str], rows: Sequence[bytes], harmless: s
             yield "its bytes hold a row of numbers that was theirs"
 
 
-def _behind_json(path: Path, held: mmap) -> int:
-    """Where the bytes begin that are not JSON: all that is in JSON is shown by its reader, and its numbers may have any
-    digits."""
-    if path.suffix in (".json", ".jsonl"):
+def _behind_shown(path: Path, held: mmap) -> int:
+    """Where the bytes begin that a reader does not show whole: it does show JSON, whose numbers may have any digits,
+    and Parquet of texts and numbers, whose bytes are compressed, so that half of an id may stand for the whole."""
+    if path.suffix in (".json", ".jsonl") or (path.suffix == ".parquet" and _is_plain(path)):
         return len(held)
     return 8 + int.from_bytes(held[:8], "little") if path.suffix == ".safetensors" else 0
 
@@ -146,13 +167,23 @@ def _texts(path: Path) -> Iterator[tuple[str, set[str]]]:
 def _of_parquet(path: Path) -> Iterator[tuple[str, set[str]]]:
     with pq.ParquetFile(path) as file:
         for field in file.schema_arrow:
-            if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            if _is_text(field.type):
                 found: set[str] = set()
                 for batch in file.iter_batches(columns=[field.name]):
                     found.update(batch.column(0).unique().to_pylist())
                 yield field.name, found - {None}
         extra = file.schema_arrow.metadata or {}
         yield _METADATA, {text.decode("utf-8", "replace") for pair in extra.items() for text in pair}
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether a Parquet file has columns of texts, numbers and times alone."""
+    with pq.ParquetFile(path) as file:
+        return all(_is_text(field.type) or pa.types.is_primitive(field.type) for field in file.schema_arrow)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _of_safetensors(path: Path) -> Iterator[tuple[str, set[str]]]:

@@ -229,7 +229,9 @@ class Service:
     def user(self, user: str) -> answers.User:
         """What is known of a user; an unknown one is known from the first event on."""
         engine, now = self.engine, self.clock()
-        live = self.sessions(engine).of(self.store.of_user(user, self.settings.history_events), now)
+        of_user = self.sessions(engine).of(self.store.of_user(user, self.settings.history_events), now)
+        since = self._since(engine)  # of what began before, the model knows
+        live = [session for session in of_user if not session.ended or since is None or session.start > since]
         trained = engine.catalogue.trained_sessions(user)
         counts = Counter(item for items, _ in trained for item in items)
         counts.update(item for session in live for item in session.items)
@@ -239,7 +241,7 @@ class Service:
         return answers.User(
             user=user,
             name=engine.catalogue.user_name(user),
-            known=bool(live) or engine.knows_user(user),
+            known=bool(of_user) or engine.knows_user(user),
             trained=engine.has_vector(user),
             favourites=[
                 answers.Favourite(id=item, name=engine.name(item), events=count)

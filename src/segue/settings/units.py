@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+SECOND = 1_000
 HOUR = 3_600_000
 DAY = 24 * HOUR
 """Milliseconds per day."""

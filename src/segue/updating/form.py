@@ -7,12 +7,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from duckdb import DuckDBPyConnection
+
+from segue.data.engine import one_row
 from segue.data.lineage import form_of_log
 from segue.data.log.facts import LogFacts
 from segue.errors import LogError
 from segue.settings import Settings
+from segue.settings.units import DAY, SECOND
+from segue.updating.join import KEPT, NEWS
 
 _ANEW = "or train anew with segue fit"
+_FEWEST_TIMES = 10
+"""Events that say how fine the times of a log are."""
 
 
 def settings_of(manifest: Mapping[str, Any], *, drop_invalid: bool) -> Settings:
@@ -62,6 +69,26 @@ def refuse_other_form(manifest: Mapping[str, Any], new: LogFacts, settings: Sett
     if relative != new.relative_times:
         words = ("times from an unknown start", "dates that are known")
         raise _other(new, *(words if relative else reversed(words)))
+
+
+def refuse_other_resolution(connection: DuckDBPyConnection, new: LogFacts) -> None:
+    """Raise LogError where one of log and corpus has times of whole seconds, or days, and the other finer ones: no
+    event would be found that both have, and all would be learned twice."""
+    for step, unit in ((DAY, "days"), (SECOND, "seconds")):
+        (old_whole, old_finer), (new_whole, new_finer) = (
+            one_row(
+                connection,
+                f"SELECT count(*) FILTER (time % {step} = 0), count(*) FILTER (time % {step} <> 0) FROM {table}",
+            )
+            for table in (KEPT, NEWS)
+        )
+        if min(old_whole + old_finer, new_whole + new_finer) < _FEWEST_TIMES:
+            return
+        words = (f"times of whole {unit}", f"times finer than {unit}")
+        if not old_finer and new_finer > new_whole:
+            raise _other(new, *words)
+        if not new_finer and old_finer > old_whole:
+            raise _other(new, *reversed(words))
 
 
 def _other(new: LogFacts, first: str, second: str) -> LogError:

@@ -27,7 +27,7 @@ from segue.settings import Nested, Settings
 from segue.settings.overrides import on_this_machine
 from segue.updating.attributes import grown_attributes
 from segue.updating.division import divide
-from segue.updating.form import refuse_other_form, settings_of, without_set
+from segue.updating.form import refuse_other_form, refuse_other_resolution, settings_of, without_set
 from segue.updating.join import News, changes, counts, digest_of, join
 from segue.updating.source import Read, Source
 from segue.version import __version__
@@ -75,10 +75,14 @@ def grow(
         refuse_other_form(whole.manifest, facts, settings)
         digest = digest_of(connection)
         join(connection, whole, own, settings)
+        refuse_other_resolution(connection, facts)
         joined = _Joined(connection, whole, raw, source, settings, facts, digest)
         if not joined.news.events or digest in [each.get("digest") for each in whole.manifest.get(LINEAGE, [])]:
             return joined.nothing()
-        reads = [joined.write(folder, apart=folder is apart) for folder in (out, apart) if folder is not None]
+        reads: list[Read] = []
+        for folder in (out, apart):
+            if folder is not None and all(read.added for read in reads):  # where nothing is new, none can be set apart
+                reads.append(joined.write(folder, apart=folder is apart))
         return reads[0]
 
 

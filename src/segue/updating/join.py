@@ -24,8 +24,8 @@ SAME_EVENT = """
 
 
 class News(NamedTuple):
-    """Numbers of events of the log: those that the corpus had, or that stand in the log twice; and of the new ones
-    those that are older than the corpus's newest event, those that are older than their user's newest one, and all."""
+    """Numbers of events of the log: those that the corpus had; and of the new ones, each row of a repeated one, those
+    that are older than the corpus's newest event, those that are older than their user's newest one, and all."""
 
     duplicates: int
     late: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -78,3 +78,13 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give back files and connections."""
+
+
+class ReadableStore(Store, Protocol):
+    """A store that outlasts a server, all of which can be read."""
+
+    def everything(self) -> Iterator[Event]:
+        """All events, wherever they are kept, each once."""
+
+    def lookup_keys(self) -> Iterator[str]:
+        """The texts that events are found by, where the store has such beside them."""

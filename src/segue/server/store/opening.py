@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from segue.errors import ConfigError
 from segue.server.settings import ServerSettings
-from segue.server.store.event import Store
+from segue.server.store.event import ReadableStore
 from segue.server.store.sqlite import SqliteStore
 
 _SCHEMES = ("redis://", "rediss://", "unix://")
@@ -30,12 +30,13 @@ def check_store(store: str) -> None:
             )
 
 
-def open_store(store: str, state: Path, settings: ServerSettings) -> Store:
+def open_store(store: str, state: Path, settings: ServerSettings, *, begun: bool = False) -> ReadableStore:
     """Open a store.
 
     Args:
         store: ``sqlite``, or the address of a Redis or Valkey server.
         state: folder of the SQLite file.
+        begun: whether a server must have used a Redis server's database before.
 
     Raises UserMistake with one line where it cannot be used, or holds the state of another version.
     """
@@ -44,4 +45,4 @@ def open_store(store: str, state: Path, settings: ServerSettings) -> Store:
         return SqliteStore(state)
     from segue.server.store.redis import RedisStore  # only where it is wanted: an extra of its own
 
-    return RedisStore(store, settings.retention_days, settings.live_events)
+    return RedisStore(store, settings.retention_days, settings.live_events, begun=begun)

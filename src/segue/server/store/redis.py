@@ -25,7 +25,22 @@ _NUMBER = 16
 """Digits of the running number."""
 _MOST_USERS = 100_000
 """Most users that a search looks at."""
-_APPEND = """
+_TRIM = """
+local function trim(key, before)
+  local old = redis.call('ZRANGEBYSCORE', key, '-inf', '(' .. before)
+  for _, member in ipairs(old) do
+    local event = cjson.decode(string.sub(member, 17))
+    if event[6] ~= cjson.null then redis.call('DEL', 'segue:id:' .. event[6]) end
+  end
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. before)
+  return #old
+end
+"""
+"""The events of a key from before a time leave it, and so do their ids."""
+_PRUNE = _TRIM + "return trim(KEYS[1], ARGV[1])"
+_APPEND = (
+    _TRIM
+    + """
 local new = {}
 for at = 4, #ARGV, 5 do
   local id, user, session, time, event = ARGV[at], ARGV[at+1], ARGV[at+2], ARGV[at+3], ARGV[at+4]
@@ -38,7 +53,7 @@ for at = 4, #ARGV, 5 do
     end
     for _, key in ipairs(keys) do
       redis.call('ZADD', key, time, member)
-      redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. ARGV[2])
+      trim(key, ARGV[2])
       redis.call('EXPIRE', key, ARGV[1])
     end
     redis.call('ZADD', 'segue:log', tonumber(string.sub(member, 1, 16)), member)
@@ -50,6 +65,7 @@ for at = 4, #ARGV, 5 do
 end
 return new
 """
+)
 _FORGET = """
 local key = 'segue:user:' .. ARGV[1]
 local members = redis.call('ZRANGE', key, 0, -1)
@@ -73,11 +89,13 @@ class RedisStore:
         address: ``redis://HOST:PORT/DB``.
         retention_days: after which the server itself removes a key that nothing was added to.
         logged: newest events that are also kept in the order of their coming, for live counts.
+        begun: whether a server of Segue must have used the database before.
 
-    Raises ConfigError where the server cannot be reached, ArtifactError where it holds the state of another version.
+    Raises ConfigError where the server cannot be reached, ArtifactError where it holds the state of another version, or
+    none that has `begun`.
     """
 
-    def __init__(self, address: str, retention_days: float, logged: int) -> None:
+    def __init__(self, address: str, retention_days: float, logged: int, *, begun: bool = False) -> None:
         self._logged = logged
         self._kept = int(retention_days * DAY)
         redis = _library()
@@ -90,19 +108,26 @@ class RedisStore:
                 socket_connect_timeout=_PATIENCE,
                 retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
             )
-            self._server.set("segue:format", FORMAT, nx=True)
+            if not begun:
+                self._server.set("segue:format", FORMAT, nx=True)
             found = self._server.get("segue:format")
         except (*self._failures, ValueError) as error:
             raise ConfigError(
                 f"--store {_without_password(address)} cannot be used: {first_line(error)}; start redis-server, or"
                 " leave --store out"
             ) from None
+        if found is None:
+            raise ArtifactError(
+                f"{_without_password(address)} holds no live events; name the database of the server, as its own"
+                " --store does"
+            )
         if found != FORMAT:
             raise ArtifactError(
                 f"{_without_password(address)} holds state of version {found!r:.20}, this Segue reads version {FORMAT};"
                 " give the number of another database behind the port"
             )
         self._append: Callable[..., list[int]] = self._server.register_script(_APPEND)
+        self._prune_key: Callable[..., int] = self._server.register_script(_PRUNE)
         self._forget: Callable[..., int] = self._server.register_script(_FORGET)
 
     def append(self, groups: Sequence[Sequence[Event]]) -> list[int]:
@@ -166,6 +191,18 @@ class RedisStore:
             members = self._server.zrangebyscore("segue:log", f"({number}", "+inf", start=0, num=limit)
         return [(int(member[:_NUMBER]), _event(member)) for member in members]
 
+    def everything(self) -> Iterator[Event]:
+        """All events, session by session."""
+        with self._talking():
+            for key in {*self._server.scan_iter("segue:session:*", count=1000)}:
+                yield from (_event(member) for member in {member for member, _ in self._server.zscan_iter(key)})
+
+    def lookup_keys(self) -> Iterator[str]:
+        """The names of all keys, and the users who can be found."""
+        with self._talking():
+            yield from self._server.scan_iter("segue:*", count=1000)
+            yield from (user for user, _ in self._server.zscan_iter("segue:users", count=1000))
+
     def ping(self) -> None:
         """Do nothing where the server can be read and written."""
         with self._talking():
@@ -178,7 +215,7 @@ class RedisStore:
 
     def _prune(self, pattern: str, before: int) -> int:
         keys = self._server.scan_iter(pattern, count=1000)
-        return sum(self._server.zremrangebyscore(key, "-inf", f"({before}") for key in keys)
+        return sum(self._prune_key(keys=[key], args=[before]) for key in keys)
 
     def _prune_log(self, before: int) -> int:
         """Remove old events from the log of all; returns how many there were."""

@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from segue.errors import ArtifactError
@@ -88,8 +89,22 @@ class SqliteStore:
         return self._events("session = ?", session, limit)
 
     def forget(self, user: str) -> int:
-        """Remove all events of a user for good, from the bytes of the files too; returns how many there were."""
-        return self._remove("user = ?", user)
+        """Remove all events of a user for good, from the bytes of the file too; returns how many there were.
+
+        A removed row is overwritten where it stood, but a copy may be left in a gap of a page that was split while it
+        was there: where the bytes still hold the id, the file is written anew.
+        """
+        count = self._remove("user = ?", user)
+        try:
+            with self.path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as held:
+                is_left = held.find(user.encode()) >= 0
+            if is_left:
+                with self._turns():
+                    self._connection().execute("VACUUM")
+                self._empty_log()
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"{self.path.name} cannot be written: {error}") from None
+        return count
 
     def users(self, part: str, limit: int) -> list[str]:
         """Ids of users with events that hold a text, whatever its case, in order."""
@@ -112,6 +127,15 @@ class SqliteStore:
         query = f"SELECT number, {_COLUMNS} FROM events WHERE number > ? ORDER BY number LIMIT ?"
         with self._reading() as connection:
             return [(row[0], Event(*row[1:])) for row in connection.execute(query, (number, limit))]
+
+    def everything(self) -> Iterator[Event]:
+        """All events, by number."""
+        with self._reading() as connection:
+            yield from (Event(*row) for row in connection.execute(f"SELECT {_COLUMNS} FROM events ORDER BY number"))
+
+    def lookup_keys(self) -> Iterator[str]:
+        """None: all that the file holds are its events."""
+        return iter(())
 
     def ping(self) -> None:
         """Do nothing where the file can be read and written."""
