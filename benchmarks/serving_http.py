@@ -254,8 +254,11 @@ def main() -> None:
     chosen = parser.parse_args()
     frozen = served(chosen, [kind for kind in KINDS if kind not in LIVE])
     rows = frozen.rows + served(chosen, LIVE, "--live").rows
+    floors = {row["rate"]: row["p50_ms"] for row in rows if row["kind"] == KINDS["healthz"]}
+    rows = [row | {"p50_of_floor": row["p50_ms"] / floors[row["rate"]]} for row in rows]
     columns = {
         "kind": "", "rate": ",.0f", "answered": ",.0f", "p50_ms": ".1f", "p90_ms": ".1f", "p99_ms": ".1f",
+        "p50_of_floor": ".1f",
         "errors": ",.0f", "server": ".2f", "generator": ".2f", "mib": ",.0f", "wanted_ms": "",
     }  # fmt: skip
     from segue.serving.recommender import Recommender
@@ -272,7 +275,7 @@ def main() -> None:
             "rate: requests offered per second; answered: per second; latencies in ms from the time that a request was"
             " due; server, generator: processors that they used; mib: memory of the workers, shared pages divided"
             " among those that read them. `GET /healthz` is"
-            " the floor. What others publish of theirs: Serenade (session kNN in Rust), p90 under 7 ms at 1,000"
+            " the floor, p50 of floor how many times its p50 at the same rate. What others publish of theirs: Serenade (session kNN in Rust), p90 under 7 ms at 1,000"
             " per second on two virtual processors.",
             said_of(frozen.index),
             f"![latency against the offered rate]({chosen.page}.svg)",

@@ -29,6 +29,7 @@ from segue.server.bodies import Recommend
 from segue.server.counting import LiveCounts, window_start
 from segue.server.engine import Engine
 from segue.server.live import Sessions
+from segue.server.problems import Refusal
 from segue.server.service import Service
 from segue.server.settings import ServerSettings
 from segue.server.store.event import Event, Store, StoreUnavailable
@@ -249,6 +250,23 @@ def test_a_new_item_is_recommended_from_its_first_transition_on_and_explained() 
     assert scores(answering, items=["fresh"])  # and sessions with it are answered
     assert answer(answering, items=["fresh"]).skipped == []
     assert "fresh" in scores(answering, items=["first1"], candidates=["fresh"])
+
+
+def test_the_popular_list_is_live_and_a_new_item_can_be_looked_up() -> None:
+    store = MemoryStore()
+    answering = service(store, now() + 60_000 * 10)
+    before = [each.item for each in answer(answering, k=3).items]
+    hot = [click(f"s{n}", item, n / 1000) for n in range(400) for item in ("hot news", "a7")]
+    store.append([hot])
+    assert "a7" not in before
+    assert [each.item for each in answer(answering, k=2).items] in (["a7", "hot news"], ["hot news", "a7"])
+    found = answering.item("hot news")
+    assert (found.name, found.events, found.relations, found.attributes) == ("hot news", 400, [], {})
+    assert [each.id for each in answering.find_items("T NEW", 9).results] == ["hot news"]
+    with pytest.raises(Refusal):
+        answering.item("never seen")
+    store.prune(now() + 60_000 * 60)
+    assert [each.item for each in answer(answering, k=3).items] == before
 
 
 def test_explanations_and_lists_at_the_same_time_count_every_event_once() -> None:

@@ -65,6 +65,14 @@ def test_users_are_found_and_a_new_one_from_the_first_event_on(http: httpx.Clien
     assert http.get(path).json() == nobody
 
 
+def test_an_id_with_line_breaks_can_be_found_and_forgotten(http: httpx.Client) -> None:
+    for name, path in (("line\nbreak", "/v1/users/line%0Abreak"), ("at the end\n", "/v1/users/at%20the%20end%0A")):
+        assert http.post("/v1/events", json={"user": name, "session": "s", "item": "first1"}).status_code == 202
+        assert http.get(path).json()["known"]
+        assert http.delete(path).json() == {"user": name, "events": 1}
+        assert not http.get(path).json()["known"]
+
+
 def test_a_known_user_has_favourites_and_last_sessions(http: httpx.Client) -> None:
     user = http.get(f"/v1/users/{KNOWN}").json()
     assert (user["known"], user["trained"], len(user["sessions"]), len(user["favourites"])) == (True, True, 5, 5)

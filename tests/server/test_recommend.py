@@ -143,7 +143,12 @@ def test_times_may_be_numbers_or_text_and_order_the_session(http: httpx.Client) 
     post(http, {"user": user, "session": "s", "item": "first1", "timestamp": text})
     live = http.get(f"/v1/users/{user}").json()["live_session"]
     assert [item["id"] for item in live["items"]] == ["first1", "second1"]
-    for wrong, why in ((now - 100 * 24 * HOUR, "older than the 90 days"), (now + 2 * HOUR, "in the future")):
+    wrong_ones = (
+        (now - 100 * 24 * HOUR, "older than the 90 days"),
+        (now + 2 * HOUR, "in the future"),
+        (now // 1000, "it looks like seconds, and is read as milliseconds"),
+    )
+    for wrong, why in wrong_ones:
         refused = http.post("/v1/events", json={"user": user, "session": "s", "item": "a1", "timestamp": wrong})
         assert (refused.status_code, why in refused.json()["detail"]) == (422, True)
 
@@ -165,6 +170,9 @@ def test_filters_on_attributes(http: httpx.Client) -> None:
     refused = http.post("/v1/recommend", json={"filter": {"color": {"equals": "red"}}})
     assert refused.status_code == 422
     assert refused.json()["detail"] == "filter: the items have no attribute 'color'; attributes are: c"
+    for name in ("less", "greater"):
+        said = ask(http, items=["first1"], filter={"c": {name: 0}})["warnings"]
+        assert said[0] == "filter: 'c' has no number among its values, so no item is less or greater"
 
 
 def test_a_batch_is_answered_request_by_request(http: httpx.Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -184,6 +185,15 @@ def test_a_body_without_a_length_is_cut_off_where_it_is_too_large(http: httpx.Cl
             yield b" " * 50_000
 
     problem(http.post("/v1/recommend", content=endless(), headers={"content-type": "application/json"}), 413)
+
+
+def test_a_client_that_sends_all_before_it_reads_gets_the_answer_too(server: servers.Server) -> None:
+    address = urlsplit(server.url)
+    for size in (4_300_000, 20_000_000):
+        client = HTTPConnection(address.hostname or "", address.port, timeout=20)
+        client.request("POST", "/v1/recommend", b" " * size, {"Content-Type": "application/json"})
+        assert client.getresponse().status == 413
+        client.close()
 
 
 def test_a_slow_body_is_given_up(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -154,6 +155,25 @@ def test_all_of_a_store_can_be_read(opening: Opening) -> None:
     store.append([events])
     key = Event.__repr__
     assert sorted(store.everything(), key=key) == sorted(events, key=key)
+
+
+def test_a_file_that_has_gone_takes_no_more_events_until_it_is_back(tmp_path: Path) -> None:
+    """Whoever writes on into a removed file acknowledges what nobody will find."""
+    store = open_store("sqlite", tmp_path / "state", ServerSettings())
+    store.append([[click("a")]])
+    (tmp_path / "state").rename(tmp_path / "away")
+    for attempt in (store.ping, lambda: store.append([[click("b")]])):
+        with pytest.raises(StoreUnavailable, match=r"events\.sqlite cannot be written"):
+            attempt()
+    other = open_store("sqlite", tmp_path / "state", ServerSettings())
+    with pytest.raises(StoreUnavailable, match="another file has taken its place; start the server again"):
+        store.append([[click("b")]])
+    other.close()
+    shutil.rmtree(tmp_path / "state")
+    (tmp_path / "away").rename(tmp_path / "state")
+    assert store.append([[click("c")]]) == [1]
+    assert items(store.of_user("anna", 9)) == ["a", "c"]
+    store.close()
 
 
 def test_the_state_is_for_the_user_of_the_server_alone(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ class Relation(_Answer):
 
 
 class Item(_Answer):
-    """An item that the model knows."""
+    """An item that the model knows, or that live events have made known to it."""
 
     item: str
     """Id of the item."""
@@ -174,7 +174,7 @@ class Item(_Answer):
     attributes: dict[str, str]
     """The other columns of the items file, where they have a value."""
     events: int
-    """Events of the item in the train sessions."""
+    """Events of the item in the train sessions; of a new item, live ones."""
     relations: list[Relation]
     """The strongest neighbours by relation."""
 

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Match
 from starlette.routing import Route as Pattern
 from starlette.types import Receive, Scope, Send
@@ -32,6 +33,23 @@ _NOWHERE = "(none)"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _CLOSE = (b"connection", b"close")
 _AGAIN = {"Retry-After": "1"}
+
+
+class _Any(Convertor[str]):
+    """The rest of a path, whatever it is: an id may hold line breaks, at which Starlette's own `path` ends."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """The text as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The text as it is."""
+        return value
+
+
+register_url_convertor("any", _Any())
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import cast
 
 import numpy as np
@@ -57,11 +57,14 @@ class Catalogue:
         """Name of a user for people; the id where they have none, or are unknown."""
         return self._user_names.get(user, user)
 
-    def find_items(self, part: str, limit: int) -> list[Named]:
-        """Items whose name or id holds a text: exactly that one first, then beginnings, then the most popular."""
+    def find_items(self, part: str, limit: int, new: Sequence[str] = ()) -> list[Named]:
+        """Items whose name or id holds a text: exactly that one first, then beginnings, then the most popular, then
+        those of the `new` ones."""
         found = _ordered(self._item_texts, part.casefold(), self._by_popularity)
-        ids = self.items.ids
-        return [Named(id=ids[number], name=self.item_name(ids[number])) for number in islice(found, limit)]
+        texts = [(self.item_name(item).casefold(), item.casefold()) for item in new]
+        found_new = (new[number] for number in _ordered(texts, part.casefold(), range(len(new))))
+        ids = chain((self.items.ids[number] for number in found), found_new)
+        return [Named(id=item, name=self.item_name(item)) for item in islice(ids, limit)]
 
     def find_users(self, part: str, limit: int, others: Sequence[str] = ()) -> list[Named]:
         """Users whose name or id holds a text. `others` are users of live events that were found already."""

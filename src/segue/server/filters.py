@@ -44,6 +44,14 @@ class Attributes:
             eligible &= column.meets(condition)
         return eligible
 
+    def doubts(self, conditions: Mapping[str, Condition]) -> list[str]:
+        """What has to be said of conditions that no item can meet."""
+        return [
+            f"filter: '{name}' has no number among its values, so no item is less or greater"
+            for name, condition in conditions.items()
+            if not (condition.less is condition.greater is None or self._columns[name].has_numbers)
+        ]
+
 
 class _Column:
     """The values of one attribute: as text, and as numbers where they are numbers."""
@@ -57,6 +65,11 @@ class _Column:
         values: dict[str | None, int] = {}
         codes = [values.setdefault(text, len(values)) for text in self.texts]
         return np.array(codes, dtype=np.int64), list(values)
+
+    @cached_property
+    def has_numbers(self) -> bool:
+        """Whether any value is a number."""
+        return any(value is not None and not math.isnan(_number(value)) for value in self._coded[1])
 
     def meets(self, condition: Condition) -> npt.NDArray[np.bool_]:
         """Whether each item meets a condition. It is tried on the values, of which there are few, not on the items."""

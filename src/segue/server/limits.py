@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive
@@ -11,6 +12,8 @@ from starlette.types import Receive
 from segue.server.problems import Refusal
 
 _MOST_PARAMETERS = 20
+_REFUSED_BYTES, _REFUSED_SECONDS = 1 << 26, 2.0
+"""How much of a body that is too large is taken before the answer, and for how long."""
 
 
 class ClientGone(Exception):
@@ -28,6 +31,8 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, size: int,
     _check_kind(headers)
     given = headers.get(b"content-length", b"")
     if given.isdigit() and int(given) > size:
+        if b"expect" not in headers:  # else the client waits for a word before it sends
+            await _let_come(receive)
         raise _too_large(size)
     pieces, got = [], 0
     try:
@@ -39,6 +44,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, size: int,
                 piece = message.get("body", b"")
                 got += len(piece)
                 if got > size:
+                    await _let_come(receive)
                     raise _too_large(size)
                 pieces.append(piece)
                 if not message.get("more_body"):
@@ -47,6 +53,20 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, size: int,
         raise Refusal(
             408, f"the body did not arrive within {seconds:g} seconds; send it faster", headers={"Connection": "close"}
         ) from None
+
+
+async def _let_come(receive: Receive) -> None:
+    """Take what still comes of a body that is too large, within bounds: most clients read no answer before they have
+    sent all, and lose it when the connection is closed meanwhile."""
+    got, more = 0, True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_REFUSED_SECONDS):
+            while more and got < _REFUSED_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                got += len(message.get("body", b""))
+                more = message.get("more_body", False)
 
 
 def check_origin(headers: Mapping[bytes, bytes]) -> None:

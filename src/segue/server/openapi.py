@@ -35,7 +35,7 @@ def describe(routes: Sequence[Route], attributes: Sequence[str], *, tokens: bool
     filtered["propertyNames"] = {"enum": list(attributes)}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        path = re.sub(r":path\}", "}", route.path)
+        path = re.sub(r":any\}", "}", route.path)
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, refs, definitions["$defs"], tokens=tokens)
     components: dict[str, Any] = {"schemas": definitions["$defs"]}
     if tokens:

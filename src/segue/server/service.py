@@ -103,13 +103,14 @@ class Service:
     ) -> answers.Recommendation | Exception:
         if isinstance(answer, Exception):
             return answer
+        doubts = engine.attributes.doubts(asked.filter or {})
         return answers.Recommendation(
             recommendation_id=self._next_id(),
             model_version=engine.version,
             items=self._shown(engine, answer, explain=asked.explain),
             skipped=list(answer.skipped),
             user_known=answer.user_known or known.live,
-            warnings=[*known.about, *answer.warnings],
+            warnings=[*known.about, *doubts, *answer.warnings],
         )
 
     def explain(self, engine: Engine, asked: Explain) -> answers.Explanation:
@@ -191,6 +192,8 @@ class Service:
             if not oldest <= event.time <= now + _AHEAD:
                 why = f"older than the {self.settings.retention_days:g} days that are kept"
                 why = why if event.time < oldest else "in the future"
+                if 0 < event.time * 1000 <= now + _AHEAD and event.time * 1000 >= oldest:
+                    why += "; it looks like seconds, and is read as milliseconds"
                 raise Refusal(422, f"event {place} has the timestamp {event.time}, which is {why}; nothing was kept")
         return events
 
@@ -207,6 +210,11 @@ class Service:
         """An item with its neighbours. Raises Refusal for an unknown one."""
         engine = self.engine
         number = engine.catalogue.items.number(item)
+        if number is None and engine.live is not None and engine.live.number(item) is not None:
+            events, attributes = engine.live.events_of(item), engine.live.attributes_of(item)
+            return answers.Item(
+                item=item, name=engine.name(item), attributes=attributes, events=events, relations=[]
+            )  # fmt: skip
         if number is None:
             raise Refusal(404, f"item {engine.catalogue.items.in_words([item[:256]])} is unknown to the model")
         return answers.Item(
@@ -218,8 +226,10 @@ class Service:
         )
 
     def find_items(self, part: str, limit: int) -> answers.Found:
-        """Items by name or id."""
-        return answers.Found(results=self.engine.catalogue.find_items(part, limit))
+        """Items by name or id; those that only live events name come last."""
+        engine = self.engine
+        new = engine.live.new_items() if engine.live is not None else []
+        return answers.Found(results=engine.catalogue.find_items(part, limit, new))
 
     def find_users(self, part: str, limit: int) -> answers.Found:
         """Users by name or id, those that only live events name among them."""

@@ -44,6 +44,10 @@ class Kin:
                 else:
                     self._holders[column, value].append(number)
 
+    def values(self, item: str) -> dict[str, str]:
+        """Attribute → value of a new item."""
+        return dict(self._values.get(item, ()))
+
     def of(self, item: str) -> tuple[IntArray, Floats]:
         """The trained items that share an attribute's value with a new one: numbers, and weights that sum to 1.
 

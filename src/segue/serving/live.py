@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class LiveRecommender(Recommender):
                 f"{base.artifact.folder} ({title}) has no memory of counts that could be live: leave --live out, or"
                 " train a model of preset segue or memory"
             )
+        self._happened: Counter[int] = Counter()
         self.live: LiveHGGNN = LiveHGGNN(base.model, base.artifact.history)
         if weights is not None:
             self.live.weigh(LiveWeights.read(weights, self.live.options))
@@ -73,12 +75,31 @@ class LiveRecommender(Recommender):
 
     def happened(self, item: int, time: int, sign: int = 1) -> None:
         """Count an event where popularity is counted, or take one out with `sign` -1."""
+        self._happened[item] += sign
         self.live.happened(item, time, sign)
 
     def forget(self) -> None:
         """Forget all that was added, new items too."""
+        self._happened.clear()
         self.known_items.cut(self.live.trained_items)
         self.live.forget()
 
+    def new_items(self) -> list[str]:
+        """Ids of the items that training has not seen, the oldest first."""
+        return self.known_items.ids[self.live.trained_items :]
+
+    def attributes_of(self, item: str) -> dict[str, str]:
+        """What the file of new items says of one of them, beside its name."""
+        return self._kin.values(item) if self._kin is not None else {}
+
+    def events_of(self, item: str) -> int:
+        """Live events of an item."""
+        number = self.known_items.number(item)
+        return self._happened[number] if number is not None else 0
+
     def _popular(self) -> Floats:
-        return np.concatenate([self._support, np.zeros(self.live.n_items - len(self._support), np.float32)])
+        found = np.concatenate([self._support, np.zeros(self.live.n_items - len(self._support), np.float32)])
+        for item, events in self._happened.items():
+            if item < len(found):  # else it is alone in its session so far
+                found[item] += events
+        return found

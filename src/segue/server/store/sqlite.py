@@ -138,9 +138,9 @@ class SqliteStore:
         return iter(())
 
     def ping(self) -> None:
-        """Do nothing where the file can be read and written."""
+        """Change nothing, but fail where the file cannot be read and written, or its disk is full."""
         with self._writing() as connection:
-            connection.execute("SELECT 1 FROM events LIMIT 1").fetchone()
+            connection.execute("UPDATE removals SET times = times")
 
     def close(self) -> None:
         """Close the file in all threads."""
@@ -186,6 +186,8 @@ class SqliteStore:
         """Make the tables of a new file; refuse those of another version."""
         with self._turns():
             os.close(_private(self.path))  # SQLite would make it for all to read, and its other files like it
+            made = self.path.stat()
+            self._file = (made.st_dev, made.st_ino)
             connection = self._connection()
             (found,) = connection.execute("PRAGMA user_version").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -229,6 +231,7 @@ class SqliteStore:
         try:
             with self._turns():
                 connection = self._connection()
+                self._refuse_gone()
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
@@ -239,6 +242,12 @@ class SqliteStore:
                     raise
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"{self.path.name} cannot be written: {error}") from None
+
+    def _refuse_gone(self) -> None:
+        """Raise OSError where the file is no longer at its place: what is written into it then would be lost."""
+        now = self.path.stat()
+        if (now.st_dev, now.st_ino) != self._file:
+            raise OSError("another file has taken its place; start the server again")
 
     @contextmanager
     def _turns(self) -> Iterator[None]:
