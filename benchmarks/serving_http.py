@@ -275,7 +275,8 @@ def main() -> None:
             "rate: requests offered per second; answered: per second; latencies in ms from the time that a request was"
             " due; server, generator: processors that they used; mib: memory of the workers, shared pages divided"
             " among those that read them. `GET /healthz` is"
-            " the floor, p50 of floor how many times its p50 at the same rate. What others publish of theirs: Serenade (session kNN in Rust), p90 under 7 ms at 1,000"
+            " the floor, p50 of floor how many times its p50 at the same rate."
+            " What others publish of theirs: Serenade (session kNN in Rust), p90 under 7 ms at 1,000"
             " per second on two virtual processors.",
             said_of(frozen.index),
             f"![latency against the offered rate]({chosen.page}.svg)",
