@@ -158,7 +158,7 @@ class Happened(_Body):
     session: Id
     """Id of the session, as the client names it."""
     item: Id
-    """Id of the item."""
+    """Id of the item, which is not blank."""
     timestamp: Moment | None = None
     """Time as epoch milliseconds or ISO 8601 (without a zone: UTC); left out: now."""
     type: Id | None = None
