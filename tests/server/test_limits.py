@@ -15,6 +15,8 @@ import pytest
 from segue.server.answers import Recommendation
 from segue.server.bodies import Recommend
 from segue.server.engine import Engine
+from segue.server.limits import read_body
+from segue.server.problems import Refusal
 from segue.server.service import Service
 from segue.server.settings import ServerSettings
 
@@ -33,6 +35,19 @@ class Slow:
     def recommend_all(self, engine: Engine, asked: Sequence[Recommend]) -> list[Recommendation | Exception]:
         self.go.wait(10)
         return [ZeroDivisionError("of this test") if each.user == "wrong" else LIST for each in asked]
+
+
+@pytest.mark.parametrize("length", [{}, {b"content-length": b"9"}])
+def test_of_a_body_that_is_too_large_nothing_is_waited_for_behind_its_end(length: dict[bytes, bytes]) -> None:
+    messages = iter([(b"12345", True), (b"6789", False)])
+
+    async def receive() -> dict[str, object]:
+        body, more = next(messages)  # a further call fails, where a server would wait
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    with pytest.raises(Refusal, match="larger than 8 bytes"):
+        asyncio.run(read_body({b"content-type": b"application/json", **length}, receive, 8, 10))
+    assert not [*messages]
 
 
 def test_more_requests_than_may_wait_are_told_to_come_back() -> None:

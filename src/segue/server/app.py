@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import Match
 from starlette.routing import Route as Pattern
 from starlette.types import Receive, Scope, Send
@@ -35,18 +35,10 @@ _CLOSE = (b"connection", b"close")
 _AGAIN = {"Retry-After": "1"}
 
 
-class _Any(Convertor[str]):
+class _Any(PathConvertor):
     """The rest of a path, whatever it is: an id may hold line breaks, at which Starlette's own `path` ends."""
 
     regex = "(?s:.*)"
-
-    def convert(self, value: str) -> str:
-        """The text as it is."""
-        return value
-
-    def to_string(self, value: str) -> str:
-        """The text as it is."""
-        return value
 
 
 register_url_convertor("any", _Any())

@@ -44,7 +44,8 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, size: int,
                 piece = message.get("body", b"")
                 got += len(piece)
                 if got > size:
-                    await _let_come(receive)
+                    if message.get("more_body"):
+                        await _let_come(receive)
                     raise _too_large(size)
                 pieces.append(piece)
                 if not message.get("more_body"):

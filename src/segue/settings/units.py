@@ -13,7 +13,7 @@ SECOND = 1_000
 HOUR = 3_600_000
 DAY = 24 * HOUR
 """Milliseconds per day."""
-_UNITS = {"ms": 1, "s": 1_000, "min": 60_000, "h": HOUR, "d": DAY}
+_UNITS = {"ms": 1, "s": SECOND, "min": 60_000, "h": HOUR, "d": DAY}
 _SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _LARGEST_QUANTITY = 10**15
 """Largest quantity in its smallest unit: thirty thousand years in ms, a thousand TB in bytes. Sums of a few of these
